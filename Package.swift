@@ -1,0 +1,49 @@
+// swift-tools-version: 6.2
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// Imports go one way: what stands higher knows nothing of what stands lower.
+let package = Package(
+  name: "syncdiff",
+  products: [
+    .library(name: "gstsyncdiff", type: .dynamic, targets: ["SyncDiffPlugin"]),
+    .executable(name: "syncdiff", targets: ["SyncDiffTool"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+  ],
+  targets: [
+    .target(
+      name: "Kernels",
+      swiftSettings: [.unsafeFlags(["-Ounchecked", "-Xcc", "-march=x86-64-v3"])]),
+    .target(name: "Tensors", dependencies: ["Kernels"]),
+    .target(name: "Speech", dependencies: ["Tensors"]),
+    .target(name: "Faces", dependencies: ["Tensors"]),
+    .target(name: "Diffusion", dependencies: ["Tensors"]),
+    .target(name: "SyncDiff", dependencies: ["Speech", "Faces", "Diffusion"]),
+    .systemLibrary(
+      name: "CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0 gstreamer-base-1.0"),
+    .target(name: "GstSyncDiff", dependencies: ["CGStreamer"]),
+    .target(name: "SyncDiffElement", dependencies: ["SyncDiff", "GstSyncDiff", "CGStreamer"]),
+    .target(
+      name: "SyncDiffPlugin", dependencies: ["SyncDiffElement"],
+      linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+    .executableTarget(
+      name: "SyncDiffTool",
+      dependencies: [
+        "SyncDiffElement",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"]),
+    .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"]),
+    .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"]),
+    .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "TestSupport"]),
+    .testTarget(name: "ElementTests", dependencies: ["SyncDiffElement", "TestSupport"]),
+    .testTarget(name: "ToolTests", dependencies: ["TestSupport"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,145 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a folder of talking-face videos into training clips: `python prepare.py FOLDER... --cache CACHE`.
+
+Per video, CACHE/clips/SPEAKER__NAME.npz holds
+  window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 96 px window with a margin of 16 px
+  lips    float32 [T, 40, 2]      lip outline in window px
+  fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on
+The speaker is the name of the video's folder. Files that exist are kept; a video without a face is skipped and named.
+"""
+import argparse
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from geometry import LIPS, MARGIN, STABLE, TEMPLATE, WINDOW, similarity
+from speech import SAMPLE_RATE, log_filterbank
+
+FPS = 25
+SMOOTHING = 1.5  # frames, standard deviation of the Gaussian over the stable points
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def decode(path):
+    """uint8 RGB [T, H, W, 3] at 25 fps, and int16 mono sound at 16 kHz."""
+    size = run("ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height",
+               "-of", "csv=p=0:s=x", str(path)).decode().split()[0]
+    width, height = map(int, size.rstrip("x").split("x"))
+    raw = run("ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-vf", f"fps={FPS}", "-f", "rawvideo",
+              "-pix_fmt", "rgb24", "-")
+    sound = run("ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-ac", "1", "-ar", str(SAMPLE_RATE),
+                "-f", "s16le", "-")
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3), np.frombuffer(sound, np.int16)
+
+
+def mesh(frames):
+    """float64 [T, 468, 2] face-mesh points in pixels, NaN where no face was found."""
+    import mediapipe as mp
+    height, width = frames.shape[1:3]
+    points = np.full((len(frames), 468, 2), np.nan)
+    with mp.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=False) as net:
+        for t, frame in enumerate(frames):
+            found = net.process(frame).multi_face_landmarks
+            if found:
+                points[t] = [(p.x * width, p.y * height) for p in found[0].landmark]
+    return points
+
+
+def windows(frames, points):
+    """Aligned crops [T, 128, 128, 3] and the lips in window px [T, 40, 2]."""
+    stable = gaussian_filter1d(points[:, STABLE], SMOOTHING, axis=0, mode="nearest")
+    side = WINDOW + 2 * MARGIN
+    crops, lips = [], []
+    for frame, steady, now in zip(frames, stable, points):
+        matrix = similarity(steady, TEMPLATE)
+        lips.append(now[list(LIPS)] @ matrix[:, :2].T + matrix[:, 2])
+        scale = np.hypot(matrix[0, 0], matrix[1, 0])
+        matrix[:, 2] += MARGIN
+        if scale < 0.7:  # a large face: average before sampling, so that nothing aliases
+            frame = cv2.GaussianBlur(frame, (0, 0), 0.4 / scale)
+        crops.append(cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.stack(crops), np.stack(lips).astype(np.float32)
+
+
+def interpolated(points):
+    """NaN frames filled over time; None when the face is missing in more than a tenth of the frames."""
+    good = np.isfinite(points[:, 0, 0])
+    if good.mean() < 0.9:
+        return None
+    t, flat = np.arange(len(points)), points.reshape(len(points), -1).copy()
+    for c in range(flat.shape[1]):
+        flat[:, c] = np.interp(t, t[good], flat[good, c])
+    return flat.reshape(points.shape)
+
+
+def prepare(path, cache):
+    name = f"{path.parent.name}__{path.stem}.npz"
+    store, track = cache / "clips" / name, cache / "mesh" / name
+    if store.exists():
+        return None
+    frames, sound = decode(path)
+    if track.exists():
+        points = np.load(track)["points"]
+    else:
+        points = mesh(frames)
+        np.savez(track, points=points)
+    points = interpolated(points)
+    if points is None:
+        return f"{path}: no face in more than a tenth of the frames, skipped"
+    crops, lips = windows(frames, points)
+    temporary = store.with_suffix(".tmp.npz")
+    np.savez(temporary, window=crops, lips=lips, fbank=log_filterbank(sound))
+    temporary.rename(store)
+    return None
+
+
+def template(cache):
+    """Prints the mean of the stable points, at the window's position and scale."""
+    shapes = []
+    for file in sorted((cache / "mesh").glob("*.npz")):
+        points = np.load(file)["points"][:, STABLE]
+        shapes.append(np.nanmean(points[np.isfinite(points[:, 0, 0])], 0))
+    mean = shapes[0]
+    for _ in range(5):
+        placed = []
+        for shape in shapes:
+            m = similarity(shape, mean)
+            placed.append(shape @ m[:, :2].T + m[:, 2])
+        mean = np.mean(placed, 0)
+        left, right = mean[:2].mean(0), mean[2:4].mean(0)
+        target = np.array([[24.0, -12.0], [72.0, -12.0]])
+        m = similarity(np.stack([left, right]), target)
+        mean = mean @ m[:, :2].T + m[:, 2]
+    print(np.round(mean, 2).tolist())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    for part in ("clips", "mesh"):
+        (args.cache / part).mkdir(parents=True, exist_ok=True)
+    if args.folders == [Path("template")]:
+        return template(args.cache)
+    videos = sorted(p for folder in args.folders for p in folder.rglob("*") if p.suffix in (".mp4", ".mov", ".mkv", ".mpg"))
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for done, problem in enumerate(pool.map(prepare, videos, [args.cache] * len(videos)), 1):
+            if problem:
+                print(problem, file=sys.stderr)
+            if done % 20 == 0 or done == len(videos):
+                print(f"{done}/{len(videos)} videos", flush=True)
+
+
+if __name__ == "__main__":
+    main()
