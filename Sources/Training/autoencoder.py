@@ -1,0 +1,150 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the autoencoder: `python autoencoder.py --cache CACHE --minutes 12` (both halves), then, with the encoder
+frozen, `--decoder --minutes 20` sharpens the decoder against a patch discriminator. Resumes from CACHE/autoencoder.pt.
+
+Loss: L1 + L1 of the image gradients (+ hinge GAN on patches), with noise of deviation 0.1 on the latent so that small
+errors of the diffusion model stay small in pixels (method.md)."""
+import argparse
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import data
+from model import Config, Decoder, Encoder
+
+CROP = 64  # px: the networks are local, so a crop teaches as much as a window
+
+
+class Discriminator(nn.Module):
+    """Real or decoded, per 16 px patch."""
+
+    def __init__(self):
+        super().__init__()
+        conv = lambda i, o, s: nn.utils.parametrizations.spectral_norm(nn.Conv2d(i, o, 4, s, 1))
+        self.layers = nn.ModuleList([conv(3, 32, 2), conv(32, 64, 2), conv(64, 96, 1), conv(96, 1, 1)])
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), 0.2)
+        return self.layers[-1](x)
+
+
+def gradients(x):
+    return x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
+
+
+def reconstruction(a, b):
+    return F.l1_loss(a, b) + sum(F.l1_loss(p, q) for p, q in zip(gradients(a), gradients(b)))
+
+
+def batches(clips, batch, rng):
+    """[batch, 3, CROP, CROP]: each row of eight shares a look; crops gather around the mouth."""
+    weights = data.balanced(clips, 0.5)
+    while True:
+        images = []
+        for _ in range(batch // 4):
+            clip = clips[rng.choice(len(clips), p=weights)]
+            frames = data.as_image(clip.window[rng.integers(0, len(clip.window), 4)])
+            look = data.Look(rng)(frames) if rng.random() < 0.7 else frames[..., 16:112, 16:112]
+            x = int(np.clip(rng.normal(16, 12), 0, 32))
+            y = int(np.clip(rng.normal(20, 12), 0, 32))
+            images.append(look[..., y:y + CROP, x:x + CROP])
+        yield torch.cat(images)
+
+
+def laplacian_energy(x):
+    kernel = torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=x.dtype)[None, None]
+    return F.conv2d(x.mean(1, keepdim=True), kernel).var(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def validate(encoder, decoder, clips):
+    """PSNR in dB and share of the Laplacian variance that is kept, in the mouth's 48 x 64 px, per speaker."""
+    out = {}
+    for clip in clips:
+        x = data.as_image(clip.window[::15, 16:112, 16:112])
+        y = decoder(encoder(x)).clamp(-1, 1)
+        a, b = x[..., 28:76, 16:80], y[..., 28:76, 16:80]
+        mse = ((a - b) ** 2).mean(dim=(1, 2, 3)) * 127.5 ** 2
+        out.setdefault(clip.speaker, []).append((10 * torch.log10(255 ** 2 / mse).mean().item(),
+                                                 (laplacian_energy(b) / laplacian_energy(a)).median().item()))
+    return {s: tuple(np.round(np.mean(v, 0), 3)) for s, v in out.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--decoder", action="store_true", help="freeze the encoder, train the decoder with the GAN")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--gan", type=float, default=0.01)
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = Config()
+    encoder, decoder, judge = Encoder(config), Decoder(config), Discriminator()
+    store = args.cache / "autoencoder.pt"
+    if store.exists():
+        kept = torch.load(store, weights_only=True)
+        encoder.load_state_dict(kept["encoder"])
+        decoder.load_state_dict(kept["decoder"])
+        judge.load_state_dict(kept.get("judge", judge.state_dict()))
+    for net in (encoder, decoder, judge):
+        net.to(device, memory_format=torch.channels_last)
+    clips, held = data.load(args.cache, False), data.load(args.cache, True)[::3]
+    rng = np.random.default_rng()
+    trained = list(decoder.parameters()) + ([] if args.decoder else list(encoder.parameters()))
+    optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=4e-4, betas=(0.5, 0.9))
+    average = copy.deepcopy(decoder)
+    start, last, step, seen = time.time(), time.time(), 0, 0
+    source = batches(clips, args.batch, rng)
+    while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * min(1, step / 100) * min(1, 4 * (1 - progress) + 0.02)
+        x = next(source).to(device, memory_format=torch.channels_last)
+        with torch.autocast(device, torch.bfloat16):
+            with torch.set_grad_enabled(not args.decoder):
+                z = encoder(x).float()
+            noisy = z + 0.1 * z.detach().std() * torch.randn_like(z)
+            y = decoder(noisy).float()
+            loss = reconstruction(y, x) + (0 if args.decoder else 1e-4 * z.square().mean())
+            if args.decoder:
+                loss = loss - args.gan * judge(y).float().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        if args.decoder:
+            with torch.autocast(device, torch.bfloat16):
+                hinge = F.relu(1 - judge(x).float()).mean() + F.relu(1 + judge(y.detach()).float()).mean()
+            judge_optimizer.zero_grad()
+            hinge.backward()
+            judge_optimizer.step()
+        with torch.no_grad():
+            for a, p in zip(average.parameters(), decoder.parameters()):
+                a.lerp_(p, 0.01 if step > 200 else 0.2)
+        step, seen = step + 1, seen + len(x)
+        if time.time() - last > 60 or progress >= 0.999:
+            last = time.time()
+            print(f"{(last - start) / 60:5.1f} min {seen / (last - start):5.0f} samples/s loss {loss.item():.4f}"
+                  + (f" judge {hinge.item():.2f}" if args.decoder else "") + f" {validate(encoder, average, held)}", flush=True)
+            torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict()}, store)
+    if not args.decoder:  # normalise the latent
+        with torch.no_grad():
+            z = torch.cat([encoder(data.as_image(c.window[::25, 16:112, 16:112])) for c in clips[::4]])
+        for net in (encoder, average):
+            net.mean.copy_(z.mean((0, 2, 3)))
+            net.deviation.copy_(z.std((0, 2, 3)))
+        print("latent mean", encoder.mean.tolist(), "deviation", encoder.deviation.tolist())
+    torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict()}, store)
+
+
+if __name__ == "__main__":
+    main()

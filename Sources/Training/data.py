@@ -1,0 +1,126 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Prepared clips (prepare.py) in memory, the validation split, and augmentation of pictures and of sound."""
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from geometry import MARGIN, WINDOW
+from speech import BANDS, SILENCE
+
+VALIDATION = set((Path(__file__).parent / "validation.txt").read_text().split())
+PICTURE_LAG = {"s1": 1}  # frames by which a speaker's picture comes late (shared by all clips of the corpus release)
+
+
+@dataclass
+class Clip:
+    speaker: str
+    name: str
+    window: np.ndarray  # uint8 [T, 128, 128, 3]
+    lips: np.ndarray    # float32 [T, 40, 2]
+    fbank: np.ndarray   # float32 [rows, 26]
+
+    @property
+    def lag_rows(self):
+        """Filterbank rows to add to 4 n so that sound and picture of frame n belong together."""
+        return -4 * PICTURE_LAG.get(self.speaker, 0)
+
+
+def is_validation(speaker, name):
+    return f"{speaker}/{name}" in VALIDATION or f"{speaker}/*" in VALIDATION
+
+
+def load(cache, validation):
+    """Clips of the training or of the validation split."""
+    clips = []
+    for file in sorted((Path(cache) / "clips").glob("*.npz")):
+        if ".tmp" in file.name:
+            continue
+        speaker, name = file.stem.split("__")
+        if is_validation(speaker, name) == validation:
+            with np.load(file) as kept:
+                clips.append(Clip(speaker, name, kept["window"], kept["lips"], kept["fbank"]))
+    if not clips:
+        raise SystemExit(f"no prepared clips in {cache}: run prepare.py first")
+    return clips
+
+
+def balanced(clips, share=0.35):
+    """Sampling weight of each clip: speakers count as their number of clips to the power of `share`."""
+    speakers = [c.speaker for c in clips]
+    weights = np.array([speakers.count(s) ** (share - 1.0) for s in speakers])
+    return weights / weights.sum()
+
+
+def as_image(window):
+    """uint8 [B, H, W, 3] -> float [B, 3, H, W] in -1 ... 1."""
+    return torch.from_numpy(np.ascontiguousarray(window)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Look:
+    """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many.
+
+    Geometry: flip, roll, scale, shift, and a smooth warp that changes the proportions of the face. Colour: exposure,
+    gamma, white balance, saturation, a light from one side. Strength 0 leaves pictures as they are."""
+
+    def __init__(self, rng, strength=1.0):
+        n = lambda s: float(rng.normal(0, s) * strength)
+        self.flip = bool(rng.random() < 0.5 * min(strength * 10, 1))
+        side = WINDOW + 2 * MARGIN
+        axis = torch.linspace(-1, 1, side)
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        angle, scale = math.radians(n(2.0)), math.exp(n(0.03))
+        sx, sy = scale * math.exp(n(0.07)), scale * math.exp(n(0.05))
+        u = (math.cos(angle) * x - math.sin(angle) * y) * sx + n(0.012)
+        v = (math.sin(angle) * x + math.cos(angle) * y) * sy + n(0.012)
+        coarse = torch.from_numpy(rng.normal(0, 0.035 * strength, (1, 2, 4, 4)).astype(np.float32))
+        if rng.random() < 0.5:  # half of the faces keep their symmetry
+            mirror = coarse.flip(3) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)
+            coarse = (coarse + mirror) / math.sqrt(2)
+        warp = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)[0]
+        grid = torch.stack([u + warp[0], v + warp[1]], -1)
+        if self.flip:
+            grid[..., 0] = -grid[..., 0]
+        self.grid = grid[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        self.gamma, self.gain, self.offset = math.exp(n(0.18)), math.exp(n(0.12)), n(0.04)
+        self.balance = torch.tensor([math.exp(n(0.08)) for _ in range(3)]).view(3, 1, 1)
+        self.saturation = math.exp(n(0.25))
+        slope = (n(0.12) * x + n(0.08) * y)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        self.light = torch.exp(slope)
+
+    def __call__(self, images):
+        """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1."""
+        out = F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bilinear",
+                            padding_mode="border", align_corners=True)
+        out = ((out + 1) / 2).clamp(1e-3, 1) ** self.gamma
+        grey = out.mean(1, keepdim=True)
+        out = grey + (out - grey) * self.saturation
+        out = out * self.balance * self.light * self.gain + self.offset
+        return out.clamp(0, 1) * 2 - 1
+
+
+def other_voice(stacks, generator=None):
+    """Another microphone and another vocal tract for stacks [B, T, 104]: bands shifted along the frequency axis by up
+    to +-12 %, a random smooth equaliser, and noise."""
+    b, t, _ = stacks.shape
+    bands = stacks.reshape(b, t, 4, BANDS)
+    silent = bands <= SILENCE + 1e-3
+    rand = lambda *shape: torch.randn(*shape, generator=generator)
+    position = torch.arange(BANDS).float() * torch.exp(0.06 * rand(b, 1)) + 0.4 * rand(b, 1)
+    position = position.clamp(0, BANDS - 1)
+    low = position.floor().long().clamp(max=BANDS - 2)
+    part = (position - low)[:, None, None]
+    index = low[:, None, None].expand(b, t, 4, BANDS)
+    out = bands.gather(3, index) * (1 - part) + bands.gather(3, index + 1) * part
+    knots = F.interpolate(rand(b, 1, 5), size=BANDS, mode="linear", align_corners=True)[:, :, None]
+    out = out + 0.8 * knots
+    level = out.flatten(1).amax(1)[:, None, None, None] - 5 - 5 * torch.rand(b, 1, 1, 1, generator=generator)
+    noise = level + 1.0 * F.interpolate(rand(b, 1, 3), size=BANDS, mode="linear", align_corners=True)[:, :, None] \
+        + 0.6 * rand(b, t, 4, BANDS)
+    noisy = (torch.rand(b, 1, 1, 1, generator=generator) < 0.5).float()
+    out = torch.logaddexp(out, noise - 50 * (1 - noisy))
+    return torch.where(silent, bands, out).reshape(b, t, 104)
