@@ -7,11 +7,18 @@
 /// so that one pass over the networks finds every problem; `finish()` then throws them all, with the names that
 /// nobody asked for.
 public final class Weights {
+  /// How convolutions and linear layers keep their weights. `bf16`: the upper half of a `Float`, rounded to nearest,
+  /// ties to even; half the memory. Arithmetic is in `Float` either way.
+  public enum Precision: Sendable { case f32, bf16 }
+
+  public let precision: Precision
   private var tensors: [String: Tensor]
   private var taken: Set<String> = []
   public private(set) var problems: [String] = []
 
-  public init(_ tensors: [String: Tensor]) { self.tensors = tensors }
+  public init(_ tensors: [String: Tensor], precision: Precision = .f32) {
+    (self.tensors, self.precision) = (tensors, precision)
+  }
 
   /// The tensor called `name`, in the shape PyTorch gave it.
   public func take(_ name: String, _ shape: [Int]) -> Tensor {
