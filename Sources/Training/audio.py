@@ -1,0 +1,125 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the audio encoder facial-informative: trains it to predict the lips from sound alone, before the diffusion model
+listens to it. `python audio.py --cache CACHE --minutes 4` writes CACHE/audio.pt.
+
+Target: lip opening and the first principal components of the lip outline, each clip's mean taken away, so that how a
+talker looks does not count, only how the lips move."""
+import argparse
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import data
+from model import AudioEncoder, Config
+from speech import STACK, stacks
+
+COMPONENTS = 8
+
+
+def aperture(lips):
+    """Lip opening [T] of lips [T, 40, 2] as a share of the eye distance: mean gap of three inner-lip pairs."""
+    from geometry import LIPS
+    index = lambda points: [LIPS.index(p) for p in points]
+    gap = lips[:, index((87, 14, 317))] - lips[:, index((82, 13, 312))]
+    return np.linalg.norm(gap, axis=-1).mean(1) / 48.0
+
+
+class Lips:
+    """Lip targets [T, 1 + COMPONENTS], of deviation 1 over the training clips."""
+
+    def __init__(self, clips):
+        flat = np.concatenate([self._moves(c.lips) for c in clips])
+        _, _, basis = np.linalg.svd(flat[::7], full_matrices=False)
+        self.basis = basis[:COMPONENTS]
+        self.scale = 1.0
+        self.scale = np.concatenate([self(c.lips) for c in clips]).std(0)
+
+    @staticmethod
+    def _moves(lips):
+        flat = lips.reshape(len(lips), -1)
+        return flat - flat.mean(0)
+
+    def __call__(self, lips):
+        opening = aperture(lips)
+        out = np.column_stack([opening - opening.mean(), self._moves(lips) @ self.basis.T])
+        return (out / self.scale).astype(np.float32)
+
+
+def clip_stacks(clip, config):
+    """[T, tokens, 104] of every frame of a clip."""
+    rows = np.arange(len(clip.window)) * STACK + clip.lag_rows
+    return stacks(clip.fbank, rows, config.audio_past, config.audio_future)
+
+
+def correlation(a, b):
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=4)
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = Config()
+    clips, held = data.load(args.cache, False), data.load(args.cache, True)
+    lips = Lips(clips)
+    net, head = AudioEncoder(config).to(device), nn.Linear(config.audio_width, 1 + COMPONENTS).to(device)
+    sounds = [torch.from_numpy(clip_stacks(c, config)) for c in clips]
+    targets = [torch.from_numpy(lips(c.lips)) for c in clips]
+    weights, rng = data.balanced(clips, 0.5), np.random.default_rng()
+    parameters = list(net.parameters()) + list(head.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02)
+    average = copy.deepcopy(nn.ModuleList([net, head]))
+    start = last = time.time()
+    step = 0
+
+    def report():
+        with torch.no_grad():
+            by = {}
+            for c in held + clips[::12]:
+                x = torch.from_numpy(clip_stacks(c, config)).to(device)
+                y = average[1](average[0](x)[:, config.audio_past]).cpu().numpy()[:, 0]
+                truth = lips(c.lips)[:, 0]
+                label = ("val " if data.is_validation(c.speaker, c.name) else "") + c.speaker
+                lags = [correlation(y[3:-3], np.roll(truth, -k)[3:-3]) for k in range(-3, 4)]
+                by.setdefault(label, []).append(lags)
+            for s, v in sorted(by.items()):
+                m = np.mean(v, 0)
+                print(f"  {s}: opening r {m[3]:.3f}, best lag {int(np.argmax(m)) - 3} ({m.max():.3f})")
+
+    while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1, step / 200) * min(1, 2 * (1 - progress) + 0.02)
+        chosen = rng.choice(len(clips), 32, p=weights)
+        pick = [rng.integers(0, len(sounds[i]), 8) for i in chosen]
+        x = torch.cat([sounds[i][p] for i, p in zip(chosen, pick)])
+        y = torch.cat([targets[i][p] for i, p in zip(chosen, pick)]).to(device)
+        if rng.random() < 0.8:
+            x = data.other_voice(x)
+        with torch.autocast(device, torch.bfloat16):
+            out = head(F.dropout(net(x.to(device)), 0.2)[:, config.audio_past])
+        loss = F.smooth_l1_loss(out.float(), y)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            for a, p in zip(average.parameters(), parameters):
+                a.lerp_(p, 0.005 if step > 300 else 0.1)
+        step += 1
+        if time.time() - last > 60:
+            last = time.time()
+            print(f"{(last - start) / 60:.1f} min, step {step}, loss {loss.item():.3f}", flush=True)
+    report()
+    torch.save({"audio_encoder": average[0].state_dict(), "head": average[1].state_dict()}, args.cache / "audio.pt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the latent diffusion model: `python diffusion.py --cache CACHE --minutes 60`. Needs CACHE/autoencoder.pt and
+CACHE/audio.pt; resumes from CACHE/diffusion.pt; draws CACHE/curve.png and CACHE/sheet.png at every validation.
+
+Recipe (method.md): flow matching, t logit-normal with 15 % at t = 1; velocity error with the mouth four times as heavy,
+plus the distance of the lips that a frozen probe reads off the predicted and the true clean latent. The previous frame is
+dropped half of the time, and what passes its bottleneck is noisy. Validation drives each held-out face with the sound of
+another held-out clip, frame after frame, and correlates the probe's lip opening with that of the clip the sound is from.
+"""
+import argparse
+import copy
+import time
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import data
+from audio import COMPONENTS, Lips, aperture, clip_stacks, correlation
+from data import BANDS, SILENCE
+from model import Config, SyncDiff
+
+matplotlib.use("Agg")
+PRIOR_DROP, PRIOR_NOISE, PREVIOUS_NOISE = 0.5, 0.5, 0.3
+PROBE_WEIGHT, MOUTH_WEIGHT = 0.15, 4.0
+
+
+class Probe(nn.Module):
+    """Latent [B, 4, 24, 24] -> lip targets of audio.Lips. Trained once, then frozen; a training loss, never shipped."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(config.latent_channels, 32, 3, 2, 1), nn.SiLU(), nn.Conv2d(32, 64, 3, 2, 1),
+                                 nn.SiLU(), nn.Flatten(), nn.Linear(64 * (config.window // 16) ** 2, 64), nn.SiLU(),
+                                 nn.Linear(64, 1 + COMPONENTS))
+
+    def forward(self, latent):
+        return self.net(latent)
+
+
+class Pool:
+    """Latents of clips under random looks, renewed bit by bit while the training runs."""
+
+    def __init__(self, model, clips, lips, size, rng):
+        self.model, self.clips, self.rng, self.size = model, clips, rng, size
+        self.weights = data.balanced(clips)
+        self.sounds = [torch.from_numpy(clip_stacks(c, model.config)) for c in clips]
+        self.quiet = [self._quiet(c) for c in clips]
+        self.targets = [torch.from_numpy(lips(c.lips)) for c in clips]
+        self.slots = []
+        self.next = 0
+
+    def _quiet(self, clip):
+        """Loudness (log energy) below which a row of the clip counts as a pause."""
+        loud = np.logaddexp.reduce(clip.fbank, axis=1)
+        low, high = np.percentile(loud, [5, 95])
+        return float(low + 0.3 * (high - low))
+
+    @torch.no_grad()
+    def renew(self):
+        """Encodes one more clip under a new look: its latents [T, 4, 24, 24] and strips [T, 4, 7, 24], bfloat16."""
+        index = self.rng.choice(len(self.clips), p=self.weights)
+        device = next(self.model.parameters()).device
+        images = data.as_image(self.clips[index].window)
+        images = data.Look(self.rng)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
+        images = images.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            latents, strips = self.model.encoder(images), self.model.masked(images)[0][:, :, :self.model.config.mask_top // 4]
+        slot = (index, latents.bfloat16(), strips.bfloat16())
+        if len(self.slots) < self.size:
+            self.slots.append(slot)
+        else:
+            self.slots[self.next] = slot
+            self.next = (self.next + 1) % self.size
+
+    def sample(self, batch):
+        """A training batch on the model's device: dict of latent, previous, identity, masked, mask, stacks."""
+        config = self.model.config
+        parts = {"latent": [], "previous": [], "identity": [], "masked": [], "mask": [], "stacks": []}
+        for _ in range(batch // 2):
+            index, latents, strips = self.slots[self.rng.integers(len(self.slots))]
+            for n in self.rng.integers(1, len(latents), 2):
+                other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents) if len(latents) > 14 else 0
+                rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
+                seen = torch.zeros_like(latents[n])
+                seen[:, :rows] = strips[n][:, :rows]
+                mask = torch.zeros_like(seen[:1])
+                mask[:, :rows] = 1
+                sound = self.sounds[index][n]
+                if self.rng.random() < 0.3:  # a noise gate: pauses become digital silence
+                    bands = sound.view(-1, BANDS)
+                    quiet = torch.logsumexp(bands, 1, keepdim=True) < self.quiet[index]
+                    sound = torch.where(quiet, torch.tensor(SILENCE), bands).view_as(sound).float()
+                for name, value in zip(parts, (latents[n], latents[n - 1], latents[other], seen, mask, sound)):
+                    parts[name].append(value)
+        device = next(self.model.parameters()).device
+        out = {name: torch.stack(v).float() for name, v in parts.items()}
+        voices = torch.rand(batch, 1, 1) < 0.7
+        out["stacks"] = torch.where(voices, data.other_voice(out["stacks"]), out["stacks"])
+        return {name: v.to(device) for name, v in out.items()}
+
+
+def train_probe(probe, pool, minutes):
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.01)
+    start = time.time()
+    while time.time() - start < 60 * minutes:
+        index, latents, _ = pool.slots[pool.rng.integers(len(pool.slots))]
+        n = torch.from_numpy(pool.rng.integers(0, len(latents), 16))
+        more, other, _ = pool.slots[pool.rng.integers(len(pool.slots))]
+        m = torch.from_numpy(pool.rng.integers(0, len(other), 16))
+        z = torch.cat([latents[n], other[m]]).float()
+        target = torch.cat([pool.targets[index][n], pool.targets[more][m]]).to(z.device)
+        loss = F.smooth_l1_loss(probe(z + 0.1 * torch.randn_like(z)), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    probe.requires_grad_(False)
+    print(f"probe: last loss {loss.item():.3f}", flush=True)
+
+
+def loss_of(model, probe, batch, weight):
+    """Velocity loss and probe loss of a batch, see the file's head."""
+    z, b = batch["latent"], len(batch["latent"])
+    t = torch.sigmoid(torch.randn(b, device=z.device))
+    t = torch.where(torch.rand(b, device=z.device) < 0.15, torch.ones_like(t), t)
+    noise = torch.randn_like(z)
+    x = (1 - t.view(-1, 1, 1, 1)) * z + t.view(-1, 1, 1, 1) * noise
+    previous = batch["previous"] + PREVIOUS_NOISE * torch.randn_like(z)
+    prior = model.bottleneck(previous)
+    prior = prior + PRIOR_NOISE * torch.randn_like(prior)
+    has_prior = torch.rand(b, device=z.device) >= PRIOR_DROP
+    tokens = model.audio_encoder(batch["stacks"])
+    velocity = model.denoiser(x, t, batch["masked"], batch["mask"], batch["identity"], tokens, prior, has_prior).float()
+    matching = ((velocity - (noise - z)).square() * weight).mean()
+    clean = x - t.view(-1, 1, 1, 1) * velocity
+    lips = F.smooth_l1_loss(probe(clean), probe(z))
+    return matching, lips
+
+
+class Validation:
+    """Held-out faces, each driven by the sound of the next held-out clip of the same speaker."""
+
+    def __init__(self, model, clips, per_speaker=8):
+        by = {}
+        for clip in clips:
+            if len(clip.window) == 75:
+                by.setdefault(clip.speaker, []).append(clip)
+        self.faces, self.donors = [], []
+        for group in by.values():
+            group = group[:per_speaker]
+            self.faces += group
+            self.donors += group[1:] + group[:1]
+        images = torch.stack([data.as_image(c.window[:, 16:112, 16:112]) for c in self.faces])
+        with torch.no_grad():
+            self.latents = torch.stack([model.encoder(i) for i in images])
+            self.masked = torch.stack([model.masked(i)[0] for i in images])
+        self.mask = torch.zeros(len(images), 1, 24, 24)
+        self.mask[:, :, :model.config.mask_top // 4] = 1
+        self.images = images
+
+    @torch.no_grad()
+    def generate(self, model, sounds, steps, with_prior=True, seed=0):
+        """Latents [N, 75, 4, 24, 24], one noise for each clip, frame after frame."""
+        noise = torch.randn(self.latents[:, 0].shape, generator=torch.Generator().manual_seed(seed))
+        previous, out = None, []
+        for n in range(self.latents.shape[1]):
+            with torch.autocast("cpu", torch.bfloat16):
+                tokens = model.audio_encoder(sounds[:, n])
+                z = model.sample(noise, self.masked[:, n], self.mask, self.latents[:, 0], tokens, previous, steps).float()
+            out.append(z)
+            previous = z if with_prior else None
+        return torch.stack(out, 1)
+
+    def report(self, model, probe, sheet, steps=None, with_prior=True):
+        sounds = torch.stack([torch.from_numpy(clip_stacks(c, model.config)) for c in self.donors])
+        z = self.generate(model, sounds, steps, with_prior)
+        read = lambda latent: probe(latent.flatten(0, 1))[:, 0].view(latent.shape[:2]).numpy()
+        with torch.no_grad():
+            made, own = read(z), read(self.latents)
+        out = {}
+        for i, (face, donor) in enumerate(zip(self.faces, self.donors)):
+            truth = np.roll(aperture(donor.lips), donor.lag_rows // 4)  # as the sound has it
+            loud = np.logaddexp.reduce(donor.fbank, axis=1)[::4][:75]
+            spoken = np.flatnonzero(loud > np.percentile(loud, 5) + 0.35 * np.ptp(np.percentile(loud, [5, 95])))
+            span = slice(max(3, spoken[0]), min(72, spoken[-1]))
+            out.setdefault(face.speaker, []).append((correlation(made[i][span], truth[span]),
+                                                     correlation(made[i][span], own[i][span]),
+                                                     made[i].std() / own[i].std()))
+        if sheet:
+            self.draw(model, z, sheet)
+        return {s: tuple(np.round(np.mean(v, 0), 3).tolist()) for s, v in out.items()}
+
+    @torch.no_grad()
+    def draw(self, model, z, path):
+        """Per row: a face, 6 moments: above the original, below the one driven by the other sound."""
+        rows = []
+        for i in (0, 1, len(z) - 2, len(z) - 1):
+            moments = [20, 26, 32, 38, 44, 50]
+            made = model.decoder(z[i, moments]).clamp(-1, 1)
+            rows += [torch.cat(list(x), 2) for x in (self.images[i, moments], made)]
+        picture = ((torch.cat(rows, 1).permute(1, 2, 0) + 1) * 127.5).byte().numpy()
+        cv2.imwrite(str(path), cv2.cvtColor(picture.repeat(2, 0).repeat(2, 1), cv2.COLOR_RGB2BGR))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--pool", type=int, default=400, help="clips held as latents")
+    parser.add_argument("--probe-minutes", type=float, default=1.5)
+    parser.add_argument("--validate-every", type=float, default=6, help="minutes")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = SyncDiff(Config())
+    coder = torch.load(args.cache / "autoencoder.pt", weights_only=True)
+    model.encoder.load_state_dict(coder["encoder"])
+    model.decoder.load_state_dict(coder["decoder"])
+    model.audio_encoder.load_state_dict(torch.load(args.cache / "audio.pt", weights_only=True)["audio_encoder"])
+    for part in (model.encoder, model.decoder):
+        part.requires_grad_(False)
+    probe, store = Probe(model.config), args.cache / "diffusion.pt"
+    rng = np.random.default_rng()
+    clips = data.load(args.cache, False)
+    held = data.load(args.cache, True)
+    validation = Validation(model, held)
+    model.to(device, memory_format=torch.channels_last)
+    probe.to(device)
+    average = copy.deepcopy(model)
+    kept = torch.load(store, weights_only=True) if store.exists() else None
+    pool = Pool(model, clips, Lips(clips), args.pool, rng)
+    while len(pool.slots) < args.pool:
+        pool.renew()
+    if kept:
+        model.load_state_dict(kept["model"])
+        average.load_state_dict(kept["average"])
+        probe.load_state_dict(kept["probe"])
+        probe.requires_grad_(False)
+    else:
+        train_probe(probe, pool, args.probe_minutes)
+    groups = [{"params": list(model.denoiser.parameters()) + list(model.bottleneck.parameters()), "scale": 1.0},
+              {"params": list(model.audio_encoder.parameters()), "scale": 0.25}]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
+    if kept:
+        optimizer.load_state_dict(kept["optimizer"])
+    weight = torch.ones(24, 24, device=device)
+    weight[:7] = 0.25
+    weight[7:20, 5:19] = MOUTH_WEIGHT
+    curve = kept["curve"] if kept else []
+    step = kept["step"] if kept else 0
+    start = checked = printed = time.time()
+    begun, sums = step, np.zeros(2)
+    while True:
+        progress = (time.time() - start) / (60 * args.minutes)
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * group["scale"] * min(1, (step + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
+        batch = pool.sample(args.batch)
+        with torch.autocast(device, torch.bfloat16):
+            matching, lips = loss_of(model, probe, batch, weight)
+            loss = matching + PROBE_WEIGHT * lips
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
+        optimizer.step()
+        step += 1
+        sums += [matching.item(), lips.item()]
+        with torch.no_grad():
+            keep = min(0.998, (1 + step) / (10 + step))
+            for a, p in zip(average.parameters(), model.parameters()):
+                a.lerp_(p, 1 - keep)
+        if step % 20 == 0:
+            pool.renew()
+            pool.renew()
+        if step % 200 == 0:
+            print(f"{(time.time() - start) / 60:5.1f} min, step {step}, {200 * args.batch / (time.time() - printed):.0f} "
+                  f"samples/s, velocity {sums[0] / 200:.4f}, lips {sums[1] / 200:.4f}", flush=True)
+            curve.append([step * args.batch, *(sums / 200)])
+            sums[:], printed = 0, time.time()
+        if time.time() - checked > 60 * args.validate_every or progress >= 1:
+            average.eval().to("cpu")
+            print("  cross, own, range:", validation.report(average, probe.cpu(), args.cache / "sheet.png"), flush=True)
+            average.to(device)
+            probe.to(device)
+            torch.save({"model": model.state_dict(), "average": average.state_dict(), "probe": probe.state_dict(),
+                        "optimizer": optimizer.state_dict(), "step": step, "curve": curve}, store.with_suffix(".tmp"))
+            store.with_suffix(".tmp").rename(store)
+            plot(curve, args.cache / "curve.png")
+            checked = printed = time.time()
+            sums[:] = 0
+            if progress >= 1:
+                break
+
+
+def plot(curve, path):
+    import matplotlib.pyplot as plt
+    samples, matching, lips = np.array(curve).T if curve else ([], [], [])
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+    for axis, values, name in zip(axes, (matching, lips), ("velocity loss", "lip loss")):
+        axis.plot(samples, values)
+        axis.set(xlabel="samples", ylabel=name, yscale="log")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the model file that the element loads: `python export.py --cache CACHE --output ../../meta/models/syncdiff.safetensors`.
+
+One safetensors file, float16: audio_encoder.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of model.SyncDiff) from
+the training's moving averages, and faces.* as convert_faces.py wrote them. Its metadata: format "syncdiff", version
+"1", config (JSON of model.Config). Sources/SyncDiff/Model.swift reads it and refuses anything else."""
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from model import Config, SyncDiff
+
+VERSION = "1"
+
+
+def trained(cache):
+    """model.SyncDiff with the averaged weights of the training and the newest decoder."""
+    model = SyncDiff(Config())
+    model.load_state_dict(torch.load(cache / "diffusion.pt", weights_only=True)["average"])
+    model.decoder.load_state_dict(torch.load(cache / "autoencoder.pt", weights_only=True)["decoder"])
+    return model.eval()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--faces", type=Path, default=Path(__file__).parents[2] / "meta/models/faces.safetensors")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    model = trained(args.cache)
+    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    with safe_open(args.faces, "pt") as faces:
+        tensors |= {name: faces.get_tensor(name).half().contiguous() for name in faces.keys()}
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise SystemExit(f"not finite in float16: {', '.join(bad)}")
+    save_file(tensors, args.output, {"format": "syncdiff", "version": VERSION, "config": json.dumps(model.config.dict())})
+    print(f"{args.output}: {len(tensors)} tensors, {args.output.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
