@@ -1,2 +1,49 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
+
+// Golden values: tensors that the Python twin wrote, kept beside the test that compares with them.
+
+import Tensors
+import Testing
+
+/// The tensors of `Golden/<file>` beside the calling test.
+public func golden(_ file: String, beside test: String = #filePath) throws -> [String: Tensor] {
+  let folder = test.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+  return try SafeTensors.load(path: "\(folder)/Golden/\(file)").tensors
+}
+
+/// Shapes are equal and no value is further than `tolerance` from the expected one; else names the worst.
+public func expectClose(
+  _ actual: Tensor, _ expected: Tensor?, _ tolerance: Float, _ name: String = "",
+  at location: SourceLocation = #_sourceLocation
+) {
+  guard let expected else {
+    Issue.record("\(name): no golden value", sourceLocation: location)
+    return
+  }
+  #expect(actual.shape == expected.shape, "\(name)", sourceLocation: location)
+  guard actual.shape == expected.shape else { return }
+  var (worst, place) = (Float(0), 0)
+  for i in actual.values.indices {
+    let difference = abs(actual.values[i] - expected.values[i])
+    if !(difference <= worst) { (worst, place) = (difference, i) }
+    if difference.isNaN { break }
+  }
+  #expect(
+    worst <= tolerance,
+    """
+    \(name) differs by \(worst) at \(indices(of: place, in: actual.shape)): \
+    \(actual.values[place]), expected \(expected.values[place])
+    """,
+    sourceLocation: location)
+}
+
+/// The element of a row-major tensor, one index a dimension.
+private func indices(of place: Int, in shape: [Int]) -> [Int] {
+  var (rest, indices) = (place, [Int]())
+  for size in shape.reversed() {
+    indices.insert(rest % size, at: 0)
+    rest /= size
+  }
+  return indices
+}

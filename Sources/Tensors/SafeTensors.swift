@@ -1,0 +1,224 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Model files in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
+// little endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong
+// to exactly one tensor. Reading never traps, whatever the file holds.
+
+import Glibc
+
+/// One case for each way in which a model file can be wrong.
+public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
+  case notFound(path: String)
+  case unreadable(path: String, reason: String)
+  case empty
+  case tooShort(size: Int)
+  case headerTooLong(length: UInt64)
+  case headerBeyondEnd(length: UInt64, size: Int)
+  case notJSON(offset: Int)
+  case notAnObject
+  case duplicateName(String)
+  case badMetadata
+  case badEntry(name: String)
+  case unsupportedType(name: String, type: String)
+  case badShape(name: String)
+  case tooLarge(name: String)
+  case badOffsets(name: String)
+  case outOfRange(name: String)
+  case sizeMismatch(name: String, expected: Int, actual: Int)
+  case overlap(name: String)
+  case gap(name: String)
+  case trailingBytes(count: Int)
+
+  public var description: String {
+    switch self {
+    case .notFound(let path): "there is no file \(path); check the path"
+    case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)"
+    case .empty: "the file is empty; copy or export it again"
+    case .tooShort(let size):
+      "the file has only \(size) bytes and is no safetensors file; give a model written by syncdiff's export"
+    case .headerTooLong(let length):
+      "the header would be \(length) bytes long, so this is no safetensors file; "
+        + "give a model written by syncdiff's export"
+    case .headerBeyondEnd(let length, let size):
+      "the header of \(length) bytes does not fit into the \(size) bytes of the file; it was cut off, copy it again"
+    case .notJSON(let offset): "the header is not JSON at its byte \(offset); the file is damaged, copy it again"
+    case .notAnObject: "the header is not a JSON object; give a model written by syncdiff's export"
+    case .duplicateName(let name): "the header names \"\(name)\" twice; export the model again"
+    case .badMetadata: "__metadata__ is not an object of strings; export the model again"
+    case .badEntry(let name):
+      "tensor \"\(name)\" is not described by exactly dtype, shape and data_offsets; export the model again"
+    case .unsupportedType(let name, let type):
+      "tensor \"\(name)\" has the type \(type); export the model with F32, F16 or BF16"
+    case .badShape(let name): "the shape of tensor \"\(name)\" is not a list of sizes; export the model again"
+    case .tooLarge(let name): "tensor \"\(name)\" is larger than memory can be; export the model again"
+    case .badOffsets(let name): "the data_offsets of tensor \"\(name)\" are not [begin, end]; export the model again"
+    case .outOfRange(let name): "tensor \"\(name)\" ends behind the file's end; it was cut off, copy it again"
+    case .sizeMismatch(let name, let expected, let actual):
+      "tensor \"\(name)\" has \(actual) bytes where its shape needs \(expected); export the model again"
+    case .overlap(let name): "tensor \"\(name)\" overlaps another one; export the model again"
+    case .gap(let name): "bytes before tensor \"\(name)\" belong to no tensor; export the model again"
+    case .trailingBytes(let count):
+      "\(count) bytes at the end of the file belong to no tensor; copy or export it again"
+    }
+  }
+}
+
+public enum SafeTensors {
+  public typealias Contents = (tensors: [String: Tensor], metadata: [String: String])
+
+  static let longestHeader = 100_000_000  // bytes, as in the reference implementation
+  static let largestFile = 1 << 32  // bytes
+
+  /// The tensors of a file in memory, widened to `Float`, and its `__metadata__`.
+  public static func read(_ bytes: [UInt8]) throws(SafeTensorsError) -> Contents {
+    if bytes.isEmpty { throw .empty }
+    guard bytes.count >= 8 else { throw .tooShort(size: bytes.count) }
+    let length = bytes[0..<8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    guard length <= UInt64(longestHeader) else { throw .headerTooLong(length: length) }
+    let first = 8 + Int(length)
+    guard first <= bytes.count else { throw .headerBeyondEnd(length: length, size: bytes.count) }
+
+    var header = try header(bytes[8..<first])
+    let metadata = try metadata(header.removeValue(forKey: "__metadata__"))
+    var entries: [Entry] = []
+    for (name, description) in header { entries.append(try Entry(name, description)) }
+    entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
+
+    var tensors: [String: Tensor] = [:]
+    var end = 0
+    for entry in entries {
+      guard entry.begin >= end else { throw .overlap(name: entry.name) }
+      guard entry.begin == end else { throw .gap(name: entry.name) }
+      guard entry.end <= bytes.count - first else { throw .outOfRange(name: entry.name) }
+      end = entry.end
+      tensors[entry.name] = entry.tensor(bytes[first + entry.begin..<first + entry.end])
+    }
+    guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
+    return (tensors, metadata)
+  }
+
+  /// The same of the file at `path`.
+  public static func load(path: String) throws(SafeTensorsError) -> Contents {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else {
+      if errno == ENOENT { throw .notFound(path: path) }
+      throw .unreadable(path: path, reason: String(cString: strerror(errno)))
+    }
+    defer { close(file) }
+    var information = stat()
+    guard fstat(file, &information) == 0 else {
+      throw .unreadable(path: path, reason: String(cString: strerror(errno)))
+    }
+    guard information.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a file") }
+    let size = Int(information.st_size)
+    guard size <= largestFile else { throw .unreadable(path: path, reason: "it is larger than 4 GiB") }
+    var failure: Int32 = 0
+    let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+      while count < size {
+        let got = Glibc.read(file, buffer.baseAddress.map { $0 + count }, size - count)
+        if got < 0 && errno == EINTR { continue }
+        if got < 0 { failure = errno }
+        if got <= 0 { return }
+        count += got
+      }
+    }
+    if failure != 0 { throw .unreadable(path: path, reason: String(cString: strerror(failure))) }
+    return try read(bytes)
+  }
+
+  private static func header(_ text: ArraySlice<UInt8>) throws(SafeTensorsError) -> [String: JSON] {
+    do {
+      guard case .object(let header) = try JSON(parsing: text) else { throw SafeTensorsError.notAnObject }
+      return header
+    } catch JSON.Problem.syntax(let offset) {
+      throw .notJSON(offset: offset)
+    } catch JSON.Problem.duplicateKey(let name) {
+      throw .duplicateName(name)
+    } catch {
+      throw .notAnObject
+    }
+  }
+
+  private static func metadata(_ value: JSON?) throws(SafeTensorsError) -> [String: String] {
+    guard let value else { return [:] }
+    guard case .object(let members) = value else { throw .badMetadata }
+    var metadata: [String: String] = [:]
+    for (key, member) in members {
+      guard case .string(let text) = member else { throw .badMetadata }
+      metadata[key] = text
+    }
+    return metadata
+  }
+}
+
+/// One tensor as the header describes it; offsets in bytes from the end of the header.
+private struct Entry {
+  enum Kind: String {
+    case f32 = "F32"
+    case f16 = "F16"
+    case bf16 = "BF16"
+  }
+
+  let name: String
+  let kind: Kind
+  let shape: [Int]
+  let begin: Int
+  let end: Int
+
+  init(_ name: String, _ description: JSON) throws(SafeTensorsError) {
+    guard case .object(let fields) = description, fields.count == 3, case .string(let type)? = fields["dtype"],
+      case .array(let sizes)? = fields["shape"], case .array(let offsets)? = fields["data_offsets"]
+    else { throw .badEntry(name: name) }
+    guard let kind = Kind(rawValue: type) else { throw .unsupportedType(name: name, type: type) }
+    var shape: [Int] = []
+    var size = kind == .f32 ? 4 : 2
+    for value in sizes {
+      guard case .integer(let n) = value, n >= 0 else { throw .badShape(name: name) }
+      shape.append(n)
+      let (product, overflow) = size.multipliedReportingOverflow(by: n)
+      if overflow { throw .tooLarge(name: name) }
+      size = product
+    }
+    guard offsets.count == 2, case .integer(let begin) = offsets[0], case .integer(let end) = offsets[1],
+      begin >= 0, end >= begin
+    else { throw .badOffsets(name: name) }
+    guard end - begin == size else { throw .sizeMismatch(name: name, expected: size, actual: end - begin) }
+    (self.name, self.kind, self.shape, self.begin, self.end) = (name, kind, shape, begin, end)
+  }
+
+  func tensor(_ bytes: ArraySlice<UInt8>) -> Tensor {
+    let values = bytes.withUnsafeBytes { raw in
+      switch kind {
+      case .f32:
+        (0..<raw.count / 4).map {
+          Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+        }
+      case .f16:
+        (0..<raw.count / 2).map {
+          Float(half: UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)))
+        }
+      case .bf16:
+        (0..<raw.count / 2).map {
+          let upper = UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self))
+          return Float(bitPattern: UInt32(upper) << 16)
+        }
+      }
+    }
+    return Tensor(shape, values)
+  }
+}
+
+extension Float {
+  /// IEEE 754 binary16. `Float16` does not exist on every platform.
+  init(half: UInt16) {
+    let magnitude: Float
+    switch (half >> 10 & 31, half & 1023) {
+    case (0, let fraction): magnitude = Float(fraction) * 0x1p-24
+    case (31, let fraction): magnitude = fraction == 0 ? .infinity : .nan
+    case (let exponent, let fraction):
+      magnitude = Float(bitPattern: (UInt32(exponent) + 112) << 23 | UInt32(fraction) << 13)
+    }
+    self = half >> 15 == 0 ? magnitude : -magnitude
+  }
+}

@@ -1,0 +1,126 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Tensors
+import Testing
+
+/// A file with this header and `size` bytes of values.
+private func file(_ header: String, _ size: Int = 0) -> [UInt8] {
+  let length = UInt64(header.utf8.count)
+  return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + Array(header.utf8)
+    + (0..<size).map { UInt8(truncatingIfNeeded: $0) }
+}
+
+private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -> String {
+  "{\"dtype\":\"\(type)\",\"shape\":\(shape),\"data_offsets\":[\(begin),\(end)]}"
+}
+
+@Suite struct SafeTensorsTests {
+  @Test func readsEveryTypeAndMetadata() throws {
+    let header = """
+      {"__metadata__":{"config":"{\\"steps\\":4}"},"a":\(tensor("F32", "[2]", 0, 8)),
+      "b":\(tensor("F16", "[1,5]", 8, 18)),
+      "c":\(tensor("BF16", "[2]", 18, 22)),"none":\(tensor("F32", "[0,3]", 22, 22)),
+      "one":\(tensor("F32", "[]", 22, 26))}
+      """
+    let values: [UInt8] = [
+      0, 0, 0x80, 0x3F, 0, 0, 0, 0xC0,  // 1, -2
+      0, 0x3C, 0, 0xC0, 1, 0, 0xFF, 0x7B, 0, 0x7C,  // 1, -2, the smallest, the largest, infinity
+      0x80, 0x3F, 0, 0xC0, 0, 0, 0, 0x3F,
+    ]
+    let (tensors, metadata) = try SafeTensors.read(file(header) + values)
+    #expect(metadata == ["config": "{\"steps\":4}"])
+    #expect(
+      tensors == [
+        "a": Tensor([2], [1, -2]), "b": Tensor([1, 5], [1, -2, 0x1p-24, 65504, .infinity]), "c": Tensor([2], [1, -2]),
+        "none": Tensor([0, 3], []), "one": Tensor([], [0.5]),
+      ])
+  }
+
+  /// One file for each way to be wrong.
+  @Test(
+    arguments: [
+      ([], .empty),
+      ([1, 2, 3], .tooShort(size: 3)),
+      ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10, 0x4A, 0x46, 0x49, 0x46], .headerTooLong(length: 0x464A_1000_E0FF_D8FF)),
+      ([9, 0, 0, 0, 0, 0, 0, 0, 0x7B, 0x7D], .headerBeyondEnd(length: 9, size: 10)),
+      (file("{\"a\":}"), .notJSON(offset: 5)),
+      (file("{} x"), .notJSON(offset: 3)),
+      ([3, 0, 0, 0, 0, 0, 0, 0, 0x22, 0xFF, 0x22], .notJSON(offset: 0)),
+      (file("{\"a\":1e999}"), .notJSON(offset: 5)),
+      (file("[]"), .notAnObject),
+      (file("{\"a\":\(tensor("F32", "[0]", 0, 0)),\"a\":\(tensor("F32", "[0]", 0, 0))}"), .duplicateName("a")),
+      (file("{\"__metadata__\":{\"a\":1}}"), .badMetadata),
+      (file("{\"__metadata__\":[]}"), .badMetadata),
+      (file("{\"a\":3}"), .badEntry(name: "a")),
+      (file("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), .badEntry(name: "a")),
+      (file("{\"a\":\(tensor("I8", "[1]", 0, 1))}", 1), .unsupportedType(name: "a", type: "I8")),
+      (file("{\"a\":\(tensor("F32", "[-1]", 0, 4))}", 4), .badShape(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[1.5]", 0, 4))}", 4), .badShape(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[4611686018427387904,4]", 0, 0))}"), .tooLarge(name: "a")),
+      (file("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4), .badOffsets(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[1]", 4, 0))}", 4), .badOffsets(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[1]", -4, 0))}", 4), .badOffsets(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[2]", 0, 8))}", 4), .outOfRange(name: "a")),
+      (file("{\"a\":\(tensor("F32", "[2]", 0, 4))}", 4), .sizeMismatch(name: "a", expected: 8, actual: 4)),
+      (
+        file("{\"a\":\(tensor("F32", "[2]", 0, 8)),\"b\":\(tensor("F32", "[2]", 4, 12))}", 12), .overlap(name: "b")
+      ),
+      (file("{\"a\":\(tensor("F32", "[1]", 0, 4)),\"b\":\(tensor("F32", "[1]", 8, 12))}", 12), .gap(name: "b")),
+      (file("{\"a\":\(tensor("F32", "[1]", 0, 4))}", 7), .trailingBytes(count: 3)),
+    ] as [([UInt8], SafeTensorsError)])
+  func refuses(bytes: [UInt8], error: SafeTensorsError) {
+    #expect(throws: error) { try SafeTensors.read(bytes) }
+    #expect(!error.description.isEmpty)
+  }
+
+  @Test func refusesDeepNesting() {
+    let deep = file(String(repeating: "[", count: 1_000_000))
+    #expect(throws: SafeTensorsError.notJSON(offset: JSON.maximumDepth)) { try SafeTensors.read(deep) }
+  }
+
+  /// Cut or damaged anywhere, a file is read or refused, never a trap.
+  @Test func survivesDamage() {
+    let whole = file("{\"a\":\(tensor("F32", "[2,1]", 0, 8)),\"b\":\(tensor("BF16", "[3]", 8, 14))}", 14)
+    for count in 0..<whole.count {
+      #expect(throws: SafeTensorsError.self) { try SafeTensors.read(Array(whole[..<count])) }
+    }
+    for i in whole.indices {
+      for byte in [0, 0x22, 0x2D, 0x39, 0x5B, 0x5C, 0x7B, 0x7F, 0x80, 0xFF] as [UInt8] {
+        var damaged = whole
+        damaged[i] = byte
+        _ = try? SafeTensors.read(damaged)
+      }
+    }
+  }
+
+  @Test func namesThePath() {
+    #expect(throws: SafeTensorsError.notFound(path: "/no/such/model")) { try SafeTensors.load(path: "/no/such/model") }
+    #expect(throws: SafeTensorsError.unreadable(path: "/", reason: "it is not a file")) {
+      try SafeTensors.load(path: "/")
+    }
+    #expect(throws: SafeTensorsError.unreadable(path: "/dev/zero", reason: "it is not a file")) {
+      try SafeTensors.load(path: "/dev/zero")
+    }
+  }
+}
+
+@Suite struct JSONTests {
+  @Test func readsEveryKind() throws {
+    let text = #" {"a": [1, -2.5e1, true, false, null], "b\u00e9\ud83d\ude00": "\"\\\/\b\f\n\r\té"} "#
+    #expect(
+      try JSON(parsing: text.utf8)
+        == .object([
+          "a": .array([.integer(1), .number(-25), .bool(true), .bool(false), .null]),
+          "bé😀": .string("\"\\/\u{8}\u{C}\n\r\té"),
+        ]))
+  }
+
+  @Test(arguments: [
+    "", " ", "01", "1.", ".5", "+1", "-", "1e", "tru", "\"", "\"\\x\"", "\"\\u12g4\"", "\"\\ud800\"",
+    "\"\\ud800\\u0041\"",
+    "\"\\udc00\"", "\"\n\"", "[1,]", "[1 2]", "{\"a\" 1}", "{\"a\":1,}", "{1:2}", "1 1", "NaN",
+  ])
+  func refuses(text: String) { #expect(throws: JSON.Problem.self) { try JSON(parsing: text.utf8) } }
+}
