@@ -39,6 +39,12 @@ class Config:
         return asdict(self)
 
 
+def attention(q, k, v):
+    """Scaled dot-product attention over [B, heads, T, D]. Written out: for a few tokens PyTorch's fused kernel is slower
+    on a CPU, several times so in its backward pass."""
+    return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
 # ---------------------------------------------------------------- audio encoder
 
 class AudioLayer(nn.Module):
@@ -57,7 +63,7 @@ class AudioLayer(nn.Module):
     def forward(self, x):
         b, t, c = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, c))
+        x = x + self.out(attention(q, k, v).transpose(1, 2).reshape(b, t, c))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x)), approximate="tanh"))
 
 
@@ -183,7 +189,7 @@ class CrossAttention(nn.Module):
         b, c, h, w = x.shape
         split = lambda y: y.view(b, -1, self.heads, c // self.heads).transpose(1, 2)
         q = split(self.query(self.norm(x.flatten(2).transpose(1, 2))))
-        y = F.scaled_dot_product_attention(q, split(self.key(tokens)), split(self.value(tokens)))
+        y = attention(q, split(self.key(tokens)), split(self.value(tokens)))
         return x + self.out(y.transpose(1, 2).reshape(b, h * w, c)).transpose(1, 2).reshape(b, c, h, w)
 
 
@@ -201,7 +207,7 @@ class SelfAttention(nn.Module):
         b, c, h, w = x.shape
         tokens = self.norm(x.flatten(2).transpose(1, 2))
         q, k, v = self.qkv(tokens).view(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
+        y = attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
         return x + self.out(y).transpose(1, 2).reshape(b, c, h, w)
 
 
