@@ -103,3 +103,12 @@ public func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int) -> Tensor {
   }
   return out
 }
+
+/// Self-attention of `[T, 3C]`, each row a query, a key and a value side by side -> `[T, C]`.
+public func attention(qkv: Tensor, heads: Int) -> Tensor {
+  let (t, c) = (qkv.shape[0], qkv.shape[1] / 3)
+  let parts = (0..<3).map { part in
+    Tensor([t, c], (0..<t).flatMap { qkv.values[($0 * 3 + part) * c..<($0 * 3 + part + 1) * c] })
+  }
+  return attention(q: parts[0], k: parts[1], v: parts[2], heads: heads)
+}

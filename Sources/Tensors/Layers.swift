@@ -141,7 +141,9 @@ public struct LayerNorm: Sendable {
     var out = x
     for row in 0..<x.values.count / width {
       let range = row * width..<(row + 1) * width
-      let mean = x.values[range].reduce(0, +) / Float(width)
+      // Counted from the first value: a row of one value (digital silence) becomes exactly 0, not its rounding error.
+      let first = x.values[row * width]
+      let mean = first + x.values[range].reduce(0) { $0 + ($1 - first) } / Float(width)
       let variance = x.values[range].reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(width)
       let factor = 1 / (variance + 1e-5).squareRoot()
       for i in range { out.values[i] = (x.values[i] - mean) * factor }

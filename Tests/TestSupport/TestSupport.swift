@@ -8,8 +8,13 @@ import Testing
 
 /// The tensors of `Golden/<file>` beside the calling test.
 public func golden(_ file: String, beside test: String = #filePath) throws -> [String: Tensor] {
+  try SafeTensors.load(path: goldenPath(file, beside: test)).tensors
+}
+
+/// Where `Golden/<file>` beside the calling test is.
+public func goldenPath(_ file: String, beside test: String = #filePath) -> String {
   let folder = test.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-  return try SafeTensors.load(path: "\(folder)/Golden/\(file)").tensors
+  return "\(folder)/Golden/\(file)"
 }
 
 /// Shapes are equal and no value is further than `tolerance` from the expected one; else names the worst.
@@ -36,6 +41,18 @@ public func expectClose(
     \(actual.values[place]), expected \(expected.values[place])
     """,
     sourceLocation: location)
+}
+
+/// The same with a tolerance relative to the largest expected value; prints the difference, so that a drift shows long
+/// before it fails.
+public func expectNear(
+  _ actual: Tensor, _ expected: Tensor?, _ tolerance: Float, _ name: String,
+  at location: SourceLocation = #_sourceLocation
+) {
+  let scale = expected?.values.lazy.map(abs).max() ?? 0
+  let worst = zip(actual.values, expected?.values ?? []).lazy.map { abs($0 - $1) }.max() ?? 0
+  print("\(name): largest difference \(worst / scale) of the largest value")
+  expectClose(actual, expected, tolerance * scale, name, at: location)
 }
 
 /// The element of a row-major tensor, one index a dimension.

@@ -1,0 +1,28 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The previous-frame prior (twin of `Bottleneck` in Sources/Training/model.py): SyncDiff's bottleneck layer "BN", which
+// passes on the pose of the frame before but too little to copy its mouth.
+
+import Glibc
+import Tensors
+
+/// The previous frame's latent `[24, 24, 4]` -> 6 values in -1 ... 1, `[1, 6]`.
+public struct Bottleneck: Sendable {
+  let conv1: Conv2d
+  let conv2: Conv2d
+  let out: Linear
+
+  public init(_ w: Weights, _ name: String, _ config: Configuration) {
+    let side = config.window / 16
+    conv1 = Conv2d(w, "\(name).conv1", config.latentChannels, 32, stride: 2)
+    conv2 = Conv2d(w, "\(name).conv2", 32, 64, stride: 2)
+    out = Linear(w, "\(name).out", 64 * side * side, config.prior)
+  }
+
+  public func callAsFunction(_ latent: Tensor) -> Tensor {
+    let x = conv2(conv1(latent, activation: .silu), activation: .silu)
+    let values = out(x.reshaped([1, x.values.count]))
+    return Tensor(values.shape, values.values.map(tanhf))
+  }
+}

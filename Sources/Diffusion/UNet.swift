@@ -1,0 +1,192 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root; twin of the same chapter in
+// Sources/Training/model.py. Pictures are [H, W, C]; E is the width of the conditioning vector, T the audio tokens.
+// What one frame hears and remembers is computed once (`prepare`), not once a step.
+
+import Glibc
+import Tensors
+
+/// GroupNorm, SiLU, convolution, twice, `[H, W, Cin]` -> `[H, W, Cout]`; the second norm is scaled and shifted by the
+/// conditioning `[1, E]`.
+package struct ResBlock: Sendable {
+  let cout: Int
+  let norm1: GroupNorm
+  let conv1: Conv2d
+  let condition: Linear
+  let norm2: GroupNorm
+  let conv2: Conv2d
+  let skip: Conv2d?
+
+  package init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, _ config: Configuration) {
+    self.cout = cout
+    norm1 = GroupNorm(w, "\(name).norm1", cin, groups: config.groups)
+    conv1 = Conv2d(w, "\(name).conv1", cin, cout)
+    condition = Linear(w, "\(name).condition", config.embedding, 2 * cout)
+    norm2 = GroupNorm(w, "\(name).norm2", cout, groups: config.groups)
+    conv2 = Conv2d(w, "\(name).conv2", cout, cout)
+    skip = cin == cout ? nil : Conv2d(w, "\(name).skip", cin, cout, kernel: 1)
+  }
+
+  package func callAsFunction(_ x: Tensor, _ e: Tensor) -> Tensor {
+    let condition = condition(e).values
+    var h = conv1(norm1(x, activation: .silu))
+    h = norm2(h, scale: Array(condition[..<cout]), shift: Array(condition[cout...]), activation: .silu)
+    return (skip?(x) ?? x) + conv2(h)
+  }
+}
+
+/// Every position of a picture listens to the audio tokens.
+package struct CrossAttention: Sendable {
+  /// Keys and values of the tokens, `[T, C]` each.
+  package typealias Memory = (keys: Tensor, values: Tensor)
+
+  let heads: Int
+  let norm: LayerNorm
+  let query: Linear
+  let key: Linear
+  let value: Linear
+  let out: Linear
+
+  package init(_ w: Weights, _ name: String, _ channels: Int, _ config: Configuration) {
+    heads = channels / config.head
+    norm = LayerNorm(w, "\(name).norm", channels)
+    query = Linear(w, "\(name).query", channels, channels)
+    key = Linear(w, "\(name).key", config.audioWidth, channels)
+    value = Linear(w, "\(name).value", config.audioWidth, channels)
+    out = Linear(w, "\(name).out", channels, channels)
+  }
+
+  /// Of the tokens `[T, audioWidth]` of one frame.
+  package func memory(_ tokens: Tensor) -> Memory { (key(tokens), value(tokens)) }
+
+  package func callAsFunction(_ x: Tensor, _ memory: Memory) -> Tensor {
+    let q = query(norm(x.reshaped([x.shape[0] * x.shape[1], x.shape[2]])))
+    return x + out(attention(q: q, k: memory.keys, v: memory.values, heads: heads)).reshaped(x.shape)
+  }
+}
+
+/// Every position of a picture sees all others.
+package struct SelfAttention: Sendable {
+  let heads: Int
+  let norm: LayerNorm
+  let qkv: Linear
+  let out: Linear
+
+  package init(_ w: Weights, _ name: String, _ channels: Int, _ config: Configuration) {
+    heads = channels / config.head
+    norm = LayerNorm(w, "\(name).norm", channels)
+    qkv = Linear(w, "\(name).qkv", channels, 3 * channels)
+    out = Linear(w, "\(name).out", channels, channels)
+  }
+
+  package func callAsFunction(_ x: Tensor) -> Tensor {
+    let tokens = norm(x.reshaped([x.shape[0] * x.shape[1], x.shape[2]]))
+    return x + out(attention(qkv: qkv(tokens), heads: heads)).reshaped(x.shape)
+  }
+}
+
+/// Sinusoids of 1000 t, cosines first: t in 0 ... 1 -> `[1, width]`. Ho et al. 2020, Vaswani et al. 2017.
+package func timestepEmbedding(_ t: Float, _ width: Int) -> Tensor {
+  let half = width / 2
+  let angles = (0..<half).map { 1000 * t * expf(-logf(10_000) * Float($0) / Float(half)) }
+  return Tensor([1, width], angles.map(cosf) + angles.map(sinf))
+}
+
+/// Predicts F, see `Denoiser`.
+package struct UNet: Sendable {
+  let embedding: Int
+  let time1, time2: Linear
+  let audio: Linear
+  let prior: Linear
+  let noPrior: Tensor
+  let input: Conv2d
+  let down1Res1, down1Res2: ResBlock
+  let down1: Conv2d
+  let down2Res1, down2Res2: ResBlock
+  let down2Attn1, down2Attn2: CrossAttention
+  let down2: Conv2d
+  let midRes1, midRes2, midRes3, midRes4: ResBlock
+  let midAttn1, midAttn2: CrossAttention
+  let midSelf: SelfAttention
+  let up2: Conv2d
+  let up2Res1, up2Res2: ResBlock
+  let up2Attn1, up2Attn2: CrossAttention
+  let up1: Conv2d
+  let up1Res1, up1Res2: ResBlock
+  let norm: GroupNorm
+  let output: Conv2d
+
+  package init(_ w: Weights, _ name: String, _ config: Configuration) {
+    let (e, z) = (config.embedding, config.latentChannels)
+    let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
+    func res(_ part: String, _ cin: Int, _ cout: Int) -> ResBlock { ResBlock(w, "\(name).\(part)", cin, cout, config) }
+    func attn(_ part: String, _ channels: Int) -> CrossAttention {
+      CrossAttention(w, "\(name).\(part)", channels, config)
+    }
+    embedding = e
+    time1 = Linear(w, "\(name).time1", e / 2, e)
+    time2 = Linear(w, "\(name).time2", e, e)
+    audio = Linear(w, "\(name).audio", config.tokens * config.audioWidth, e)
+    prior = Linear(w, "\(name).prior", config.prior, e)
+    noPrior = w.take("\(name).no_prior", [e])
+    input = Conv2d(w, "\(name).input", 3 * z + 1, a)
+    (down1Res1, down1Res2) = (res("down1_res1", a, a), res("down1_res2", a, a))
+    down1 = Conv2d(w, "\(name).down1", a, a, stride: 2)
+    (down2Res1, down2Attn1) = (res("down2_res1", a, b), attn("down2_attn1", b))
+    (down2Res2, down2Attn2) = (res("down2_res2", b, b), attn("down2_attn2", b))
+    down2 = Conv2d(w, "\(name).down2", b, b, stride: 2)
+    (midRes1, midAttn1) = (res("mid_res1", b, c), attn("mid_attn1", c))
+    (midRes2, midSelf) = (res("mid_res2", c, c), SelfAttention(w, "\(name).mid_self", c, config))
+    (midRes3, midAttn2) = (res("mid_res3", c, c), attn("mid_attn2", c))
+    midRes4 = res("mid_res4", c, c)
+    up2 = Conv2d(w, "\(name).up2", c, b)
+    (up2Res1, up2Attn1) = (res("up2_res1", 2 * b, b), attn("up2_attn1", b))
+    (up2Res2, up2Attn2) = (res("up2_res2", b, b), attn("up2_attn2", b))
+    up1 = Conv2d(w, "\(name).up1", b, a)
+    (up1Res1, up1Res2) = (res("up1_res1", 2 * a, a), res("up1_res2", a, a))
+    norm = GroupNorm(w, "\(name).norm", a, groups: config.groups)
+    output = Conv2d(w, "\(name).output", a, z)
+  }
+
+  /// What one frame hears and remembers: the same in all its steps.
+  package struct Context: Sendable {
+    let embedding: Tensor  // [1, E], pooled audio and pose
+    let down2Attn1, down2Attn2, midAttn1, midAttn2, up2Attn1, up2Attn2: CrossAttention.Memory
+  }
+
+  /// Of audio tokens `[T, C]` and the bottleneck's values `[1, 6]`, nil when there is no frame before.
+  package func prepare(tokens: Tensor, prior values: Tensor?) -> Context {
+    let pose = values.map { prior($0) } ?? noPrior.reshaped([1, embedding])
+    return Context(
+      embedding: audio(tokens.reshaped([1, tokens.values.count])) + pose,
+      down2Attn1: down2Attn1.memory(tokens), down2Attn2: down2Attn2.memory(tokens),
+      midAttn1: midAttn1.memory(tokens), midAttn2: midAttn2.memory(tokens),
+      up2Attn1: up2Attn1.memory(tokens), up2Attn2: up2Attn2.memory(tokens))
+  }
+
+  /// `[1, E]` of the time t in 0 ... 1.
+  package func time(_ t: Float) -> Tensor { time2(time1(timestepEmbedding(t, embedding / 2), activation: .silu)) }
+
+  /// F `[24, 24, 4]` of x `[24, 24, 4 + 4 + 1 + 4]` = noisy, masked, mask, identity, at `time` (`time(t)`).
+  package func callAsFunction(_ x: Tensor, time: Tensor, _ context: Context) -> Tensor {
+    let e = silu(time + context.embedding)
+    var x1 = input(x)
+    x1 = down1Res2(down1Res1(x1, e), e)
+    var x2 = down1(x1)
+    x2 = down2Attn1(down2Res1(x2, e), context.down2Attn1)
+    x2 = down2Attn2(down2Res2(x2, e), context.down2Attn2)
+    var x3 = down2(x2)
+    x3 = midAttn1(midRes1(x3, e), context.midAttn1)
+    x3 = midSelf(midRes2(x3, e))
+    x3 = midAttn2(midRes3(x3, e), context.midAttn2)
+    x3 = midRes4(x3, e)
+    var y2 = concat(upsample2(up2(x3)), x2)
+    y2 = up2Attn1(up2Res1(y2, e), context.up2Attn1)
+    y2 = up2Attn2(up2Res2(y2, e), context.up2Attn2)
+    var y1 = concat(upsample2(up1(y2)), x1)
+    y1 = up1Res2(up1Res1(y1, e), e)
+    return output(norm(y1, activation: .silu))
+  }
+}

@@ -1,0 +1,55 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Stacks of filterbank rows -> audio tokens (twin of `AudioEncoder` in Sources/Training/model.py): a small transformer
+// over the 14 stacks around one picture. Every picture's window stands alone.
+
+import Tensors
+
+/// Pre-norm transformer layer over `[T, C]` (Vaswani et al. 2017; Xiong et al. 2020).
+package struct AudioLayer: Sendable {
+  let heads: Int
+  let norm1: LayerNorm
+  let qkv: Linear
+  let out: Linear
+  let norm2: LayerNorm
+  let fc1: Linear
+  let fc2: Linear
+
+  package init(_ w: Weights, _ name: String, width: Int, heads: Int) {
+    self.heads = heads
+    norm1 = LayerNorm(w, "\(name).norm1", width)
+    qkv = Linear(w, "\(name).qkv", width, 3 * width)
+    out = Linear(w, "\(name).out", width, width)
+    norm2 = LayerNorm(w, "\(name).norm2", width)
+    fc1 = Linear(w, "\(name).fc1", width, 3 * width)
+    fc2 = Linear(w, "\(name).fc2", 3 * width, width)
+  }
+
+  package func callAsFunction(_ x: Tensor) -> Tensor {
+    let x = x + out(attention(qkv: qkv(norm1(x)), heads: heads))
+    return x + fc2(fc1(norm2(x), activation: .gelu))
+  }
+}
+
+/// Stacks `[T, 104]` -> audio tokens `[T, C]`.
+public struct AudioEncoder: Sendable {
+  let input: Linear
+  let position: Tensor
+  let layers: [AudioLayer]
+  let norm: LayerNorm
+
+  /// `tokens` is T, the stacks of one window; `width` is C; `head` the channels of one attention head.
+  public init(_ w: Weights, _ name: String, tokens: Int, width: Int, layers: Int, head: Int) {
+    input = Linear(w, "\(name).input", Filterbank.stack * Filterbank.bands, width)
+    position = w.take("\(name).position", [tokens, width])
+    self.layers = (0..<layers).map { AudioLayer(w, "\(name).layers.\($0)", width: width, heads: width / head) }
+    norm = LayerNorm(w, "\(name).norm", width)
+  }
+
+  public func callAsFunction(_ stacks: Tensor) -> Tensor {
+    var x = input(LayerNorm.plain(stacks)) + position
+    for layer in layers { x = layer(x) }
+    return norm(x)
+  }
+}

@@ -1,0 +1,119 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Diffusion
+import Tensors
+import TestSupport
+import Testing
+
+/// Every part against model.py, element by element: `python Sources/Training/golden.py`. Differences are relative to
+/// the largest value.
+@Suite struct NetworkTests {
+  static let precisions: [(Weights.Precision, Float)] = [(.f32, 1e-4), (.bf16, 2e-2)]
+
+  let config: Configuration
+  let tensors: [String: Tensor]
+  let parts: [String: Tensor]
+
+  init() throws {
+    let denoiser = try SafeTensors.load(path: goldenPath("denoiser.safetensors"))
+    config = try Configuration(json: try #require(denoiser.metadata["config"]))
+    tensors = denoiser.tensors.merging(try golden("autoencoder.safetensors")) { $1 }
+    parts = try golden("parts.safetensors")
+  }
+
+  func part(_ name: String) throws -> Tensor { try #require(parts[name], "\(name)") }
+
+  @Test func everyTensorHasAnOwner() {
+    let w = Weights(tensors)
+    _ = (Encoder(w, "encoder", config), Decoder(w, "decoder", config))
+    _ = (Bottleneck(w, "bottleneck", config), Denoiser(w, "denoiser", config))
+    #expect(w.finish() == [])
+  }
+
+  @Test(arguments: precisions) func autoencoder(precision: Weights.Precision, tolerance: Float) throws {
+    let w = Weights(tensors, precision: precision)
+    let (encoder, decoder) = (Encoder(w, "encoder", config), Decoder(w, "decoder", config))
+    expectNear(encoder(try part("image")), parts["latent"], tolerance, "encoder \(precision)")
+    expectNear(decoder(try part("x")), parts["decoded"], tolerance, "decoder \(precision)")
+    let (latent, mask) = encoder.masked(try part("image"))
+    expectNear(latent, parts["masked"], tolerance, "masked \(precision)")
+    expectClose(mask, parts["mask"], 0, "mask")
+  }
+
+  @Test func nothingBelowTheMaskIsSeen() throws {
+    let encoder = Encoder(Weights(tensors), "encoder", config)
+    var image = try part("image")
+    let hidden = config.maskTop * config.window * 3
+    for i in hidden..<image.values.count { image.values[i] = -image.values[i] }
+    #expect(encoder.masked(image).latent == encoder.masked(try part("image")).latent)
+  }
+
+  @Test(arguments: precisions) func bottleneck(precision: Weights.Precision, tolerance: Float) throws {
+    let bottleneck = Bottleneck(Weights(tensors, precision: precision), "bottleneck", config)
+    expectNear(bottleneck(try part("previous")), parts["prior"], tolerance, "bottleneck \(precision)")
+  }
+
+  @Test func timesAreEmbedded() throws {
+    let (times, expected) = (try part("times").values, try part("timestep_embedding"))
+    let actual = Tensor(expected.shape, times.flatMap { timestepEmbedding($0, expected.shape[1]).values })
+    expectNear(actual, expected, 1e-4, "timestep embedding")
+  }
+
+  @Test(arguments: precisions) func blocks(precision: Weights.Precision, tolerance: Float) throws {
+    let w = Weights(tensors, precision: precision)
+    let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
+    let e = try part("e")
+    let same = ResBlock(w, "denoiser.unet.down1_res1", a, a, config)
+    expectNear(same(try part("x1"), e), parts["down1_res1"], tolerance, "residual block \(precision)")
+    let wider = ResBlock(w, "denoiser.unet.down2_res1", a, b, config)
+    expectNear(wider(try part("x1"), e), parts["down2_res1"], tolerance, "residual block with skip \(precision)")
+    let cross = CrossAttention(w, "denoiser.unet.down2_attn1", b, config)
+    let listened = cross(try part("x2"), cross.memory(try part("tokens")))
+    expectNear(listened, parts["down2_attn1"], tolerance, "cross-attention \(precision)")
+    let own = SelfAttention(w, "denoiser.unet.mid_self", c, config)
+    expectNear(own(try part("x3")), parts["mid_self"], tolerance, "self-attention \(precision)")
+  }
+
+  @Test(arguments: precisions) func denoiser(precision: Weights.Precision, tolerance: Float) throws {
+    let denoiser = Denoiser(Weights(tensors, precision: precision), "denoiser", config)
+    let (x, tokens, prior) = (try part("x"), try part("tokens"), try part("prior"))
+    let seen = concat(concat(concat(x, try part("masked")), try part("mask")), try part("identity"))
+    let unet = denoiser.unet
+    expectNear(
+      unet(seen, time: unet.time(0.75), unet.prepare(tokens: tokens, prior: prior)), parts["unet"], tolerance,
+      "U-Net \(precision)")
+    expectNear(
+      unet(seen, time: unet.time(0.75), unet.prepare(tokens: tokens, prior: nil)), parts["unet_without_prior"],
+      tolerance, "U-Net without prior \(precision)")
+    let time = Schedule(steps: 4, of: denoiser).times[1]
+    #expect(time.t == 0.75)
+    let velocity = denoiser(x, time, try frame(denoiser, prior: prior))
+    expectNear(velocity, parts["velocity"], tolerance, "velocity \(precision)")
+  }
+
+  @Test(arguments: precisions) func samples(precision: Weights.Precision, tolerance: Float) throws {
+    let w = Weights(tensors, precision: precision)
+    let (denoiser, bottleneck) = (Denoiser(w, "denoiser", config), Bottleneck(w, "bottleneck", config))
+    let side = config.latentSide
+    var generator = GaussianNoise(seed: 7)
+    let noise = Tensor([side, side, config.latentChannels], generator.fill(side * side * config.latentChannels))
+    expectClose(noise, parts["noise"], 1e-5, "noise")
+
+    let prior = bottleneck(try part("previous"))
+    for (name, prior, steps) in [
+      ("sample", prior, 4), ("sample_without_previous", nil, 4), ("sample_3_steps", prior, 3),
+    ] as [(String, Tensor?, Int)] {
+      let schedule = Schedule(steps: steps, of: denoiser)
+      let latents = Array(Sampler(denoiser, try frame(denoiser, prior: prior), schedule, noise: noise))
+      #expect(latents.count == steps)
+      expectNear(try #require(latents.last), parts[name], tolerance, "\(name) \(precision)")
+    }
+  }
+
+  func frame(_ denoiser: Denoiser, prior: Tensor?) throws -> Denoiser.Frame {
+    denoiser.prepare(
+      masked: try part("masked"), mask: try part("mask"), identity: try part("identity"), tokens: try part("tokens"),
+      prior: prior)
+  }
+}
