@@ -24,12 +24,13 @@ public enum Filterbank {
   static let points = 512
 
   /// One row, 26 values, of `sound`: the sample before the window, then its 400 samples, in -1 ... 1. A stream's first
-  /// window has 0 before it.
+  /// window has 0 before it. Samples are rounded to int16, as they are in training: a decoder's residue in a pause, far
+  /// below one step, must be the digital silence that it was there.
   package static func row(_ sound: some Collection<Float>) -> [Float] {
     var emphasised = [Double](repeating: 0, count: points)
     var previous = 0.0
     for (i, value) in sound.prefix(window + 1).enumerated() {
-      let sample = Double(value) * 32_768  // the front end counts in steps of int16
+      let sample = min(max((Double(value) * 32_768).rounded(.toNearestOrEven), -32_768), 32_767)
       if i > 0 { emphasised[i - 1] = sample - 0.97 * previous }
       previous = sample
     }

@@ -41,6 +41,8 @@ import Testing
   @Test func digitalSilenceIsTheLogOfEpsilon() {
     #expect(Filterbank.row([Float](repeating: 0, count: 401)) == [Float](repeating: Filterbank.silence, count: 26))
     #expect(Filterbank.silence == -36.04365)
+    let residue = (0...400).map { $0 % 2 == 0 ? Float(1e-5) : -1e-5 }  // a third of a step of int16
+    #expect(Filterbank.row(residue) == [Float](repeating: Filterbank.silence, count: 26))
     #expect(row(32).values == [Float](repeating: Filterbank.silence, count: 26))
   }
 
