@@ -4,6 +4,13 @@
 
 import PackageDescription
 
+// The kernels need wide vectors; other processors are refused at start (Tensors.processorProblem).
+#if arch(x86_64)
+  let processor = ["-Xcc", "-march=x86-64-v3"]
+#else
+  let processor: [String] = []
+#endif
+
 // Imports go one way: what stands higher knows nothing of what stands lower.
 let package = Package(
   name: "syncdiff",
@@ -15,10 +22,9 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
-    .target(
-      name: "Kernels",
-      swiftSettings: [.unsafeFlags(["-Ounchecked", "-Xcc", "-march=x86-64-v3"])]),
-    .target(name: "Tensors", dependencies: ["Kernels"]),
+    .target(name: "Kernels", swiftSettings: [.unsafeFlags(["-Ounchecked"] + processor)]),
+    .target(name: "CTensors"),
+    .target(name: "Tensors", dependencies: ["Kernels", "CTensors"]),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),

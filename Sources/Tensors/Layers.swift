@@ -1,18 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Layers: weights packed once at load, then called like functions.
+// Layers: weights packed once at load, then called like functions. Plain twins are in Tests/TensorsTests/Plain.swift.
+
+import Kernels
 
 /// Zeros added around a picture before a convolution, in pixels.
 public typealias Padding = (top: Int, bottom: Int, left: Int, right: Int)
 
 /// 2-D convolution over `[H, W, Cin]` -> `[H', W', Cout]`, zero padding. PyTorch weight `[Cout, Cin / groups, K, K]`.
 public struct Conv2d: Sendable {
-  let weight: Tensor
-  let bias: Tensor
-  let stride: Int
-  let padding: Padding
-  let groups: Int
+  private enum Kind {
+    case dense(PackedWeights)
+    case depthwise(weight: [Float], bias: [Float])  // [K * K, C], [C]
+  }
+
+  private let kind: Kind
+  private let (cin, cout): (Int, Int)
+  private let kernel: (height: Int, width: Int)
+  private let stride: Int
+  private let padding: Padding
 
   /// Symmetric padding of kernel / 2, as every convolution of our own networks has.
   public init(
@@ -24,75 +31,143 @@ public struct Conv2d: Sendable {
       stride: stride, padding: (p, p, p, p), precision: w.precision)
   }
 
-  /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`).
+  /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`, kept in f32).
   public init(
     weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, precision: Weights.Precision = .f32
   ) {
-    (self.weight, self.bias, self.stride, self.padding, self.groups) = (weight, bias, stride, padding, groups)
+    precondition(
+      weight.shape.count == 4 && bias.shape == [weight.shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
+    precondition(groups == 1 || weight.shape[..<2] == [groups, 1], "grouped convolutions are depthwise")
+    (self.stride, self.padding) = (stride, padding)
+    kernel = (weight.shape[2], weight.shape[3])
+    cout = weight.shape[0]
+    cin = weight.shape[1] * groups
+    let taps = kernel.height * kernel.width
+    if groups > 1 {
+      let channels = cout
+      let packed = (0..<taps * channels).map { weight.values[$0 % channels * taps + $0 / channels] }
+      kind = .depthwise(weight: packed, bias: bias.values)
+    } else {
+      kind = .dense(
+        PackedWeights(
+          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, isHalf: precision == .bf16))
+    }
   }
 
   public func callAsFunction(_ x: Tensor, activation: Activation = .none) -> Tensor {
-    let (h, w, cin) = (x.shape[0], x.shape[1], x.shape[2])
-    let (cout, cg, kh, kw) = (weight.shape[0], weight.shape[1], weight.shape[2], weight.shape[3])
-    let oh = (h + padding.top + padding.bottom - kh) / stride + 1
-    let ow = (w + padding.left + padding.right - kw) / stride + 1
-    var out = Tensor(zeros: [oh, ow, cout])
-    for y in 0..<oh {
-      for xx in 0..<ow {
-        for o in 0..<cout {
-          var sum = bias.values[o]
-          let first = o / (cout / groups) * cg
-          for i in 0..<kh {
-            for j in 0..<kw {
-              let (sy, sx) = (y * stride + i - padding.top, xx * stride + j - padding.left)
-              if sy < 0 || sx < 0 || sy >= h || sx >= w { continue }
-              for c in 0..<cg {
-                sum += x.values[(sy * w + sx) * cin + first + c] * weight.values[((o * cg + c) * kh + i) * kw + j]
-              }
-            }
-          }
-          out.values[(y * ow + xx) * cout + o] = activation(sum)
+    precondition(x.shape.count == 3 && x.shape[2] == cin, "a picture of \(cin) channels")
+    let height = x.shape[0] + padding.top + padding.bottom
+    let width = x.shape[1] + padding.left + padding.right
+    precondition(height >= kernel.height && width >= kernel.width, "a picture at least as large as the kernel")
+    let (h, w) = ((height - kernel.height) / stride + 1, (width - kernel.width) / stride + 1)
+    let plan = ConvolutionPlan(
+      kernelRows: kernel.height, rowLength: kernel.width * cin, inputRow: width * cin, pixelStep: stride * cin,
+      rowStep: stride * width * cin, outputWidth: w)
+    return Tensor([h, w, cout]) { output in
+      if padding == (0, 0, 0, 0) {
+        run(x.values, plan, activation, pixels: h * w, output)
+      } else {
+        Scratch.withFloats(height * width * cin) { padded in
+          pad(x.values, height: x.shape[0], width: x.shape[1], into: padded)
+          run(padded, plan, activation, pixels: h * w, output)
         }
       }
     }
-    return out
+  }
+
+  private func run(
+    _ input: UnsafePointer<Float>, _ plan: ConvolutionPlan, _ activation: Activation, pixels: Int,
+    _ output: UnsafeMutablePointer<Float>
+  ) {
+    switch kind {
+    case .dense(let weights):
+      product(input, weights, plan, activation, pixels: pixels, output)
+    case .depthwise(let weight, let bias):
+      shareOut(pixels, cost: cin * kernel.height * kernel.width) {
+        convolveDepthwise(input, weights: weight, bias: bias, channels: cin, plan, activation, pixels: $0, output)
+      }
+    }
+  }
+
+  /// A copy with the padding's zeros around it, so that the kernel needs no borders.
+  private func pad(
+    _ x: UnsafePointer<Float>, height: Int, width: Int, into padded: UnsafeMutablePointer<Float>
+  ) {
+    let row = (padding.left + width + padding.right) * cin
+    padded.update(repeating: 0, count: padding.top * row)
+    shareOut(height, cost: row / 4) { rows in
+      for y in rows {
+        let to = padded + (padding.top + y) * row
+        to.update(repeating: 0, count: padding.left * cin)
+        (to + padding.left * cin).update(from: x + y * width * cin, count: width * cin)
+        (to + (padding.left + width) * cin).update(repeating: 0, count: padding.right * cin)
+      }
+    }
+    (padded + (padding.top + height) * row).update(repeating: 0, count: padding.bottom * row)
   }
 }
 
 /// `[T, Cin]` -> `[T, Cout]`; a vector counts as one row. PyTorch weight `[Cout, Cin]`.
 public struct Linear: Sendable {
-  let weight: Tensor
-  let bias: Tensor
+  private let weights: PackedWeights
 
   public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int) {
-    weight = w.take("\(name).weight", [cout, cin])
-    bias = w.take("\(name).bias", [cout])
+    weights = PackedWeights(
+      weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
+      inputs: cin, taps: 1, isHalf: w.precision == .bf16)
   }
 
   public func callAsFunction(_ x: Tensor, activation: Activation = .none) -> Tensor {
-    let (cout, cin) = (weight.shape[0], weight.shape[1])
-    let t = x.values.count / cin
-    var out = Tensor(zeros: [t, cout])
-    for r in 0..<t {
-      for o in 0..<cout {
-        var sum = bias.values[o]
-        for c in 0..<cin { sum += x.values[r * cin + c] * weight.values[o * cin + c] }
-        out.values[r * cout + o] = activation(sum)
-      }
+    precondition(x.shape.last == weights.inputs, "rows of \(weights.inputs) values")
+    let rows = x.values.count / weights.inputs
+    let plan = ConvolutionPlan(
+      kernelRows: 1, rowLength: weights.inputs, inputRow: 0, pixelStep: weights.inputs, rowStep: 0, outputWidth: rows)
+    return Tensor([rows, weights.outputs]) {
+      product(x.values, weights, plan, activation, pixels: rows, $0)
     }
-    return out
   }
+}
+
+/// The convolution that `plan` describes, shared out by channel blocks first, because the weights are what is large.
+private func product(
+  _ input: UnsafePointer<Float>, _ weights: PackedWeights, _ plan: ConvolutionPlan, _ activation: Activation,
+  pixels: Int, _ output: UnsafeMutablePointer<Float>
+) {
+  let pieces = pieces(pixels * weights.outputs * weights.inputs * weights.taps)
+  let columns = min(pieces, weights.blocks)
+  let rows = min((pieces + columns - 1) / columns, (pixels + 23) / 24)
+  ThreadPool.shared.parallel(count: rows * columns) { index in
+    convolve(
+      input, weights, plan, activation, pixels: part(index % rows, of: rows, 0..<pixels, step: 24),
+      blocks: part(index / rows, of: columns, 0..<weights.blocks, step: 1), output)
+  }
+}
+
+/// Into how many pieces to cut so many multiplications: some 20 us each, and not more than hands out evenly.
+private func pieces(_ cost: Int) -> Int { max(1, min(16, cost / 1_000_000)) }
+
+/// The `index`-th of `count` even parts, cut at multiples of `step`.
+private func part(_ index: Int, of count: Int, _ range: Range<Int>, step: Int) -> Range<Int> {
+  let steps = (range.count + step - 1) / step
+  let bound = { min(range.upperBound, range.lowerBound + $0 * steps / count * step) }
+  return bound(index)..<bound(index + 1)
+}
+
+/// Cuts `0..<count` for the thread pool; `cost` is the multiplications of one.
+func shareOut(_ count: Int, cost: Int, _ body: (Range<Int>) -> Void) {
+  let pieces = min(count, pieces(8 * count * cost))  // such work is bound by memory, not by multiplications
+  ThreadPool.shared.parallel(count: pieces) { body(part($0, of: pieces, 0..<count, step: 1)) }
 }
 
 /// Group normalisation over `[H, W, C]`, eps 1e-5 (Wu and He 2018).
 public struct GroupNorm: Sendable {
-  let weight: Tensor
-  let bias: Tensor
-  let groups: Int
+  private let weight: [Float]
+  private let bias: [Float]
+  private let groups: Int
 
   public init(_ w: Weights, _ name: String, _ channels: Int, groups: Int) {
-    weight = w.take("\(name).weight", [channels])
-    bias = w.take("\(name).bias", [channels])
+    weight = w.take("\(name).weight", [channels]).values
+    bias = w.take("\(name).bias", [channels]).values
     self.groups = groups
   }
 
@@ -100,54 +175,68 @@ public struct GroupNorm: Sendable {
   public func callAsFunction(
     _ x: Tensor, scale: [Float]? = nil, shift: [Float]? = nil, activation: Activation = .none
   ) -> Tensor {
-    let channels = weight.values.count
-    let (pixels, width) = (x.values.count / channels, channels / groups)
-    var out = x
-    for g in 0..<groups {
-      let indices = (0..<pixels * width).map { $0 / width * channels + g * width + $0 % width }
-      let mean = indices.reduce(0) { $0 + x.values[$1] } / Float(indices.count)
-      let variance = indices.reduce(0) { $0 + (x.values[$1] - mean) * (x.values[$1] - mean) } / Float(indices.count)
-      let factor = 1 / (variance + 1e-5).squareRoot()
-      for i in indices {
-        let c = i % channels
-        let y = (x.values[i] - mean) * factor * weight.values[c] + bias.values[c]
-        out.values[i] = activation(y * (1 + (scale?[c] ?? 0)) + (shift?[c] ?? 0))
+    let channels = weight.count
+    precondition(x.shape.last == channels && (scale ?? weight).count == channels && (shift ?? bias).count == channels)
+    let pixels = x.values.count / channels
+    let mean = moment(x, [Float](repeating: 0, count: channels), power: 1)
+    let variance = moment(x, mean, power: 2)
+    var (factor, offset) = (weight, bias)
+    for c in 0..<channels {
+      factor[c] /= (variance[c] + 1e-5).squareRoot()
+      offset[c] -= mean[c] * factor[c]
+      if let scale, let shift {
+        factor[c] *= 1 + scale[c]
+        offset[c] = offset[c] * (1 + scale[c]) + shift[c]
       }
     }
-    return out
+    return Tensor(x.shape) { output in
+      x.values.withUnsafeBufferPointer { x in
+        guard let x = x.baseAddress else { return }
+        shareOut(pixels, cost: channels) { rows in
+          Kernels.scale(
+            x + rows.lowerBound * channels, factor: factor, offset: offset, activation, rows: rows.count,
+            channels: channels, output + rows.lowerBound * channels)
+        }
+      }
+    }
+  }
+
+  /// The mean of (x - mean)^power in the group of each channel, `[C]`.
+  private func moment(_ x: Tensor, _ mean: [Float], power: Int) -> [Float] {
+    let channels = weight.count
+    let (width, pixels) = (channels / groups, x.values.count / channels)
+    var sums = [Float](repeating: 0, count: channels)
+    sumDeviations(x.values, mean: mean, power: power, rows: pixels, channels: channels, &sums)
+    for first in stride(from: 0, to: channels, by: width) {
+      let sum = sums[first..<first + width].reduce(0, +)
+      for c in first..<first + width { sums[c] = sum / Float(width * pixels) }
+    }
+    return sums
   }
 }
 
 /// Layer normalisation of each row of `[T, C]`, eps 1e-5 (Ba et al. 2016).
 public struct LayerNorm: Sendable {
-  let weight: Tensor
-  let bias: Tensor
+  private let weight: [Float]
+  private let bias: [Float]
 
   public init(_ w: Weights, _ name: String, _ width: Int) {
-    weight = w.take("\(name).weight", [width])
-    bias = w.take("\(name).bias", [width])
+    weight = w.take("\(name).weight", [width]).values
+    bias = w.take("\(name).bias", [width]).values
   }
 
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    var out = Self.plain(x)
-    let width = weight.values.count
-    for i in out.values.indices { out.values[i] = out.values[i] * weight.values[i % width] + bias.values[i % width] }
-    return out
+    precondition(x.shape.last == weight.count, "rows of \(weight.count) values")
+    return Tensor(x.shape) {
+      normaliseRows(x.values, weight: weight, bias: bias, rows: x.values.count / weight.count, width: weight.count, $0)
+    }
   }
 
   /// Without scale and shift.
   public static func plain(_ x: Tensor) -> Tensor {
     let width = x.shape.last ?? 1
-    var out = x
-    for row in 0..<x.values.count / width {
-      let range = row * width..<(row + 1) * width
-      // Counted from the first value: a row of one value (digital silence) becomes exactly 0, not its rounding error.
-      let first = x.values[row * width]
-      let mean = first + x.values[range].reduce(0) { $0 + ($1 - first) } / Float(width)
-      let variance = x.values[range].reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(width)
-      let factor = 1 / (variance + 1e-5).squareRoot()
-      for i in range { out.values[i] = (x.values[i] - mean) * factor }
+    return Tensor(x.shape) {
+      normaliseRows(x.values, weight: nil, bias: nil, rows: x.values.count / width, width: width, $0)
     }
-    return out
   }
 }

@@ -16,5 +16,15 @@ public struct Tensor: Equatable, Sendable {
     self.init(shape, [Float](repeating: 0, count: shape.reduce(1, *)))
   }
 
+  /// `fill` must write every value.
+  init(_ shape: [Int], filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
+    self.shape = shape
+    let size = shape.reduce(1, *)
+    values = [Float](unsafeUninitializedCapacity: size) { buffer, count in
+      if let base = buffer.baseAddress, size > 0 { fill(base) }
+      count = size
+    }
+  }
+
   public func reshaped(_ shape: [Int]) -> Tensor { Tensor(shape, values) }
 }

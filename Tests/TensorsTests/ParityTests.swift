@@ -1,0 +1,168 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+import Tensors
+import TestSupport
+import Testing
+
+/// Seeded values of deviation `scale`.
+private func noise(_ shape: [Int], _ seed: UInt64 = 1, scale: Float = 1) -> Tensor {
+  var noise = GaussianNoise(seed: seed)
+  return Tensor(shape, noise.fill(shape.reduce(1, *)).map { $0 * scale })
+}
+
+/// The nearest bf16 as a `Float`, by arithmetic: eight significant bits.
+private func half(_ x: Float) -> Float {
+  let step = Float(sign: .plus, exponent: x.exponent - 7, significand: 1)
+  return x == 0 ? 0 : (x / step).rounded(.toNearestOrEven) * step
+}
+
+/// Every kernel against its naive twin on awkward sizes.
+@Suite struct ParityTests {
+  struct Case: CustomTestStringConvertible {
+    let size: (Int, Int)
+    let cin: Int
+    let cout: Int
+    var kernel = 3
+    var stride = 1
+    var padding: Padding = (1, 1, 1, 1)
+
+    var testDescription: String { "\(size) \(cin)->\(cout) kernel \(kernel) stride \(stride) padding \(padding)" }
+  }
+
+  static let cases = [
+    Case(size: (6, 6), cin: 8, cout: 16), Case(size: (7, 5), cin: 3, cout: 24), Case(size: (9, 11), cin: 13, cout: 4),
+    Case(size: (5, 13), cin: 4, cout: 31), Case(size: (24, 24), cin: 31, cout: 3),
+    Case(size: (12, 12), cin: 64, cout: 40), Case(size: (1, 1), cin: 24, cout: 13), Case(size: (1, 9), cin: 5, cout: 1),
+    Case(size: (24, 24), cin: 64, cout: 64), Case(size: (31, 17), cin: 24, cout: 24),
+    Case(size: (24, 24), cin: 16, cout: 33, stride: 2), Case(size: (13, 7), cin: 24, cout: 48, stride: 2),
+    Case(size: (13, 8), cin: 3, cout: 16, kernel: 5, stride: 2, padding: (1, 2, 1, 2)),
+    Case(size: (9, 9), cin: 4, cout: 24, kernel: 5, padding: (2, 2, 2, 2)),
+    Case(size: (8, 9), cin: 13, cout: 17, stride: 2, padding: (0, 1, 0, 1)),
+    Case(size: (8, 9), cin: 13, cout: 17, padding: (3, 0, 0, 2)),
+    Case(size: (7, 5), cin: 24, cout: 31, kernel: 1, padding: (0, 0, 0, 0)),
+    Case(size: (11, 5), cin: 13, cout: 72, kernel: 1, stride: 2, padding: (0, 0, 0, 0)),
+  ]
+
+  @Test(arguments: cases, [Weights.Precision.f32, .bf16])
+  func convolution(_ c: Case, precision: Weights.Precision) {
+    let x = noise([c.size.0, c.size.1, c.cin])
+    var weight = noise([c.cout, c.cin, c.kernel, c.kernel], 2, scale: 0.1)
+    let bias = noise([c.cout], 3)
+    let fast = Conv2d(weight: weight, bias: bias, stride: c.stride, padding: c.padding, precision: precision)
+    if precision == .bf16 { weight.values = weight.values.map(half) }
+    let plain = Plain.convolution(x, weight: weight, bias: bias, stride: c.stride, padding: c.padding, groups: 1)
+    for activation in [Activation.none, .relu, .silu, .gelu] {
+      expectClose(fast(x, activation: activation), Plain.activation(activation, plain), 3e-5, "\(activation)")
+    }
+  }
+
+  @Test(arguments: [3, 8, 13, 24, 31, 64], [1, 2])
+  func depthwise(channels: Int, stride: Int) {
+    let x = noise([9, 14, channels])
+    for (kernel, padding) in [(3, (1, 1, 1, 1)), (3, (0, 1, 0, 1)), (5, (1, 2, 2, 1))] as [(Int, Padding)] {
+      let (weight, bias) = (noise([channels, 1, kernel, kernel], 2), noise([channels], 3))
+      let fast = Conv2d(weight: weight, bias: bias, stride: stride, padding: padding, groups: channels)
+      let plain = Plain.convolution(x, weight: weight, bias: bias, stride: stride, padding: padding, groups: channels)
+      expectClose(fast(x, activation: .relu), Plain.activation(.relu, plain), 1e-5)
+    }
+  }
+
+  @Test(arguments: [(1, 13, 4), (1, 256, 384), (14, 104, 192), (5, 192, 31), (36, 33, 24)])
+  func linear(rows: Int, cin: Int, cout: Int) {
+    let (x, weight, bias) = (noise([rows, cin]), noise([cout, cin], 2, scale: 0.1), noise([cout], 3))
+    let fast = Linear(Weights(["l.weight": weight, "l.bias": bias]), "l", cin, cout)
+    let plain = Plain.convolution(
+      x.reshaped([rows, 1, cin]), weight: weight.reshaped([cout, cin, 1, 1]), bias: bias, stride: 1,
+      padding: (0, 0, 0, 0), groups: 1)
+    expectClose(fast(x), plain.reshaped([rows, cout]), 1e-5)
+    expectClose(fast(x, activation: .gelu), Plain.activation(.gelu, plain).reshaped([rows, cout]), 1e-5)
+  }
+
+  @Test(arguments: [(1, 2, 8, 2), (7, 5, 24, 8), (3, 9, 13, 1), (5, 5, 31, 31), (24, 24, 64, 8), (2, 3, 4, 2)])
+  func groupNorm(h: Int, w: Int, channels: Int, groups: Int) {
+    var x = noise([h, w, channels])
+    x.values = x.values.map { $0 + 30 }  // a mean far from zero must not cost precision
+    let weights = Weights(["n.weight": noise([channels], 2), "n.bias": noise([channels], 3)])
+    let norm = GroupNorm(weights, "n", channels, groups: groups)
+    let (scale, shift) = (noise([channels], 4).values, noise([channels], 5).values)
+    var plain = Plain.groupNorm(x, groups: groups)
+    for i in plain.values.indices {
+      let c = i % channels
+      let y = plain.values[i] * noise([channels], 2).values[c] + noise([channels], 3).values[c]
+      plain.values[i] = y * (1 + scale[c]) + shift[c]
+    }
+    let fast = norm(x, scale: scale, shift: shift, activation: .silu)
+    expectClose(fast, Plain.activation(.silu, plain), 1e-4)
+  }
+
+  @Test(arguments: [(1, 1), (3, 7), (14, 192), (5, 104), (4, 13)])
+  func layerNorm(rows: Int, width: Int) {
+    let x = noise([rows, width])
+    expectClose(LayerNorm.plain(x), Plain.layerNorm(x), 1e-5)
+    let silence = Tensor([rows, width], [Float](repeating: -36.0437, count: rows * width))
+    #expect(LayerNorm.plain(silence) == Tensor(zeros: [rows, width]))
+  }
+
+  @Test(arguments: [(144, 14, 128, 4), (36, 36, 192, 6), (14, 14, 192, 6), (5, 1, 26, 2), (3, 17, 13, 1)])
+  func attends(queries: Int, keys: Int, width: Int, heads: Int) {
+    let (q, k, v) = (noise([queries, width]), noise([keys, width], 2), noise([keys, width], 3))
+    expectClose(
+      attention(q: q, k: k, v: v, heads: heads), Plain.attention(q: q, k: k, v: v, heads: heads), 1e-5)
+  }
+
+  @Test func attendsToItself() {
+    let qkv = noise([5, 3 * 24])
+    let part = { (n: Int) in Tensor([5, 24], (0..<5).flatMap { qkv.values[($0 * 3 + n) * 24..<($0 * 3 + n + 1) * 24] })
+    }
+    expectClose(attention(qkv: qkv, heads: 3), Plain.attention(q: part(0), k: part(1), v: part(2), heads: 3), 1e-5)
+  }
+
+  /// The exponential's whole range, and beyond it.
+  @Test func activations() {
+    let x = Tensor([4003], (-2001...2001).map { Float($0) * 0.05 })
+    expectClose(silu(x), Plain.activation(.silu, x), 1e-5)
+    expectClose(gelu(x), Plain.activation(.gelu, x), 1e-5)
+    expectClose(relu(x), Plain.activation(.relu, x), 0)
+    let far = Tensor([4], [-1e30, -200, 200, 1e30])
+    expectClose(silu(far), Tensor([4], [0, 0, 200, 1e30]), 1e-5)
+  }
+}
+
+@Suite struct ThreadPoolTests {
+  @Test func callsEveryIndexOnce() {
+    for threads in 0...3 {
+      for count in [0, 1, 2, 7, 1000] {
+        let calls = (0..<count).map { _ in Counter() }
+        ThreadPool.shared.limited(to: threads) {
+          ThreadPool.shared.parallel(count: count) { calls[$0].value.add(1, ordering: .relaxed) }
+        }
+        #expect(calls.allSatisfy { $0.value.load(ordering: .relaxed) == 1 })
+      }
+    }
+  }
+
+  /// A piece may share out work itself; it then does all of it.
+  @Test func nests() {
+    let total = Counter()
+    ThreadPool.shared.parallel(count: 8) { _ in
+      ThreadPool.shared.parallel(count: 8) { _ in total.value.add(1, ordering: .relaxed) }
+    }
+    #expect(total.value.load(ordering: .relaxed) == 64)
+  }
+
+  /// Results do not depend on the number of threads.
+  @Test func sameBytesOnAnyNumberOfThreads() {
+    let conv = Conv2d(weight: noise([48, 48, 3, 3]), bias: noise([48]), stride: 1, padding: (1, 1, 1, 1))
+    let x = noise([48, 48, 48])
+    let one = ThreadPool.shared.limited(to: 1) { conv(x, activation: .silu) }
+    for _ in 0..<20 { #expect(conv(x, activation: .silu) == one) }
+  }
+
+  private final class Counter: Sendable { let value = Atomic(0) }
+}
+
+@Suite struct ProcessorTests {
+  @Test func thisOneSuffices() { #expect(processorProblem == nil) }
+}
