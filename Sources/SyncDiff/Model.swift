@@ -1,0 +1,98 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The model file: every network and its configuration in one safetensors file, written by Sources/Training/export.py.
+// The loader is strict: a file that is not whole and exactly right is refused, with everything that is wrong with it.
+
+public import Diffusion
+import Faces
+public import Speech
+public import Tensors
+
+/// How weights are held: `bf16` halves their memory, arithmetic is 32-bit in both. `auto` is `f32`.
+public enum Precision: Sendable { case auto, f32, bf16 }
+
+/// Why a model cannot be had.
+public enum ModelError: Error, Equatable, CustomStringConvertible {
+  case notFound(path: String)
+  case unreadable(path: String, why: String)
+  /// The file is not a model: `why` names everything that is wrong in it.
+  case malformed(path: String, why: String)
+  case unsupportedProcessor(why: String)
+
+  public var description: String {
+    switch self {
+    case .notFound(let path): "there is no model file \(path); set the property model or SYNCDIFF_MODEL to one"
+    case .unreadable(let path, let why): "the model file \(path) cannot be read: \(why)"
+    case .malformed(let path, let why): "\(path) is not a usable model: \(why)"
+    case .unsupportedProcessor(let why): why
+    }
+  }
+}
+
+/// All networks of one model file. Immutable: any number of streams can share one.
+public final class Model: Sendable {
+  static let format = "syncdiff"
+  static let version = "1"
+  static let problemsNamed = 8  // in one message
+
+  public let configuration: Configuration
+  let hearing: AudioEncoder
+  let encoder: Encoder
+  let decoder: Decoder
+  let bottleneck: Bottleneck
+  let denoiser: Denoiser
+  let detector: FaceDetector
+  let mesh: FaceMesh
+
+  /// Sound after a picture's own time that is needed to paint it.
+  public var lookahead: RunningTime { SoundTimeline.lookahead(future: configuration.audioFuture) }
+
+  /// Reads, checks and packs the file at `path`.
+  public static func load(path: String, precision: Precision = .auto) throws(ModelError) -> Model {
+    if let problem = processorProblem { throw .unsupportedProcessor(why: problem) }
+    let contents: SafeTensors.Contents
+    do {
+      contents = try SafeTensors.load(path: path)
+    } catch SafeTensorsError.notFound {
+      throw .notFound(path: path)
+    } catch SafeTensorsError.unreadable(_, let reason) {
+      throw .unreadable(path: path, why: reason)
+    } catch {
+      throw .malformed(path: path, why: error.description)
+    }
+    return try Model(contents, path: path, precision: precision)
+  }
+
+  init(_ contents: SafeTensors.Contents, path: String, precision: Precision) throws(ModelError) {
+    let metadata = contents.metadata
+    guard metadata["format"] == Self.format, let json = metadata["config"] else {
+      throw .malformed(path: path, why: "its metadata does not say that it is a syncdiff model; write it with export.py")
+    }
+    guard metadata["version"] == Self.version else {
+      throw .malformed(
+        path: path, why: "it is of version \(metadata["version"] ?? "none"), this syncdiff reads version \(Self.version)")
+    }
+    do {
+      configuration = try Configuration(json: json)
+    } catch {
+      throw .malformed(path: path, why: error.description)
+    }
+    let weights = Weights(contents.tensors, precision: precision == .bf16 ? .bf16 : .f32)
+    hearing = AudioEncoder(
+      weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
+      layers: configuration.audioLayers, head: configuration.head)
+    encoder = Encoder(weights, "encoder", configuration)
+    decoder = Decoder(weights, "decoder", configuration)
+    bottleneck = Bottleneck(weights, "bottleneck", configuration)
+    denoiser = Denoiser(weights, "denoiser", configuration)
+    detector = FaceDetector(weights)
+    mesh = FaceMesh(weights)
+    let problems = weights.finish()
+    guard problems.isEmpty else {
+      let named = problems.prefix(Self.problemsNamed).joined(separator: "; ")
+      let rest = problems.count > Self.problemsNamed ? "; and \(problems.count - Self.problemsNamed) more" : ""
+      throw .malformed(path: path, why: named + rest)
+    }
+  }
+}
