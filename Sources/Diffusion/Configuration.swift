@@ -47,7 +47,6 @@ public struct Configuration: Equatable, Sendable {
     audioPast = try fields.integer("audio_past", in: 0...100)
     audioFuture = try fields.integer("audio_future", in: 0...100)
     steps = try fields.integer("steps", in: 1...1000)
-    try fields.one("guidance")  // the sampler knows no other
     try fields.finish()
   }
 }
@@ -62,7 +61,6 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case wrongType(field: String, expected: String)
   case outOfRange(field: String, value: Int, range: ClosedRange<Int>)
   case notMultiple(field: String, value: Int, of: Int)
-  case unsupportedGuidance
 
   public var description: String {
     switch self {
@@ -77,7 +75,6 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
       "\"\(field)\" of the configuration is \(value), not within \(range.lowerBound) to \(range.upperBound)"
     case .notMultiple(let field, let value, let of):
       "\"\(field)\" of the configuration is \(value), not a multiple of \(of)"
-    case .unsupportedGuidance: "\"guidance\" of the configuration is not 1; the model needs a newer syncdiff"
     }
   }
 }
@@ -122,13 +119,6 @@ private struct Fields {
       integers.append(try checked(value, field, range, unit))
     }
     return integers
-  }
-
-  mutating func one(_ field: String) throws(ConfigurationError) {
-    switch try take(field) {
-    case .integer(1), .number(1): return
-    default: throw .unsupportedGuidance
-    }
   }
 
   func finish() throws(ConfigurationError) {

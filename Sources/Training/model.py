@@ -29,7 +29,6 @@ class Config:
     audio_past: int = 8           # stacks of 40 ms before the picture's own
     audio_future: int = 5         # stacks after it
     steps: int = 4
-    guidance: float = 1.0
 
     @property
     def tokens(self):

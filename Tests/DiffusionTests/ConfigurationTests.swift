@@ -9,7 +9,7 @@ import Testing
   static let json = """
     {"window": 96, "mask_top": 28, "latent_channels": 4, "ae_channels": [24, 48, 96], "unet_channels": [64, 128, 192], \
     "groups": 8, "head": 32, "embedding": 256, "prior": 6, "audio_width": 192, "audio_layers": 3, "audio_past": 8, \
-    "audio_future": 5, "steps": 4, "guidance": 1.0}
+    "audio_future": 5, "steps": 4}
     """
 
   @Test func readsWhatPythonWrites() throws {
@@ -43,7 +43,6 @@ import Testing
       ("\"embedding\": 256", "\"embedding\": 254", .notMultiple(field: "embedding", value: 254, of: 4)),
       ("\"audio_width\": 192", "\"audio_width\": 190", .notMultiple(field: "audio_width", value: 190, of: 32)),
       ("\"steps\": 4", "\"steps\": -4", .outOfRange(field: "steps", value: -4, range: 1...1000)),
-      ("\"guidance\": 1.0", "\"guidance\": 2.0", .unsupportedGuidance),
     ] as [(String, String, ConfigurationError)])
   func refuses(field: String, replacement: String, expected: ConfigurationError) throws {
     let range = try #require(Self.json.firstRange(of: field))
