@@ -6,24 +6,21 @@
 // A tile is 6 pixels x 16 channels: 12 accumulators of eight lanes, two weights and one value fill the 16 registers of
 // AVX2, and each loaded weight serves 6 pixels. Eight channels that are left over go by tiles of 8 pixels.
 
-/// Where the convolution reads and writes; all counts in values, not bytes.
-package struct ConvolutionPlan {
-  package var kernelRows: Int
-  package var rowLength: Int  // kernel width * input channels
-  package var inputRow: Int  // from one row of the padded input to the next
-  package var pixelStep: Int  // from one output pixel's input to the next one's: stride * input channels
-  package var rowStep: Int  // the same for output rows: stride * inputRow
-  package var outputWidth: Int
+/// Where the convolution reads and writes; all counts in values, not bytes. A tuple, because the copying function that
+/// comes with a structure would be shared with other modules, in this module's instructions.
+package typealias ConvolutionPlan = (
+  kernelRows: Int,
+  rowLength: Int,  // kernel width * input channels
+  inputRow: Int,  // from one row of the padded input to the next
+  pixelStep: Int,  // from one output pixel's input to the next one's: stride * input channels
+  rowStep: Int,  // the same for output rows: stride * inputRow
+  outputWidth: Int
+)
 
-  package init(
-    kernelRows: Int, rowLength: Int, inputRow: Int, pixelStep: Int, rowStep: Int, outputWidth: Int
-  ) {
-    (self.kernelRows, self.rowLength, self.inputRow) = (kernelRows, rowLength, inputRow)
-    (self.pixelStep, self.rowStep, self.outputWidth) = (pixelStep, rowStep, outputWidth)
-  }
-
-  @inline(__always)
-  func offset(_ pixel: Int) -> Int { pixel / outputWidth * rowStep + pixel % outputWidth * pixelStep }
+/// Where the input of an output pixel begins.
+@inline(__always)
+private func start(_ pixel: Int, _ plan: ConvolutionPlan) -> Int {
+  pixel / plan.outputWidth * plan.rowStep + pixel % plan.outputWidth * plan.pixelStep
 }
 
 /// Output pixels (counted row by row) of some channel blocks.
@@ -92,12 +89,12 @@ private func tile6x16<Format: WeightFormat>(
 ) {
   // Pixels beyond the end repeat the last one and are not stored.
   let last = target.end - 1
-  var p0 = input + plan.offset(pixel)
-  var p1 = input + plan.offset(min(pixel + 1, last))
-  var p2 = input + plan.offset(min(pixel + 2, last))
-  var p3 = input + plan.offset(min(pixel + 3, last))
-  var p4 = input + plan.offset(min(pixel + 4, last))
-  var p5 = input + plan.offset(min(pixel + 5, last))
+  var p0 = input + start(pixel, plan)
+  var p1 = input + start(min(pixel + 1, last), plan)
+  var p2 = input + start(min(pixel + 2, last), plan)
+  var p3 = input + start(min(pixel + 3, last), plan)
+  var p4 = input + start(min(pixel + 4, last), plan)
+  var p5 = input + start(min(pixel + 5, last), plan)
   var a0 = bias.load(as: SIMD16<Float>.self)
   var (a1, a2, a3, a4, a5) = (a0, a0, a0, a0, a0)
   var w = weights
@@ -128,14 +125,14 @@ private func tile8x8<Format: WeightFormat>(
   _ bias: UnsafeRawPointer, _ pixel: Int, _ target: Target
 ) {
   let last = target.end - 1
-  var p0 = input + plan.offset(pixel)
-  var p1 = input + plan.offset(min(pixel + 1, last))
-  var p2 = input + plan.offset(min(pixel + 2, last))
-  var p3 = input + plan.offset(min(pixel + 3, last))
-  var p4 = input + plan.offset(min(pixel + 4, last))
-  var p5 = input + plan.offset(min(pixel + 5, last))
-  var p6 = input + plan.offset(min(pixel + 6, last))
-  var p7 = input + plan.offset(min(pixel + 7, last))
+  var p0 = input + start(pixel, plan)
+  var p1 = input + start(min(pixel + 1, last), plan)
+  var p2 = input + start(min(pixel + 2, last), plan)
+  var p3 = input + start(min(pixel + 3, last), plan)
+  var p4 = input + start(min(pixel + 4, last), plan)
+  var p5 = input + start(min(pixel + 5, last), plan)
+  var p6 = input + start(min(pixel + 6, last), plan)
+  var p7 = input + start(min(pixel + 7, last), plan)
   var a0 = bias.load(as: SIMD8<Float>.self)
   var (a1, a2, a3, a4, a5, a6, a7) = (a0, a0, a0, a0, a0, a0, a0)
   var w = weights
@@ -173,10 +170,10 @@ package func convolveDepthwise(
   let last = pixels.upperBound - 1
   var pixel = pixels.lowerBound
   while pixel <= last {
-    let p0 = input + plan.offset(pixel)
-    let p1 = input + plan.offset(min(pixel + 1, last))
-    let p2 = input + plan.offset(min(pixel + 2, last))
-    let p3 = input + plan.offset(min(pixel + 3, last))
+    let p0 = input + start(pixel, plan)
+    let p1 = input + start(min(pixel + 1, last), plan)
+    let p2 = input + start(min(pixel + 2, last), plan)
+    let p3 = input + start(min(pixel + 3, last), plan)
     forEachVector(channels) { channel, lanes in
       var a0 = load(bias + channel, lanes)
       var (a1, a2, a3) = (a0, a0, a0)

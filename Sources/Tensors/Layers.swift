@@ -60,9 +60,10 @@ public struct Conv2d: Sendable {
     let width = x.shape[1] + padding.left + padding.right
     precondition(height >= kernel.height && width >= kernel.width, "a picture at least as large as the kernel")
     let (h, w) = ((height - kernel.height) / stride + 1, (width - kernel.width) / stride + 1)
-    let plan = ConvolutionPlan(
+    let plan: ConvolutionPlan = (
       kernelRows: kernel.height, rowLength: kernel.width * cin, inputRow: width * cin, pixelStep: stride * cin,
-      rowStep: stride * width * cin, outputWidth: w)
+      rowStep: stride * width * cin, outputWidth: w
+    )
     return Tensor([h, w, cout]) { output in
       if padding == (0, 0, 0, 0) {
         run(x.values, plan, activation, pixels: h * w, output)
@@ -120,8 +121,9 @@ public struct Linear: Sendable {
   public func callAsFunction(_ x: Tensor, activation: Activation = .none) -> Tensor {
     precondition(x.shape.last == weights.inputs, "rows of \(weights.inputs) values")
     let rows = x.values.count / weights.inputs
-    let plan = ConvolutionPlan(
-      kernelRows: 1, rowLength: weights.inputs, inputRow: 0, pixelStep: weights.inputs, rowStep: 0, outputWidth: rows)
+    let plan: ConvolutionPlan = (
+      kernelRows: 1, rowLength: weights.inputs, inputRow: 0, pixelStep: weights.inputs, rowStep: 0, outputWidth: rows
+    )
     return Tensor([rows, weights.outputs]) {
       product(x.values, weights, plan, activation, pixels: rows, $0)
     }
