@@ -1,0 +1,137 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Finds faces in a frame: BlazeFace, short range (Bazarevsky et al., arXiv 1907.05047), with MediaPipe's preprocessing,
+// anchors and suppression. The network sees faces from about a sixth of its picture on, so after the whole frame it looks
+// at overlapping tiles, down to a sixth of the frame's longer side: 60 px in a 1920 x 1080 frame.
+
+import Glibc
+import Tensors
+
+/// A face that the detector saw. Frame px; pixel centres have whole coordinates.
+public struct Detection: Equatable, Sendable {
+  public var x, y, width, height: Float
+  /// Eyes (right, left), nose tip, mouth, ears (right, left) of the person.
+  public var keypoints: [SIMD2<Float>]
+  public var score: Float
+
+  /// Part of the two boxes' union that both cover.
+  func overlap(_ other: Detection) -> Float {
+    let w = min(x + width, other.x + other.width) - max(x, other.x)
+    let h = min(y + height, other.y + other.height) - max(y, other.y)
+    let both = max(w, 0) * max(h, 0)
+    return both / max(width * height + other.width * other.height - both, .leastNormalMagnitude)
+  }
+}
+
+public struct FaceDetector: Sendable {
+  private static let side = 128  // px, the network's picture
+  private static let threshold: Float = 0.5  // of the score
+  private static let sameFace: Float = 0.3  // overlap from which two boxes mean one face
+
+  private let input: Conv2d
+  private let blocks: [MobileBlock]
+  private let scores1, scores2, boxes1, boxes2: Conv2d
+  private let anchors: [SIMD2<Float>]
+
+  /// Weights `faces.detector.*`.
+  public init(_ w: Weights) {
+    let name = "faces.detector"
+    let channels = [24, 24, 28, 32, 36, 42, 48, 56, 64, 72, 80, 88, 96, 96, 96, 96, 96]
+    input = Conv2d(w, "\(name).input", 3, 24, kernel: 5, stride: 2, same: 3)
+    blocks = (1...16).map {
+      MobileBlock(
+        w, "\(name).block\($0)", channels[$0 - 1], channels[$0], stride: [3, 6, 12].contains($0) ? 2 : 1, slopes: false)
+    }
+    scores1 = Conv2d(w, "\(name).scores1", 88, 2, kernel: 1)
+    scores2 = Conv2d(w, "\(name).scores2", 96, 6, kernel: 1)
+    boxes1 = Conv2d(w, "\(name).boxes1", 88, 32, kernel: 1)
+    boxes2 = Conv2d(w, "\(name).boxes2", 96, 96, kernel: 1)
+    // The middles of 16 x 16 squares, two boxes each, and of 8 x 8 squares, six boxes each.
+    anchors = [(16, 2), (8, 6)].flatMap { (cells: Int, boxes: Int) in
+      (0..<cells * cells * boxes).map { i in
+        SIMD2(Float(i / boxes % cells) + 0.5, Float(i / boxes / cells) + 0.5) / Float(cells)
+      }
+    }
+  }
+
+  /// Picture `[128, 128, 3]` in -1 ... 1 -> `[896, 16]` box and keypoints around each anchor in px, `[896]` scores before
+  /// the sigmoid.
+  package func network(_ picture: Tensor) -> (boxes: Tensor, scores: Tensor) {
+    var x = input(picture, activation: .relu)
+    for block in blocks[..<11] { x = block(x) }
+    let fine = x
+    for block in blocks[11...] { x = block(x) }
+    return (
+      Tensor([896, 16], boxes1(fine).values + boxes2(x).values), Tensor([896], scores1(fine).values + scores2(x).values)
+    )
+  }
+
+  /// Looks at the whole frame, then at tiles of a third and of a sixth of its longer side, until `accept` is content with
+  /// what was found there (best first, every face once) and returns something.
+  func search<Found>(_ frame: FrameView, accept: ([Detection]) -> Found?) -> Found? {
+    let longer = Double(max(frame.width, frame.height))
+    var sides = [longer]
+    for part in [3.0, 6.0] where longer / part >= Double(Self.side) { sides.append(longer / part) }
+    let factor = max(Int((sides.last ?? longer) / Double(Self.side)), 1)
+    let pyramid = Pyramid(frame, factor: factor, smallest: Self.side)
+    for side in sides {
+      let seen = Self.starts(frame.height, side).flatMap { y in
+        Self.starts(frame.width, side).flatMap { x in
+          detections(pyramid.tile(x: x, y: y, scale: side / Double(Self.side), side: Self.side), x: x, y: y, side: side)
+        }
+      }
+      if let found = accept(Self.merged(seen)) { return found }
+    }
+    return nil
+  }
+
+  /// The faces at the coarsest level that shows any.
+  public func callAsFunction(_ frame: FrameView) -> [Detection] {
+    search(frame) { $0.isEmpty ? nil : $0 } ?? []
+  }
+
+  /// Where tiles of `side` start along `length` pixels: overlapping by a third at least; in the middle when one is enough.
+  private static func starts(_ length: Int, _ side: Double) -> [Double] {
+    let rest = Double(length) - side
+    guard rest > 0 else { return [rest / 2] }
+    let count = Int((rest / (side * 2 / 3)).rounded(.up))
+    return (0...count).map { rest * Double($0) / Double(count) }
+  }
+
+  /// The network's answers about one tile, in frame px.
+  private func detections(_ tile: Tensor, x: Double, y: Double, side: Double) -> [Detection] {
+    let (boxes, scores) = network(tile)
+    let (side, origin, picture) = (Float(side), SIMD2(Float(x), Float(y)), Float(Self.side))
+    return anchors.indices.compactMap { i in
+      let score = 1 / (1 + expf(-scores.values[i]))
+      guard score >= Self.threshold else { return nil }
+      let pairs = (0..<8).map { SIMD2(boxes.values[16 * i + 2 * $0], boxes.values[16 * i + 2 * $0 + 1]) / picture }
+      let size = pairs[1] * side
+      let corner = origin + (anchors[i] + pairs[0]) * side - size / 2
+      guard corner.x.isFinite, corner.y.isFinite, size.x > 0, size.y > 0 else { return nil }
+      return Detection(
+        x: corner.x, y: corner.y, width: size.x, height: size.y,
+        keypoints: pairs[2...].map { origin + (anchors[i] + $0) * side }, score: score)
+    }
+  }
+
+  /// Weighted suppression: boxes that mean one face become their mean, weighted by score; the best score stays.
+  static func merged(_ detections: [Detection]) -> [Detection] {
+    var rest = detections.sorted { $0.score > $1.score }
+    var faces: [Detection] = []
+    while let best = rest.first {
+      let same = rest.filter { $0.overlap(best) > sameFace }
+      rest.removeAll { $0.overlap(best) > sameFace || $0 == best }
+      let total = same.reduce(0) { $0 + $1.score }
+      guard total > 0 else { continue }
+      func mean(_ value: (Detection) -> Float) -> Float { same.reduce(0) { $0 + value($1) * $1.score } / total }
+      faces.append(
+        Detection(
+          x: mean { $0.x }, y: mean { $0.y }, width: mean { $0.width }, height: mean { $0.height },
+          keypoints: best.keypoints.indices.map { k in [mean { $0.keypoints[k].x }, mean { $0.keypoints[k].y }] },
+          score: best.score))
+    }
+    return faces
+  }
+}

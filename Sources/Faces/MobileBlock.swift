@@ -1,0 +1,53 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What both face networks are made of (converted by Sources/Training/convert_faces.py).
+
+import Tensors
+
+/// A 3 x 3 depthwise and a pointwise convolution beside a shortcut, then the activation: ReLU, or PReLU where the
+/// network has slopes. At stride 2 the shortcut is the largest of 2 x 2; where channels are added it gives zeros.
+struct MobileBlock: Sendable {
+  private let depthwise, pointwise: Conv2d
+  private let slope: Tensor
+  private let stride: Int
+
+  init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, stride: Int = 1, slopes: Bool) {
+    depthwise = Conv2d(w, "\(name).depthwise", cin, cin, kernel: 3, stride: stride, same: 3 - stride, groups: cin)
+    pointwise = Conv2d(w, "\(name).pointwise", cin, cout, kernel: 1)
+    slope = slopes ? w.take("\(name).slope", [cout]) : Tensor(zeros: [cout])
+    self.stride = stride
+  }
+
+  /// `[H, W, Cin]` -> `[H / stride, W / stride, Cout]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    let shortcut = stride == 2 ? maxPool2(x) : x
+    var y = pointwise(depthwise(x))
+    let (cin, cout) = (x.shape[2], y.shape[2])
+    y.values.withUnsafeMutableBufferPointer { y in
+      shortcut.values.withUnsafeBufferPointer { shortcut in
+        slope.values.withUnsafeBufferPointer { slope in
+          for pixel in 0..<y.count / cout {
+            for c in 0..<cout {
+              let sum = y[pixel * cout + c] + (c < cin ? shortcut[pixel * cin + c] : 0)
+              y[pixel * cout + c] = sum < 0 ? sum * slope[c] : sum
+            }
+          }
+        }
+      }
+    }
+    return y
+  }
+}
+
+extension Conv2d {
+  /// TFLite's "same" padding: `same` pixels in all, the odd one at the right and at the bottom.
+  init(
+    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int, stride: Int, same: Int, groups: Int = 1
+  ) {
+    let (before, after) = (same / 2, same - same / 2)
+    self.init(
+      weight: w.take("\(name).weight", [cout, cin / groups, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
+      stride: stride, padding: (before, after, before, after), groups: groups)
+  }
+}
