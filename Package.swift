@@ -45,7 +45,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
-    .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"]),
+    .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "TestSupport"]),
     .testTarget(name: "ElementTests", dependencies: ["SyncDiffElement", "TestSupport"]),

@@ -49,13 +49,14 @@ public struct FaceMesh: Sendable {
     inputSlope = w.take("\(name).input.slope", [16])
     trunk = (1...14).map {
       MobileBlock(
-        w, "\(name).block\($0)", channels[$0 - 1], channels[$0], stride: [3, 6, 9, 12].contains($0) ? 2 : 1, slopes: true)
+        w, "\(name).block\($0)", channels[$0 - 1], channels[$0], stride: [3, 6, 9, 12].contains($0) ? 2 : 1,
+        slopes: true)
     }
     points = Branch(w, "\(name).points", blocks: 3, outputs: 1404)
     score = Branch(w, "\(name).score", blocks: 1, outputs: 1)
   }
 
-  /// Picture `[192, 192, 3]` in 0 ... 1 -> `[468, 3]` x, y in px of the picture and depth; score 0 ... 1 that it is a face.
+  /// Picture `[192, 192, 3]` in 0 ... 1 -> `[468, 3]` x, y in px of the picture, depth; 0 ... 1 that it is a face.
   package func network(_ picture: Tensor) -> (points: Tensor, score: Float) {
     var x = prelu(input(picture), slope: inputSlope)
     for block in trunk { x = block(x) }
