@@ -184,7 +184,7 @@ class Validation:
             made, own = read(z), read(self.latents)
         out = {}
         for i, (face, donor) in enumerate(zip(self.faces, self.donors)):
-            truth = np.roll(aperture(donor.lips), donor.lag_rows // 4)  # as the sound has it
+            truth = aperture(donor.lips)  # clip_stacks pairs sound and picture
             loud = np.logaddexp.reduce(donor.fbank, axis=1)[::4][:75]
             spoken = np.flatnonzero(loud > np.percentile(loud, 5) + 0.35 * np.ptp(np.percentile(loud, [5, 95])))
             span = slice(max(3, spoken[0]), min(72, spoken[-1]))
