@@ -23,6 +23,7 @@ public struct PaintSettings: Equatable, Sendable {
 /// every other one is told with `skip`.
 public struct Journey: Sendable {
   let model: Model
+  let threads: Int
   var tracker: FaceTracker
   /// The identity frame `I_rand` of the paper: the latent of the first face of the shot.
   var identity: Tensor?
@@ -31,21 +32,26 @@ public struct Journey: Sendable {
   var noise: (seed: UInt64, values: Tensor)?
   var schedule: (steps: Int, times: Schedule)?
 
-  public init(model: Model) {
-    self.model = model
+  /// `threads` for the work on one frame, the caller's included; 0: all processors.
+  public init(model: Model, threads: Int = 0) {
+    (self.model, self.threads) = (model, threads)
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
   /// The face of a frame; nil when there is none, and the frame is to go on untouched.
   public mutating func find(_ frame: FrameView) -> Face? {
-    tracker.track(frame)
+    ThreadPool.shared.limited(to: threads) { tracker.track(frame) }
   }
 
   /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time
   /// (`SoundTimeline.stacks`). Only bytes in the mouth's region change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
+    ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
+  }
+
+  private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
-    let window = crop(frame.view, face.window)
+    let window = crop(frame.frame, face.window)
     let tokens = model.hearing(sound)
     let (masked, mask) = model.encoder.masked(window)
     let identity = self.identity ?? model.encoder(window)
