@@ -1,0 +1,101 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import SyncDiff
+import Testing
+
+/// The model that ships.
+let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
+  .appending(path: "../../meta/models/syncdiff.safetensors").standardized.path
+
+/// Files that are no models: each has its own error, which says what is wrong in it.
+@Suite struct ModelTests {
+  @Test func loadsTheModelThatShips() throws {
+    let model = try Model.load(path: modelPath)
+    #expect(model.configuration.window == 96)
+    #expect(model.lookahead.nanoseconds == 260_000_000)
+  }
+
+  @Test func noSuchFile() {
+    #expect(throws: ModelError.notFound(path: "/no/such/model")) { try Model.load(path: "/no/such/model") }
+  }
+
+  @Test func aFolder() {
+    #expect { try Model.load(path: "/") } throws: { error in
+      if case .unreadable("/", _) = error as? ModelError { true } else { false }
+    }
+  }
+
+  @Test func anEmptyFile() throws {
+    try expectMalformed([], "empty")
+  }
+
+  @Test func aPicture() throws {
+    let jpeg: [UInt8] = [0xFF, 0xD8, 0xFF, 0xE0, 0, 16] + Array("JFIF".utf8) + [UInt8](repeating: 7, count: 5000)
+    try expectMalformed(jpeg, "header")
+  }
+
+  @Test func aModelCutOff() throws {
+    let whole = [UInt8](try Data(contentsOf: URL(filePath: modelPath)))
+    try expectMalformed(Array(whole[..<(whole.count / 2)]), "cut off")
+  }
+
+  @Test func aFileOfOtherWeights() throws {
+    try expectMalformed(changed { $0["__metadata__"] = nil }, "does not say that it is a syncdiff model")
+  }
+
+  @Test func aLaterVersion() throws {
+    try expectMalformed(changed { $0.metadata["version"] = "2" }, "version 2")
+  }
+
+  @Test func noConfiguration() throws {
+    try expectMalformed(changed { $0.metadata["config"] = nil }, "does not say")
+    try expectMalformed(changed { $0.metadata["config"] = "{}" }, "\"window\"")
+  }
+
+  @Test func missingUnknownAndMisshapenTensorsAreAllNamed() throws {
+    let bytes = try changed {
+      $0["decoder.input.weigth"] = $0["decoder.input.weight"]
+      $0["decoder.input.weight"] = nil
+      var bias = $0["encoder.output.bias"] as? [String: Any]
+      bias?["shape"] = [2, 2]
+      $0["encoder.output.bias"] = bias
+    }
+    try expectMalformed(bytes, "missing decoder.input.weight")
+    try expectMalformed(bytes, "encoder.output.bias is [2, 2], expected [4]")
+    try expectMalformed(bytes, "unknown decoder.input.weigth")
+  }
+
+  /// The model that ships with its header changed.
+  private func changed(_ change: (inout [String: Any]) -> Void) throws -> [UInt8] {
+    let whole = try Data(contentsOf: URL(filePath: modelPath))
+    let length = whole.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    var header = try #require(try JSONSerialization.jsonObject(with: whole[8..<8 + length]) as? [String: Any])
+    change(&header)
+    let text = try JSONSerialization.data(withJSONObject: header)
+    let prefix = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    return prefix + [UInt8](text) + [UInt8](whole[(8 + length)...])
+  }
+
+  private func expectMalformed(
+    _ bytes: [UInt8], _ words: String, at location: SourceLocation = #_sourceLocation
+  ) throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
+    try Data(bytes).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let error = #expect(throws: ModelError.self, sourceLocation: location) { try Model.load(path: file.path) }
+    guard case .malformed(file.path, let why)? = error else {
+      Issue.record("not malformed: \(String(describing: error))", sourceLocation: location)
+      return
+    }
+    #expect(why.contains(words), sourceLocation: location)
+  }
+}
+
+extension [String: Any] {
+  fileprivate var metadata: [String: String] {
+    get { self["__metadata__"] as? [String: String] ?? [:] }
+    set { self["__metadata__"] = newValue }
+  }
+}
