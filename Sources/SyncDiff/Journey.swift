@@ -21,7 +21,7 @@ public struct PaintSettings: Equatable, Sendable {
 
 /// One stream's state. The frames of the stream go through `find`, and those with a face and sound on through `paint`;
 /// every other one is told with `skip`.
-public struct Journey: Sendable {
+public struct Journey {
   let model: Model
   let threads: Int
   var tracker: FaceTracker
