@@ -96,7 +96,7 @@ public struct Conv2d: Sendable {
   ) {
     let row = (padding.left + width + padding.right) * cin
     padded.update(repeating: 0, count: padding.top * row)
-    shareOut(height, cost: row / 4) { rows in
+    shareOut(height, cost: 4 * row) { rows in
       for y in rows {
         let to = padded + (padding.top + y) * row
         to.update(repeating: 0, count: padding.left * cin)
