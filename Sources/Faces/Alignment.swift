@@ -89,7 +89,7 @@ public struct Similarity: Equatable, Sendable {
 ///
 /// The constants are the knee of a sweep over the GRID clips against the Gaussian over time that training used: 0.28 px
 /// rms from it, and a third of the raw mesh's jitter (second difference 0.20 px instead of 0.60 px).
-package struct SteadyWindow {
+package struct SteadyWindow: Sendable {
   private static let cutoff = 0.05  // cycles a frame, of a still head
   private static let slope = 0.2  // cycles a frame more per window px a frame of speed
   private static let speedShare = 0.3  // of a new difference in the speed

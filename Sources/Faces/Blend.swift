@@ -38,7 +38,7 @@ public func blend(
   let side = FaceWindow.side
   let none = Region(x: 0, y: 0, width: 0, height: 0)
   guard mouth.shape == [side, side, 3], original.shape == mouth.shape, strength > 0 else { return none }
-  let frame = target.frame
+  let frame = target.view
   let region = touched(frame, window)
   guard !region.isEmpty else { return none }
 
@@ -140,8 +140,8 @@ private struct Painter {
         for column in columns {
           // The mask counts at the middle of every pixel of the frame that shares the sample.
           var covered: Float = 0
-          let right = min((column + 1) * cellWidth, target.frame.width)
-          let bottom = min((row + 1) * cellHeight, target.frame.height)
+          let right = min((column + 1) * cellWidth, target.view.width)
+          let bottom = min((row + 1) * cellHeight, target.view.height)
           for y in row * cellHeight..<bottom {
             for x in column * cellWidth..<right {
               let p = SIMD2<Float>(window(Double(x), Double(y)))

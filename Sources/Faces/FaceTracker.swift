@@ -17,7 +17,7 @@ public struct Face: Sendable {
 ///
 /// The mesh looks where the face was in the frame before; only when there was none, or the mesh no longer sees a face
 /// there, the detector searches the frame. While the picture shows no face at all, that is done in every sixth frame.
-public struct FaceTracker {
+public struct FaceTracker: Sendable {
   private static let threshold: Float = 0.5  // of the mesh's score
   private static let rest = 5  // frames without a search after one that found nothing
 

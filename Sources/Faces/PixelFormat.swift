@@ -173,20 +173,20 @@ public struct MutableFrameView {
   public typealias Plane = (base: UnsafeMutableRawPointer, stride: Int)
 
   /// The same frame, to read.
-  public let frame: FrameView
+  public let view: FrameView
   let planes: [Plane]
 
   /// As `FrameView.init`.
   public init?(format: PixelFormat, width: Int, height: Int, planes: [Plane], colorimetry: Colorimetry) {
     let read = planes.map { (base: UnsafeRawPointer($0.base), stride: $0.stride) }
     guard
-      let frame = FrameView(
+      let view = FrameView(
         format: format, width: width, height: height, planes: read, colorimetry: colorimetry)
     else { return nil }
-    (self.frame, self.planes) = (frame, planes)
+    (self.view, self.planes) = (view, planes)
   }
 
-  /// First byte and row length of a component of `frame.format`.
+  /// First byte and row length of a component of `view.format`.
   func start(_ component: Component) -> (base: UnsafeMutableRawPointer, stride: Int) {
     (planes[component.plane].base + component.offset, planes[component.plane].stride)
   }

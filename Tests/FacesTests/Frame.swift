@@ -95,9 +95,9 @@ final class Frame {
     return try withExtendedLifetime(self) { try body(view) }
   }
 
-  func crop(_ window: Similarity) throws -> Tensor { try paint { Faces.crop($0.frame, window) } }
+  func crop(_ window: Similarity) throws -> Tensor { try paint { Faces.crop($0.view, window) } }
 
-  func track(_ tracker: inout FaceTracker) throws -> Face? { try paint { tracker.track($0.frame) } }
+  func track(_ tracker: inout FaceTracker) throws -> Face? { try paint { tracker.track($0.view) } }
 
   @discardableResult
   func blend(_ mouth: Tensor, over original: Tensor, _ window: Similarity, _ strength: Float = 1) throws -> Region {
