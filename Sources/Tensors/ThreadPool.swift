@@ -88,7 +88,7 @@ public final class ThreadPool: @unchecked Sendable {
     lock.acquire()
     self.job = nil  // nobody joins any more
     lock.release()
-    var spins = 1000
+    var spins = 0
     while inside.load(ordering: .acquiring) > 0 && spins < Self.spins {
       ctensors_pause()
       spins += 1
@@ -111,7 +111,7 @@ public final class ThreadPool: @unchecked Sendable {
   private func serve() {
     var seen = 0
     while true {
-      var spins = 1000
+      var spins = 0
       while generation.load(ordering: .relaxed) == seen && spins < Self.spins {
         ctensors_pause()
         spins += 1
