@@ -280,7 +280,7 @@ def main():
         if step % 200 == 0:
             print(f"{(time.time() - start) / 60:5.1f} min, step {step}, {200 * args.batch / (time.time() - printed):.0f} "
                   f"samples/s, velocity {sums[0] / 200:.4f}, lips {sums[1] / 200:.4f}", flush=True)
-            curve.append([step * args.batch, *(sums / 200)])
+            curve.append([step * args.batch, *(sums / 200).tolist()])
             sums[:], printed = 0, time.time()
         if time.time() - checked > 60 * args.validate_every or progress >= 1:
             average.eval().to("cpu")
