@@ -51,7 +51,7 @@ public struct Journey {
 
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
-    let window = crop(frame.frame, face.window)
+    let window = crop(frame.view, face.window)
     let tokens = model.hearing(sound)
     let (masked, mask) = model.encoder.masked(window)
     let identity = self.identity ?? model.encoder(window)
