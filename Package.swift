@@ -30,16 +30,18 @@ let package = Package(
     .target(name: "Diffusion", dependencies: ["Tensors"]),
     .target(name: "SyncDiff", dependencies: ["Speech", "Faces", "Diffusion"]),
     .systemLibrary(
-      name: "CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0 gstreamer-base-1.0"),
+      name: "CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0"),
+    .systemLibrary(name: "CGStreamerTools", pkgConfig: "gstreamer-pbutils-1.0"),
     .target(name: "GstSyncDiff", dependencies: ["CGStreamer"]),
-    .target(name: "SyncDiffElement", dependencies: ["SyncDiff", "GstSyncDiff", "CGStreamer"]),
+    .target(
+      name: "SyncDiffElement", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors", "GstSyncDiff", "CGStreamer"]),
     .target(
       name: "SyncDiffPlugin", dependencies: ["SyncDiffElement"],
       linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
     .executableTarget(
       name: "SyncDiffTool",
       dependencies: [
-        "SyncDiffElement",
+        "SyncDiffElement", "GstSyncDiff", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
@@ -48,8 +50,11 @@ let package = Package(
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "TestSupport"]),
-    .testTarget(name: "ElementTests", dependencies: ["SyncDiffElement", "TestSupport"]),
-    .testTarget(name: "ToolTests", dependencies: ["TestSupport"]),
+    .systemLibrary(name: "CGStreamerCheck", path: "Tests/CGStreamerCheck", pkgConfig: "gstreamer-check-1.0"),
+    .testTarget(
+      name: "ElementTests",
+      dependencies: ["SyncDiffElement", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "Speech", "TestSupport"]),
+    .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,6 +1,5 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 #include <gst/gst.h>
-#include <gst/video/video.h>
 #include <gst/audio/audio.h>
-#include <gst/base/gstbasetransform.h>
+#include <gst/video/video.h>

@@ -11,6 +11,10 @@ public struct Face: Sendable {
   public var score: Float
   /// Frame px -> px of the face window, steadied over time.
   public var window: Similarity
+
+  public init(points: [SIMD2<Float>], score: Float, window: Similarity) {
+    (self.points, self.score, self.window) = (points, score, window)
+  }
 }
 
 /// Follows the largest face of a stream, frame by frame.

@@ -1,2 +1,375 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+
+#include "gstsyncdiff.h"
+
+GST_DEBUG_CATEGORY_STATIC (gst_sync_diff_debug);
+GST_DEBUG_CATEGORY_STATIC (gst_sync_diff_model_debug);
+
+enum {
+  PROP_0,
+  PROP_MODEL,
+  PROP_PRECISION,
+  PROP_THREADS,
+  PROP_PRELOAD,
+  PROP_LOOKAHEAD,
+  PROP_STEPS,
+  PROP_STRENGTH,
+  PROP_SEED,
+  PROP_PASSTHROUGH,
+  PROP_AUDIO_OFFSET,
+  PROP_DISCLOSURE,
+};
+
+#define VIDEO_CAPS                                                                                            \
+  "video/x-raw, "                                                                                             \
+  "format = (string) { I420, YV12, NV12, NV21, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, "    \
+  "RGBA, BGRA, ARGB, ABGR }, width = (int) [ 64, max ], height = (int) [ 64, max ], "                         \
+  "framerate = (fraction) [ 0, max ]"
+
+#define AUDIO_CAPS                                                                                            \
+  "audio/x-raw, format = (string) { S16LE, S24LE, S32LE, F32LE, F64LE }, rate = (int) [ 8000, 384000 ], "     \
+  "channels = (int) [ 1, 64 ], layout = (string) { interleaved, non-interleaved }"
+
+static GstStaticPadTemplate sink_template =
+    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (VIDEO_CAPS));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (VIDEO_CAPS));
+static GstStaticPadTemplate audio_template =
+    GST_STATIC_PAD_TEMPLATE ("audio", GST_PAD_SINK, GST_PAD_REQUEST, GST_STATIC_CAPS (AUDIO_CAPS));
+
+#define GST_TYPE_SYNC_DIFF_PRECISION (gst_sync_diff_precision_get_type ())
+static GType
+gst_sync_diff_precision_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_PRECISION_AUTO, "The fastest that keeps the picture's quality on this processor", "auto"},
+    {GST_SYNC_DIFF_PRECISION_F32, "32-bit floating point", "f32"},
+    {GST_SYNC_DIFF_PRECISION_BF16, "Weights in 16-bit brain floating point: half the memory", "bf16"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffPrecision", values));
+  return type;
+}
+
+typedef GstElementClass GstSyncDiffClass;
+
+G_DEFINE_TYPE (GstSyncDiff, gst_sync_diff, GST_TYPE_ELEMENT);
+#define parent_class gst_sync_diff_parent_class
+#define SELF(object) ((GstSyncDiff *) (object))
+
+GST_ELEMENT_REGISTER_DEFINE (syncdiff, "syncdiff", GST_RANK_NONE, GST_TYPE_SYNC_DIFF);
+
+void
+gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings)
+{
+  GST_OBJECT_LOCK (self);
+  *settings = self->settings;
+  settings->model = g_strdup (self->settings.model);
+  GST_OBJECT_UNLOCK (self);
+}
+
+void
+gst_sync_diff_settings_clear (GstSyncDiffSettings *settings)
+{
+  g_clear_pointer (&settings->model, g_free);
+}
+
+const gchar *
+gst_sync_diff_file_name (void)
+{
+  Dl_info info;
+
+  return dladdr (gst_sync_diff_get_type, &info) ? info.dli_fname : NULL;
+}
+
+gboolean
+gst_sync_diff_logs (gboolean model, GstDebugLevel level)
+{
+  GstDebugCategory *category = model ? gst_sync_diff_model_debug : gst_sync_diff_debug;
+  return level <= gst_debug_category_get_threshold (category);
+}
+
+void
+gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, const gchar *text)
+{
+  GST_CAT_LEVEL_LOG (model ? gst_sync_diff_model_debug : gst_sync_diff_debug, level, self, "%s", text);
+}
+
+static void
+gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  GstSyncDiff *self = SELF (object);
+  GstSyncDiffSettings *settings = &self->settings;
+  gboolean latency = FALSE;
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_MODEL:
+      g_free (settings->model);
+      settings->model = g_value_dup_string (value);
+      break;
+    case PROP_PRECISION:
+      settings->precision = g_value_get_enum (value);
+      break;
+    case PROP_THREADS:
+      settings->threads = g_value_get_uint (value);
+      break;
+    case PROP_PRELOAD:
+      settings->preload = g_value_get_boolean (value);
+      break;
+    case PROP_LOOKAHEAD:
+      settings->lookahead = g_value_get_uint64 (value);
+      break;
+    case PROP_STEPS:
+      settings->steps = g_value_get_uint (value);
+      break;
+    case PROP_STRENGTH:
+      settings->strength = g_value_get_double (value);
+      break;
+    case PROP_SEED:
+      settings->seed = g_value_get_uint64 (value);
+      break;
+    case PROP_PASSTHROUGH:
+      settings->passthrough = g_value_get_boolean (value);
+      break;
+    case PROP_AUDIO_OFFSET:
+      latency = settings->audio_offset != g_value_get_int64 (value);
+      settings->audio_offset = g_value_get_int64 (value);
+      break;
+    case PROP_DISCLOSURE:
+      settings->disclosure = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (self);
+
+  if (latency)
+    gst_sync_diff_latency_changed (self);
+}
+
+static void
+gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  GstSyncDiff *self = SELF (object);
+  const GstSyncDiffSettings *settings = &self->settings;
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_MODEL:
+      g_value_set_string (value, settings->model);
+      break;
+    case PROP_PRECISION:
+      g_value_set_enum (value, settings->precision);
+      break;
+    case PROP_THREADS:
+      g_value_set_uint (value, settings->threads);
+      break;
+    case PROP_PRELOAD:
+      g_value_set_boolean (value, settings->preload);
+      break;
+    case PROP_LOOKAHEAD:
+      g_value_set_uint64 (value, settings->lookahead);
+      break;
+    case PROP_STEPS:
+      g_value_set_uint (value, settings->steps);
+      break;
+    case PROP_STRENGTH:
+      g_value_set_double (value, settings->strength);
+      break;
+    case PROP_SEED:
+      g_value_set_uint64 (value, settings->seed);
+      break;
+    case PROP_PASSTHROUGH:
+      g_value_set_boolean (value, settings->passthrough);
+      break;
+    case PROP_AUDIO_OFFSET:
+      g_value_set_int64 (value, settings->audio_offset);
+      break;
+    case PROP_DISCLOSURE:
+      g_value_set_boolean (value, settings->disclosure);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static GstStateChangeReturn
+gst_sync_diff_change_state (GstElement *element, GstStateChange change)
+{
+  GstStateChangeReturn result;
+
+  if (!gst_sync_diff_before_change (SELF (element), change))
+    return GST_STATE_CHANGE_FAILURE;
+  result = GST_ELEMENT_CLASS (parent_class)->change_state (element, change);
+  if (result != GST_STATE_CHANGE_FAILURE)
+    gst_sync_diff_after_change (SELF (element), change);
+  return result;
+}
+
+// What enters at `sink` leaves at `src`; sound stays inside.
+static GstIterator *
+gst_sync_diff_iterate_internal_links (GstPad *pad, GstObject *parent)
+{
+  GstSyncDiff *self = SELF (parent);
+  GstPad *other = pad == self->sink ? self->src : pad == self->src ? self->sink : NULL;
+  GstIterator *result;
+  GValue value = G_VALUE_INIT;
+
+  if (!other)
+    return NULL;
+  g_value_init (&value, GST_TYPE_PAD);
+  g_value_set_object (&value, other);
+  result = gst_iterator_new_single (GST_TYPE_PAD, &value);
+  g_value_unset (&value);
+  return result;
+}
+
+static GstPad *
+gst_sync_diff_request_new_pad (GstElement *element, GstPadTemplate *templ, const gchar *name, const GstCaps *caps)
+{
+  GstPad *pad = gst_element_get_static_pad (element, "audio");
+
+  if (pad) {
+    gst_object_unref (pad);
+    GST_WARNING_OBJECT (element, "there is one audio pad only, and it is in use");
+    return NULL;
+  }
+  pad = gst_pad_new_from_template (templ, "audio");
+  gst_pad_set_chain_function (pad, gst_sync_diff_audio_chain);
+  gst_pad_set_event_function (pad, gst_sync_diff_audio_event);
+  gst_pad_set_query_function (pad, gst_sync_diff_audio_query);
+  gst_pad_set_iterate_internal_links_function (pad, gst_sync_diff_iterate_internal_links);
+  gst_sync_diff_audio_added (SELF (element));
+  if (GST_STATE (element) > GST_STATE_READY || GST_STATE_NEXT (element) > GST_STATE_READY)
+    gst_pad_set_active (pad, TRUE);
+  gst_element_add_pad (element, pad);
+  return pad;
+}
+
+static void
+gst_sync_diff_release_pad (GstElement *element, GstPad *pad)
+{
+  gst_sync_diff_audio_removing (SELF (element));
+  gst_pad_set_active (pad, FALSE);
+  gst_element_remove_pad (element, pad);
+}
+
+static void
+gst_sync_diff_finalize (GObject *object)
+{
+  gst_sync_diff_stream_free (SELF (object)->stream);
+  gst_sync_diff_settings_clear (&SELF (object)->settings);
+  G_OBJECT_CLASS (parent_class)->finalize (object);
+}
+
+static void
+gst_sync_diff_class_init (GstSyncDiffClass *klass)
+{
+  GObjectClass *object = G_OBJECT_CLASS (klass);
+  GstElementClass *element = GST_ELEMENT_CLASS (klass);
+  const GParamFlags ready = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
+  const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
+
+  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_debug, "syncdiff", 0, "Lip synchronisation by diffusion");
+  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_model_debug, "syncdiff-model", 0, "Models of the element syncdiff");
+
+  object->set_property = gst_sync_diff_set_property;
+  object->get_property = gst_sync_diff_get_property;
+  object->finalize = gst_sync_diff_finalize;
+  element->change_state = gst_sync_diff_change_state;
+  element->request_new_pad = gst_sync_diff_request_new_pad;
+  element->release_pad = gst_sync_diff_release_pad;
+
+  g_object_class_install_property (object, PROP_MODEL,
+      g_param_spec_string ("model", "Model",
+          "Path of the model file (safetensors). Unset: the environment variable SYNCDIFF_MODEL, else "
+          "models/syncdiff.safetensors beside the plugin, else the one of the source tree that the plugin was built "
+          "in, else /usr/local/share/syncdiff/syncdiff.safetensors",
+          NULL, ready));
+  g_object_class_install_property (object, PROP_PRECISION,
+      g_param_spec_enum ("precision", "Precision", "Number format of the weights in memory",
+          GST_TYPE_SYNC_DIFF_PRECISION, GST_SYNC_DIFF_PRECISION_AUTO, ready));
+  g_object_class_install_property (object, PROP_THREADS,
+      g_param_spec_uint ("threads", "Threads", "Threads that compute one frame, 0 = one per core", 0, 256, 0, ready));
+  g_object_class_install_property (object, PROP_PRELOAD,
+      g_param_spec_boolean ("preload", "Preload",
+          "Load the model when going to READY, so that the first frame does not wait for it and a missing model shows "
+          "at once; otherwise when the first frame needs it",
+          TRUE, ready));
+  g_object_class_install_property (object, PROP_LOOKAHEAD,
+      g_param_spec_uint64 ("lookahead", "Look-ahead",
+          "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
+          "with lowers the latency and the quality; the rest counts as silence. -1 = the model's own",
+          0, G_MAXUINT64, GST_CLOCK_TIME_NONE, ready));
+  g_object_class_install_property (object, PROP_STEPS,
+      g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,
+          playing));
+  g_object_class_install_property (object, PROP_STRENGTH,
+      g_param_spec_double ("strength", "Strength", "Blend of the new mouth over the original, 0 = the original only",
+          0, 1, 1, playing | GST_PARAM_CONTROLLABLE));
+  g_object_class_install_property (object, PROP_SEED,
+      g_param_spec_uint64 ("seed", "Seed",
+          "Seed of the noise that the mouths are made from. The same seed, input and model give the same pictures", 0,
+          G_MAXUINT64, 0, playing));
+  g_object_class_install_property (object, PROP_PASSTHROUGH,
+      g_param_spec_boolean ("passthrough", "Pass-through",
+          "Push every frame as it came. The reported latency stays the same", FALSE,
+          playing | GST_PARAM_CONTROLLABLE));
+  g_object_class_install_property (object, PROP_AUDIO_OFFSET,
+      g_param_spec_int64 ("audio-offset", "Audio offset",
+          "Nanoseconds that the sound is moved by before it is matched with the picture; positive: later. Only the "
+          "lips follow it, the sound itself does not pass through this element",
+          -G_GINT64_CONSTANT (60000000000), G_GINT64_CONSTANT (60000000000), 0, playing));
+  g_object_class_install_property (object, PROP_DISCLOSURE,
+      g_param_spec_boolean ("disclosure", "Disclosure",
+          "Tag the output as made by AI when sound is linked: an extended-comment with IPTC's digital source type "
+          "compositeWithTrainedAlgorithmicMedia",
+          TRUE, ready));
+
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_PRECISION, 0);
+
+  gst_element_class_add_static_pad_template (element, &sink_template);
+  gst_element_class_add_static_pad_template (element, &audio_template);
+  gst_element_class_add_static_pad_template (element, &src_template);
+  gst_element_class_set_static_metadata (element, "Lip synchronisation by diffusion", "Filter/Effect/Video/Audio",
+      "Repaints the mouths in a video so that they speak the sound on the audio pad", "the syncdiff authors");
+}
+
+static void
+gst_sync_diff_init (GstSyncDiff *self)
+{
+  self->settings.precision = GST_SYNC_DIFF_PRECISION_AUTO;
+  self->settings.preload = TRUE;
+  self->settings.lookahead = GST_CLOCK_TIME_NONE;
+  self->settings.strength = 1;
+  self->settings.disclosure = TRUE;
+
+  self->sink = gst_pad_new_from_static_template (&sink_template, "sink");
+  gst_pad_set_chain_function (self->sink, gst_sync_diff_sink_chain);
+  gst_pad_set_event_function (self->sink, gst_sync_diff_sink_event);
+  gst_pad_set_query_function (self->sink, gst_sync_diff_sink_query);
+  gst_pad_set_iterate_internal_links_function (self->sink, gst_sync_diff_iterate_internal_links);
+  GST_PAD_SET_PROXY_CAPS (self->sink);
+  gst_element_add_pad (GST_ELEMENT (self), self->sink);
+
+  self->src = gst_pad_new_from_static_template (&src_template, "src");
+  gst_pad_set_activatemode_function (self->src, gst_sync_diff_src_activate_mode);
+  gst_pad_set_event_function (self->src, gst_sync_diff_src_event);
+  gst_pad_set_query_function (self->src, gst_sync_diff_src_query);
+  gst_pad_set_iterate_internal_links_function (self->src, gst_sync_diff_iterate_internal_links);
+  GST_PAD_SET_PROXY_CAPS (self->src);
+  gst_element_add_pad (GST_ELEMENT (self), self->src);
+
+  self->stream = gst_sync_diff_stream_new (self);
+}

@@ -1,2 +1,172 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
+
+// The tool as its user meets it: the built program, its output, its exit code.
+
+import Foundation
+import Testing
+
+/// What a program said and how it ended.
+private struct Outcome {
+  let status: Int32
+  let out, err: String
+}
+
+/// The built `syncdiff` lies beside the test bundle.
+private let tool = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+  .deletingLastPathComponent().appendingPathComponent("syncdiff")
+
+private let launch = URL(fileURLWithPath: "/usr/bin/gst-launch-1.0")
+
+private let portrait = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+  .appendingPathComponent("../../meta/sample/portrait.jpg").standardizedFileURL.path
+
+private func run(_ program: URL, _ arguments: [String], interruptAfter seconds: Double? = nil) throws -> Outcome {
+  let process = Process()
+  process.executableURL = program
+  process.arguments = arguments
+  let (out, err) = (Pipe(), Pipe())
+  (process.standardOutput, process.standardError) = (out, err)
+  try process.run()
+  if let seconds {
+    Thread.sleep(forTimeInterval: seconds)
+    process.interrupt()
+  }
+  let printed = out.fileHandleForReading.readDataToEndOfFile()
+  let said = err.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return Outcome(
+    status: process.terminationStatus, out: String(decoding: printed, as: UTF8.self),
+    err: String(decoding: said, as: UTF8.self))
+}
+
+private func syncdiff(_ arguments: String..., interruptAfter seconds: Double? = nil) throws -> Outcome {
+  try run(tool, arguments, interruptAfter: seconds)
+}
+
+/// A folder that is gone when the test is over.
+private final class Folder {
+  let path = FileManager.default.temporaryDirectory.appendingPathComponent("syncdiff-\(UUID().uuidString)").path
+
+  init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+  func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name)) }
+
+  private func make(_ name: String, _ pipeline: String) throws -> String {
+    let words = pipeline.split(separator: " ").map(String.init) + ["!", "filesink", "location=\(file(name))"]
+    let made = try run(launch, ["-q"] + words)
+    try #require(made.status == 0, "\(made.err)")
+    return file(name)
+  }
+
+  /// 29.97 frames a second, nobody in them.
+  func picture(frames: Int = 30) throws -> String {
+    let caps = "video/x-raw,format=I420,width=128,height=96,framerate=30000/1001"
+    return try make("picture.mp4", "videotestsrc num-buffers=\(frames) ! \(caps) ! x264enc ! mp4mux")
+  }
+
+  func sound(seconds: Int = 1) throws -> String {
+    let source = "audiotestsrc num-buffers=\(seconds * 50) samplesperbuffer=882"
+    return try make("sound.wav", "\(source) ! audio/x-raw,rate=44100,channels=2 ! wavenc")
+  }
+}
+
+/// The timestamps of the pictures in an MP4 file, as GStreamer prints them.
+private func timestamps(of path: String) throws -> [String] {
+  let elements = "! qtdemux name=d d.video_0 ! queue ! fakesink silent=false".split(separator: " ").map(String.init)
+  let shown = try run(launch, ["-v", "filesrc", "location=\(path)"] + elements)
+  return shown.out.split(separator: "\n").compactMap {
+    $0.range(of: "pts: [0-9:.]+", options: .regularExpression).map { [line = $0] range in String(line[range]) }
+  }
+}
+
+@Suite(.serialized) struct ToolTests {
+  @Test("The help names every option and what becomes of the sound of the video")
+  func help() throws {
+    let help = try syncdiff("dub", "--help")
+    #expect(help.status == 0 && help.err.isEmpty)
+    let options = [
+      "--video", "--audio", "--output", "--model", "--steps", "--strength", "--seed", "--threads", "--precision",
+    ]
+    for option in options { #expect(help.out.contains(option)) }
+    #expect(help.out.contains("is left out"))
+    #expect(try syncdiff("--help").out.contains("dub"))
+  }
+
+  @Test(
+    "Usage errors end with 64",
+    arguments: [
+      [], ["--strength", "2"], ["--strength", "nan"], ["--steps", "0"], ["--precision", "f7"], ["--threads", "-1"],
+    ])
+  func usage(option: [String]) throws {
+    let complete = option.isEmpty ? [] : ["--video", "a", "--audio", "b", "-o", "c"]
+    #expect(try run(tool, ["dub"] + complete + option).status == 64)
+  }
+
+  @Test("Files that will not do are one clear line each, and nothing is left behind")
+  func badFiles() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mp4"))
+    try "no media".write(toFile: folder.file("text"), atomically: true, encoding: .utf8)
+    try "".write(toFile: folder.file("empty"), atomically: true, encoding: .utf8)
+    let cases = [
+      (folder.file("none"), sound, out, "cannot read \(folder.file("none")): No such file"),
+      (picture, folder.file("none"), out, "cannot read \(folder.file("none")): No such file"),
+      (folder.path, sound, out, "not a file"),
+      (portrait, sound, out, "is a still picture, not a video"),
+      (folder.file("text"), sound, out, "cannot decode \(folder.file("text"))"),
+      (folder.file("empty"), sound, out, "cannot decode \(folder.file("empty"))"),
+      (sound, sound, out, "has no video stream"),
+      (picture, picture, out, "has no audio stream"),
+      (picture, sound, folder.file("nowhere/out.mp4"), "cannot write \(folder.file("nowhere/out.mp4")): No such file"),
+      (picture, sound, folder.path, "it is a folder"),
+    ]
+    for (video, audio, output, message) in cases {
+      let outcome = try syncdiff("dub", "--video", video, "--audio", audio, "-o", output)
+      #expect(outcome.status == 1)
+      #expect(outcome.err.contains(message), "\(outcome.err)")
+      #expect(outcome.err.split(separator: "\n").count == 1 && outcome.out.isEmpty, "\(outcome.err)")
+    }
+    #expect(!folder.has("out.mp4") && !folder.has("out.mp4.part"))
+  }
+
+  @Test("A model that is not there is one clear line, and an older output stays")
+  func badModel() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mp4"))
+    try "older".write(toFile: out, atomically: true, encoding: .utf8)
+    let outcome = try syncdiff(
+      "dub", "--video", picture, "--audio", sound, "-o", out, "--model", folder.file("none"))
+    #expect(outcome.status == 1 && outcome.err.contains(folder.file("none")))
+    #expect(outcome.err.split(separator: "\n").count == 1, "\(outcome.err)")
+    #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
+    #expect(!folder.has("out.mp4.part"))
+  }
+
+  @Test("Frames and timestamps of the picture stay, whether the sound is shorter or longer", arguments: [1, 2, 5])
+  func dubs(secondsOfSound: Int) throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (
+      try folder.picture(frames: 60), try folder.sound(seconds: secondsOfSound), folder.file("out.mp4")
+    )
+    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out)
+    #expect(outcome.status == 0 && outcome.out.isEmpty, "\(outcome.err)")
+    #expect(outcome.err.contains("60 frames"))
+    let (before, after) = (try timestamps(of: picture), try timestamps(of: out))
+    #expect(before.count == 60 && before == after)
+  }
+
+  @Test("Ctrl-C leaves a playable file")
+  func interrupt() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (
+      try folder.picture(frames: 20_000), try folder.sound(seconds: 700), folder.file("out.mp4")
+    )
+    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, interruptAfter: 4)
+    #expect(outcome.status == 1 && outcome.err.contains("interrupted"), "\(outcome.err)")
+    let frames = try timestamps(of: out).count
+    #expect(frames > 0 && frames < 20_000)
+  }
+}

@@ -1,2 +1,92 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
+
+// The GObject shape of the element `syncdiff`: type, pads, properties. It has no opinions; what happens to events,
+// queries and buffers is decided in Sources/SyncDiffElement, which implements the functions of the second half.
+
+#ifndef GST_SYNC_DIFF_H
+#define GST_SYNC_DIFF_H
+
+#include <gst/gst.h>
+#include <gst/audio/audio.h>
+#include <gst/video/video.h>
+
+G_BEGIN_DECLS
+#pragma clang assume_nonnull begin
+
+typedef enum {
+  GST_SYNC_DIFF_PRECISION_AUTO,
+  GST_SYNC_DIFF_PRECISION_F32,
+  GST_SYNC_DIFF_PRECISION_BF16,
+} GstSyncDiffPrecision;
+
+/// The properties. `model` NULL, `lookahead` GST_CLOCK_TIME_NONE and `steps` 0 stand for the defaults.
+typedef struct {
+  gchar *_Nullable model;
+  GstSyncDiffPrecision precision;
+  guint threads;
+  gboolean preload;
+  GstClockTime lookahead;
+  guint steps;
+  gdouble strength;
+  guint64 seed;
+  gboolean passthrough;
+  GstClockTimeDiff audio_offset;
+  gboolean disclosure;
+} GstSyncDiffSettings;
+
+typedef struct _GstSyncDiff GstSyncDiff;
+
+struct _GstSyncDiff {
+  GstElement element;
+  GstPad *sink;
+  GstPad *src;
+  GstSyncDiffSettings settings;  // guarded by the object lock
+  gpointer stream;               // the Swift side, for as long as the element lives
+};
+
+#define GST_TYPE_SYNC_DIFF (gst_sync_diff_get_type ())
+GType gst_sync_diff_get_type (void);
+
+/// Registers the element; without a plugin it is known to this process alone.
+gboolean gst_element_register_syncdiff (GstPlugin *_Nullable plugin);
+
+/// A copy of the properties; free it with `gst_sync_diff_settings_clear`.
+void gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings);
+void gst_sync_diff_settings_clear (GstSyncDiffSettings *settings);
+
+/// Path of the file that holds this code: the plugin, or a program that the element is linked into.
+const gchar *_Nullable gst_sync_diff_file_name (void);
+
+/// Debug categories `syncdiff` and (`model` TRUE) `syncdiff-model`.
+gboolean gst_sync_diff_logs (gboolean model, GstDebugLevel level);
+void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, const gchar *text);
+
+// Implemented in Sources/SyncDiffElement/EntryPoints.swift.
+
+gpointer gst_sync_diff_stream_new (GstSyncDiff *self);
+void gst_sync_diff_stream_free (gpointer stream);
+
+/// Before and after GstElement's own `change_state`. FALSE fails the change.
+gboolean gst_sync_diff_before_change (GstSyncDiff *self, GstStateChange change);
+void gst_sync_diff_after_change (GstSyncDiff *self, GstStateChange change);
+
+void gst_sync_diff_audio_added (GstSyncDiff *self);
+void gst_sync_diff_audio_removing (GstSyncDiff *self);
+void gst_sync_diff_latency_changed (GstSyncDiff *self);
+
+gboolean gst_sync_diff_src_activate_mode (GstPad *pad, GstObject *parent, GstPadMode mode, gboolean active);
+gboolean gst_sync_diff_src_event (GstPad *pad, GstObject *parent, GstEvent *event);
+gboolean gst_sync_diff_src_query (GstPad *pad, GstObject *parent, GstQuery *query);
+gboolean gst_sync_diff_sink_event (GstPad *pad, GstObject *parent, GstEvent *event);
+gboolean gst_sync_diff_sink_query (GstPad *pad, GstObject *parent, GstQuery *query);
+GstFlowReturn gst_sync_diff_sink_chain (GstPad *pad, GstObject *parent, GstBuffer *buffer);
+gboolean gst_sync_diff_audio_event (GstPad *pad, GstObject *parent, GstEvent *event);
+gboolean gst_sync_diff_audio_query (GstPad *pad, GstObject *parent, GstQuery *query);
+GstFlowReturn gst_sync_diff_audio_chain (GstPad *pad, GstObject *parent, GstBuffer *buffer);
+
+#pragma clang assume_nonnull end
+
+G_END_DECLS
+
+#endif

@@ -1,2 +1,3 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
+#include <gst/pbutils/pbutils.h>

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The picture of one file speaks the sound of another. `syncdiff dub` does the same and knows more about its files.
+set -eu
+[ $# -eq 3 ] || { echo "usage: $0 VIDEO AUDIO OUT.mp4" >&2; exit 2; }
+export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"
+
+# The sound branch to the muxer is queued without limit: x264enc holds two seconds of picture back, and the sound has to
+# flow on to syncdiff meanwhile.
+gst-launch-1.0 -e \
+  filesrc location="$1" ! decodebin ! queue ! videoconvert ! video/x-raw,format=I420 ! syncdiff name=dub \
+    ! x264enc pass=qual quantizer=16 speed-preset=fast ! queue ! mp4mux name=mux ! filesink location="$3" \
+  filesrc location="$2" ! decodebin ! audioconvert ! audioresample ! tee name=sound \
+    sound. ! queue ! dub.audio \
+    sound. ! queue ! avenc_aac ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! mux.

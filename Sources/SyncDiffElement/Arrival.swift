@@ -1,0 +1,207 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The picture's way in: frames get their running time, serialized events their place between them.
+
+import CGStreamer
+import GstSyncDiff
+import Speech
+
+/// What the picture's thread knows of its stream.
+struct Arrival {
+  var segment = GstSegment()
+  /// The timestamp that a frame without one gets.
+  var expected: GstClockTime?
+  var warnedUntimed = false
+  var warnedRate = false
+
+  init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
+}
+
+extension Stream {
+  func receiveVideo(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
+    let frame = timed(buffer)
+    monitor.lock()
+    defer { monitor.unlock() }
+    while !flushing, flow == GST_FLOW_OK, !videoEnded, framesHeld >= heldLimit { monitor.wait() }
+    let result = flushing ? GST_FLOW_FLUSHING : videoEnded ? GST_FLOW_EOS : flow
+    guard result == GST_FLOW_OK else {
+      gst_buffer_unref(buffer)
+      return result
+    }
+    items.append(.frame(frame))
+    framesHeld += 1
+    starvingSince = nil
+    monitor.broadcast()
+    return GST_FLOW_OK
+  }
+
+  /// Frames that are held at most. Under the monitor.
+  var heldLimit: Int {
+    guard pairing.linked else { return 2 }
+    guard let frameDuration, frameDuration > 0 else { return 32 }
+    let wait = latencyReported.addingClamped(Self.slack)
+    return Int(clamping: min(wait / frameDuration, 254)) + 2
+  }
+
+  /// The frame with its running time. One without a timestamp follows the one before it.
+  private func timed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> Frame {
+    let none = GstClockTime.max
+    let segment = arrival.segment
+    guard segment.format == GST_FORMAT_TIME else { return Frame(buffer: buffer, time: nil, streamTime: none) }
+    var pts = buffer.pointee.pts
+    if pts == none {
+      pts = arrival.expected ?? segment.start
+      if !arrival.warnedUntimed {
+        arrival.warnedUntimed = true
+        postWarning(
+          .stream(GST_STREAM_ERROR_FORMAT), "Frames without timestamps.",
+          debug: "Each is taken to follow the one before it. A parser in front of syncdiff may know better.")
+      }
+    }
+    let duration = buffer.pointee.duration != none ? buffer.pointee.duration : monitor.locked { frameDuration } ?? 0
+    arrival.expected = pts.addingClamped(duration)
+
+    let streamTime = gst_segment_to_stream_time(&arrival.segment, GST_FORMAT_TIME, pts)
+    guard segment.rate == 1, segment.applied_rate == 1 else {
+      if !arrival.warnedRate {
+        arrival.warnedRate = true
+        postWarning(
+          .stream(GST_STREAM_ERROR_FORMAT), "Lips can only be synchronised at normal speed.",
+          debug: "The rate is \(segment.rate) (applied: \(segment.applied_rate)): frames pass untouched.")
+      }
+      return Frame(buffer: buffer, time: nil, streamTime: streamTime)
+    }
+    let time = gst_segment_to_running_time(&arrival.segment, GST_FORMAT_TIME, pts)
+    return Frame(
+      buffer: buffer, time: time == none ? nil : RunningTime(nanoseconds: UInt64(time)), streamTime: streamTime)
+  }
+
+  // MARK: Events
+
+  func videoEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    let type = event.pointee.type
+    switch type {
+    case GST_EVENT_FLUSH_START:
+      monitor.locked {
+        flushing = true
+        monitor.broadcast()
+      }
+      let pushed = gst_pad_push_event(element.pointee.src, event) != 0
+      gst_pad_pause_task(element.pointee.src)
+      return pushed
+    case GST_EVENT_FLUSH_STOP:
+      let pushed = gst_pad_push_event(element.pointee.src, event) != 0
+      arrival = Arrival()
+      journey?.reset()
+      monitor.locked {
+        clearVideo()
+        flushing = false
+      }
+      return startTask() && pushed
+    case GST_EVENT_CAPS:
+      guard accepts(event) else {
+        gst_event_unref(event)
+        return false
+      }
+    case GST_EVENT_SEGMENT:
+      gst_event_copy_segment(event, &arrival.segment)
+      arrival.expected = nil
+    default: break
+    }
+    guard gst_event_type_get_flags(type).rawValue & GST_EVENT_TYPE_SERIALIZED.rawValue != 0 else {
+      return gst_pad_push_event(element.pointee.src, event) != 0
+    }
+    return monitor.locked {
+      guard !flushing else {
+        gst_event_unref(event)
+        return false
+      }
+      switch type {
+      case GST_EVENT_EOS: videoEnded = true
+      case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
+        videoEnded = false
+        if flow == GST_FLOW_EOS { flow = GST_FLOW_OK }
+      default: break
+      }
+      items.append(.event(event))
+      monitor.broadcast()
+      return true
+    }
+  }
+
+  /// Whether the caps can be worked with; they are inside the template already.
+  private func accepts(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    var info = GstVideoInfo()
+    guard let caps, gst_video_info_from_caps(&info, caps) != 0 else { return false }
+    guard info.interlace_mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE else {
+      postError(
+        .stream(GST_STREAM_ERROR_FORMAT), "syncdiff needs progressive video, this is interlaced.",
+        debug: "Put the element deinterlace in front of syncdiff.")
+      return false
+    }
+    let duration =
+      info.fps_n > 0 && info.fps_d > 0
+      ? gst_util_uint64_scale(1_000_000_000, guint64(info.fps_d), guint64(info.fps_n)) : nil
+    monitor.locked { frameDuration = duration }
+    refreshLatency()
+    return true
+  }
+
+  // MARK: Queries
+
+  /// A serialized query is answered downstream, after the events before it. Behind frames it is refused: they may be
+  /// waiting for sound that comes from the very thread that asks.
+  func videoQuery(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
+    let type = query.pointee.type
+    let pad = element.pointee.sink
+    guard gst_query_type_get_flags(type).rawValue & GST_QUERY_TYPE_SERIALIZED.rawValue != 0 else {
+      return gst_pad_query_default(pad, object, query) != 0
+    }
+    let answer = monitor.locked {
+      guard !flushing, framesHeld == 0 else { return false }
+      queryAnswer = nil
+      items.append(.query(query))
+      monitor.broadcast()
+      while queryAnswer == nil {
+        if flushing, let place = items.firstIndex(where: { if case .query = $0 { true } else { false } }) {
+          items.remove(at: place)
+          return false
+        }
+        monitor.wait()
+      }
+      return queryAnswer ?? false
+    }
+    if answer, type == GST_QUERY_ALLOCATION { askForMore(query) }
+    return answer
+  }
+
+  /// Upstream's pool has to go round while frames are held here.
+  private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
+    let held = gint32(clamping: monitor.locked { heldLimit })
+    for i in 0..<gst_query_get_n_allocation_pools(query) {
+      var pool: UnsafeMutablePointer<GstBufferPool>?
+      var (size, least, most): (UInt32, UInt32, UInt32) = (0, 0, 0)
+      gst_query_parse_nth_allocation_pool(query, i, &pool, &size, &least, &most)
+      least = least.addingClamped(UInt32(clamping: held)).addingClamped(2)
+      // A pool that cannot grow to this is left out, its size and minimum stay.
+      let fits = most == 0 || most >= least
+      gst_query_set_nth_allocation_pool(query, i, fits ? pool : nil, size, least, fits ? most : 0)
+      if let pool { gst_object_unref(pool) }
+    }
+  }
+
+  var object: UnsafeMutablePointer<GstObject> {
+    UnsafeMutableRawPointer(element).assumingMemoryBound(to: GstObject.self)
+  }
+}
+
+extension FixedWidthInteger {
+  /// The sum, or the largest value where it does not fit: stream values are not to be trusted.
+  func addingClamped(_ other: Self) -> Self {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+}

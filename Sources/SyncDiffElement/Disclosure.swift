@@ -1,0 +1,62 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The tag that says: this picture was made by AI. IPTC's digital source type, as an extended-comment, beside whatever
+// upstream has to say.
+
+import CGStreamer
+import GstSyncDiff
+
+/// IPTC NewsCodes, digital source type: a composite that includes media made by a trained algorithm.
+package let disclosure =
+  "digital-source-type=http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+extension Stream {
+  /// Whether the element may paint and the user lets it say so.
+  private var discloses: Bool {
+    Settings(of: element).disclosure && monitor.locked { pairing.linked }
+  }
+
+  /// Before a frame: sends the tag, unless a tag of upstream has brought it along.
+  func disclose() {
+    guard !disclosed, discloses, let list = gst_tag_list_new_empty() else { return }
+    add(to: list)
+    gst_pad_push_event(element.pointee.src, gst_event_new_tag(list))
+    disclosed = true
+  }
+
+  /// A TAG event of upstream, which replaces the ones before it, with the disclosure added.
+  func disclosing(_ event: UnsafeMutablePointer<GstEvent>) -> UnsafeMutablePointer<GstEvent> {
+    var tags: UnsafeMutablePointer<GstTagList>?
+    gst_event_parse_tag(event, &tags)
+    guard let tags, gst_tag_list_get_scope(tags) == GST_TAG_SCOPE_STREAM, discloses, !carries(tags),
+      let list = gst_tag_list_copy(tags)
+    else { return event }
+    add(to: list)
+    guard let merged = gst_event_new_tag(list) else { return event }
+    gst_event_set_seqnum(merged, gst_event_get_seqnum(event))
+    gst_event_unref(event)
+    disclosed = true
+    return merged
+  }
+
+  private func add(to list: UnsafeMutablePointer<GstTagList>) {
+    var value = GValue()
+    g_value_init(&value, gst_tag_get_type(GST_TAG_EXTENDED_COMMENT))
+    g_value_set_string(&value, disclosure)
+    gst_tag_list_add_value(list, GST_TAG_MERGE_APPEND, GST_TAG_EXTENDED_COMMENT, &value)
+    g_value_unset(&value)
+  }
+
+  private func carries(_ tags: UnsafeMutablePointer<GstTagList>) -> Bool {
+    for i in 0..<gst_tag_list_get_tag_size(tags, GST_TAG_EXTENDED_COMMENT) {
+      var text: UnsafePointer<CChar>?
+      if gst_tag_list_peek_string_index(tags, GST_TAG_EXTENDED_COMMENT, i, &text) != 0, let text,
+        String(cString: text) == disclosure
+      {
+        return true
+      }
+    }
+    return false
+  }
+}

@@ -1,0 +1,55 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A mapped GStreamer frame -> the views that Faces works on.
+
+import CGStreamer
+import Faces
+
+extension FrameView {
+  /// Nil if the frame is not of one of our formats.
+  init?(_ map: GstVideoFrame) {
+    guard let format = map.pixelFormat else { return nil }
+    self.init(
+      format: format, width: Int(map.info.width), height: Int(map.info.height),
+      planes: map.planes.map { (base: UnsafeRawPointer($0.base), stride: $0.stride) }, colorimetry: map.colorimetry)
+  }
+}
+
+extension MutableFrameView {
+  /// Nil if the frame is not of one of our formats.
+  init?(_ map: GstVideoFrame) {
+    guard let format = map.pixelFormat else { return nil }
+    self.init(
+      format: format, width: Int(map.info.width), height: Int(map.info.height), planes: map.planes,
+      colorimetry: map.colorimetry)
+  }
+}
+
+extension GstVideoFrame {
+  /// The names are GStreamer's, in lower case.
+  fileprivate var pixelFormat: PixelFormat? {
+    info.finfo.flatMap { PixelFormat(rawValue: String(cString: $0.pointee.name).lowercased()) }
+  }
+
+  fileprivate var planes: [MutableFrameView.Plane] {
+    let (data, strides) = (data, info.stride)
+    let count = Int(info.finfo?.pointee.n_planes ?? 0)
+    return [(data.0, strides.0), (data.1, strides.1), (data.2, strides.2), (data.3, strides.3)].prefix(count).compactMap
+    {
+      base, stride in base.map { (base: $0, stride: Int(stride)) }
+    }
+  }
+
+  /// What is not told, or is of a kind that Faces does not know, counts as BT.709; SD without a word is BT.601, by
+  /// GStreamer's own defaults.
+  fileprivate var colorimetry: Colorimetry {
+    let matrix: Colorimetry.Matrix =
+      switch info.colorimetry.matrix {
+      case GST_VIDEO_COLOR_MATRIX_BT601: .bt601
+      case GST_VIDEO_COLOR_MATRIX_BT2020: .bt2020
+      default: .bt709
+      }
+    return Colorimetry(matrix, info.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? .full : .limited)
+  }
+}

@@ -1,0 +1,185 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The sound's way in: any audio/x-raw -> 16 kHz mono -> the timeline, placed by running time.
+
+import CGStreamer
+import GstSyncDiff
+import Speech
+
+/// What the sound's thread knows of its stream. Its converter lives from one CAPS event to the next.
+struct Hearing: ~Copyable {
+  var segment = GstSegment()
+  var info = GstAudioInfo()
+  var converter: OpaquePointer?
+  /// The sample index at which the next buffer belongs; nil after a jump.
+  var next: Int64?
+
+  init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
+
+  deinit { if let converter { gst_audio_converter_free(converter) } }
+
+  /// Gets ready for sound of these caps; false if it cannot be converted.
+  mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
+    if let converter { gst_audio_converter_free(converter) }
+    (converter, next) = (nil, nil)
+    guard gst_audio_info_from_caps(&info, caps) != 0 else { return false }
+    var mono = GstAudioInfo()
+    gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
+    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &info, &mono, nil)
+    return converter != nil
+  }
+
+  /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
+  ///
+  /// Sound that follows on is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than
+  /// 40 ms it is placed by its timestamp.
+  mutating func convert(_ buffer: UnsafeMutablePointer<GstBuffer>) -> (samples: [Float], start: Int64)? {
+    guard let converter else { return nil }
+    let pts = buffer.pointee.pts
+    let time = gst_segment_to_running_time(&segment, GST_FORMAT_TIME, pts)
+    let stamp = time == .max ? nil : RunningTime(nanoseconds: UInt64(time)).sample
+    let discont = buffer.pointee.mini_object.flags & GST_BUFFER_FLAG_DISCONT.rawValue != 0
+    let jump = Int64(Filterbank.sampleRate / 25)
+    var start = next ?? stamp
+    if let next, let stamp, discont || next.distance(to: stamp).magnitude > jump {
+      gst_audio_converter_reset(converter)
+      start = stamp
+    }
+    guard let start else { return nil }
+
+    var map = GstAudioBuffer()
+    guard gst_audio_buffer_map(&map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
+    defer { gst_audio_buffer_unmap(&map) }
+    let frames = map.n_samples
+    let count = gst_audio_converter_get_out_frames(converter, frames)
+    var samples = [Float](repeating: 0, count: Int(count))
+    let converted = samples.withUnsafeMutableBytes { bytes in
+      var out: gpointer? = bytes.baseAddress
+      return gst_audio_converter_samples(converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.planes, frames, &out, count) != 0
+    }
+    guard converted else { return nil }
+    next = start.addingClamped(Int64(count))
+    return (samples, start)
+  }
+}
+
+extension Stream {
+  func receiveSound(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
+    guard hearing.converter != nil else {
+      gst_buffer_unref(buffer)
+      return GST_FLOW_NOT_NEGOTIATED
+    }
+    guard hearing.segment.format == GST_FORMAT_TIME,
+      let buffer = gst_audio_buffer_clip(buffer, &hearing.segment, hearing.info.rate, hearing.info.bpf)
+    else { return GST_FLOW_OK }
+    defer { gst_buffer_unref(buffer) }
+    guard let (samples, start) = hearing.convert(buffer) else {
+      log(GST_LEVEL_WARNING, "unreadable sound without effect")
+      return GST_FLOW_OK
+    }
+    // In pieces, for a buffer may hold more than fits.
+    let piece = Filterbank.sampleRate / 2
+    for first in stride(from: 0, to: samples.count, by: piece) {
+      let part = Array(samples[first..<min(first + piece, samples.count)])
+      guard append(part, at: start.addingClamped(Int64(first))) else { return GST_FLOW_FLUSHING }
+    }
+    return GST_FLOW_OK
+  }
+
+  /// Appends to the timeline, waiting first while it is full. False when flushing.
+  ///
+  /// Full means a minute ahead of the picture. Live sound never waits, and sound waits no longer than `stallTimeout`
+  /// for a picture that does not come at all, since both may come from one thread: the oldest sound goes.
+  private func append(_ samples: [Float], at start: Int64) -> Bool {
+    let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
+    monitor.lock()
+    while !soundStopped, !pictureOver, !pairing.hasRoom(upTo: range.upperBound) {
+      if liveLatency != nil { break }
+      if let starvingSince {
+        let limit = starvingSince + Self.stallTimeout
+        if g_get_monotonic_time() >= limit { break }
+        monitor.wait(until: limit)
+      } else {
+        monitor.wait()
+      }
+    }
+    defer { monitor.unlock() }
+    guard !soundStopped else { return false }
+    guard !pictureOver else { return true }
+    let full = !pairing.hasRoom(upTo: range.upperBound)
+    if full { pairing.makeRoom(upTo: range.upperBound) }
+    timeline.append(samples, at: start)
+    timeline.drop(before: pairing.horizon.sample)
+    pairing.soundArrived(range)
+    soundMoved = g_get_monotonic_time()
+    monitor.broadcast()
+    return true
+  }
+
+  /// Whether no more sound is needed. Under the monitor.
+  private var pictureOver: Bool { videoEnded && framesHeld == 0 }
+
+  func soundEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    defer { gst_event_unref(event) }
+    switch event.pointee.type {
+    case GST_EVENT_FLUSH_START:
+      monitor.locked {
+        soundStopped = true
+        monitor.broadcast()
+      }
+    case GST_EVENT_FLUSH_STOP:
+      gst_segment_init(&hearing.segment, GST_FORMAT_UNDEFINED)
+      hearing.next = nil
+      monitor.locked {
+        clearSound()
+        soundStopped = false
+        soundMoved = g_get_monotonic_time()
+        monitor.broadcast()
+      }
+    case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
+      if event.pointee.type == GST_EVENT_SEGMENT { gst_event_copy_segment(event, &hearing.segment) }
+      hearing.next = nil
+      monitor.locked { pairing.ended = false }
+    case GST_EVENT_CAPS:
+      var caps: UnsafeMutablePointer<GstCaps>?
+      gst_event_parse_caps(event, &caps)
+      guard let caps, hearing.prepare(caps) else {
+        postError(.stream(GST_STREAM_ERROR_FORMAT), "The sound on the audio pad cannot be converted to 16 kHz mono.")
+        return false
+      }
+    case GST_EVENT_GAP: gap(event)
+    case GST_EVENT_EOS, GST_EVENT_SEGMENT_DONE:
+      monitor.locked {
+        pairing.ended = true
+        monitor.broadcast()
+      }
+    default: break
+    }
+    return true
+  }
+
+  /// A stretch without sound is silence that has arrived.
+  private func gap(_ event: UnsafeMutablePointer<GstEvent>) {
+    var (start, duration): (GstClockTime, GstClockTime) = (0, 0)
+    gst_event_parse_gap(event, &start, &duration)
+    let end = duration == .max ? start : start.addingClamped(duration)
+    let from = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, start)
+    let to = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, end)
+    guard from != .max, to != .max, from <= to else { return }
+    hearing.next = nil
+    monitor.locked {
+      pairing.soundArrived(RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to)))
+      soundMoved = g_get_monotonic_time()
+      monitor.broadcast()
+    }
+  }
+
+  func soundQuery(_ pad: UnsafeMutablePointer<GstPad>, _ query: UnsafeMutablePointer<GstQuery>) -> Bool {
+    switch query.pointee.type {
+    case GST_QUERY_DRAIN: true  // nothing of a buffer is kept
+    case GST_QUERY_ALLOCATION: false
+    default: gst_pad_query_default(pad, object, query) != 0
+    }
+  }
+}

@@ -1,0 +1,106 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Where the model is, and what is said when it is not there or not good.
+
+import CGStreamer
+import Faces
+import Glibc
+import GstSyncDiff
+import Speech
+import SyncDiff
+import Tensors
+
+/// A model, and the properties it was loaded for.
+struct LoadedModel {
+  let model: Model
+  let path: String
+  let precision: GstSyncDiffPrecision
+}
+
+extension Stream {
+  /// Loads the model that the properties ask for, unless it is there already. On failure one error is on the bus.
+  func load(_ settings: Settings) -> Bool {
+    let path = settings.model ?? defaultModel()
+    if let model, model.path == path, model.precision == settings.precision { return true }
+    let precision: Precision =
+      switch settings.precision {
+      case GST_SYNC_DIFF_PRECISION_F32: .f32
+      case GST_SYNC_DIFF_PRECISION_BF16: .bf16
+      default: .auto
+      }
+    do {
+      let began = g_get_monotonic_time()
+      let loaded = try Model.load(path: path, precision: precision)
+      let ready = g_get_monotonic_time()
+      let compute = warmUp(loaded, threads: settings.threads)
+      model = LoadedModel(model: loaded, path: path, precision: settings.precision)
+      monitor.locked { computeTime = compute }
+      log(
+        GST_LEVEL_INFO, model: true,
+        "loaded \(path) in \((ready - began) / 1000) ms, a frame takes \(compute / 1_000_000) ms")
+    } catch {
+      let problem: Problem =
+        switch error {
+        case .notFound: .resource(GST_RESOURCE_ERROR_NOT_FOUND)
+        case .unreadable: .resource(GST_RESOURCE_ERROR_OPEN_READ)
+        case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
+        case .unsupportedProcessor: .library(GST_LIBRARY_ERROR_INIT)
+        }
+      postError(
+        problem, error.description,
+        debug: "Set the property model or the environment variable SYNCDIFF_MODEL to the path of a syncdiff model.")
+      return false
+    }
+    refreshLatency()
+    return true
+  }
+
+  /// Paints a grey frame twice, and returns how long the second took, in nanoseconds.
+  private func warmUp(_ model: Model, threads: Int) -> GstClockTime {
+    let side = 256
+    let grey = UnsafeMutableRawPointer.allocate(byteCount: side * side * 3, alignment: 64)
+    defer { grey.deallocate() }
+    grey.initializeMemory(as: UInt8.self, repeating: 128, count: side * side * 3)
+    let window = Similarity(a: 1, b: 0, tx: -80, ty: -80)
+    let frame = MutableFrameView(
+      format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
+      colorimetry: Colorimetry(.bt709, .full))
+    guard let frame, let window else { return 0 }
+    let tokens = model.configuration.tokens
+    let width = 4 * Filterbank.bands
+    let silence = Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width))
+    let face = Face(points: [], score: 1, window: window)
+    var journey = Journey(model: model, threads: threads)
+    var began = g_get_monotonic_time()
+    for round in 0..<2 {
+      if round == 1 { began = g_get_monotonic_time() }
+      _ = journey.find(frame.view)
+      journey.paint(frame, face: face, sound: silence, settings: PaintSettings(steps: model.configuration.steps))
+    }
+    return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
+  }
+
+  /// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what is
+  /// installed.
+  private func defaultModel() -> String {
+    if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
+    var folder = pluginFolder()
+    let beside = "\(folder)/models/syncdiff.safetensors"
+    if access(beside, R_OK) == 0 { return beside }
+    while let slash = folder.lastIndex(of: "/") {
+      folder = String(folder[..<slash])
+      let inTree = "\(folder)/meta/models/syncdiff.safetensors"
+      if access(inTree, R_OK) == 0 { return inTree }
+    }
+    return "/usr/local/share/syncdiff/syncdiff.safetensors"
+  }
+
+  /// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
+  private func pluginFolder() -> String {
+    guard let name = gst_sync_diff_file_name(), let path = realpath(name, nil) else { return "" }
+    defer { free(path) }
+    let file = String(cString: path)
+    return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
+  }
+}

@@ -1,0 +1,260 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The element behind its shape. Three threads meet in a `Stream`:
+//
+// - the picture's: `receiveVideo` and `videoEvent` put frames, serialized events and queries into `items`, in order;
+// - the sound's: `receiveSound` appends to the timeline and never waits, unless it is a minute ahead;
+// - the task of the source pad, which takes the items one by one, lets a frame wait for its sound, paints and pushes.
+//
+// So neither branch can hold up the other: frames that wait are held here, not upstream, and sound flows past them. A
+// frame waits until its sound and the look-ahead after it are there, the sound is at EOS, its deadline is over (live), or
+// no sound has come for `stallTimeout` (not live: then something else in the pipeline blocks, the element says so and
+// goes on untouched).
+
+import CGStreamer
+import Faces
+import GstSyncDiff
+import Speech
+import SyncDiff
+
+final class Stream {
+  /// One thing on its way from the sink pad to the source pad. Owned, but for the query.
+  enum Item {
+    case event(UnsafeMutablePointer<GstEvent>)
+    case query(UnsafeMutablePointer<GstQuery>)
+    case frame(Frame)
+  }
+
+  struct Frame {
+    let buffer: UnsafeMutablePointer<GstBuffer>
+    /// Nil for a frame that is pushed untouched because it has no place in time: outside the segment, or played at
+    /// another rate than 1.
+    let time: RunningTime?
+    /// Nanoseconds, for controlled properties; GST_CLOCK_TIME_NONE if unknown.
+    let streamTime: GstClockTime
+  }
+
+  /// Microseconds without sound after which a waiting frame goes on, and without frames after which sound is let go.
+  static let stallTimeout: gint64 = 5_000_000
+  /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
+  static let slack: GstClockTime = 100_000_000
+
+  let element: Element
+  let monitor = Monitor()
+
+  // Guarded by the monitor.
+
+  var items: [Item] = []
+  /// Frames in `items` and in the task's hands.
+  var framesHeld = 0
+  var flushing = true
+  /// What downstream said last; the picture's thread hands it upstream.
+  var flow = GST_FLOW_OK
+  var videoEnded = false
+  var queryAnswer: Bool?
+  /// Nanoseconds from one frame to the next; nil when the caps do not say.
+  var frameDuration: GstClockTime?
+  var pairing = Pairing()
+  var timeline = SoundTimeline()
+  /// True while the audio pad is flushing or inactive.
+  var soundStopped = true
+  /// When sound last came, and since when the task has had no frame: `g_get_monotonic_time`.
+  var soundMoved: gint64 = 0
+  var starvingSince: gint64? = 0
+  /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
+  var liveLatency: GstClockTime?
+  /// Nanoseconds that painting a frame takes, as measured when the model was loaded.
+  var computeTime: GstClockTime = 0
+  var latencyReported: GstClockTime = 0
+
+  // Owned by the picture's thread, or whoever stopped it.
+
+  var arrival = Arrival()
+
+  // Owned by the sound's thread, or whoever stopped it.
+
+  var hearing = Hearing()
+
+  // Owned by the task, or whoever stopped it.
+
+  var info: GstVideoInfo?
+  var model: LoadedModel?
+  var journey: Journey?
+  var disclosed = false
+  var warnedUnmappable = false
+
+  init(of element: Element) { self.element = element }
+
+  var base: UnsafeMutablePointer<GstElement> {
+    UnsafeMutableRawPointer(element).assumingMemoryBound(to: GstElement.self)
+  }
+
+  // MARK: States
+
+  func before(_ change: GstStateChange) -> Bool {
+    switch change {
+    case GST_STATE_CHANGE_NULL_TO_READY, GST_STATE_CHANGE_READY_TO_PAUSED:
+      let settings = Settings(of: element)
+      if settings.preload, !load(settings) { return false }
+      if change == GST_STATE_CHANGE_READY_TO_PAUSED { monitor.locked { soundStopped = false } }
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      monitor.locked {
+        flushing = true
+        soundStopped = true
+        monitor.broadcast()
+      }
+    default: break
+    }
+    return true
+  }
+
+  func after(_ change: GstStateChange) {
+    switch change {
+    case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
+      monitor.locked { monitor.broadcast() }  // there is a clock now
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      monitor.locked {
+        clearVideo()
+        clearSound()
+        (frameDuration, liveLatency) = (nil, nil)
+      }
+      arrival = Arrival()
+      hearing = Hearing()
+      (info, journey, disclosed, warnedUnmappable) = (nil, nil, false, false)
+    case GST_STATE_CHANGE_READY_TO_NULL:
+      model = nil
+    default: break
+    }
+  }
+
+  /// Starts and stops the task of the source pad.
+  func activate(_ active: Bool) -> Bool {
+    guard active else {
+      monitor.locked {
+        flushing = true
+        monitor.broadcast()
+      }
+      return gst_pad_stop_task(element.pointee.src) != 0
+    }
+    monitor.locked { flushing = false }
+    return startTask()
+  }
+
+  func startTask() -> Bool {
+    gst_pad_start_task(
+      element.pointee.src,
+      { object in
+        guard let object else { return }
+        let element = object.assumingMemoryBound(to: GstSyncDiff.self)
+        Unmanaged<Stream>.fromOpaque(element.pointee.stream).takeUnretainedValue().forward()
+      }, element, nil) != 0
+  }
+
+  /// Forgets everything that is on its way. Under the monitor.
+  func clearVideo() {
+    for item in items {
+      switch item {
+      case .event(let event): gst_event_unref(event)
+      case .frame(let frame): gst_buffer_unref(frame.buffer)
+      case .query: queryAnswer = false
+      }
+    }
+    items = []
+    (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
+    starvingSince = g_get_monotonic_time()
+    monitor.broadcast()
+  }
+
+  /// Under the monitor.
+  func clearSound() {
+    pairing.soundFlushed()
+    timeline = SoundTimeline()
+  }
+
+  func audioAdded() {
+    monitor.locked {
+      clearSound()
+      pairing.linked = true
+      soundStopped = false
+      soundMoved = g_get_monotonic_time()
+    }
+    hearing = Hearing()
+    refreshLatency()
+  }
+
+  func audioRemoving() {
+    monitor.locked {
+      pairing.linked = false
+      soundStopped = true
+      monitor.broadcast()
+    }
+    refreshLatency()
+  }
+
+  // MARK: The task
+
+  /// One turn of the source pad's task: the next item.
+  func forward() {
+    monitor.lock()
+    while !flushing, items.isEmpty {
+      if starvingSince == nil { starvingSince = g_get_monotonic_time() }
+      monitor.broadcast()
+      monitor.wait()
+    }
+    guard !flushing else {
+      monitor.unlock()
+      gst_pad_pause_task(element.pointee.src)
+      return
+    }
+    let item = items.removeFirst()
+    let dead = flow != GST_FLOW_OK
+    if case .frame = item { starvingSince = nil }
+    monitor.unlock()
+
+    switch item {
+    case .event(let event): push(event)
+    case .query(let query):
+      let answer = gst_pad_peer_query(element.pointee.src, query) != 0
+      monitor.locked {
+        queryAnswer = answer
+        monitor.broadcast()
+      }
+    case .frame(let frame):
+      var result = GST_FLOW_OK
+      if dead { gst_buffer_unref(frame.buffer) } else { result = deliver(frame) }
+      let orphaned = monitor.locked {
+        if framesHeld > 0 { framesHeld -= 1 }
+        if !dead { flow = result }
+        monitor.broadcast()
+        return videoEnded
+      }
+      report(result, orphaned: orphaned)
+    }
+  }
+
+  /// An error of downstream is upstream's to report, unless upstream is at EOS already and will not hear of it.
+  private func report(_ result: GstFlowReturn, orphaned: Bool) {
+    guard orphaned, result == GST_FLOW_NOT_LINKED || result.rawValue < GST_FLOW_EOS.rawValue else { return }
+    let reason = String(cString: gst_flow_get_name(result))
+    postError(
+      .stream(GST_STREAM_ERROR_FAILED), "Internal data stream error.", debug: "streaming stopped, reason \(reason)")
+  }
+
+  private func push(_ event: UnsafeMutablePointer<GstEvent>) {
+    switch event.pointee.type {
+    case GST_EVENT_CAPS:
+      var caps: UnsafeMutablePointer<GstCaps>?
+      gst_event_parse_caps(event, &caps)
+      var parsed = GstVideoInfo()
+      info = gst_video_info_from_caps(&parsed, caps) != 0 ? parsed : nil
+      journey?.reset()
+    case GST_EVENT_STREAM_START: disclosed = false
+    case GST_EVENT_TAG:
+      gst_pad_push_event(element.pointee.src, disclosing(event))
+      return
+    default: break
+    }
+    gst_pad_push_event(element.pointee.src, event)
+  }
+}

@@ -1,0 +1,77 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import CGStreamerTools
+import GstSyncDiff
+
+struct Dub: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Dubs a file: its picture speaks the sound of another one.",
+    discussion: """
+      The result is an MP4 file (H.264, AAC) with the frames and timestamps of VIDEO and the sound of AUDIO. Sound that \
+      VIDEO has itself is left out. Where AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is \
+      longer, it is cut. The file carries a comment that says it was made by AI.
+
+      Ctrl-C ends early and leaves a playable file.
+      """)
+
+  @Option(help: ArgumentHelp("File with the picture: anything GStreamer can decode.", valueName: "video"))
+  var video: String
+
+  @Option(help: ArgumentHelp("File with the sound: anything GStreamer can decode.", valueName: "audio"))
+  var audio: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("MP4 file to write.", valueName: "out.mp4"))
+  var output: String
+
+  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  var model: String?
+
+  @Option(help: "Denoising steps a frame. Without it: the model's own.")
+  var steps: UInt32?
+
+  @Option(help: "Blend of the new mouth over the original, 0 to 1.")
+  var strength = 1.0
+
+  @Option(help: "Seed of the noise that the mouths are made from.")
+  var seed: UInt64 = 0
+
+  @Option(help: "Threads that compute one frame, 0 = one per core.")
+  var threads: UInt32 = 0
+
+  @Option(help: "Number format of the weights.")
+  var precision = Precision.auto
+
+  enum Precision: String, ExpressibleByArgument, CaseIterable { case auto, f32, bf16 }
+
+  func validate() throws {
+    guard (0...1).contains(strength) else { throw ValidationError("--strength is a number from 0 to 1.") }
+    guard steps.map({ (1...1000).contains($0) }) ?? true else { throw ValidationError("--steps is 1 to 1000.") }
+    guard threads <= 256 else { throw ValidationError("--threads is 0 to 256.") }
+  }
+
+  func run() throws {
+    gst_init(nil, nil)
+    guard gst_element_register_syncdiff(nil) != 0 else { throw Failure("the element syncdiff cannot be registered") }
+    let picture = try Media(path: video)
+    try picture.requirePicture()
+    let sound = try Media(path: audio)
+    try sound.requireSound()
+
+    let dubbing = try Dubbing(picture: picture, sound: sound, output: output)
+    dubbing.set("precision", precision.rawValue)
+    dubbing.set("threads", "\(threads)")
+    dubbing.set("strength", "\(strength)")
+    dubbing.set("seed", "\(seed)")
+    if let model { dubbing.set("model", model) }
+    if let steps { dubbing.set("steps", "\(steps)") }
+    try dubbing.run()
+  }
+}
+
+/// One clear line that ends the program.
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,10 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+@main
+struct SyncDiffTool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.", subcommands: [Dub.self])
+}
