@@ -44,7 +44,7 @@ public func blend(
 
   let (_, fromRGB, low, high) = frame.colorimetry.transforms(isRGB: frame.format.isRGB)
   let source = matched(mouth, to: original).map { fromRGB($0) }
-  let painter = Painter(source: source, window: window, low: low, high: high, strength: min(strength, 1))
+  let painter = Painter(source, window: window, low: low, high: high, strength: min(strength, 1))
   // Components that share their places (Cb and Cr, or R, G and B) are painted together.
   var rest = Array(frame.format.components.enumerated())
   while let (_, first) = rest.first {
@@ -110,98 +110,123 @@ func matched(_ mouth: Tensor, to original: Tensor) -> [SIMD4<Float>] {
   let limit = SIMD4<Float>(repeating: 0.15)
   return (0..<side * side).map { i in
     let plane = c0 + c1 * (Float(i % side) / 48 - 1) + c2 * (Float(i / side) / 48 - 1)
-    return legal(pixel(mouth, i) + plane.clamped(lowerBound: -limit, upperBound: limit))
+    return legal(pixel(mouth, i) + plane.limited(-limit, limit))
   }
 }
 
 /// Each value in -1 ... 1; not a number counts as 0.
 private func legal(_ v: SIMD4<Float>) -> SIMD4<Float> {
-  v.replacing(with: 0, where: v .!= v).clamped(lowerBound: SIMD4(repeating: -1), upperBound: SIMD4(repeating: 1))
+  v.replacing(with: 0, where: v .!= v).limited(SIMD4(repeating: -1), SIMD4(repeating: 1))
 }
 
-/// One blend: the window's pixels in the frame's components and levels, and where they go.
+extension SIMD4<Float> {
+  /// As `clamped`, which is a call for every value.
+  @inline(__always)
+  fileprivate func limited(_ low: Self, _ high: Self) -> Self {
+    let above = replacing(with: low, where: self .< low)
+    return above.replacing(with: high, where: above .> high)
+  }
+}
+
+/// One blend: the window's pixels in the frame's components and levels, and how they go on the frame.
 private struct Painter {
-  let source: [SIMD4<Float>]
-  let window: Similarity
-  let low, high: SIMD4<Float>
-  let strength: Float
+  /// Row-major with the border repeated, one pixel before and two behind: interpolation needs no limits.
+  private static let stride = FaceWindow.side + 3
+  private let source: [SIMD4<Float>]
+  private let window: Similarity
+  private let low, high: SIMD4<Float>
+  private let strength: Float
+  private let spread: Int
+
+  init(
+    _ pixels: [SIMD4<Float>], window: Similarity, low: SIMD4<Float>, high: SIMD4<Float>, strength: Float
+  ) {
+    let side = FaceWindow.side
+    let places = (-1...side + 1).map { min(max($0, 0), side - 1) }
+    source = places.flatMap { y in places.map { x in pixels[y * side + x] } }
+    (self.window, self.low, self.high, self.strength) = (window, low, high, strength)
+    // Where the window is finer than the frame, several points of it are averaged for each sample.
+    spread = window.scale < 1.5 ? 1 : min(Int(window.scale.rounded(.up)), 8)
+  }
 
   /// Paints the components (their places in the SIMD4, their layout), which all have samples at the same places.
   func paint(_ components: [(lane: Int, component: Component)], on target: MutableFrameView, in region: Region) {
     guard let layout = components.first?.component else { return }
     let planes = components.map { (lane: $0.lane, start: target.start($0.component), step: $0.component.step) }
-    let (cellWidth, cellHeight) = (1 << layout.shiftX, 1 << layout.shiftY)
     let columns = region.x >> layout.shiftX...(region.x + region.width - 1) >> layout.shiftX
-    let rows = region.y >> layout.shiftY...(region.y + region.height - 1) >> layout.shiftY
-    // Where the window is finer than the frame, several points of it are averaged for each sample.
-    let spread = window.scale < 1.5 ? 1 : min(Int(window.scale.rounded(.up)), 8)
+    let firstRow = region.y >> layout.shiftY
+    let rows = (region.y + region.height - 1) >> layout.shiftY - firstRow + 1
+    let (width, height) = (target.view.width, target.view.height)
     source.withUnsafeBufferPointer { source in
-      for row in rows {
-        for column in columns {
-          // The mask counts at the middle of every pixel of the frame that shares the sample.
-          var covered: Float = 0
-          let right = min((column + 1) * cellWidth, target.view.width)
-          let bottom = min((row + 1) * cellHeight, target.view.height)
-          for y in row * cellHeight..<bottom {
-            for x in column * cellWidth..<right {
-              let p = SIMD2<Float>(window(Double(x), Double(y)))
-              covered += mask(p.x, p.y)
+      guard let source = source.baseAddress else { return }
+      inStripes(rows) { stripe in
+        for row in stripe.lowerBound + firstRow..<stripe.upperBound + firstRow {
+          for column in columns {
+            let share = self.share(layout, column, row, width, height)
+            guard share > 0 else { continue }
+            let place = layout.pixel(column, row)
+            let color = self.color(source, window(place.x, place.y)).limited(low, high)
+            for plane in planes {
+              let byte = plane.start.base + (row * plane.start.stride + column * plane.step)
+              let old = Float(byte.load(as: UInt8.self))
+              let new = old + share * (color[plane.lane] - old)
+              byte.storeBytes(of: UInt8(inside(new + 0.5, 256)), as: UInt8.self)
             }
-          }
-          guard covered > 0 else { continue }
-          let share = strength * covered / Float((right - column * cellWidth) * (bottom - row * cellHeight))
-          let place = layout.pixel(column, row)
-          let color = self.color(source, window(place.x, place.y), spread).clamped(lowerBound: low, upperBound: high)
-          for plane in planes {
-            let byte = plane.start.base + (row * plane.start.stride + column * plane.step)
-            let old = Float(byte.load(as: UInt8.self))
-            let new = old + share * (color[plane.lane] - old)
-            byte.storeBytes(of: UInt8(inside(new + 0.5, 256)), as: UInt8.self)
           }
         }
       }
     }
   }
 
-  /// The window's colour at one place: Catmull-Rom between its pixels, or the mean of `spread` x `spread` such places
-  /// within one frame pixel.
+  /// How much of the new colour a sample gets: the mean of the mask over the frame's pixels that share the sample.
   @inline(__always)
-  private func color(
-    _ source: UnsafeBufferPointer<SIMD4<Float>>, _ place: SIMD2<Double>, _ spread: Int
-  ) -> SIMD4<Float> {
-    guard spread > 1 else { return catmullRom(source, Float(place.x), Float(place.y)) }
+  private func share(_ layout: Component, _ column: Int, _ row: Int, _ width: Int, _ height: Int) -> Float {
+    let (x, y) = (column << layout.shiftX, row << layout.shiftY)
+    let (right, bottom) = (min(x + 1 << layout.shiftX, width), min(y + 1 << layout.shiftY, height))
+    var covered: Float = 0
+    for v in y..<bottom {
+      for u in x..<right {
+        let p = SIMD2<Float>(window(Double(u), Double(v)))
+        covered += mask(p.x, p.y)
+      }
+    }
+    return strength * covered / Float((right - x) * (bottom - y))
+  }
+
+  /// The window's colour at one place, or the mean of `spread` x `spread` places within one frame pixel.
+  @inline(__always)
+  private func color(_ source: UnsafePointer<SIMD4<Float>>, _ place: SIMD2<Double>) -> SIMD4<Float> {
+    guard spread > 1 else { return catmullRom(source, SIMD2<Float>(place)) }
     var sum = SIMD4<Float>.zero
     for i in 0..<spread {
       for j in 0..<spread {
         let (u, v) = ((Double(j) + 0.5) / Double(spread) - 0.5, (Double(i) + 0.5) / Double(spread) - 0.5)
-        let p = SIMD2<Float>(place + SIMD2(window.a * u - window.b * v, window.b * u + window.a * v))
-        sum += catmullRom(source, p.x, p.y)
+        let offset = SIMD2(window.a * u - window.b * v, window.b * u + window.a * v)
+        sum += catmullRom(source, SIMD2<Float>(place + offset))
       }
     }
     return sum / Float(spread * spread)
   }
-}
 
-/// Interpolated by cubics through the pixels (Catmull-Rom): sharper than bilinear where the window is enlarged.
-@inline(__always)
-private func catmullRom(_ source: UnsafeBufferPointer<SIMD4<Float>>, _ x: Float, _ y: Float) -> SIMD4<Float> {
-  let side = FaceWindow.side
-  let (sx, sy) = (inside(x, side), inside(y, side))
-  let (x0, y0) = (Int(sx), Int(sy))
-  let (wx, wy) = (cubic(sx - Float(x0)), cubic(sy - Float(y0)))
-  var sum = SIMD4<Float>.zero
-  for i in 0..<4 {
-    let row = min(max(y0 + i - 1, 0), side - 1) * side
-    var line = SIMD4<Float>.zero
-    for j in 0..<4 { line += wx[j] * source[row + min(max(x0 + j - 1, 0), side - 1)] }
-    sum += wy[i] * line
+  /// Interpolated by cubics through the pixels (Catmull-Rom; Keys 1981, a = -0.5): sharper than bilinear where the
+  /// window is enlarged.
+  @inline(__always)
+  private func catmullRom(_ source: UnsafePointer<SIMD4<Float>>, _ place: SIMD2<Float>) -> SIMD4<Float> {
+    let (x, y) = (inside(place.x, FaceWindow.side), inside(place.y, FaceWindow.side))
+    let (x0, y0) = (Int(x), Int(y))
+    let (wx, wy) = (weights(x - Float(x0)), weights(y - Float(y0)))
+    let corner = source + (y0 * Self.stride + x0)
+    func line(_ row: UnsafePointer<SIMD4<Float>>) -> SIMD4<Float> {
+      row[0] * wx.x + row[1] * wx.y + row[2] * wx.z + row[3] * wx.w
+    }
+    return line(corner) * wy.x + line(corner + Self.stride) * wy.y + line(corner + 2 * Self.stride) * wy.z
+      + line(corner + 3 * Self.stride) * wy.w
   }
-  return sum
-}
 
-/// Weights of the pixels at -1, 0, 1, 2 for a place at t, 0 <= t < 1 (Keys 1981, a = -0.5).
-@inline(__always)
-private func cubic(_ t: Float) -> SIMD4<Float> {
-  let (t2, t3) = (t * t, t * t * t)
-  return SIMD4(-t3 + 2 * t2 - t, 3 * t3 - 5 * t2 + 2, -3 * t3 + 4 * t2 + t, t3 - t2) / 2
+  /// Of the pixels at -1, 0, 1, 2 for a place at t, 0 <= t < 1.
+  @inline(__always)
+  private func weights(_ t: Float) -> SIMD4<Float> {
+    let (t2, t3) = (t * t, t * t * t)
+    return SIMD4(2 * t2 - t3 - t, 3 * t3 - 5 * t2 + 2, 4 * t2 - 3 * t3 + t, t3 - t2) * 0.5
+  }
 }

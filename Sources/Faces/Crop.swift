@@ -14,11 +14,13 @@ struct Picture {
 
   /// `[H, W, 3]`.
   var tensor: Tensor {
-    var out = Tensor(zeros: [height, width, 3])
-    for (i, p) in pixels.enumerated() {
-      (out.values[3 * i], out.values[3 * i + 1], out.values[3 * i + 2]) = (p.x, p.y, p.z)
+    let values = [Float](unsafeUninitializedCapacity: 3 * pixels.count) { values, count in
+      for (i, p) in pixels.enumerated() {
+        (values[3 * i], values[3 * i + 1], values[3 * i + 2]) = (p.x, p.y, p.z)
+      }
+      count = 3 * pixels.count
     }
-    return out
+    return Tensor([height, width, 3], values)
   }
 }
 
@@ -52,13 +54,16 @@ private func sampled(_ frame: FrameView, _ window: Similarity, from: Double, spa
   let start = window.inverse(from, from)
   let step = window.inverse(from + spacing, from) - start  // along a row; down a column it is (-step.y, step.x)
   var out = Picture(width: count, height: count, pixels: Array(repeating: .zero, count: count * count))
-  out.pixels.withUnsafeMutableBufferPointer { pixels in
-    for row in 0..<count {
-      let left = start + Double(row) * SIMD2(-step.y, step.x)
-      for column in 0..<count {
-        let point = SIMD2<Float>(left + Double(column) * step)
-        let levels = SIMD4(first(point.x, point.y), second(point.x, point.y), third(point.x, point.y), 0)
-        pixels[row * count + column] = toRGB(levels)
+  out.pixels.withUnsafeMutableBufferPointer { buffer in
+    guard let pixels = buffer.baseAddress else { return }
+    inStripes(count) { rows in
+      for row in rows {
+        let left = start + Double(row) * SIMD2(-step.y, step.x)
+        for column in 0..<count {
+          let point = SIMD2<Float>(left + Double(column) * step)
+          let levels = SIMD4(first(point.x, point.y), second(point.x, point.y), third(point.x, point.y), 0)
+          pixels[row * count + column] = toRGB(levels)
+        }
       }
     }
   }
@@ -107,28 +112,30 @@ struct Pyramid {
     // Pixel i of the level shows frame pixels k i ... k i + k - 1: its centre lies at k i + (k - 1) / 2.
     let step = Float(scale / k)
     let (left, top) = (Float((x - (k - 1) / 2) / k), Float((y - (k - 1) / 2) / k))
-    var out = Tensor(zeros: [side, side, 3])
-    picture.pixels.withUnsafeBufferPointer { pixels in
-      func pixel(_ x: Int, _ y: Int) -> SIMD4<Float> {
-        x < 0 || y < 0 || x >= picture.width || y >= picture.height
-          ? SIMD4(repeating: -1) : pixels[y * picture.width + x]
-      }
-      for row in 0..<side {
-        let y = top + Float(row) * step
-        let y0 = Int(y.rounded(.down))
-        for column in 0..<side {
-          let x = left + Float(column) * step
-          let x0 = Int(x.rounded(.down))
-          let (fx, fy) = (x - Float(x0), y - Float(y0))
-          let upper = pixel(x0, y0) * (1 - fx) + pixel(x0 + 1, y0) * fx
-          let lower = pixel(x0, y0 + 1) * (1 - fx) + pixel(x0 + 1, y0 + 1) * fx
-          let color = upper * (1 - fy) + lower * fy
-          let at = 3 * (row * side + column)
-          (out.values[at], out.values[at + 1], out.values[at + 2]) = (color.x, color.y, color.z)
+    var out = Picture(width: side, height: side, pixels: Array(repeating: SIMD4(repeating: -1), count: side * side))
+    out.pixels.withUnsafeMutableBufferPointer { out in
+      picture.pixels.withUnsafeBufferPointer { pixels in
+        func pixel(_ x: Int, _ y: Int) -> SIMD4<Float> {
+          x < 0 || y < 0 || x >= picture.width || y >= picture.height
+            ? SIMD4(repeating: -1) : pixels[y * picture.width + x]
+        }
+        for row in 0..<side {
+          let y = top + Float(row) * step
+          guard y > -1, y < Float(picture.height) else { continue }
+          let y0 = Int(y + 1) - 1
+          for column in 0..<side {
+            let x = left + Float(column) * step
+            guard x > -1, x < Float(picture.width) else { continue }
+            let x0 = Int(x + 1) - 1
+            let (fx, fy) = (x - Float(x0), y - Float(y0))
+            let upper = pixel(x0, y0) * (1 - fx) + pixel(x0 + 1, y0) * fx
+            let lower = pixel(x0, y0 + 1) * (1 - fx) + pixel(x0 + 1, y0 + 1) * fx
+            out[row * side + column] = upper * (1 - fy) + lower * fy
+          }
         }
       }
     }
-    return out
+    return out.tensor
   }
 }
 
@@ -137,22 +144,18 @@ private func reduced(_ frame: FrameView, _ factor: Int) -> Picture {
   let toRGB = frame.colorimetry.transforms(isRGB: frame.format.isRGB).toRGB
   let (width, height) = (max(frame.width / factor, 1), max(frame.height / factor, 1))
   var out = Picture(width: width, height: height, pixels: Array(repeating: .zero, count: width * height))
-  let samples = [frame.samples.0, frame.samples.1, frame.samples.2]
-  out.pixels.withUnsafeMutableBufferPointer { pixels in
-    for (c, (samples, component)) in zip(samples, frame.format.components).enumerated() {
-      for row in 0..<height {
-        let y0 = row * factor >> component.shiftY
-        let y1 = min(max((row + 1) * factor >> component.shiftY, y0 + 1), samples.height)
+  let (first, second, third) = frame.samples
+  out.pixels.withUnsafeMutableBufferPointer { buffer in
+    guard let pixels = buffer.baseAddress else { return }
+    inStripes(height) { rows in
+      for row in rows {
         for column in 0..<width {
-          let x0 = column * factor >> component.shiftX
-          let x1 = min(max((column + 1) * factor >> component.shiftX, x0 + 1), samples.width)
-          var sum: Float = 0
-          for y in y0..<y1 { for x in x0..<x1 { sum += samples.level(x, y) } }
-          pixels[row * width + column][c] = sum / Float((y1 - y0) * (x1 - x0))
+          let levels = SIMD4(
+            first.mean(column, row, factor), second.mean(column, row, factor), third.mean(column, row, factor), 0)
+          pixels[row * width + column] = toRGB(levels)
         }
       }
     }
-    for i in pixels.indices { pixels[i] = toRGB(pixels[i]) }
   }
   return out
 }
@@ -172,4 +175,10 @@ private func halved(_ picture: Picture) -> Picture {
     }
   }
   return out
+}
+
+/// Hands out `0..<count` in a few pieces to all threads; worth it from some ten thousand operations on.
+func inStripes(_ count: Int, _ body: (Range<Int>) -> Void) {
+  let pieces = min(count, 8)
+  ThreadPool.shared.parallel(count: pieces) { body($0 * count / pieces..<($0 + 1) * count / pieces) }
 }

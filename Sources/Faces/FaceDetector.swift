@@ -43,10 +43,10 @@ public struct FaceDetector: Sendable {
       MobileBlock(
         w, "\(name).block\($0)", channels[$0 - 1], channels[$0], stride: [3, 6, 12].contains($0) ? 2 : 1, slopes: false)
     }
-    scores1 = Conv2d(w, "\(name).scores1", 88, 2, kernel: 1)
-    scores2 = Conv2d(w, "\(name).scores2", 96, 6, kernel: 1)
-    boxes1 = Conv2d(w, "\(name).boxes1", 88, 32, kernel: 1)
-    boxes2 = Conv2d(w, "\(name).boxes2", 96, 96, kernel: 1)
+    scores1 = Conv2d(w, "\(name).scores1", 88, 2, kernel: 1, same: 0)
+    scores2 = Conv2d(w, "\(name).scores2", 96, 6, kernel: 1, same: 0)
+    boxes1 = Conv2d(w, "\(name).boxes1", 88, 32, kernel: 1, same: 0)
+    boxes2 = Conv2d(w, "\(name).boxes2", 96, 96, kernel: 1, same: 0)
     // The middles of 16 x 16 squares, two boxes each, and of 8 x 8 squares, six boxes each.
     anchors = [(16, 2), (8, 6)].flatMap { (cells: Int, boxes: Int) in
       (0..<cells * cells * boxes).map { i in
@@ -120,11 +120,11 @@ public struct FaceDetector: Sendable {
   static func merged(_ detections: [Detection]) -> [Detection] {
     var rest = detections.sorted { $0.score > $1.score }
     var faces: [Detection] = []
-    while let best = rest.first {
-      let same = rest.filter { $0.overlap(best) > sameFace }
-      rest.removeAll { $0.overlap(best) > sameFace || $0 == best }
+    while !rest.isEmpty {
+      let best = rest.removeFirst()
+      let same = [best] + rest.filter { $0.overlap(best) > sameFace }
+      rest.removeAll { $0.overlap(best) > sameFace }
       let total = same.reduce(0) { $0 + $1.score }
-      guard total > 0 else { continue }
       func mean(_ value: (Detection) -> Float) -> Float { same.reduce(0) { $0 + value($1) * $1.score } / total }
       faces.append(
         Detection(

@@ -28,10 +28,10 @@ public struct FaceMesh: Sendable {
       blocks = (1...count).map {
         MobileBlock(w, "\(name).block\($0)", 128, 128, stride: $0 == 1 ? 2 : 1, slopes: true)
       }
-      reduce = Conv2d(w, "\(name).reduce", 128, 32, kernel: 1)
+      reduce = Conv2d(w, "\(name).reduce", 128, 32, kernel: 1, same: 0)
       slope = w.take("\(name).reduce.slope", [32])
       last = MobileBlock(w, "\(name).block\(count + 1)", 32, 32, slopes: true)
-      output = Conv2d(w, "\(name).output", 32, outputs, kernel: 3, stride: 1, same: 0)
+      output = Conv2d(w, "\(name).output", 32, outputs, kernel: 3, same: 0)
     }
 
     func callAsFunction(_ x: Tensor) -> [Float] {

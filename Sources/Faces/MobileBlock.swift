@@ -9,13 +9,13 @@ import Tensors
 /// network has slopes. At stride 2 the shortcut is the largest of 2 x 2; where channels are added it gives zeros.
 struct MobileBlock: Sendable {
   private let depthwise, pointwise: Conv2d
-  private let slope: Tensor
+  private let slope: Tensor?
   private let stride: Int
 
   init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, stride: Int = 1, slopes: Bool) {
     depthwise = Conv2d(w, "\(name).depthwise", cin, cin, kernel: 3, stride: stride, same: 3 - stride, groups: cin)
-    pointwise = Conv2d(w, "\(name).pointwise", cin, cout, kernel: 1)
-    slope = slopes ? w.take("\(name).slope", [cout]) : Tensor(zeros: [cout])
+    pointwise = Conv2d(w, "\(name).pointwise", cin, cout, kernel: 1, same: 0)
+    slope = slopes ? w.take("\(name).slope", [cout]) : nil
     self.stride = stride
   }
 
@@ -23,27 +23,25 @@ struct MobileBlock: Sendable {
   func callAsFunction(_ x: Tensor) -> Tensor {
     let shortcut = stride == 2 ? maxPool2(x) : x
     var y = pointwise(depthwise(x))
-    let (cin, cout) = (x.shape[2], y.shape[2])
+    let (cin, cout, pixels) = (x.shape[2], y.shape[2], y.shape[0] * y.shape[1])
     y.values.withUnsafeMutableBufferPointer { y in
       shortcut.values.withUnsafeBufferPointer { shortcut in
-        slope.values.withUnsafeBufferPointer { slope in
-          for pixel in 0..<y.count / cout {
-            for c in 0..<cout {
-              let sum = y[pixel * cout + c] + (c < cin ? shortcut[pixel * cin + c] : 0)
-              y[pixel * cout + c] = sum < 0 ? sum * slope[c] : sum
-            }
-          }
+        guard let y = y.baseAddress, let shortcut = shortcut.baseAddress else { return }
+        for pixel in 0..<pixels {
+          let (to, from) = (y + pixel * cout, shortcut + pixel * cin)
+          for c in 0..<cin { to[c] += from[c] }
         }
       }
     }
-    return y
+    return slope.map { prelu(y, slope: $0) } ?? relu(y)
   }
 }
 
 extension Conv2d {
-  /// TFLite's "same" padding: `same` pixels in all, the odd one at the right and at the bottom.
+  /// TFLite's "same" padding: `same` pixels in all, the odd one at the right and at the bottom. Always in f32: the
+  /// points' last tenths of a pixel are worth more than the little time that bf16 saves here.
   init(
-    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int, stride: Int, same: Int, groups: Int = 1
+    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int, stride: Int = 1, same: Int, groups: Int = 1
   ) {
     let (before, after) = (same / 2, same - same / 2)
     self.init(

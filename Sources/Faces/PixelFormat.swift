@@ -197,14 +197,16 @@ struct Samples {
   let base: UnsafeRawPointer
   let stride, step: Int
   let width, height: Int
-  private let scaleX, scaleY, shiftY: Float  // pixel position -> sample position
+  private let shift: (x: Int, y: Int)
+  private let scaleX, scaleY, offsetY: Float  // pixel position -> sample position
 
   init(base: UnsafeRawPointer, stride: Int, component: Component, size: (width: Int, height: Int)) {
     (self.base, self.stride, self.step) = (base, stride, component.step)
     (width, height) = size
+    shift = (component.shiftX, component.shiftY)
     scaleX = component.shiftX == 1 ? 0.5 : 1
     scaleY = component.shiftY == 1 ? 0.5 : 1
-    shiftY = component.shiftY == 1 ? -0.25 : 0
+    offsetY = component.shiftY == 1 ? -0.25 : 0
   }
 
   /// The sample itself, `0 <= x < width`, `0 <= y < height`.
@@ -213,10 +215,20 @@ struct Samples {
     Float(base.load(fromByteOffset: y &* stride &+ x &* step, as: UInt8.self))
   }
 
+  /// Mean level of square (x, y) of `side` x `side` pixels; the square begins inside of the frame.
+  @inline(__always)
+  func mean(_ x: Int, _ y: Int, _ side: Int) -> Float {
+    let (x0, y0) = (x * side >> shift.x, y * side >> shift.y)
+    let (x1, y1) = (max((x + 1) * side >> shift.x, x0 + 1), max((y + 1) * side >> shift.y, y0 + 1))
+    var sum: Float = 0
+    for v in y0..<min(y1, height) { for u in x0..<min(x1, width) { sum += level(u, v) } }
+    return sum / Float((min(y1, height) - y0) * (min(x1, width) - x0))
+  }
+
   /// Bilinear between the four nearest samples of pixel position (x, y); pixel centres have whole coordinates.
   @inline(__always)
   func callAsFunction(_ x: Float, _ y: Float) -> Float {
-    let (sx, sy) = (inside(x * scaleX, width), inside(y * scaleY + shiftY, height))
+    let (sx, sy) = (inside(x * scaleX, width), inside(y * scaleY + offsetY, height))
     let (x0, y0) = (Int(sx), Int(sy))
     let (x1, y1) = (min(x0 + 1, width - 1), min(y0 + 1, height - 1))
     let (fx, fy) = (sx - Float(x0), sy - Float(y0))
