@@ -67,11 +67,13 @@ public final class Model: Sendable {
   init(_ contents: SafeTensors.Contents, path: String, precision: Precision) throws(ModelError) {
     let metadata = contents.metadata
     guard metadata["format"] == Self.format, let json = metadata["config"] else {
-      throw .malformed(path: path, why: "its metadata does not say that it is a syncdiff model; write it with export.py")
+      throw .malformed(
+        path: path, why: "its metadata does not say that it is a syncdiff model; write it with export.py")
     }
     guard metadata["version"] == Self.version else {
+      let version = metadata["version"] ?? "none"
       throw .malformed(
-        path: path, why: "it is of version \(metadata["version"] ?? "none"), this syncdiff reads version \(Self.version)")
+        path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
     }
     do {
       configuration = try Configuration(json: json)
