@@ -333,8 +333,8 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           -G_GINT64_CONSTANT (60000000000), G_GINT64_CONSTANT (60000000000), 0, playing));
   g_object_class_install_property (object, PROP_DISCLOSURE,
       g_param_spec_boolean ("disclosure", "Disclosure",
-          "Tag the output as made by AI when sound is linked: an extended-comment with IPTC's digital source type "
-          "compositeWithTrainedAlgorithmicMedia",
+          "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
+          "type compositeWithTrainedAlgorithmicMedia",
           TRUE, ready));
 
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_PRECISION, 0);

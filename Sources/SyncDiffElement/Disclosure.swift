@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The tag that says: this picture was made by AI. IPTC's digital source type, as an extended-comment, beside whatever
-// upstream has to say.
+// The tag that says: this picture was made by AI. IPTC's digital source type, as an extended-comment and, because MP4 has
+// no place for that, as a comment, beside whatever upstream has to say.
 
 import CGStreamer
 import GstSyncDiff
@@ -42,9 +42,11 @@ extension Stream {
 
   private func add(to list: UnsafeMutablePointer<GstTagList>) {
     var value = GValue()
-    g_value_init(&value, gst_tag_get_type(GST_TAG_EXTENDED_COMMENT))
+    g_value_init(&value, gst_tag_get_type(GST_TAG_COMMENT))
     g_value_set_string(&value, disclosure)
-    gst_tag_list_add_value(list, GST_TAG_MERGE_APPEND, GST_TAG_EXTENDED_COMMENT, &value)
+    for tag in [GST_TAG_EXTENDED_COMMENT, GST_TAG_COMMENT] {
+      gst_tag_list_add_value(list, GST_TAG_MERGE_APPEND, tag, &value)
+    }
     g_value_unset(&value)
   }
 

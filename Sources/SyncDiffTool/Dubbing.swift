@@ -129,7 +129,7 @@ final class Dubbing {
     return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
   }
 
-  /// MP4 has no place for the element's extended-comment, so the file gets its text as comment.
+  /// The file's comment is the disclosure, even where the picture's file has a comment of its own.
   private func tag() {
     var value = GValue()
     g_value_init(&value, gst_tag_get_type(GST_TAG_COMMENT))
