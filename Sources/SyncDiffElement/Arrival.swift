@@ -14,6 +14,7 @@ struct Arrival {
   var expected: GstClockTime?
   var warnedUntimed = false
   var warnedRate = false
+  var refusedInterlaced = false
 
   init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
 }
@@ -137,9 +138,12 @@ extension Stream {
     var info = GstVideoInfo()
     guard let caps, gst_video_info_from_caps(&info, caps) != 0 else { return false }
     guard info.interlace_mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE else {
-      postError(
-        .stream(GST_STREAM_ERROR_FORMAT), "syncdiff needs progressive video, this is interlaced.",
-        debug: "Put the element deinterlace in front of syncdiff.")
+      if !arrival.refusedInterlaced {
+        arrival.refusedInterlaced = true  // upstream may try again
+        postError(
+          .stream(GST_STREAM_ERROR_FORMAT), "syncdiff needs progressive video, this is interlaced.",
+          debug: "Put the element deinterlace in front of syncdiff.")
+      }
       return false
     }
     let duration =

@@ -8,33 +8,52 @@ import GstSyncDiff
 import Speech
 
 /// What the sound's thread knows of its stream. Its converter lives from one CAPS event to the next.
-struct Hearing: ~Copyable {
-  var segment = GstSegment()
+package struct Hearing: ~Copyable {
+  package var segment = GstSegment()
   var info = GstAudioInfo()
   var converter: OpaquePointer?
   /// The sample index at which the next buffer belongs; nil after a jump.
   var next: Int64?
 
-  init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
+  package init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
 
   deinit { if let converter { gst_audio_converter_free(converter) } }
 
   /// Gets ready for sound of these caps; false if it cannot be converted.
-  mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
+  package mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
     if let converter { gst_audio_converter_free(converter) }
     (converter, next) = (nil, nil)
     guard gst_audio_info_from_caps(&info, caps) != 0 else { return false }
     var mono = GstAudioInfo()
     gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
-    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &info, &mono, nil)
+    let positioned = info.channels <= 2 || info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue == 0
+    let config = positioned ? nil : Self.firstPair(of: Int(info.channels))
+    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &info, &mono, config)
     return converter != nil
+  }
+
+  /// Channels without positions are separate recordings, as SDI carries them: the first two count, the rest do not.
+  private static func firstPair(of channels: Int) -> UnsafeMutablePointer<GstStructure>? {
+    var (matrix, row) = (GValue(), GValue())
+    g_value_init(&matrix, gst_value_array_get_type())
+    g_value_init(&row, gst_value_array_get_type())
+    for channel in 0..<channels {
+      var weight = GValue()
+      g_value_init(&weight, g_type_from_name("gfloat"))
+      g_value_set_float(&weight, channel < 2 ? 0.5 : 0)
+      gst_value_array_append_and_take_value(&row, &weight)
+    }
+    gst_value_array_append_and_take_value(&matrix, &row)
+    let config = gst_structure_new_empty("config")
+    gst_structure_take_value(config, GST_AUDIO_CONVERTER_OPT_MIX_MATRIX, &matrix)
+    return config
   }
 
   /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
   ///
   /// Sound that follows on is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than
   /// 40 ms it is placed by its timestamp.
-  mutating func convert(_ buffer: UnsafeMutablePointer<GstBuffer>) -> (samples: [Float], start: Int64)? {
+  package mutating func convert(_ buffer: UnsafeMutablePointer<GstBuffer>) -> (samples: [Float], start: Int64)? {
     guard let converter else { return nil }
     let pts = buffer.pointee.pts
     let time = gst_segment_to_running_time(&segment, GST_FORMAT_TIME, pts)

@@ -1,0 +1,312 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import CGStreamer
+import CGStreamerCheck
+import GstSyncDiff
+import Testing
+
+@Suite struct ElementTests {
+  // MARK: Frames
+
+  @Test(
+    "Without sound, without a face, or in pass-through a frame is pushed as the very same buffer",
+    arguments: [([:], false), ([:], true), (["passthrough": "true"], true), (["strength": "0"], true)])
+  func sameBuffer(properties: [String: String], sound: Bool) throws {
+    let bench = try Bench(properties, sound: sound)
+    if sound { try bench.pushSound(0) }
+    for i in 0..<10 {
+      let frame = try bench.frame(i)
+      frame.pointee.offset = 7
+      frame.pointee.dts = frame.pointee.pts
+      gst_buffer_add_video_region_of_interest_meta(frame, "face", 1, 2, 3, 4)
+      let flags = frame.pointee.mini_object.flags
+      #expect(bench.push(frame) == GST_FLOW_OK)
+      let out = try bench.pull()
+      #expect(out == frame)
+      #expect(out.pointee.pts == GstClockTime(i) * frameDuration && out.pointee.dts == out.pointee.pts)
+      #expect(out.pointee.duration == frameDuration && out.pointee.offset == 7)
+      #expect(out.pointee.mini_object.flags == flags)
+      #expect(gst_buffer_get_n_meta(out, gst_video_region_of_interest_meta_api_get_type()) == 1)
+      gst_buffer_unref(out)
+    }
+  }
+
+  @Test("Events keep their place between frames, also those that wait for their sound")
+  func order() throws {
+    let (bench, face) = (try Bench(sound: true), try portrait())
+    for i in 0..<3 {
+      bench.push(try bench.frame(i, face))
+      bench.pushCustom("after-\(i)")
+    }
+    g_usleep(100_000)
+    #expect(!bench.noted.contains(.frame(pts: 0)))
+    try bench.pushSound(0)
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    #expect(bench.waitForEOS())
+    let outputs = bench.noted.filter { $0 != .event("tag") }
+    #expect(
+      outputs == [
+        .event("stream-start"), .event("caps"), .event("segment"), .frame(pts: 0), .event("after-0"),
+        .frame(pts: frameDuration), .event("after-1"), .frame(pts: 2 * frameDuration), .event("after-2"), .event("eos"),
+      ])
+  }
+
+  @Test("Every frame comes out, however long the sound is", arguments: [0, 1, 4])
+  func lengths(secondsOfSound: Int) throws {
+    let (bench, face) = (try Bench(["steps": "1"], sound: true), try portrait())
+    for i in 0..<secondsOfSound { try bench.pushSound(i) }
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    for i in 0..<30 { #expect(bench.push(try bench.frame(i, face)) == GST_FLOW_OK) }
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    #expect(bench.waitForEOS())
+    let frames = bench.noted.filter { if case .frame = $0 { true } else { false } }
+    #expect(frames == (0..<30).map { .frame(pts: GstClockTime($0) * frameDuration) })
+    #expect(bench.complaints == [])
+  }
+
+  @Test("A frame without a timestamp follows the one before it, and one warning says so")
+  func untimed() throws {
+    let bench = try Bench()
+    for i in 0..<3 {
+      let frame = try bench.frame(i)
+      if i > 0 { frame.pointee.pts = .max }
+      bench.push(frame)
+      gst_buffer_unref(try bench.pull())
+    }
+    #expect(bench.complaints.count == 1)
+  }
+
+  @Test("New caps in mid-stream take their turn")
+  func newCaps() throws {
+    let bench = try Bench()
+    bench.push(try bench.frame(0))
+    gst_harness_set_src_caps_str(bench.video, "video/x-raw,format=RGB,width=64,height=64,framerate=25/1")
+    bench.push(try bench.frame(1, size: 64 * 64 * 3))
+    for _ in 0..<2 { gst_buffer_unref(try bench.pull()) }
+    let expected: [Output] = [
+      .event("stream-start"), .event("caps"), .event("segment"), .frame(pts: 0), .event("caps"),
+      .frame(pts: frameDuration),
+    ]
+    #expect(bench.noted.filter { $0 != .event("segment") } == expected.filter { $0 != .event("segment") })
+  }
+
+  @Test("Other speeds pass untouched, with one warning")
+  func rate() throws {
+    let bench = try Bench(sound: true)
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_TIME)
+    segment.rate = 2
+    gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+    for i in 0..<3 {
+      bench.push(try bench.frame(i))
+      gst_buffer_unref(try bench.pull())
+    }
+    #expect(bench.complaints.count == 1)
+  }
+
+  // MARK: Painting
+
+  @Test("A frame with a face and sound gets a new mouth, and nothing else changes")
+  func paints() throws {
+    let face = try portrait()
+    func dubbed(seed: Int) throws -> [UInt8] {
+      let bench = try Bench(["seed": "\(seed)"], sound: true)
+      try bench.pushSound(0)
+      let frame = gst_buffer_ref(try bench.frame(0, face))  // somebody else holds it too, so it must not change
+      defer { gst_buffer_unref(frame) }
+      bench.push(try #require(frame))
+      let out = try bench.pull()
+      defer { gst_buffer_unref(out) }
+      #expect(out != frame && frame.map(bytes) == face)
+      #expect(out.pointee.pts == 0 && out.pointee.duration == frameDuration)
+      return bytes(of: out)
+    }
+    let once = try dubbed(seed: 1)
+    let changed = (0..<Bench.side * Bench.side).filter { once[$0] != face[$0] }
+    let (rows, columns) = (changed.map { $0 / Bench.side }, changed.map { $0 % Bench.side })
+    print("changed: rows \(rows.min() ?? 0)-\(rows.max() ?? 0), columns \(columns.min() ?? 0)-\(columns.max() ?? 0)")
+    #expect(changed.count > 100 && changed.count < Bench.side * Bench.side / 4)
+    #expect(try dubbed(seed: 1) == once)
+    #expect(try dubbed(seed: 2) != once)
+  }
+
+  @Test("A live frame waits for its sound until its deadline, and then goes untouched")
+  func deadline() throws {
+    let (bench, face) = (try Bench(sound: true, live: true), try portrait())
+    let latency = gst_harness_query_latency(bench.video)
+    bench.push(try bench.frame(0, face))
+    #expect(gst_harness_wait_for_clock_id_waits(bench.audio, 1, 20) != 0)
+    #expect(!bench.noted.contains(.frame(pts: 0)))
+    let clock = gst_harness_get_testclock(bench.audio)
+    defer { gst_object_unref(clock) }
+    gst_test_clock_set_time(clock, 10 * second + latency)
+    gst_harness_crank_single_clock_wait(bench.audio)
+    let out = try bench.pull()
+    #expect(bytes(of: out) == face)
+    gst_buffer_unref(out)
+  }
+
+  // MARK: Flushes and states
+
+  @Test("A flush lets go of what waits, and the stream goes on after it")
+  func flush() throws {
+    let (bench, face) = (try Bench(sound: true), try portrait())
+    for i in 0..<3 { bench.push(try bench.frame(i, face)) }
+    gst_harness_push_event(bench.video, gst_event_new_flush_start())
+    gst_harness_push_event(bench.video, gst_event_new_flush_stop(1))
+    gst_harness_push_event(bench.audio, gst_event_new_flush_start())
+    gst_harness_push_event(bench.audio, gst_event_new_flush_stop(1))
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_TIME)
+    gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+    gst_harness_push_event(bench.audio, gst_event_new_segment(&segment))
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    bench.push(try bench.frame(10, face))
+    let out = try bench.pull()
+    #expect(out.pointee.pts == 10 * frameDuration)
+    gst_buffer_unref(out)
+  }
+
+  @Test("NULL and back, ten times, with frames and sound on their way")
+  func states() throws {
+    let (bench, face) = (try Bench(sound: true), try portrait())
+    for _ in 0..<10 {
+      bench.push(try bench.frame(0, face))
+      try bench.pushSound(0)
+      #expect(gst_element_set_state(bench.element, GST_STATE_NULL) == GST_STATE_CHANGE_SUCCESS)
+      #expect(gst_element_set_state(bench.element, GST_STATE_PLAYING) == GST_STATE_CHANGE_SUCCESS)
+      for harness in [bench.video, bench.audio] { gst_harness_play(harness) }
+    }
+    #expect(bench.complaints == [])
+  }
+
+  // MARK: Refusals
+
+  @Test("Interlaced video is one error that names deinterlace")
+  func interlaced() throws {
+    let bench = try Bench(caps: "\(Bench.caps),interlace-mode=interleaved")
+    #expect(bench.push(try bench.frame(0)) == GST_FLOW_NOT_NEGOTIATED)
+    let complaints = bench.complaints
+    #expect(complaints.count == 1 && complaints.first?.contains("deinterlace") == true)
+  }
+
+  @Test("Video below 64 x 64 is not negotiated")
+  func tiny() throws {
+    let bench = try Bench(caps: "video/x-raw,format=I420,width=16,height=16,framerate=25/1")
+    #expect(bench.push(try bench.frame(0, size: 384)) == GST_FLOW_NOT_NEGOTIATED)
+  }
+
+  @Test(
+    "A model that is not there or not good is one error, and READY is refused",
+    arguments: [
+      ("/nowhere/model.safetensors", "gst-resource-error-quark", GST_RESOURCE_ERROR_NOT_FOUND.rawValue),
+      (#filePath, "gst-stream-error-quark", GST_STREAM_ERROR_FORMAT.rawValue),
+    ])
+  func badModel(path: String, domain: String, code: UInt32) throws {
+    let bench = try Bench(["model": path])
+    gst_element_set_state(bench.element, GST_STATE_NULL)
+    bench.set("preload", "true")
+    #expect(gst_element_set_state(bench.element, GST_STATE_READY) == GST_STATE_CHANGE_FAILURE)
+    let complaints = bench.complaints
+    #expect(complaints.count == 1)
+    #expect(complaints.first?.hasPrefix("\(domain) \(code): ") == true && complaints.first?.contains(path) == true)
+  }
+
+  @Test("Without preload the same error comes with the first frame that needs the model, and ends the stream")
+  func lateModel() throws {
+    let bench = try Bench(["model": "/nowhere"], sound: true)
+    try bench.pushSound(0)
+    bench.push(try bench.frame(0))
+    #expect(wait { bench.push((try? bench.frame(1)) ?? gst_buffer_new()) == GST_FLOW_ERROR })
+    #expect(bench.complaints.count == 1)
+  }
+
+  @Test("No sound on a linked pad: a warning within the stall timeout, then frames pass")
+  func stalls() throws {
+    let (bench, face) = (try Bench(sound: true), try portrait())
+    for i in 0..<3 { bench.push(try bench.frame(i, face)) }
+    for i in 0..<3 {
+      let out = try bench.pull()
+      #expect(bytes(of: out) == face && out.pointee.pts == GstClockTime(i) * frameDuration)
+      gst_buffer_unref(out)
+    }
+    let complaints = bench.complaints
+    #expect(complaints.count == 1)
+    #expect(complaints.first?.contains("pad audio") == true && complaints.first?.contains("max-size-time") == true)
+  }
+
+  // MARK: Latency
+
+  @Test("No latency without sound; with it the look-ahead, one frame, and the time to paint it")
+  func latency() throws {
+    let silent = try Bench()
+    #expect(gst_harness_query_latency(silent.video) == 0)
+    let bench = try Bench(["lookahead": "300000000"], sound: true, live: true)
+    #expect(gst_harness_query_latency(bench.video) == 300_000_000 + frameDuration)
+    gst_harness_set_upstream_latency(bench.audio, 20_000_000)
+    #expect(gst_harness_query_latency(bench.video) == 320_000_000 + frameDuration)
+  }
+
+  @Test("QoS is not sent upstream")
+  func qos() throws {
+    let bench = try Bench()
+    gst_harness_push_upstream_event(bench.video, gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 0.5, 100, 0))
+    gst_harness_push_upstream_event(bench.video, gst_event_new_reconfigure())
+    var types: [GstEventType] = []
+    while let event = gst_harness_try_pull_upstream_event(bench.video) {
+      types.append(event.pointee.type)
+      gst_event_unref(event)
+    }
+    #expect(!types.contains(GST_EVENT_QOS) && types.contains(GST_EVENT_RECONFIGURE))
+  }
+
+  @Test("A seek goes to both branches, the sound's first")
+  func seek() throws {
+    let bench = try Bench(sound: true)
+    let seek = gst_event_new_seek(
+      1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1)
+    gst_harness_push_upstream_event(bench.video, seek)
+    for harness in [bench.video, bench.audio] {
+      var found = false
+      while let event = gst_harness_try_pull_upstream_event(harness) {
+        found = found || event.pointee.type == GST_EVENT_SEEK
+        gst_event_unref(event)
+      }
+      #expect(found)
+    }
+  }
+
+  // MARK: Disclosure
+
+  @Test(
+    "With sound the output says that it was made by AI, beside what upstream says",
+    arguments: [
+      (properties: [:], sound: true, title: nil, disclosed: true),
+      (properties: [:], sound: true, title: "News", disclosed: true),
+      (properties: [:], sound: false, title: "News", disclosed: false),
+      (properties: ["disclosure": "false"], sound: true, title: "News", disclosed: false),
+    ] as [(properties: [String: String], sound: Bool, title: String?, disclosed: Bool)])
+  func disclosed(properties: [String: String], sound: Bool, title: String?, disclosed: Bool) throws {
+    let bench = try Bench(properties.merging(["passthrough": "true"]) { $1 }, sound: sound)
+    if let title {
+      let tags = gst_tag_list_new_from_string("taglist, title=\"\(title)\"")
+      gst_harness_push_event(bench.video, gst_event_new_tag(tags))
+    }
+    bench.push(try bench.frame(0))
+    gst_buffer_unref(try bench.pull())
+    let pad = gst_element_get_static_pad(bench.element, "src")
+    defer { gst_object_unref(pad) }
+    var text = ""
+    if let event = gst_pad_get_sticky_event(pad, GST_EVENT_TAG, 0) {
+      var tags: UnsafeMutablePointer<GstTagList>?
+      gst_event_parse_tag(event, &tags)
+      let string = gst_tag_list_to_string(tags)
+      text = string.map { String(cString: $0) } ?? ""
+      g_free(string)
+      gst_event_unref(event)
+    }
+    #expect(text.contains("compositeWithTrainedAlgorithmicMedia") == disclosed)
+    #expect(title.map { text.contains($0) } ?? true)
+  }
+}

@@ -1,0 +1,186 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Layouts in which an element with two inputs can hang: demuxers with plain queues, branches of unequal length, sound
+// that never comes. All must come to EOS with every frame. The picture is a portrait, so every frame waits for its sound.
+
+import CGStreamer
+import Foundation
+import GstSyncDiff
+import Synchronization
+import Testing
+
+/// How a pipeline ended.
+private struct Ending: Equatable {
+  var eos = false
+  var frames = 0
+  var warnings = 0
+  var error: String?
+}
+
+/// Two seconds of portrait, with sound of its own length, in a file that is gone when the test is over.
+private final class Clip {
+  let path: String
+
+  /// `muxer` is matroskamux or qtmux; `sound` in tenths of a second, 0: no sound stream.
+  init(_ muxer: String, sound: Int) throws {
+    path = FileManager.default.temporaryDirectory.appendingPathComponent("syncdiff-\(UUID().uuidString)").path
+    var line = """
+      filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
+      ! video/x-raw,format=I420,width=192,height=192 ! imagefreeze num-buffers=50 ! video/x-raw,framerate=25/1 \
+      ! jpegenc ! queue max-size-time=0 max-size-buffers=0 ! \(muxer) name=mux ! filesink location=\(path)
+      """
+    if sound > 0 {
+      line += """
+         audiotestsrc num-buffers=\(sound) samplesperbuffer=1600 ! audio/x-raw,format=S16LE,rate=16000,channels=1 \
+        ! queue max-size-time=0 max-size-buffers=0 ! mux.
+        """
+    }
+    #expect(try play(line).eos)
+  }
+
+  deinit { unlink(path) }
+}
+
+/// Plays to the end, for a minute at most. Frames are counted at the source pad of the element called `dub`, if there is one.
+private func play(_ line: String) throws -> Ending {
+  #expect(gstreamer)
+  var problem: UnsafeMutablePointer<GError>?
+  let parsed = gst_parse_launch(line, &problem)
+  let reason = problem.map { String(cString: $0.pointee.message) } ?? ""
+  g_clear_error(&problem)
+  let pipeline = try #require(parsed, "\(reason)")
+  let count = Counter()
+  let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
+  if let dub = gst_bin_get_by_name(bin, "dub") {
+    count.attach(dub)
+    gst_object_unref(dub)
+  }
+  let bus = gst_element_get_bus(pipeline)
+  defer {
+    gst_element_set_state(pipeline, GST_STATE_NULL)
+    gst_object_unref(bus)
+    gst_object_unref(pipeline)
+  }
+  gst_element_set_state(pipeline, GST_STATE_PLAYING)
+  var ending = Ending()
+  let types = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue
+  let deadline = g_get_monotonic_time() + 60_000_000
+  while !ending.eos, ending.error == nil, g_get_monotonic_time() < deadline {
+    guard let message = gst_bus_timed_pop_filtered(bus, second, GstMessageType(rawValue: types)) else { continue }
+    switch message.pointee.type {
+    case GST_MESSAGE_EOS: ending.eos = true
+    case GST_MESSAGE_WARNING: ending.warnings += 1
+    default: ending.error = "error"
+    }
+    gst_message_unref(message)
+  }
+  ending.frames = count.frames
+  return ending
+}
+
+private final class Counter: Sendable {
+  private let value = Atomic(0)
+
+  var frames: Int { value.load(ordering: .relaxed) }
+
+  func attach(_ element: UnsafeMutablePointer<GstElement>) {
+    let pad = gst_element_get_static_pad(element, "src")
+    gst_pad_add_probe(
+      pad, GST_PAD_PROBE_TYPE_BUFFER,
+      { _, _, counter in
+        if let counter {
+          Unmanaged<Counter>.fromOpaque(counter).takeUnretainedValue().value.add(1, ordering: .relaxed)
+        }
+        return GST_PAD_PROBE_OK
+      }, Unmanaged.passRetained(self).toOpaque(), { if let me = $0 { Unmanaged<Counter>.fromOpaque(me).release() } })
+    gst_object_unref(pad)
+  }
+}
+
+@Suite struct HangTests {
+  private static let dub = "syncdiff name=dub steps=1"
+  private static let all = Ending(eos: true, frames: 50)
+
+  /// A demuxer without end-of-stream for each of its streams starves the pad when the sound is over, and a linked pad
+  /// without sound does so at once: then the warning comes, and the frames go on.
+  private static let stalled = Ending(eos: true, frames: 50, warnings: 1)
+
+  @Test(
+    "A demuxer, one default queue a branch",
+    arguments: [("matroskamux", "matroskademux"), ("qtmux", "qtdemux")], [70, 20, 5])
+  func queues(container: (mux: String, demux: String), sound: Int) throws {
+    let clip = try Clip(container.mux, sound: sound)
+    let ending = try play(
+      """
+      filesrc location=\(clip.path) ! \(container.demux) name=in \
+      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink in.audio_0 ! queue ! dub.audio
+      """)
+    #expect(ending == Self.all || sound == 5 && ending == Self.stalled)
+  }
+
+  @Test("A demuxer and a multiqueue", arguments: [70, 20])
+  func multiqueue(sound: Int) throws {
+    let clip = try Clip("matroskamux", sound: sound)
+    let ending = try play(
+      """
+      filesrc location=\(clip.path) ! matroskademux name=in multiqueue name=many in.video_0 ! many. in.audio_0 ! many. \
+      many. ! jpegdec ! \(Self.dub) ! fakesink many. ! dub.audio
+      """)
+    #expect(ending == Self.all)
+  }
+
+  @Test("No queue at all: one thread for both pads", arguments: [70, 20])
+  func oneThread(sound: Int) throws {
+    let clip = try Clip("qtmux", sound: sound)
+    let ending = try play(
+      """
+      filesrc location=\(clip.path) ! qtdemux name=in \
+      in.video_0 ! jpegdec ! \(Self.dub) ! fakesink in.audio_0 ! dub.audio
+      """)
+    #expect(ending == Self.all)
+  }
+
+  @Test("decodebin to both pads", arguments: [70, 20, 5])
+  func decodebin(sound: Int) throws {
+    let clip = try Clip("matroskamux", sound: sound)
+    let ending = try play(
+      "filesrc location=\(clip.path) ! decodebin name=in in. ! videoconvert ! \(Self.dub) ! fakesink "
+        + "in. ! audioconvert ! dub.audio")
+    #expect(ending == Self.all || sound == 5 && ending == Self.stalled)
+  }
+
+  @Test("The same sound in default queues to the element and to a muxer")
+  func tee() throws {
+    let clip = try Clip("matroskamux", sound: 20)
+    let ending = try play(
+      """
+      filesrc location=\(clip.path) ! matroskademux name=in \
+      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! jpegenc ! queue ! qtmux name=out ! fakesink \
+      in.audio_0 ! tee name=twice twice. ! queue ! dub.audio twice. ! queue ! out.
+      """)
+    #expect(ending == Self.all)
+  }
+
+  @Test("Sound of its own, much longer than the picture")
+  func endless() throws {
+    let clip = try Clip("matroskamux", sound: 0)
+    let ending = try play(
+      "filesrc location=\(clip.path) ! decodebin ! \(Self.dub) ! fakesink audiotestsrc ! dub.audio")
+    #expect(ending == Self.all)
+  }
+
+  @Test("A linked pad that never gets a buffer")
+  func never() throws {
+    let clip = try Clip("matroskamux", sound: 0)
+    let ending = try play(
+      "filesrc location=\(clip.path) ! decodebin ! \(Self.dub) ! fakesink appsrc ! dub.audio")
+    #expect(ending == Self.stalled)
+  }
+
+  @Test("No sound linked")
+  func absent() throws {
+    let clip = try Clip("matroskamux", sound: 0)
+    #expect(try play("filesrc location=\(clip.path) ! decodebin ! \(Self.dub) ! fakesink") == Self.all)
+  }
+}

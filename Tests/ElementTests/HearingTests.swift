@@ -1,0 +1,75 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import CGStreamer
+import CGStreamerCheck
+import SyncDiffElement
+import Testing
+
+@Suite struct HearingTests {
+  /// A second at `rate` with a click in the middle of every channel, brought to `format` by audioconvert.
+  private func click(rate: Int, channels: String, format: String) throws -> UnsafeMutablePointer<GstBuffer> {
+    let harness = gst_harness_new_parse("audioconvert ! capsfilter caps=\"\(format)\"")
+    defer { gst_harness_teardown(harness) }
+    gst_harness_set_src_caps_str(harness, "audio/x-raw,format=F32LE,rate=\(rate),\(channels),layout=interleaved")
+    let count = Int(channels.split(whereSeparator: { $0 == "=" || $0 == "," })[1]) ?? 1
+    var samples = [Float](repeating: 0, count: rate * count)
+    for i in rate / 2 * count..<(rate / 2 + rate / 8_000) * count { samples[i] = 0.9 }
+    let buffer = try #require(gst_buffer_new_allocate(nil, gsize(samples.count * 4), nil))
+    gst_buffer_fill(buffer, 0, samples, gsize(samples.count * 4))
+    buffer.pointee.pts = 0
+    gst_harness_push(harness, buffer)
+    return try #require(gst_harness_pull(harness))
+  }
+
+  private func hearing(_ format: String) throws -> Hearing {
+    #expect(gstreamer)
+    var hearing = Hearing()
+    let caps = try #require(gst_caps_from_string(format))
+    defer { gst_caps_unref(caps) }
+    let prepared = hearing.prepare(caps)
+    #expect(prepared)
+    gst_segment_init(&hearing.segment, GST_FORMAT_TIME)
+    return hearing
+  }
+
+  @Test(
+    "Every kind of sound arrives at its time",
+    arguments: [
+      ("S16LE", 48_000, "channels=2"), ("F32LE", 44_100, "channels=1"), ("S24LE", 8_000, "channels=2"),
+      ("F64LE", 96_000, "channels=6,channel-mask=(bitmask)0x3f"), ("S32LE", 384_000, "channels=2"),
+      ("S16LE", 48_000, "channels=16,channel-mask=(bitmask)0x0"), ("F32LE", 16_000, "channels=1"),
+    ])
+  func converts(sample: String, rate: Int, channels: String) throws {
+    for layout in ["interleaved", "non-interleaved"] {
+      let format = "audio/x-raw,format=\(sample),rate=\(rate),\(channels),layout=\(layout)"
+      var hearing = try hearing(format)
+      let buffer = try click(rate: rate, channels: channels, format: format)
+      defer { gst_buffer_unref(buffer) }
+      let converted = hearing.convert(buffer)
+      let (samples, start) = try #require(converted)
+      let loudest = try #require(samples.indices.max { abs(samples[$0]) < abs(samples[$1]) })
+      #expect(start == 0 && (15_900...16_000).contains(samples.count), "\(samples.count)")  // the filter keeps a little
+      #expect(abs(loudest - 8_000) <= 2 && abs(samples[loudest]) > 0.1, "\(format): \(loudest), \(samples[loudest])")
+    }
+  }
+
+  @Test("Jitter is counted over, a jump and DISCONT are placed by their timestamp")
+  func placement() throws {
+    var hearing = try hearing("audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved")
+    // Timestamp in ms, DISCONT, where it belongs: 100 ms (1600 samples) each.
+    let steps: [(UInt64, Bool, Int64)] = [
+      (1000, true, 16_000), (1103, false, 17_600), (1161, false, 19_200), (1350, false, 21_600), (1460, true, 23_360),
+      (100, false, 1_600),
+    ]
+    for (time, discont, expected) in steps {
+      let buffer = try #require(gst_buffer_new_allocate(nil, 3200, nil))
+      defer { gst_buffer_unref(buffer) }
+      gst_buffer_memset(buffer, 0, 0, 3200)
+      buffer.pointee.pts = GstClockTime(time * 1_000_000)
+      if discont { buffer.pointee.mini_object.flags |= GST_BUFFER_FLAG_DISCONT.rawValue }
+      let start = hearing.convert(buffer)?.start
+      #expect(start == expected)
+    }
+  }
+}
