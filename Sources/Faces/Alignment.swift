@@ -100,6 +100,8 @@ package struct SteadyWindow: Sendable {
   private var value: SIMD4<Double>?
   private var last = SIMD4<Double>.zero
   private var speed = SIMD4<Double>.zero
+  /// The last window was not followed but began anew.
+  package private(set) var started = false
 
   package init() {}
 
@@ -114,12 +116,12 @@ package struct SteadyWindow: Sendable {
     speed += Self.speedShare * ((now - last) * unit - speed)
     let cutoff = Self.cutoff + Self.slope * (speed * speed).sum().squareRoot()
     let new = old + (now - old) / (1 + 1 / (2 * .pi * cutoff))
-    (value, last) = (new, now)
+    (value, last, started) = (new, now, false)
     return Similarity(center: [new.x, new.y], on: Self.center, angle: new.w, scale: exp(new.z)) ?? window
   }
 
   private mutating func start(_ now: SIMD4<Double>, _ window: Similarity) -> Similarity {
-    (value, last, speed) = (now, now, .zero)
+    (value, last, speed, started) = (now, now, .zero, true)
     return window
   }
 }

@@ -11,6 +11,8 @@ public struct Face: Sendable {
   public var score: Float
   /// Frame px -> px of the face window, steadied over time.
   public var window: Similarity
+  /// Not the face of the frame before, moved on: the first of a stream, found again, or elsewhere after a cut.
+  public var isNew = false
 
   public init(points: [SIMD2<Float>], score: Float, window: Similarity) {
     (self.points, self.score, self.window) = (points, score, window)
@@ -72,6 +74,7 @@ public struct FaceTracker: Sendable {
     points = face.points
     var face = face
     face.window = steady(face.window)
+    face.isNew = steady.started
     return face
   }
 }

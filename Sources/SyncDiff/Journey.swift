@@ -40,7 +40,9 @@ public struct Journey {
 
   /// The face of a frame; nil when there is none, and the frame is to go on untouched.
   public mutating func find(_ frame: FrameView) -> Face? {
-    ThreadPool.shared.limited(to: threads) { tracker.track(frame) }
+    let face = ThreadPool.shared.limited(to: threads) { tracker.track(frame) }
+    if face?.isNew == true { (identity, previous) = (nil, nil) }
+    return face
   }
 
   /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time

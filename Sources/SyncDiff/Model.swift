@@ -34,7 +34,6 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
 public final class Model: Sendable {
   static let format = "syncdiff"
   static let version = "1"
-  static let problemsNamed = 8  // in one message
 
   public let configuration: Configuration
   let hearing: AudioEncoder
@@ -80,6 +79,12 @@ public final class Model: Sendable {
     } catch {
       throw .malformed(path: path, why: error.description)
     }
+    guard configuration.window == FaceWindow.side, configuration.maskTop == FaceWindow.maskTop else {
+      throw .malformed(
+        path: path,
+        why: "its window is \(configuration.window) px with the mask from \(configuration.maskTop), this syncdiff cuts "
+          + "out \(FaceWindow.side) px with the mask from \(FaceWindow.maskTop)")
+    }
     let weights = Weights(contents.tensors, precision: precision == .bf16 ? .bf16 : .f32)
     hearing = AudioEncoder(
       weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
@@ -92,9 +97,7 @@ public final class Model: Sendable {
     mesh = FaceMesh(weights)
     let problems = weights.finish()
     guard problems.isEmpty else {
-      let named = problems.prefix(Self.problemsNamed).joined(separator: "; ")
-      let rest = problems.count > Self.problemsNamed ? "; and \(problems.count - Self.problemsNamed) more" : ""
-      throw .malformed(path: path, why: named + rest)
+      throw .malformed(path: path, why: problems.joined(separator: "; "))
     }
   }
 }

@@ -4,7 +4,7 @@
 /// Named tensors of a model file, taken one by one while the networks are built.
 ///
 /// A layer asks for what it needs by name and shape. What is missing or misshapen is noted and zeros are handed out,
-/// so that one pass over the networks finds every problem; `finish()` then throws them all, with the names that
+/// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then throws them all, with the names that
 /// nobody asked for.
 public final class Weights {
   /// How convolutions and linear layers keep their weights. `bf16`: the upper half of a `Float`, rounded to nearest,
@@ -31,6 +31,7 @@ public final class Weights {
       problems.append("\(name) is \(tensor.shape), expected \(shape)")
       return Tensor(zeros: shape)
     }
+    if !tensor.values.allSatisfy(\.isFinite) { problems.append("\(name) holds values that are not finite") }
     return tensor
   }
 

@@ -3,6 +3,7 @@
 
 import Foundation
 import SyncDiff
+import Tensors
 import Testing
 
 /// The model that ships.
@@ -52,6 +53,18 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   @Test func noConfiguration() throws {
     try expectMalformed(changed { $0.metadata["config"] = nil }, "does not say")
     try expectMalformed(changed { $0.metadata["config"] = "{}" }, "\"window\"")
+  }
+
+  @Test func anotherWindow() throws {
+    let config = try #require(try SafeTensors.load(path: modelPath).metadata["config"])
+    let other = config.replacing("\"window\": 96", with: "\"window\": 48")
+    try expectMalformed(changed { $0.metadata["config"] = other }, "its window is 48 px")
+  }
+
+  @Test func weightsThatAreNotFinite() throws {
+    var bytes = [UInt8](try Data(contentsOf: URL(filePath: modelPath)))
+    bytes[bytes.count - 2..<bytes.count] = [0x00, 0x7C]  // the last float16: infinity
+    try expectMalformed(bytes, "not finite")
   }
 
   @Test func missingUnknownAndMisshapenTensorsAreAllNamed() throws {

@@ -1,0 +1,117 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Faces
+import SyncDiff
+import Tensors
+import TestSupport
+import Testing
+
+/// The whole journey with the model that ships, on the portrait of Tests/FacesTests, twice enlarged.
+@Suite struct JourneyTests {
+  static let side = 320
+  let model: Model
+  let portrait: [UInt8]
+
+  init() throws {
+    model = try Model.load(path: modelPath)
+    let faces = #filePath.replacing("SyncDiffTests", with: "FacesTests")
+    let picture = try #require(try golden("picture.safetensors", beside: faces)["picture"])
+    #expect(picture.shape == [Self.side / 2, Self.side / 2, 3])
+    portrait = (0..<Self.side * Self.side * 3).map { i in
+      let (y, x) = (i / 3 / Self.side / 2, i / 3 % Self.side / 2)
+      return UInt8(picture.values[3 * (y * Self.side / 2 + x) + i % 3])
+    }
+  }
+
+  @Test func theSameInputGivesTheSameBytes() throws {
+    var (a, b) = (Journey(model: model), Journey(model: model, threads: 1))
+    for level: Float in [1, -1] {
+      #expect(try dubbed(&a, sound(level)) == dubbed(&b, sound(level)))
+    }
+  }
+
+  @Test func onlyTheMouthChanges() throws {
+    var journey = Journey(model: model)
+    let new = try dubbed(&journey, sound(1))
+    let rows = Set(new.indices.filter { new[$0] != portrait[$0] }.map { $0 / 3 / Self.side })
+    let face = try #require(try find(&journey, portrait))
+    #expect(rows.count > 30)
+    let (top, bottom) = (face.window.inverse(48, 24).y, face.window.inverse(48, 96).y)
+    #expect(rows.allSatisfy { Double($0) > top && Double($0) < bottom })
+  }
+
+  @Test func otherSoundOtherMouth() throws {
+    var (a, b) = (Journey(model: model), Journey(model: model))
+    #expect(try dubbed(&a, sound(1)) != dubbed(&b, sound(-1)))
+  }
+
+  @Test func anotherSeedAnotherMouth() throws {
+    var (a, b) = (Journey(model: model), Journey(model: model))
+    #expect(try dubbed(&a, sound(1)) != dubbed(&b, sound(1), seed: 1))
+  }
+
+  @Test func strengthZeroLeavesTheFrame() throws {
+    var journey = Journey(model: model)
+    #expect(try dubbed(&journey, sound(1), strength: 0) == portrait)
+  }
+
+  /// What the frame before said shows in the next one, unless one was skipped between.
+  @Test func aSkippedFrameEndsTheMemory() throws {
+    func second(after level: Float, skipping: Bool) throws -> [UInt8] {
+      var journey = Journey(model: model)
+      _ = try dubbed(&journey, sound(level))
+      if skipping { journey.skip() }
+      return try dubbed(&journey, sound(1))
+    }
+    #expect(try second(after: 1, skipping: false) != second(after: -1, skipping: false))
+    #expect(try second(after: 1, skipping: true) == second(after: -1, skipping: true))
+  }
+
+  /// Nothing of the darker face is left in the one after the reset, nor in one found anew.
+  @Test func aResetForgetsTheFace() throws {
+    var (fresh, reset, lost) = (Journey(model: model), Journey(model: model), Journey(model: model))
+    let first = try dubbed(&fresh, sound(1))
+    let dark = portrait.map { $0 / 2 }
+    _ = try dubbed(&reset, sound(1), on: dark)
+    reset.reset()
+    #expect(try dubbed(&reset, sound(1)) == first)
+    _ = try dubbed(&lost, sound(1), on: dark)
+    #expect(try find(&lost, [UInt8](repeating: 90, count: portrait.count)) == nil)
+    for _ in 0..<5 { _ = try find(&lost, portrait) }  // the search rests
+    #expect(try dubbed(&lost, sound(1)) == first)
+  }
+
+  /// Stacks of a loud and of a quiet sound.
+  private func sound(_ level: Float) -> Tensor {
+    let count = model.configuration.tokens * 104
+    let values = (0..<count).map { level * Float($0 % 26) / 4 + Float($0 / 104 % 3) }
+    return Tensor([model.configuration.tokens, 104], values)
+  }
+
+  private func find(_ journey: inout Journey, _ picture: [UInt8]) throws -> Face? {
+    var picture = picture
+    return try picture.withUnsafeMutableBytes { bytes in journey.find(try view(bytes).view) }
+  }
+
+  private func dubbed(
+    _ journey: inout Journey, _ sound: Tensor, on picture: [UInt8]? = nil, strength: Float = 1, seed: UInt64 = 0
+  ) throws -> [UInt8] {
+    var picture = picture ?? portrait
+    try picture.withUnsafeMutableBytes { bytes in
+      let frame = try view(bytes)
+      let found = journey.find(frame.view)
+      let face = try #require(found)
+      journey.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 2, strength: strength, seed: seed))
+    }
+    return picture
+  }
+
+  private func view(_ bytes: UnsafeMutableRawBufferPointer) throws -> MutableFrameView {
+    let base = try #require(bytes.baseAddress)
+    return try #require(
+      MutableFrameView(
+        format: .rgb, width: Self.side, height: Self.side, planes: [(base: base, stride: 3 * Self.side)],
+        colorimetry: Colorimetry(.bt709, .full)))
+  }
+}
