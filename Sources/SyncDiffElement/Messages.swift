@@ -23,18 +23,27 @@ enum Problem {
 }
 
 extension Stream {
-  func postError(_ problem: Problem, _ text: String, debug: String? = nil) {
-    post(GST_MESSAGE_ERROR, problem, text, debug)
+  func postError(
+    _ problem: Problem, _ text: String, debug: String? = nil, file: String = #fileID, function: String = #function,
+    line: gint = #line
+  ) {
+    post(GST_MESSAGE_ERROR, problem, text, debug, (file, function, line))
   }
 
-  func postWarning(_ problem: Problem, _ text: String, debug: String? = nil) {
-    post(GST_MESSAGE_WARNING, problem, text, debug)
+  func postWarning(
+    _ problem: Problem, _ text: String, debug: String? = nil, file: String = #fileID, function: String = #function,
+    line: gint = #line
+  ) {
+    post(GST_MESSAGE_WARNING, problem, text, debug, (file, function, line))
   }
 
-  private func post(_ type: GstMessageType, _ problem: Problem, _ text: String, _ debug: String?) {
+  private func post(
+    _ type: GstMessageType, _ problem: Problem, _ text: String, _ debug: String?,
+    _ place: (file: String, function: String, line: gint)
+  ) {
     let (domain, code) = problem.domainAndCode
     gst_element_message_full(
-      base, type, domain, code, g_strdup(text), debug.map { g_strdup($0) } ?? nil, #fileID, #function, #line)
+      base, type, domain, code, g_strdup(text), debug.map { g_strdup($0) } ?? nil, place.file, place.function, place.line)
   }
 
   /// A line in the debug category `syncdiff`, or `syncdiff-model`.

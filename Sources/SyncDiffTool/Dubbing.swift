@@ -11,18 +11,23 @@ final class Dubbing {
   /// The sound that goes to the muxer is encoded at once and then queued without limit: the picture comes later, by what
   /// the video encoder holds back, and the sound must flow on to the element meanwhile. It never runs more than the element's
   /// minute ahead of the picture.
-  private static let description = """
-    uridecodebin name=picture \
-    ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
-    ! videoconvert ! video/x-raw,format=(string){I420,NV12} ! syncdiff name=dub \
-    ! x264enc pass=qual quantizer=16 speed-preset=fast ! video/x-h264 \
-    ! queue max-size-bytes=0 ! mp4mux name=muxer ! filesink name=file \
-    uridecodebin name=sound \
-    ! audioconvert ! audioresample ! tee name=twice \
-    twice. ! queue ! dub.audio \
-    twice. ! queue ! avenc_aac bitrate=192000 ! aacparse \
-    ! queue name=encoded max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! muxer.
-    """
+  private static func description(_ picture: Media) -> String {
+    // x264 halves the chroma of even sizes only.
+    let odd = picture.size.width % 2 != 0 || picture.size.height % 2 != 0
+    let formats = odd ? "Y444" : "{I420,NV12}"
+    return """
+      uridecodebin name=picture \
+      ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
+      ! videoconvert ! video/x-raw,format=(string)\(formats) ! syncdiff name=dub \
+      ! x264enc pass=qual quantizer=16 speed-preset=fast ! video/x-h264 \
+      ! queue max-size-bytes=0 ! mp4mux name=muxer ! filesink name=file \
+      uridecodebin name=sound \
+      ! audioconvert ! audioresample ! tee name=twice \
+      twice. ! queue ! dub.audio \
+      twice. ! queue ! avenc_aac bitrate=192000 ! aacparse \
+      ! queue name=encoded max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! muxer.
+      """
+  }
 
   private let pipeline: UnsafeMutablePointer<GstElement>
   private let picture: Media
@@ -35,7 +40,7 @@ final class Dubbing {
     (self.picture, self.output) = (picture, output)
     var problem: UnsafeMutablePointer<GError>?
     defer { g_clear_error(&problem) }
-    guard let parsed = gst_parse_launch(Self.description, &problem), problem == nil else {
+    guard let parsed = gst_parse_launch(Self.description(picture), &problem), problem == nil else {
       let reason = problem.map { String(cString: $0.pointee.message) } ?? "unknown reason"
       throw Failure("GStreamer cannot build the pipeline, a plugin may be missing: \(reason)")
     }
@@ -139,7 +144,7 @@ final class Dubbing {
     g_value_unset(&value)
   }
 
-  /// One of the elements named in `description`; the pipeline keeps it.
+  /// One of the elements named in the description; the pipeline keeps it.
   private func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
     let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
     guard let found = gst_bin_get_by_name(bin, name) else { preconditionFailure("the pipeline has an element \(name)") }

@@ -13,6 +13,9 @@ struct Media {
   let hasPicture: Bool
   /// Its picture does not move: a photo, or the cover of a record.
   let isStill: Bool
+  let isInterlaced: Bool
+  /// Pixels.
+  let size: (width: UInt32, height: UInt32)
   let hasSound: Bool
 
   init(path: String) throws {
@@ -51,7 +54,10 @@ struct Media {
       gst_discoverer_stream_info_list_free(sounds)
     }
     hasPicture = pictures != nil
-    isStill = pictures?.pointee.data.map { gst_discoverer_video_info_is_image(OpaquePointer($0)) != 0 } ?? false
+    let first = pictures?.pointee.data.map { OpaquePointer($0) }
+    isStill = first.map { gst_discoverer_video_info_is_image($0) != 0 } ?? false
+    isInterlaced = first.map { gst_discoverer_video_info_is_interlaced($0) != 0 } ?? false
+    size = first.map { (gst_discoverer_video_info_get_width($0), gst_discoverer_video_info_get_height($0)) } ?? (0, 0)
     hasSound = sounds != nil
     if result == GST_DISCOVERER_MISSING_PLUGINS, !hasPicture, !hasSound {
       throw Failure("cannot decode \(path): GStreamer has no decoder for it")
@@ -61,6 +67,10 @@ struct Media {
   func requirePicture() throws {
     guard hasPicture else { throw Failure("\(path) has no video stream") }
     guard !isStill else { throw Failure("\(path) is a still picture, not a video") }
+    guard !isInterlaced else { throw Failure("\(path) is interlaced; deinterlace it first") }
+    guard size.width >= 64, size.height >= 64 else {
+      throw Failure("\(path) is \(size.width) x \(size.height); 64 x 64 is the least")
+    }
   }
 
   func requireSound() throws {
