@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Looks on while the pipeline runs: counts frames, and cuts sound that is longer than the picture.
+// Looks on while the pipeline runs: counts frames, puts the encoded sound in its place, and cuts it where the picture ends.
 
 import CGStreamerTools
 import Synchronization
@@ -58,6 +58,9 @@ final class Watch: Sendable {
   private func sound(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
+    if info.isEvent, let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS {
+      skipPriming(pad, event)
+    }
     guard !info.isEvent, let buffer = gst_pad_probe_info_get_buffer(info), let start = runningTime(of: buffer, on: pad)
     else {
       return state.withLock { $0.soundOver } ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
@@ -72,6 +75,16 @@ final class Watch: Sendable {
       gst_object_unref(peer)
     }
     return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+  }
+
+  /// The first frame of avenc_aac, 1024 samples, lies before the sound, but its timestamps do not say so: everything moves
+  /// to the front by one frame, and the muxer leaves out what then begins before 0.
+  private func skipPriming(_ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>) {
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    var rate: gint = 0
+    guard let caps, gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate) != 0, rate > 0 else { return }
+    gst_pad_set_offset(pad, -1_024_000_000_000 / gint64(rate))
   }
 
   private func runningTime(
