@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the shipped model through the product: `python evaluate.py FOLDER --output DIR` dubs the validation clips of
 FOLDER (SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them) with `syncdiff dub` and writes DIR/report.json and
-DIR/sheet.png.
+DIR/sheet.png (above the original, below the same moments speaking the other sound).
 
 Each clip speaks the sound of the next validation clip of its speaker ("cross"), its own sound ("own"), and is compared with
 the sound of a third clip ("shuffled", the floor). Lip opening = mean gap of three inner-lip pairs / distance of the outer
@@ -92,6 +92,15 @@ def picture_figures(made, original, points):
             "flicker": flicker[0] / flicker[1]}
 
 
+def faces(video, points):
+    """Seven moments of a face, 144 px square: what the contact sheet shows."""
+    low, high = points[0].min(0), points[0].max(0)
+    x, y = (low + high) / 2
+    half = 0.75 * (high - low).max()
+    grid = np.float32([[72 / half, 0, 72 - 72 / half * x], [0, 72 / half, 72 - 72 / half * y]])
+    return [cv2.warpAffine(video[n], grid, (144, 144), flags=cv2.INTER_AREA) for n in range(18, 58, 6)]
+
+
 def dub(tool, video, sound, output, extra):
     done = subprocess.run([tool, "dub", "--video", video, "--audio", sound, "-o", output, *extra], capture_output=True, text=True)
     if done.returncode:
@@ -141,15 +150,13 @@ def main():
             crossed = picture_figures(made, pictures[clip], points[clip])
             figures["cross_sharpness"].append(crossed["sharpness"])
             figures["cross_flicker"].append(crossed["flicker"])
-            if len(rows) < 8 and len(figures["cross"]) <= 4:
-                moments = range(20, 56, 6)
-                rows += [np.hstack([video[n] for n in moments]) for video in (pictures[clip], made)]
+            if len(figures["cross"]) <= 2:
+                rows += [np.hstack(faces(video, points[clip])) for video in (pictures[clip], made)]
         report[speaker] = {name: round(float(np.mean(values)), 3) for name, values in figures.items() if values}
         report[speaker]["clips"] = len(figures["cross"])
         print(speaker, json.dumps(report[speaker]), flush=True)
     (args.output / "report.json").write_text(json.dumps(report, indent=1))
-    width = max(r.shape[1] for r in rows)
-    sheet = np.vstack([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows])
+    sheet = np.vstack(rows)
     cv2.imwrite(str(args.output / "sheet.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
