@@ -41,7 +41,7 @@ extension Stream {
   var heldLimit: Int {
     guard pairing.linked else { return 2 }
     guard let frameDuration, frameDuration > 0 else { return 32 }
-    let wait = latencyReported.addingClamped(Self.slack)
+    let wait = latencyReported.addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
     return Int(clamping: min(wait / frameDuration, 254)) + 2
   }
 
@@ -184,12 +184,21 @@ extension Stream {
 
   /// Upstream's pool has to go round while frames are held here.
   private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
-    let held = gint32(clamping: monitor.locked { heldLimit })
-    for i in 0..<gst_query_get_n_allocation_pools(query) {
+    let needed = UInt32(clamping: monitor.locked { heldLimit }).addingClamped(2)
+    let pools = gst_query_get_n_allocation_pools(query)
+    if pools == 0 {
+      var caps: UnsafeMutablePointer<GstCaps>?
+      gst_query_parse_allocation(query, &caps, nil)
+      var info = GstVideoInfo()
+      if let caps, gst_video_info_from_caps(&info, caps) != 0 {
+        gst_query_add_allocation_pool(query, nil, guint(clamping: info.size), needed, 0)
+      }
+    }
+    for i in 0..<pools {
       var pool: UnsafeMutablePointer<GstBufferPool>?
       var (size, least, most): (UInt32, UInt32, UInt32) = (0, 0, 0)
       gst_query_parse_nth_allocation_pool(query, i, &pool, &size, &least, &most)
-      least = least.addingClamped(UInt32(clamping: held)).addingClamped(2)
+      least = least.addingClamped(needed)
       // A pool that cannot grow to this is left out, its size and minimum stay.
       let fits = most == 0 || most >= least
       gst_query_set_nth_allocation_pool(query, i, fits ? pool : nil, size, least, fits ? most : 0)

@@ -14,6 +14,9 @@ package struct Hearing: ~Copyable {
   var converter: OpaquePointer?
   /// The sample index at which the next buffer belongs; nil after a jump.
   var next: Int64?
+  /// Since when sound has found the timeline full.
+  var fullSince: gint64?
+  var warnedFull = false
 
   package init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
 
@@ -113,27 +116,38 @@ extension Stream {
   private func append(_ samples: [Float], at start: Int64) -> Bool {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
     monitor.lock()
+    hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
     while !soundStopped, !pictureOver, !pairing.hasRoom(upTo: range.upperBound) {
       if liveLatency != nil { break }
       if let starvingSince {
-        let limit = starvingSince + Self.stallTimeout
+        let limit = max(starvingSince, hearing.fullSince ?? 0) + Self.stallTimeout
         if g_get_monotonic_time() >= limit { break }
         monitor.wait(until: limit)
       } else {
         monitor.wait()
       }
     }
-    defer { monitor.unlock() }
-    guard !soundStopped else { return false }
-    guard !pictureOver else { return true }
-    let full = !pairing.hasRoom(upTo: range.upperBound)
+    let (stopped, over) = (soundStopped, pictureOver)
+    let full = !stopped && !over && !pairing.hasRoom(upTo: range.upperBound)
     if full { pairing.makeRoom(upTo: range.upperBound) }
-    timeline.append(samples, at: start)
-    timeline.drop(before: pairing.horizon.sample)
-    pairing.soundArrived(range)
-    soundMoved = g_get_monotonic_time()
-    monitor.broadcast()
-    return true
+    if !stopped, !over {
+      timeline.append(samples, at: start)
+      timeline.drop(before: pairing.horizon.sample)
+      pairing.soundArrived(range)
+      soundMoved = g_get_monotonic_time()
+      monitor.broadcast()
+    }
+    let warn = full && liveLatency == nil && !hearing.warnedFull
+    monitor.unlock()
+    if warn {
+      hearing.warnedFull = true
+      postWarning(
+        .stream(GST_STREAM_ERROR_FAILED), "The picture is a minute behind the sound, old sound is let go.",
+        debug:
+          "No frame has come to the pad sink for 5 s while the pad audio was full. If both come from one demuxer, give "
+          + "the queue in front of the pad sink max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
+    }
+    return !stopped
   }
 
   /// Whether no more sound is needed. Under the monitor.

@@ -43,7 +43,8 @@ extension Stream {
   ) {
     let (domain, code) = problem.domainAndCode
     gst_element_message_full(
-      base, type, domain, code, g_strdup(text), debug.map { g_strdup($0) } ?? nil, place.file, place.function, place.line)
+      base, type, domain, code, g_strdup(text), debug.map { g_strdup($0) } ?? nil, place.file, place.function,
+      place.line)
   }
 
   /// A line in the debug category `syncdiff`, or `syncdiff-model`.

@@ -236,6 +236,17 @@ import Testing
     #expect(complaints.first?.contains("pad audio") == true && complaints.first?.contains("max-size-time") == true)
   }
 
+  @Test("Sound a minute ahead waits for the picture, but not for one that does not come: then there is a warning")
+  func minute() throws {
+    let bench = try Bench(sound: true)
+    for i in 0..<60 { #expect(try bench.pushSound(i) == GST_FLOW_OK) }
+    let began = g_get_monotonic_time()
+    #expect(try bench.pushSound(60) == GST_FLOW_OK)
+    #expect(g_get_monotonic_time() - began > 1_000_000)
+    let complaints = bench.complaints
+    #expect(complaints.count == 1 && complaints.first?.contains("pad sink") == true)
+  }
+
   // MARK: Latency
 
   @Test("No latency without sound; with it the look-ahead, one frame, and the time to paint it")
