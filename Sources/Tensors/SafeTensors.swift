@@ -100,7 +100,7 @@ public enum SafeTensors {
 
   /// The same of the file at `path`.
   public static func load(path: String) throws(SafeTensorsError) -> Contents {
-    let file = open(path, O_RDONLY | O_CLOEXEC)
+    let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // a FIFO must not hold it up
     guard file >= 0 else {
       if errno == ENOENT { throw .notFound(path: path) }
       throw .unreadable(path: path, reason: String(cString: strerror(errno)))

@@ -95,13 +95,19 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     }
   }
 
-  @Test func namesThePath() {
+  @Test func namesThePath() throws {
     #expect(throws: SafeTensorsError.notFound(path: "/no/such/model")) { try SafeTensors.load(path: "/no/such/model") }
     #expect(throws: SafeTensorsError.unreadable(path: "/", reason: "it is not a file")) {
       try SafeTensors.load(path: "/")
     }
     #expect(throws: SafeTensorsError.unreadable(path: "/dev/zero", reason: "it is not a file")) {
       try SafeTensors.load(path: "/dev/zero")
+    }
+    let fifo = "/tmp/syncdiff-fifo-\(getpid())"
+    try #require(mkfifo(fifo, 0o600) == 0)
+    defer { unlink(fifo) }
+    #expect(throws: SafeTensorsError.unreadable(path: fifo, reason: "it is not a file")) {
+      try SafeTensors.load(path: fifo)
     }
   }
 }
