@@ -46,7 +46,7 @@ static GType
 gst_sync_diff_precision_get_type (void)
 {
   static const GEnumValue values[] = {
-    {GST_SYNC_DIFF_PRECISION_AUTO, "The fastest that keeps the picture's quality on this processor", "auto"},
+    {GST_SYNC_DIFF_PRECISION_AUTO, "The one that keeps the picture's full quality: f32", "auto"},
     {GST_SYNC_DIFF_PRECISION_F32, "32-bit floating point", "f32"},
     {GST_SYNC_DIFF_PRECISION_BF16, "Weights in 16-bit brain floating point: half the memory", "bf16"},
     {0, NULL, NULL},
@@ -310,7 +310,8 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_LOOKAHEAD,
       g_param_spec_uint64 ("lookahead", "Look-ahead",
           "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
-          "with lowers the latency and the quality; the rest counts as silence. -1 = the model's own",
+          "with lowers the latency and the quality; the rest counts as silence. More than 58 s never comes, for a minute of "
+          "sound is kept. -1 = the model's own",
           0, G_MAXUINT64, GST_CLOCK_TIME_NONE, ready));
   g_object_class_install_property (object, PROP_STEPS,
       g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,
@@ -320,8 +321,9 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           0, 1, 1, playing | GST_PARAM_CONTROLLABLE));
   g_object_class_install_property (object, PROP_SEED,
       g_param_spec_uint64 ("seed", "Seed",
-          "Seed of the noise that the mouths are made from. The same seed, input and model give the same pictures", 0,
-          G_MAXUINT64, 0, playing));
+          "Seed of the noise that the mouths are made from; its low 32 bits count. The same seed, input and model give the "
+          "same pictures",
+          0, G_MAXUINT64, 0, playing));
   g_object_class_install_property (object, PROP_PASSTHROUGH,
       g_param_spec_boolean ("passthrough", "Pass-through",
           "Push every frame as it came. The reported latency stays the same", FALSE,

@@ -41,8 +41,8 @@ extension GstVideoFrame {
     }
   }
 
-  /// What is not told, or is of a kind that Faces does not know, counts as BT.709; SD without a word is BT.601, by
-  /// GStreamer's own defaults.
+  /// What is not told, or is of a kind that Faces does not know, counts as BT.709, and its range as full for RGB and
+  /// limited for YUV; SD without a word is BT.601, by GStreamer's own defaults.
   fileprivate var colorimetry: Colorimetry {
     let matrix: Colorimetry.Matrix =
       switch info.colorimetry.matrix {
@@ -50,6 +50,14 @@ extension GstVideoFrame {
       case GST_VIDEO_COLOR_MATRIX_BT2020: .bt2020
       default: .bt709
       }
-    return Colorimetry(matrix, info.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? .full : .limited)
+    let isRGB = (info.finfo?.pointee.flags.rawValue ?? 0) & GST_VIDEO_FORMAT_FLAG_RGB.rawValue != 0
+    let untold: Colorimetry.Range = isRGB ? .full : .limited
+    let range: Colorimetry.Range =
+      switch info.colorimetry.range {
+      case GST_VIDEO_COLOR_RANGE_0_255: .full
+      case GST_VIDEO_COLOR_RANGE_16_235: .limited
+      default: untold
+      }
+    return Colorimetry(matrix, range)
   }
 }
