@@ -141,8 +141,7 @@ extension Stream {
       if !arrival.refusedInterlaced {
         arrival.refusedInterlaced = true  // upstream may try again
         postError(
-          .stream(GST_STREAM_ERROR_FORMAT), "syncdiff needs progressive video, this is interlaced.",
-          debug: "Put the element deinterlace in front of syncdiff.")
+          .stream(GST_STREAM_ERROR_FORMAT), "The video is interlaced: put the element deinterlace before syncdiff.")
       }
       return false
     }

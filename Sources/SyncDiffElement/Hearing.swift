@@ -29,7 +29,7 @@ package struct Hearing: ~Copyable {
     guard gst_audio_info_from_caps(&info, caps) != 0 else { return false }
     var mono = GstAudioInfo()
     gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
-    let positioned = info.channels <= 2 || info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue == 0
+    let positioned = info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue == 0
     let config = positioned ? nil : Self.firstPair(of: Int(info.channels))
     converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &info, &mono, config)
     return converter != nil
@@ -92,8 +92,11 @@ extension Stream {
       gst_buffer_unref(buffer)
       return GST_FLOW_NOT_NEGOTIATED
     }
-    guard hearing.segment.format == GST_FORMAT_TIME,
-      let buffer = gst_audio_buffer_clip(buffer, &hearing.segment, hearing.info.rate, hearing.info.bpf)
+    guard hearing.segment.format == GST_FORMAT_TIME else {
+      gst_buffer_unref(buffer)
+      return GST_FLOW_OK
+    }
+    guard let buffer = gst_audio_buffer_clip(buffer, &hearing.segment, hearing.info.rate, hearing.info.bpf)
     else { return GST_FLOW_OK }
     defer { gst_buffer_unref(buffer) }
     guard let (samples, start) = hearing.convert(buffer) else {

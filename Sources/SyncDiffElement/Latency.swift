@@ -16,13 +16,24 @@ extension Stream {
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
       // The sound first, so that the old sound is gone when the new frames come.
       if let audio = gst_element_get_static_pad(base, "audio") {
+        if flushes(event) { monitor.locked { seeking = true } }
         gst_pad_push_event(audio, gst_event_ref(event))
         gst_object_unref(audio)
       }
-      return gst_pad_push_event(element.pointee.sink, event) != 0
+      let pushed = gst_pad_push_event(element.pointee.sink, event) != 0
+      if !pushed { monitor.locked { seeking = false } }
+      return pushed
     default:
       return gst_pad_event_default(element.pointee.src, object, event) != 0
     }
+  }
+
+  /// Whether this is a flushing seek.
+  private func flushes(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    guard event.pointee.type == GST_EVENT_SEEK else { return false }
+    var flags = GST_SEEK_FLAG_NONE
+    gst_event_parse_seek(event, nil, nil, &flags, nil, nil, nil, nil)
+    return flags.rawValue & GST_SEEK_FLAG_FLUSH.rawValue != 0
   }
 
   func sourceQuery(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {

@@ -34,8 +34,10 @@ extension Stream {
       let loaded = try Model.load(path: path, precision: precision)
       let ready = g_get_monotonic_time()
       let compute = warmUp(loaded, threads: settings.threads)
-      model = LoadedModel(model: loaded, path: path, precision: settings.precision)
-      monitor.locked { computeTime = compute }
+      monitor.locked {
+        model = LoadedModel(model: loaded, path: path, precision: settings.precision)
+        computeTime = compute
+      }
       log(
         GST_LEVEL_INFO, model: true,
         "loaded \(path) in \((ready - began) / 1000) ms, a frame takes \(compute / 1_000_000) ms")
@@ -98,7 +100,9 @@ extension Stream {
 
   /// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
   private func pluginFolder() -> String {
-    guard let name = gst_sync_diff_file_name(), let path = realpath(name, nil) else { return "" }
+    // A program that was found through $PATH is known by its bare name.
+    let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
+    guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
     defer { free(path) }
     let file = String(cString: path)
     return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""

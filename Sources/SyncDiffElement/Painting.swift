@@ -21,13 +21,13 @@ extension Stream {
       if let time = frame.time { monitor.locked { passed(time) } }
       return pass(frame.buffer)
     }
-    guard load(settings), let model = model?.model else {
-      gst_buffer_unref(frame.buffer)
-      return GST_FLOW_ERROR
-    }
-    if journey == nil {
+    if journey == nil, load(settings), let model = model?.model {
       journey = Journey(model: model, threads: settings.threads)
       refreshLiveness()
+    }
+    guard journey != nil, let model = model?.model else {
+      gst_buffer_unref(frame.buffer)
+      return GST_FLOW_ERROR
     }
     guard let face = find(in: frame.buffer) else {
       monitor.locked { passed(time) }
@@ -53,6 +53,7 @@ extension Stream {
 
   /// A frame is on its way: older sound can go. Under the monitor.
   private func passed(_ time: RunningTime) {
+    guard !seeking else { return }
     pairing.passed(time)
     timeline.drop(before: pairing.horizon.sample)
     monitor.broadcast()
@@ -72,10 +73,12 @@ extension Stream {
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ face: Face, _ sound: Tensor, _ settings: Settings, _ model: Model
   ) -> UnsafeMutablePointer<GstBuffer> {
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    let writable = UnsafeMutableRawPointer(gst_mini_object_make_writable(object)).map {
-      $0.assumingMemoryBound(to: GstBuffer.self)
+    var writable = buffer
+    if gst_mini_object_is_writable(object) == 0 {
+      guard let copy = gst_mini_object_copy(object) else { return buffer }
+      writable = UnsafeMutableRawPointer(copy).assumingMemoryBound(to: GstBuffer.self)
+      gst_buffer_unref(buffer)
     }
-    guard let writable else { return buffer }
     guard var map = map(writable, GstMapFlags(GST_MAP_READ.rawValue | GST_MAP_WRITE.rawValue)) else { return writable }
     defer { gst_video_frame_unmap(&map) }
     guard let view = MutableFrameView(map) else { return writable }

@@ -52,6 +52,8 @@ final class Stream {
   /// What downstream said last; the picture's thread hands it upstream.
   var flow = GST_FLOW_OK
   var videoEnded = false
+  /// From before a flushing seek until the picture's flush: the frames are still the old ones, the sound may be new.
+  var seeking = false
   var queryAnswer: Bool?
   /// Nanoseconds from one frame to the next; nil when the caps do not say.
   var frameDuration: GstClockTime?
@@ -61,7 +63,7 @@ final class Stream {
   var soundStopped = true
   /// When sound last came, and since when the task has had no frame: `g_get_monotonic_time`.
   var soundMoved: gint64 = 0
-  var starvingSince: gint64? = 0
+  var starvingSince: gint64?
   /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
   var liveLatency: GstClockTime?
   /// Nanoseconds that painting a frame takes, as measured when the model was loaded.
@@ -79,6 +81,7 @@ final class Stream {
   // Owned by the task, or whoever stopped it.
 
   var info: GstVideoInfo?
+  /// Changes under the monitor, for queries read it too.
   var model: LoadedModel?
   var journey: Journey?
   var disclosed = false
@@ -123,7 +126,7 @@ final class Stream {
       hearing = Hearing()
       (info, journey, disclosed, warnedUnmappable) = (nil, nil, false, false)
     case GST_STATE_CHANGE_READY_TO_NULL:
-      model = nil
+      monitor.locked { model = nil }
     default: break
     }
   }
@@ -162,7 +165,7 @@ final class Stream {
     }
     items = []
     (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
-    starvingSince = g_get_monotonic_time()
+    (starvingSince, seeking) = (nil, false)
     monitor.broadcast()
   }
 
@@ -233,9 +236,12 @@ final class Stream {
     }
   }
 
-  /// An error of downstream is upstream's to report, unless upstream is at EOS already and will not hear of it.
+  /// A refusal of downstream is upstream's to report, unless upstream is at EOS already and will not hear of it. An ERROR
+  /// has been reported by whoever it comes from.
   private func report(_ result: GstFlowReturn, orphaned: Bool) {
-    guard orphaned, result == GST_FLOW_NOT_LINKED || result.rawValue < GST_FLOW_EOS.rawValue else { return }
+    guard orphaned, result != GST_FLOW_ERROR,
+      result == GST_FLOW_NOT_LINKED || result.rawValue < GST_FLOW_EOS.rawValue
+    else { return }
     let reason = String(cString: gst_flow_get_name(result))
     postError(
       .stream(GST_STREAM_ERROR_FAILED), "Internal data stream error.", debug: "streaming stopped, reason \(reason)")

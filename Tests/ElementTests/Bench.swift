@@ -132,6 +132,15 @@ final class Bench: @unchecked Sendable {
     gst_harness_push_event(video, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new_empty(name)))
   }
 
+  /// A flush as a seek to the beginning makes it, and the segment after it.
+  func flush(_ branch: UnsafeMutablePointer<GstHarness>?) {
+    gst_harness_push_event(branch, gst_event_new_flush_start())
+    gst_harness_push_event(branch, gst_event_new_flush_stop(1))
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_TIME)
+    gst_harness_push_event(branch, gst_event_new_segment(&segment))
+  }
+
   // MARK: Out
 
   /// The next frame out; waits for it.

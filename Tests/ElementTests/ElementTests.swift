@@ -153,14 +153,8 @@ import Testing
   func flush() throws {
     let (bench, face) = (try Bench(sound: true), try portrait())
     for i in 0..<3 { bench.push(try bench.frame(i, face)) }
-    gst_harness_push_event(bench.video, gst_event_new_flush_start())
-    gst_harness_push_event(bench.video, gst_event_new_flush_stop(1))
-    gst_harness_push_event(bench.audio, gst_event_new_flush_start())
-    gst_harness_push_event(bench.audio, gst_event_new_flush_stop(1))
-    var segment = GstSegment()
-    gst_segment_init(&segment, GST_FORMAT_TIME)
-    gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
-    gst_harness_push_event(bench.audio, gst_event_new_segment(&segment))
+    bench.flush(bench.video)
+    bench.flush(bench.audio)
     gst_harness_push_event(bench.audio, gst_event_new_eos())
     bench.push(try bench.frame(10, face))
     let out = try bench.pull()
@@ -222,6 +216,23 @@ import Testing
     #expect(bench.complaints.count == 1)
   }
 
+  @Test("A model's error stays the only one when the picture is at EOS already")
+  func lateModelAtEOS() throws {
+    let bench = try Bench(["model": "/nowhere", "passthrough": "true"], sound: true)
+    let pad = gst_element_get_static_pad(bench.element, "src")
+    defer { gst_object_unref(pad) }
+    let types = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
+    let block = gst_pad_add_probe(pad, types, { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+    bench.push(try bench.frame(0))
+    #expect(wait { gst_pad_is_blocking(pad) != 0 })
+    bench.set("passthrough", "false")
+    bench.push(try bench.frame(1))
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    gst_pad_remove_probe(pad, block)
+    #expect(bench.waitForEOS())
+    #expect(bench.complaints.count == 1)
+  }
+
   @Test("No sound on a linked pad: a warning within the stall timeout, then frames pass")
   func stalls() throws {
     let (bench, face) = (try Bench(sound: true), try portrait())
@@ -245,6 +256,34 @@ import Testing
     #expect(g_get_monotonic_time() - began > 1_000_000)
     let complaints = bench.complaints
     #expect(complaints.count == 1 && complaints.first?.contains("pad sink") == true)
+  }
+
+  @Test("Sound that cannot be placed is let go of")
+  func unplaced() throws {
+    let bench = try Bench(sound: true)
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_BYTES)
+    gst_harness_push_event(bench.audio, gst_event_new_segment(&segment))
+    let buffer = try #require(gst_buffer_ref(gst_buffer_new_allocate(nil, 400, nil)))
+    defer { gst_buffer_unref(buffer) }
+    #expect(gst_harness_push(bench.audio, buffer) == GST_FLOW_OK)
+    #expect(buffer.pointee.mini_object.refcount == 1)
+  }
+
+  @Test("Held frames are asked of upstream, whether downstream has a pool or not")
+  func allocation() throws {
+    let bench = try Bench()
+    let caps = gst_caps_from_string(Bench.caps)
+    let query = gst_query_new_allocation(caps, 1)
+    gst_caps_unref(caps)
+    defer { gst_query_unref(query) }
+    let pad = gst_element_get_static_pad(bench.element, "sink")
+    defer { gst_object_unref(pad) }
+    #expect(gst_pad_query(pad, query) != 0)
+    try #require(gst_query_get_n_allocation_pools(query) == 1)
+    var (size, least, most): (guint, guint, guint) = (0, 0, 0)
+    gst_query_parse_nth_allocation_pool(query, 0, nil, &size, &least, &most)
+    #expect(size == Bench.frameSize && least == 4 && most == 0)
   }
 
   // MARK: Latency
@@ -286,6 +325,31 @@ import Testing
       }
       #expect(found)
     }
+  }
+
+  @Test("While a seek has flushed the sound but not the picture, old frames leave the new sound alone")
+  func seekKeepsSound() throws {
+    let face = try portrait()
+    func dubbed(seeking: Bool) throws -> [UInt8] {
+      let bench = try Bench(sound: true)
+      if seeking {
+        let seek = gst_event_new_seek(
+          1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1)
+        gst_harness_push_upstream_event(bench.video, seek)
+        bench.flush(bench.audio)
+      }
+      try bench.pushSound(0)
+      if seeking {
+        bench.push(try bench.frame(2500))
+        gst_buffer_unref(try bench.pull())
+        bench.flush(bench.video)
+      }
+      bench.push(try bench.frame(0, face))
+      let out = try bench.pull()
+      defer { gst_buffer_unref(out) }
+      return bytes(of: out)
+    }
+    #expect(try dubbed(seeking: true) == dubbed(seeking: false))
   }
 
   // MARK: Disclosure

@@ -39,6 +39,7 @@ import Testing
       ("S16LE", 48_000, "channels=2"), ("F32LE", 44_100, "channels=1"), ("S24LE", 8_000, "channels=2"),
       ("F64LE", 96_000, "channels=6,channel-mask=(bitmask)0x3f"), ("S32LE", 384_000, "channels=2"),
       ("S16LE", 48_000, "channels=16,channel-mask=(bitmask)0x0"), ("F32LE", 16_000, "channels=1"),
+      ("F32LE", 44_100, "channels=2,channel-mask=(bitmask)0x0"),
     ])
   func converts(sample: String, rate: Int, channels: String) throws {
     for layout in ["interleaved", "non-interleaved"] {
