@@ -62,9 +62,9 @@ private final class Folder {
   }
 
   /// 29.97 frames a second, nobody in them.
-  func picture(frames: Int = 30) throws -> String {
-    let caps = "video/x-raw,format=I420,width=128,height=96,framerate=30000/1001"
-    return try make("picture.mp4", "videotestsrc num-buffers=\(frames) ! \(caps) ! x264enc ! mp4mux")
+  func picture(_ name: String = "picture.mp4", frames: Int = 30, size: (Int, Int) = (128, 96)) throws -> String {
+    let caps = "video/x-raw,format=I420,width=\(size.0),height=\(size.1),framerate=30000/1001"
+    return try make(name, "videotestsrc num-buffers=\(frames) ! \(caps) ! x264enc ! mp4mux")
   }
 
   func sound(seconds: Int = 1) throws -> String {
@@ -109,6 +109,7 @@ private func timestamps(of path: String) throws -> [String] {
   func badFiles() throws {
     let folder = try Folder()
     let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mp4"))
+    let tiny = try folder.picture("tiny.mp4", size: (16, 16))
     try "no media".write(toFile: folder.file("text"), atomically: true, encoding: .utf8)
     try "".write(toFile: folder.file("empty"), atomically: true, encoding: .utf8)
     let cases = [
@@ -119,6 +120,7 @@ private func timestamps(of path: String) throws -> [String] {
       (folder.file("text"), sound, out, "cannot decode \(folder.file("text"))"),
       (folder.file("empty"), sound, out, "cannot decode \(folder.file("empty"))"),
       (sound, sound, out, "has no video stream"),
+      (tiny, sound, out, "\(tiny) is 16 x 16; 64 x 64 is the least"),
       (picture, picture, out, "has no audio stream"),
       (picture, sound, folder.file("nowhere/out.mp4"), "cannot write \(folder.file("nowhere/out.mp4")): No such file"),
       (picture, sound, folder.path, "it is a folder"),
@@ -143,6 +145,18 @@ private func timestamps(of path: String) throws -> [String] {
     #expect(outcome.err.split(separator: "\n").count == 1, "\(outcome.err)")
     #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
     #expect(!folder.has("out.mp4.part"))
+  }
+
+  @Test("Found through PATH, it finds its model")
+  func path() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mp4"))
+    let line = """
+      unset SYNCDIFF_MODEL; cd /; PATH="\(tool.deletingLastPathComponent().path):$PATH"
+      exec syncdiff dub --video "\(picture)" --audio "\(sound)" -o "\(out)"
+      """
+    let outcome = try run(URL(fileURLWithPath: "/bin/sh"), ["-c", line])
+    #expect(outcome.status == 0, "\(outcome.err)")
   }
 
   @Test("Frames and timestamps of the picture stay, whether the sound is shorter or longer", arguments: [1, 2, 5])
