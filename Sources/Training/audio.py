@@ -1,7 +1,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Makes the audio encoder facial-informative: trains it to predict the lips from sound alone, before the diffusion model
-listens to it. `python audio.py --cache CACHE --minutes 4` writes CACHE/audio.pt.
+listens to it. `python audio.py --cache CACHE --minutes 4` writes CACHE/audio.pt, from which it resumes, and
+CACHE/audio_curve.png every minute and at the end.
 
 Target: lip opening and the first principal components of the lip outline, each clip's mean taken away, so that how a
 talker looks does not count, only how the lips move."""
@@ -16,10 +17,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+import plots
 from model import AudioEncoder, Config
 from speech import STACK, stacks
 
 COMPONENTS = 8
+BATCH = 256  # pictures, 8 from each clip
 
 
 def aperture(lips):
@@ -77,8 +80,24 @@ def main():
     parameters = list(net.parameters()) + list(head.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02)
     average = copy.deepcopy(nn.ModuleList([net, head]))
+    step, curve, losses, store = 0, [], [], args.cache / "audio.pt"
+    if store.exists():
+        kept = torch.load(store, "cpu", weights_only=True)
+        for part, name in ((net, "net"), (head, "net_head"), (average[0], "audio_encoder"), (average[1], "head"),
+                           (optimizer, "optimizer")):
+            part.load_state_dict(kept[name])
+        step, curve = kept["step"], kept["curve"]
     start = last = time.time()
-    step = 0
+
+    def save():
+        """audio_encoder and head are the averages, which the rest of the training goes by."""
+        curve.append([step * BATCH, float(np.mean(losses))])
+        losses.clear()
+        torch.save({"audio_encoder": average[0].state_dict(), "head": average[1].state_dict(), "net": net.state_dict(),
+                    "net_head": head.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "curve": curve},
+                   store.with_suffix(".tmp"))
+        store.with_suffix(".tmp").rename(store)
+        plots.plot(curve, ["lip loss"], args.cache / "audio_curve.png")
 
     def report():
         with torch.no_grad():
@@ -97,7 +116,7 @@ def main():
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * min(1, step / 200) * min(1, 2 * (1 - progress) + 0.02)
-        chosen = rng.choice(len(clips), 32, p=weights)
+        chosen = rng.choice(len(clips), BATCH // 8, p=weights)
         pick = [rng.integers(0, len(sounds[i]), 8) for i in chosen]
         x = torch.cat([sounds[i][p] for i, p in zip(chosen, pick)])
         y = torch.cat([targets[i][p] for i, p in zip(chosen, pick)]).to(device)
@@ -114,11 +133,14 @@ def main():
             for a, p in zip(average.parameters(), parameters):
                 a.lerp_(p, 0.005 if step > 300 else 0.1)
         step += 1
+        losses.append(loss.item())
         if time.time() - last > 60:
             last = time.time()
-            print(f"{(last - start) / 60:.1f} min, step {step}, loss {loss.item():.3f}", flush=True)
+            print(f"{(last - start) / 60:.1f} min, step {step}, loss {np.mean(losses):.3f}", flush=True)
+            save()
+    if losses:
+        save()
     report()
-    torch.save({"audio_encoder": average[0].state_dict(), "head": average[1].state_dict()}, args.cache / "audio.pt")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Trains the autoencoder: `python autoencoder.py --cache CACHE --minutes 12` (both halves), then, with the encoder
-frozen, `--decoder --minutes 20` sharpens the decoder against a patch discriminator. Resumes from CACHE/autoencoder.pt.
+frozen, `--decoder --minutes 20` sharpens the decoder against a patch discriminator. Resumes from CACHE/autoencoder.pt;
+draws CACHE/autoencoder_curve.png and CACHE/autoencoder_sheet.png every minute and at the end.
 
 Loss: L1 + L1 of the image gradients (+ hinge GAN on patches), with noise of deviation 0.1 on the latent so that small
 errors of the diffusion model stay small in pixels (method.md)."""
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+import plots
 from model import Config, Decoder, Encoder
 
 CROP = 64  # px: the networks are local, so a crop teaches as much as a window
@@ -59,22 +61,33 @@ def batches(clips, batch, rng):
 
 
 def laplacian_energy(x):
-    kernel = torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=x.dtype)[None, None]
+    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
     return F.conv2d(x.mean(1, keepdim=True), kernel).var(dim=(1, 2, 3))
 
 
 @torch.no_grad()
 def validate(encoder, decoder, clips):
     """PSNR in dB and share of the Laplacian variance that is kept, in the mouth's 48 x 64 px, per speaker."""
-    out = {}
+    out, device = {}, next(encoder.parameters()).device
     for clip in clips:
-        x = data.as_image(clip.window[::15, 16:112, 16:112])
+        x = data.as_image(clip.window[::15, 16:112, 16:112]).to(device)
         y = decoder(encoder(x)).clamp(-1, 1)
         a, b = x[..., 28:76, 16:80], y[..., 28:76, 16:80]
         mse = ((a - b) ** 2).mean(dim=(1, 2, 3)) * 127.5 ** 2
         out.setdefault(clip.speaker, []).append((10 * torch.log10(255 ** 2 / mse).mean().item(),
                                                  (laplacian_energy(b) / laplacian_energy(a)).median().item()))
     return {s: tuple(np.round(np.mean(v, 0), 3)) for s, v in out.items()}
+
+
+@torch.no_grad()
+def draw(encoder, decoder, clips, path):
+    """Four clips, six frames of each: above the original, below the reconstruction."""
+    rows = []
+    for i in np.linspace(0, len(clips) - 1, min(4, len(clips))).astype(int):
+        moments = np.linspace(0, len(clips[i].window) - 1, 6).astype(int)
+        x = data.as_image(clips[i].window[moments, 16:112, 16:112]).to(next(encoder.parameters()).device)
+        rows += [x, decoder(encoder(x))]
+    plots.sheet(rows, path)
 
 
 def main():
@@ -90,11 +103,10 @@ def main():
     config = Config()
     encoder, decoder, judge = Encoder(config), Decoder(config), Discriminator()
     store = args.cache / "autoencoder.pt"
-    if store.exists():
-        kept = torch.load(store, weights_only=True)
-        encoder.load_state_dict(kept["encoder"])
-        decoder.load_state_dict(kept["decoder"])
-        judge.load_state_dict(kept.get("judge", judge.state_dict()))
+    kept = torch.load(store, "cpu", weights_only=True) if store.exists() else {}
+    if kept:
+        for net, name in ((encoder, "encoder"), (decoder, "decoder"), (judge, "judge")):
+            net.load_state_dict(kept[name])
     for net in (encoder, decoder, judge):
         net.to(device, memory_format=torch.channels_last)
     clips, held = data.load(args.cache, False), data.load(args.cache, True)[::3]
@@ -103,7 +115,31 @@ def main():
     optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=4e-4, betas=(0.5, 0.9))
     average = copy.deepcopy(decoder)
-    start, last, step, seen = time.time(), time.time(), 0, 0
+    step, curve, losses = 0, kept.get("curve", []), []
+    seen = curve[-1][0] if curve else 0
+    if kept.get("decoder_only") == args.decoder:  # the other phase trains other parameters: it starts from the average
+        decoder.load_state_dict(kept["net_decoder"])
+        optimizer.load_state_dict(kept["optimizer"])
+        judge_optimizer.load_state_dict(kept["judge_optimizer"])
+        step = kept["step"]
+    start = last = time.time()
+
+    def report():
+        """Prints, saves (decoder: the average, which the rest of the training goes by) and draws."""
+        if losses:
+            curve.append([seen, *np.mean(losses, 0).tolist()])
+            rate = len(losses) * args.batch / (time.time() - last)
+            print(f"{(time.time() - start) / 60:5.1f} min {rate:5.0f} samples/s loss {curve[-1][1]:.4f} "
+                  f"judge {curve[-1][2]:.2f} {validate(encoder, average, held)}", flush=True)
+            losses.clear()
+        torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict(),
+                    "net_decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(),
+                    "judge_optimizer": judge_optimizer.state_dict(), "decoder_only": args.decoder, "step": step,
+                    "curve": curve}, store.with_suffix(".tmp"))
+        store.with_suffix(".tmp").rename(store)
+        plots.plot(curve, ["reconstruction loss", "judge loss"], args.cache / "autoencoder_curve.png")
+        draw(encoder, average, held, args.cache / "autoencoder_sheet.png")
+
     source = batches(clips, args.batch, rng)
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
@@ -114,7 +150,8 @@ def main():
                 z = encoder(x).float()
             noisy = z + 0.1 * z.detach().std() * torch.randn_like(z)
             y = decoder(noisy).float()
-            loss = reconstruction(y, x) + (0 if args.decoder else 1e-4 * z.square().mean())
+            error = reconstruction(y, x)
+            loss = error + (0 if args.decoder else 1e-4 * z.square().mean())
             if args.decoder:
                 loss = loss - args.gan * judge(y).float().mean()
         optimizer.zero_grad()
@@ -130,20 +167,19 @@ def main():
         with torch.no_grad():
             for a, p in zip(average.parameters(), decoder.parameters()):
                 a.lerp_(p, 0.01 if step > 200 else 0.2)
+        losses.append([error.item(), hinge.item() if args.decoder else float("nan")])
         step, seen = step + 1, seen + len(x)
-        if time.time() - last > 60 or progress >= 0.999:
+        if time.time() - last > 60:
+            report()
             last = time.time()
-            print(f"{(last - start) / 60:5.1f} min {seen / (last - start):5.0f} samples/s loss {loss.item():.4f}"
-                  + (f" judge {hinge.item():.2f}" if args.decoder else "") + f" {validate(encoder, average, held)}", flush=True)
-            torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict()}, store)
-    if not args.decoder:  # normalise the latent
+    if not args.decoder:  # normalise the latent, which already is by what an earlier run found
         with torch.no_grad():
-            z = torch.cat([encoder(data.as_image(c.window[::25, 16:112, 16:112])) for c in clips[::4]])
-        for net in (encoder, average):
-            net.mean.copy_(z.mean((0, 2, 3)))
-            net.deviation.copy_(z.std((0, 2, 3)))
+            z = torch.cat([encoder(data.as_image(c.window[::25, 16:112, 16:112]).to(device)) for c in clips[::4]])
+        for net in (encoder, decoder, average):
+            net.mean += z.mean((0, 2, 3)) * net.deviation
+            net.deviation *= z.std((0, 2, 3))
         print("latent mean", encoder.mean.tolist(), "deviation", encoder.deviation.tolist())
-    torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict()}, store)
+    report()
 
 
 if __name__ == "__main__":

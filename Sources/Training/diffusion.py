@@ -13,21 +13,20 @@ import copy
 import time
 from pathlib import Path
 
-import cv2
-import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import data
+import plots
 from audio import COMPONENTS, Lips, aperture, clip_stacks, correlation
 from data import BANDS, SILENCE
 from model import Config, SyncDiff
 
-matplotlib.use("Agg")
 PRIOR_DROP, PRIOR_NOISE, PREVIOUS_NOISE = 0.5, 0.5, 0.3
 PROBE_WEIGHT, MOUTH_WEIGHT = 0.15, 4.0
+FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
 class Probe(nn.Module):
@@ -85,7 +84,7 @@ class Pool:
         for _ in range(batch // 2):
             index, latents, strips = self.slots[self.rng.integers(len(self.slots))]
             for n in self.rng.integers(1, len(latents), 2):
-                other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents) if len(latents) > 14 else 0
+                other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents)
                 rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
                 seen = torch.zeros_like(latents[n])
                 seen[:, :rows] = strips[n][:, :rows]
@@ -143,68 +142,67 @@ def loss_of(model, probe, batch, weight):
 
 
 class Validation:
-    """Held-out faces, each driven by the sound of the next held-out clip of the same speaker."""
+    """Held-out faces, each driven by the sound of the next held-out clip of the same speaker, on the model's device."""
 
     def __init__(self, model, clips, per_speaker=8):
         by = {}
         for clip in clips:
-            if len(clip.window) == 75:
+            if len(clip.window) >= FRAMES:
                 by.setdefault(clip.speaker, []).append(clip)
+        if not by:
+            raise SystemExit(f"no validation clip has {FRAMES} frames or more: prepare longer ones")
         self.faces, self.donors = [], []
         for group in by.values():
             group = group[:per_speaker]
             self.faces += group
             self.donors += group[1:] + group[:1]
-        images = torch.stack([data.as_image(c.window[:, 16:112, 16:112]) for c in self.faces])
+        images = torch.stack([data.as_image(c.window[:FRAMES, 16:112, 16:112]) for c in self.faces])
+        images = images.to(next(model.parameters()).device)
         with torch.no_grad():
             self.latents = torch.stack([model.encoder(i) for i in images])
             self.masked = torch.stack([model.masked(i)[0] for i in images])
-        self.mask = torch.zeros(len(images), 1, 24, 24)
+        self.mask = images.new_zeros(len(images), 1, 24, 24)
         self.mask[:, :, :model.config.mask_top // 4] = 1
         self.images = images
 
     @torch.no_grad()
-    def generate(self, model, sounds, steps, with_prior=True, seed=0):
-        """Latents [N, 75, 4, 24, 24], one noise for each clip, frame after frame."""
-        noise = torch.randn(self.latents[:, 0].shape, generator=torch.Generator().manual_seed(seed))
+    def generate(self, model, sounds):
+        """Latents [N, FRAMES, 4, 24, 24], one noise for each clip, frame after frame."""
+        noise = torch.randn(self.latents[:, 0].shape, generator=torch.Generator().manual_seed(0)).to(sounds.device)
         previous, out = None, []
-        for n in range(self.latents.shape[1]):
-            with torch.autocast("cpu", torch.bfloat16):
+        for n in range(FRAMES):
+            with torch.autocast(noise.device.type, torch.bfloat16):
                 tokens = model.audio_encoder(sounds[:, n])
-                z = model.sample(noise, self.masked[:, n], self.mask, self.latents[:, 0], tokens, previous, steps).float()
-            out.append(z)
-            previous = z if with_prior else None
+                previous = model.sample(noise, self.masked[:, n], self.mask, self.latents[:, 0], tokens, previous)
+            out.append(previous := previous.float())
         return torch.stack(out, 1)
 
-    def report(self, model, probe, sheet, steps=None, with_prior=True):
-        sounds = torch.stack([torch.from_numpy(clip_stacks(c, model.config)) for c in self.donors])
-        z = self.generate(model, sounds, steps, with_prior)
-        read = lambda latent: probe(latent.flatten(0, 1))[:, 0].view(latent.shape[:2]).numpy()
+    def report(self, model, probe, sheet):
+        sounds = torch.stack([torch.from_numpy(clip_stacks(c, model.config)[:FRAMES]) for c in self.donors])
+        z = self.generate(model, sounds.to(self.images.device))
+        read = lambda latent: probe(latent.flatten(0, 1))[:, 0].view(latent.shape[:2]).cpu().numpy()
         with torch.no_grad():
             made, own = read(z), read(self.latents)
         out = {}
         for i, (face, donor) in enumerate(zip(self.faces, self.donors)):
-            truth = aperture(donor.lips)  # clip_stacks pairs sound and picture
-            loud = np.logaddexp.reduce(donor.fbank, axis=1)[::4][:75]
-            spoken = np.flatnonzero(loud > np.percentile(loud, 5) + 0.35 * np.ptp(np.percentile(loud, [5, 95])))
-            span = slice(max(3, spoken[0]), min(72, spoken[-1]))
+            truth = aperture(donor.lips[:FRAMES])  # clip_stacks pairs sound and picture
+            loud = np.logaddexp.reduce(donor.fbank, axis=1)[::4][:FRAMES]
+            spoken = np.flatnonzero(loud >= np.percentile(loud, 5) + 0.35 * np.ptp(np.percentile(loud, [5, 95])))
+            span = slice(max(3, spoken[0]), min(FRAMES - 3, spoken[-1]))
             out.setdefault(face.speaker, []).append((correlation(made[i][span], truth[span]),
                                                      correlation(made[i][span], own[i][span]),
                                                      made[i].std() / own[i].std()))
-        if sheet:
-            self.draw(model, z, sheet)
+        self.draw(model, z, sheet)
         return {s: tuple(np.round(np.mean(v, 0), 3).tolist()) for s, v in out.items()}
 
     @torch.no_grad()
     def draw(self, model, z, path):
         """Per row: a face, 6 moments: above the original, below the one driven by the other sound."""
         rows = []
-        for i in (0, 1, len(z) - 2, len(z) - 1):
+        for i in np.linspace(0, len(z) - 1, min(4, len(z))).astype(int):
             moments = [20, 26, 32, 38, 44, 50]
-            made = model.decoder(z[i, moments]).clamp(-1, 1)
-            rows += [torch.cat(list(x), 2) for x in (self.images[i, moments], made)]
-        picture = ((torch.cat(rows, 1).permute(1, 2, 0) + 1) * 127.5).byte().numpy()
-        cv2.imwrite(str(path), cv2.cvtColor(picture.repeat(2, 0).repeat(2, 1), cv2.COLOR_RGB2BGR))
+            rows += [self.images[i, moments], model.decoder(z[i, moments])]
+        plots.sheet(rows, path)
 
 
 def main():
@@ -219,21 +217,21 @@ def main():
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = SyncDiff(Config())
-    coder = torch.load(args.cache / "autoencoder.pt", weights_only=True)
+    coder = torch.load(args.cache / "autoencoder.pt", "cpu", weights_only=True)
     model.encoder.load_state_dict(coder["encoder"])
     model.decoder.load_state_dict(coder["decoder"])
-    model.audio_encoder.load_state_dict(torch.load(args.cache / "audio.pt", weights_only=True)["audio_encoder"])
+    model.audio_encoder.load_state_dict(torch.load(args.cache / "audio.pt", "cpu", weights_only=True)["audio_encoder"])
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
     probe, store = Probe(model.config), args.cache / "diffusion.pt"
     rng = np.random.default_rng()
     clips = data.load(args.cache, False)
     held = data.load(args.cache, True)
-    validation = Validation(model, held)
     model.to(device, memory_format=torch.channels_last)
+    validation = Validation(model, held)
     probe.to(device)
     average = copy.deepcopy(model)
-    kept = torch.load(store, weights_only=True) if store.exists() else None
+    kept = torch.load(store, "cpu", weights_only=True) if store.exists() else None
     pool = Pool(model, clips, Lips(clips), args.pool, rng)
     while len(pool.slots) < args.pool:
         pool.renew()
@@ -255,7 +253,7 @@ def main():
     curve = kept["curve"] if kept else []
     step = kept["step"] if kept else 0
     start = checked = printed = time.time()
-    begun, sums = step, np.zeros(2)
+    losses = []
     while True:
         progress = (time.time() - start) / (60 * args.minutes)
         for group in optimizer.param_groups:
@@ -269,7 +267,7 @@ def main():
         nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
         optimizer.step()
         step += 1
-        sums += [matching.item(), lips.item()]
+        losses.append([matching.item(), lips.item()])
         with torch.no_grad():
             keep = min(0.998, (1 + step) / (10 + step))
             for a, p in zip(average.parameters(), model.parameters()):
@@ -278,35 +276,21 @@ def main():
             pool.renew()
             pool.renew()
         if step % 200 == 0:
-            print(f"{(time.time() - start) / 60:5.1f} min, step {step}, {200 * args.batch / (time.time() - printed):.0f} "
-                  f"samples/s, velocity {sums[0] / 200:.4f}, lips {sums[1] / 200:.4f}", flush=True)
-            curve.append([step * args.batch, *(sums / 200).tolist()])
-            sums[:], printed = 0, time.time()
+            rate = len(losses) * args.batch / (time.time() - printed)
+            curve.append([step * args.batch, *np.mean(losses, 0).tolist()])
+            print(f"{(time.time() - start) / 60:5.1f} min, step {step}, {rate:.0f} samples/s, "
+                  f"velocity {curve[-1][1]:.4f}, lips {curve[-1][2]:.4f}", flush=True)
+            losses.clear()
+            printed = time.time()
         if time.time() - checked > 60 * args.validate_every or progress >= 1:
-            average.eval().to("cpu")
-            print("  cross, own, range:", validation.report(average, probe.cpu(), args.cache / "sheet.png"), flush=True)
-            average.to(device)
-            probe.to(device)
+            print("  cross, own, range:", validation.report(average, probe, args.cache / "sheet.png"), flush=True)
             torch.save({"model": model.state_dict(), "average": average.state_dict(), "probe": probe.state_dict(),
                         "optimizer": optimizer.state_dict(), "step": step, "curve": curve}, store.with_suffix(".tmp"))
             store.with_suffix(".tmp").rename(store)
-            plot(curve, args.cache / "curve.png")
-            checked = printed = time.time()
-            sums[:] = 0
+            plots.plot(curve, ["velocity loss", "lip loss"], args.cache / "curve.png")
+            checked = time.time()
             if progress >= 1:
                 break
-
-
-def plot(curve, path):
-    import matplotlib.pyplot as plt
-    samples, matching, lips = np.array(curve).T if curve else ([], [], [])
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    for axis, values, name in zip(axes, (matching, lips), ("velocity loss", "lip loss")):
-        axis.plot(samples, values)
-        axis.set(xlabel="samples", ylabel=name, yscale="log")
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

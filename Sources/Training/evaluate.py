@@ -6,7 +6,8 @@ DIR/sheet.png (above the original, below the same moments speaking the other sou
 
 Each clip speaks the sound of the next validation clip of its speaker ("cross"), its own sound ("own"), and is compared with
 the sound of a third clip ("shuffled", the floor). Lip opening = mean gap of three inner-lip pairs / distance of the outer
-eye corners (MediaPipe face mesh); correlation = best Pearson r over +-3 frames between the first and the last word.
+eye corners (MediaPipe's attention mesh, which follows lips more finely than the plain one); correlation = best Pearson
+r over +-3 frames between the first and the last word.
 """
 import argparse
 import json
@@ -129,7 +130,7 @@ def main():
         figures = {name: [] for name in ("cross", "lag", "own_mouth", "shuffled", "closures", "psnr", "sharpness", "flicker",
                                          "cross_sharpness", "cross_flicker")}
         pictures = {clip: decode(clip)[0] for clip in clips}
-        points = {clip: interpolated(mesh(pictures[clip])) for clip in clips}
+        points = {clip: interpolated(mesh(pictures[clip], attention=True)) for clip in clips}
         lips = {clip: opening(points[clip]) for clip in clips if points[clip] is not None}
         for clip, donor, other in zip(clips, donors, others):
             if not {clip, donor, other} <= set(lips):
@@ -138,7 +139,7 @@ def main():
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(lambda job: dub(args.tool, clip, *job, args.dub_options), [(donor, cross), (clip, own)]))
             made, made_own = decode(cross)[0], decode(own)[0]
-            lip = opening(interpolated(mesh(made)))
+            lip = opening(interpolated(mesh(made, attention=True)))
             r, lag = correlation(lip, lips[donor], donor.with_suffix(".align"))
             figures["cross"].append(r)
             figures["lag"].append(lag)

@@ -21,8 +21,8 @@ VERSION = "1"
 def trained(cache):
     """model.SyncDiff with the averaged weights of the training and the newest decoder."""
     model = SyncDiff(Config())
-    model.load_state_dict(torch.load(cache / "diffusion.pt", weights_only=True)["average"])
-    model.decoder.load_state_dict(torch.load(cache / "autoencoder.pt", weights_only=True)["decoder"])
+    model.load_state_dict(torch.load(cache / "diffusion.pt", "cpu", weights_only=True)["average"])
+    model.decoder.load_state_dict(torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)["decoder"])
     return model.eval()
 
 

@@ -329,7 +329,7 @@ class SyncDiff(nn.Module):
     def sample(self, noise, masked, mask, identity, tokens, previous=None, steps=None):
         """Euler from t = 1 to 0 in equal steps. previous: the latent made for the frame before, or None."""
         steps = steps or self.config.steps
-        has_prior = torch.full((len(noise),), previous is not None)
+        has_prior = torch.full((len(noise),), previous is not None, device=noise.device)
         prior = self.bottleneck(previous) if previous is not None else noise.new_zeros(len(noise), self.config.prior)
         x = noise
         for i in range(steps):

@@ -6,9 +6,11 @@ Per video, CACHE/clips/SPEAKER__NAME.npz holds
   window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 96 px window with a margin of 16 px
   lips    float32 [T, 40, 2]      lip outline in window px
   fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on
-The speaker is the name of the video's folder. Files that exist are kept; a video without a face is skipped and named.
+The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged, without sound
+or without a face is skipped and named. Each video is held in memory whole: cut long ones into clips of some seconds.
 """
 import argparse
+import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -22,35 +24,41 @@ from geometry import LIPS, MARGIN, STABLE, TEMPLATE, WINDOW, similarity
 from speech import SAMPLE_RATE, log_filterbank
 
 FPS = 25
+VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
 SMOOTHING = 1.5  # frames, standard deviation of the Gaussian over the stable points
 
 
-def run(*command):
-    return subprocess.run(command, check=True, capture_output=True).stdout
+def ffmpeg(path, part, *options):
+    """What ffmpeg writes for a file. ValueError that names the part and ffmpeg's reason when there is nothing."""
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), *options, "-"]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode or not done.stdout:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(": ".join([f"no {part}", *reason[-1:]]))
+    return done.stdout
 
 
 def decode(path):
-    """uint8 RGB [T, H, W, 3] at 25 fps, and int16 mono sound at 16 kHz."""
-    size = run("ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height",
-               "-of", "csv=p=0:s=x", str(path)).decode().split()[0]
-    width, height = map(int, size.rstrip("x").split("x"))
-    raw = run("ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-vf", f"fps={FPS}", "-f", "rawvideo",
-              "-pix_fmt", "rgb24", "-")
-    sound = run("ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-ac", "1", "-ar", str(SAMPLE_RATE),
-                "-f", "s16le", "-")
-    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3), np.frombuffer(sound, np.int16)
+    """uint8 RGB [T, H, W, 3], upright, at 25 fps, and int16 mono sound at 16 kHz. ValueError when either is missing."""
+    raw = ffmpeg(path, "pictures", "-vf", f"fps={FPS}", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24")
+    sound = ffmpeg(path, "sound", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le")
+    header = re.match(rb"P6\n(\d+) (\d+)\n255\n", raw)  # before every picture; its size is the turned picture's
+    width, height = map(int, header.groups())
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, header.end() + height * width * 3)[:, header.end():]
+    return frames.reshape(-1, height, width, 3), np.frombuffer(sound, np.int16)
 
 
-def mesh(frames):
-    """float64 [T, 468, 2] face-mesh points in pixels, NaN where no face was found."""
+def mesh(frames, attention=False):
+    """float64 [T, 468, 2] face-mesh points in pixels, NaN where no face was found. attention: the slower network with
+    finer lips, not the one that the element runs."""
     import mediapipe as mp
     height, width = frames.shape[1:3]
     points = np.full((len(frames), 468, 2), np.nan)
-    with mp.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=False) as net:
+    with mp.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=attention) as net:
         for t, frame in enumerate(frames):
             found = net.process(frame).multi_face_landmarks
             if found:
-                points[t] = [(p.x * width, p.y * height) for p in found[0].landmark]
+                points[t] = [(p.x * width, p.y * height) for p in found[0].landmark[:468]]
     return points
 
 
@@ -81,24 +89,34 @@ def interpolated(points):
     return flat.reshape(points.shape)
 
 
+def save(path, **arrays):
+    """Writes path whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    temporary.rename(path)
+
+
 def prepare(path, cache):
+    """None, or why the video was skipped."""
     name = f"{path.parent.name}__{path.stem}.npz"
     store, track = cache / "clips" / name, cache / "mesh" / name
     if store.exists():
         return None
-    frames, sound = decode(path)
+    try:
+        frames, sound = decode(path)
+    except ValueError as error:
+        return f"{path}: {error}, skipped"
     if track.exists():
         points = np.load(track)["points"]
     else:
         points = mesh(frames)
-        np.savez(track, points=points)
+        save(track, points=points)
     points = interpolated(points)
     if points is None:
         return f"{path}: no face in more than a tenth of the frames, skipped"
     crops, lips = windows(frames, points)
-    temporary = store.with_suffix(".tmp.npz")
-    np.savez(temporary, window=crops, lips=lips, fbank=log_filterbank(sound))
-    temporary.rename(store)
+    save(store, window=crops, lips=lips, fbank=log_filterbank(sound))
     return None
 
 
@@ -132,7 +150,7 @@ def main():
         (args.cache / part).mkdir(parents=True, exist_ok=True)
     if args.folders == [Path("template")]:
         return template(args.cache)
-    videos = sorted(p for folder in args.folders for p in folder.rglob("*") if p.suffix in (".mp4", ".mov", ".mkv", ".mpg"))
+    videos = sorted(p for folder in args.folders for p in folder.rglob("*") if p.suffix.lower() in VIDEOS)
     with ProcessPoolExecutor(args.jobs) as pool:
         for done, problem in enumerate(pool.map(prepare, videos, [args.cache] * len(videos)), 1):
             if problem:
