@@ -63,8 +63,9 @@ package struct Hearing: ~Copyable {
     let stamp = time == .max ? nil : RunningTime(nanoseconds: UInt64(time)).sample
     let discont = buffer.pointee.mini_object.flags & GST_BUFFER_FLAG_DISCONT.rawValue != 0
     let jump = Int64(Filterbank.sampleRate / 25)
-    var start = next ?? stamp
-    if let next, let stamp, discont || next.distance(to: stamp).magnitude > jump {
+    var start = next
+    if let expected = next, let stamp, discont || expected.distance(to: stamp).magnitude > jump { start = nil }
+    if start == nil {
       gst_audio_converter_reset(converter)
       start = stamp
     }
