@@ -7,7 +7,7 @@
 public import Diffusion
 import Faces
 public import Speech
-public import Tensors
+import Tensors
 
 /// How weights are held: `bf16` halves their memory, arithmetic is 32-bit in both. `auto` is `f32`.
 public enum Precision: Sendable { case auto, f32, bf16 }
@@ -22,7 +22,7 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .notFound(let path): "there is no model file \(path); set the property model or SYNCDIFF_MODEL to one"
+    case .notFound(let path): "there is no model file \(path); name one with SYNCDIFF_MODEL or as model"
     case .unreadable(let path, let why): "the model file \(path) cannot be read: \(why)"
     case .malformed(let path, let why): "\(path) is not a usable model: \(why)"
     case .unsupportedProcessor(let why): why

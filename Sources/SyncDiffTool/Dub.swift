@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import CGStreamerTools
+import Glibc
 import GstSyncDiff
 
 struct Dub: ParsableCommand {
@@ -58,6 +59,9 @@ struct Dub: ParsableCommand {
     try picture.requirePicture()
     let sound = try Media(path: audio)
     try sound.requireSound()
+    for input in [video, audio] where areOneFile(input, output) {
+      throw Failure("cannot write \(output): it is one of the inputs")
+    }
 
     let dubbing = try Dubbing(picture: picture, sound: sound, output: output)
     dubbing.set("precision", precision.rawValue)
@@ -74,4 +78,11 @@ struct Dub: ParsableCommand {
 struct Failure: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }
+}
+
+/// Whether two paths lead to one file; false when there is none.
+private func areOneFile(_ a: String, _ b: String) -> Bool {
+  var (first, second) = (stat(), stat())
+  guard stat(a, &first) == 0, stat(b, &second) == 0 else { return false }
+  return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 }

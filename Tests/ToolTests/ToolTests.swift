@@ -124,6 +124,8 @@ private func timestamps(of path: String) throws -> [String] {
       (picture, picture, out, "has no audio stream"),
       (picture, sound, folder.file("nowhere/out.mp4"), "cannot write \(folder.file("nowhere/out.mp4")): No such file"),
       (picture, sound, folder.path, "it is a folder"),
+      (picture, sound, picture, "cannot write \(picture): it is one of the inputs"),
+      (picture, sound, sound, "cannot write \(sound): it is one of the inputs"),
     ]
     for (video, audio, output, message) in cases {
       let outcome = try syncdiff("dub", "--video", video, "--audio", audio, "-o", output)
