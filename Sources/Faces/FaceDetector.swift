@@ -86,11 +86,6 @@ public struct FaceDetector: Sendable {
     return nil
   }
 
-  /// The faces at the coarsest level that shows any.
-  public func callAsFunction(_ frame: FrameView) -> [Detection] {
-    search(frame) { $0.isEmpty ? nil : $0 } ?? []
-  }
-
   /// Where tiles of `side` start along `length` pixels: overlapping by a third at least; in the middle when one is enough.
   private static func starts(_ length: Int, _ side: Double) -> [Double] {
     let rest = Double(length) - side
