@@ -41,7 +41,8 @@ let package = Package(
     .executableTarget(
       name: "SyncDiffTool",
       dependencies: [
-        "SyncDiffElement", "GstSyncDiff", "CGStreamerTools",
+        "SyncDiffElement", "SyncDiff", "Diffusion", "Faces", "Speech", "Tensors", "CTensors", "GstSyncDiff",
+        "CGStreamer", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),

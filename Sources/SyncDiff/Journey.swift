@@ -19,6 +19,11 @@ public struct PaintSettings: Equatable, Sendable {
   }
 }
 
+/// The parts of a frame's time, in their order.
+public enum Stage: String, CaseIterable, Sendable {
+  case find, align, hear, encode, denoise, decode, blend
+}
+
 /// One stream's state. The frames of the stream go through `find`, and those with a face and sound on through `paint`;
 /// every other one is told with `skip`.
 public struct Journey {
@@ -31,6 +36,8 @@ public struct Journey {
   var previous: Tensor?
   var noise: (seed: UInt64, values: Tensor)?
   var schedule: (steps: Int, times: Schedule)?
+  /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
+  public var stageEnded: ((Stage) -> Void)?
 
   /// `threads` for the work on one frame, the caller's included; 0: all processors.
   public init(model: Model, threads: Int = 0) {
@@ -42,6 +49,7 @@ public struct Journey {
   public mutating func find(_ frame: FrameView) -> Face? {
     let face = ThreadPool.shared.limited(to: threads) { tracker.track(frame) }
     if face?.isNew == true { (identity, previous) = (nil, nil) }
+    stageEnded?(.find)
     return face
   }
 
@@ -54,16 +62,22 @@ public struct Journey {
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
     let window = crop(frame.view, face.window)
+    stageEnded?(.align)
     let tokens = model.hearing(sound)
+    stageEnded?(.hear)
     let (masked, mask) = model.encoder.masked(window)
     let identity = self.identity ?? model.encoder(window)
+    stageEnded?(.encode)
     let prior = previous.map { model.bottleneck($0) }
     let conditions = model.denoiser.prepare(
       masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior)
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
     for step in Sampler(model.denoiser, conditions, schedule(settings.steps), noise: latent) { latent = step }
+    stageEnded?(.denoise)
     let mouth = model.decoder(latent)
+    stageEnded?(.decode)
     blend(into: frame, mouth: mouth, original: window, window: face.window, strength: settings.strength)
+    stageEnded?(.blend)
     (self.identity, previous) = (identity, latent)
   }
 

@@ -40,7 +40,7 @@ public final class Model: Sendable {
   let encoder: Encoder
   let decoder: Decoder
   let bottleneck: Bottleneck
-  let denoiser: Denoiser
+  package let denoiser: Denoiser
   let detector: FaceDetector
   let mesh: FaceMesh
 

@@ -82,29 +82,29 @@ extension Stream {
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
   }
+}
 
-  /// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what is
-  /// installed.
-  private func defaultModel() -> String {
-    if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
-    var folder = pluginFolder()
-    let beside = "\(folder)/models/syncdiff.safetensors"
-    if access(beside, R_OK) == 0 { return beside }
-    while let slash = folder.lastIndex(of: "/") {
-      folder = String(folder[..<slash])
-      let inTree = "\(folder)/meta/models/syncdiff.safetensors"
-      if access(inTree, R_OK) == 0 { return inTree }
-    }
-    return "/usr/local/share/syncdiff/syncdiff.safetensors"
+/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what is
+/// installed.
+package func defaultModel() -> String {
+  if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
+  var folder = pluginFolder()
+  let beside = "\(folder)/models/syncdiff.safetensors"
+  if access(beside, R_OK) == 0 { return beside }
+  while let slash = folder.lastIndex(of: "/") {
+    folder = String(folder[..<slash])
+    let inTree = "\(folder)/meta/models/syncdiff.safetensors"
+    if access(inTree, R_OK) == 0 { return inTree }
   }
+  return "/usr/local/share/syncdiff/syncdiff.safetensors"
+}
 
-  /// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
-  private func pluginFolder() -> String {
-    // A program that was found through $PATH is known by its bare name.
-    let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
-    guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
-    defer { free(path) }
-    let file = String(cString: path)
-    return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
-  }
+/// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
+private func pluginFolder() -> String {
+  // A program that was found through $PATH is known by its bare name.
+  let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
+  guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
+  defer { free(path) }
+  let file = String(cString: path)
+  return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
 }

@@ -3,6 +3,7 @@
 
 // The pipeline of `syncdiff dub`: two decoders, the element, two encoders, one muxer.
 
+import CGStreamer
 import CGStreamerTools
 import Glibc
 import SyncDiffElement

@@ -1,6 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CGStreamer
 import CGStreamerTools
 import Glibc
 

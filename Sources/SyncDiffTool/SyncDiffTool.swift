@@ -6,5 +6,6 @@ import ArgumentParser
 @main
 struct SyncDiffTool: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.", subcommands: [Dub.self])
+    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.",
+    subcommands: [Dub.self, Bench.self])
 }

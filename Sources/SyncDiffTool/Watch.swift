@@ -3,6 +3,7 @@
 
 // Looks on while the pipeline runs: counts frames, puts the encoded sound in its place, and cuts it where the picture ends.
 
+import CGStreamer
 import CGStreamerTools
 import Synchronization
 

@@ -1,0 +1,104 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Every timing of this project: `syncdiff bench`. What is compared is run in turn, round by round, so that whatever else
+// happens on the machine falls on all alike.
+
+import ArgumentParser
+import CTensors
+import SyncDiff
+import SyncDiffElement
+import Tensors
+
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures the speed of the networks and of the whole journey on this machine.",
+    discussion: """
+      All combinations of the values given are run in turn, round after round, after one round that does not count. \
+      Times are in milliseconds. The first lines name the processor and the instructions that are used.
+      """,
+    subcommands: [BenchDenoiser.self])
+}
+
+/// What every measurement takes.
+struct BenchOptions: ParsableArguments {
+  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  var model: String?
+
+  @Option(parsing: .upToNextOption, help: "Number formats of the weights: auto, f32, bf16.")
+  var precision = [Dub.Precision.auto]
+
+  @Option(parsing: .upToNextOption, help: "Threads, 0 = one per core.")
+  var threads: [UInt32] = [0]
+
+  @Option(help: "Seconds to measure, all in all.")
+  var seconds = 5.0
+
+  @Option(help: "Rounds to measure, whatever time they take.")
+  var repeats: UInt32?
+
+  @Flag(help: "Print JSON instead of a table.")
+  var json = false
+
+  func validate() throws {
+    guard seconds > 0, seconds <= 3600 else { throw ValidationError("--seconds is more than 0, at most 3600.") }
+    guard repeats.map({ (1...1_000_000).contains($0) }) ?? true else {
+      throw ValidationError("--repeats is 1 to 1000000.")
+    }
+    guard threads.allSatisfy({ $0 <= 256 }) else { throw ValidationError("--threads is 0 to 256.") }
+  }
+
+  /// The numbers of threads, 0 replaced by what it means.
+  var threadCounts: [Int] { threads.map { $0 == 0 ? Int(ctensors_processor_count()) : Int($0) } }
+
+  func load(_ precision: Dub.Precision) throws -> Model {
+    let wanted: Precision =
+      switch precision {
+      case .auto: .auto
+      case .f32: .f32
+      case .bf16: .bf16
+      }
+    do {
+      return try Model.load(path: model ?? defaultModel(), precision: wanted)
+    } catch {
+      throw Failure(error.description)
+    }
+  }
+
+  /// Runs every trial once, then all in turn until the time or the rounds are over, three rounds at least.
+  func measure(_ trials: [Trial]) {
+    for trial in trials { _ = trial.body() }
+    let clock = ContinuousClock()
+    let end = clock.now + .seconds(seconds)
+    var round = 0
+    while repeats.map({ round < $0 }) ?? (round < 3 || clock.now < end) {
+      for trial in trials { trial.samples.append(trial.body()) }
+      round += 1
+    }
+  }
+}
+
+/// Something to be timed again and again.
+final class Trial {
+  /// What it is, by the names of the JSON output.
+  let labels: [String: JSON]
+  /// Runs it once; milliseconds.
+  let body: () -> Double
+  var samples: [Double] = []
+
+  init(_ labels: [String: JSON], _ body: @escaping () -> Double) {
+    (self.labels, self.body) = (labels, body)
+  }
+}
+
+/// Milliseconds that `body` takes.
+func milliseconds(_ body: () -> Void) -> Double { ContinuousClock().measure(body) / .milliseconds(1) }
+
+extension [Double] {
+  /// The smallest value that `share` of all do not exceed; 0 of none.
+  func quantile(_ share: Double) -> Double {
+    let rank = Int((share * Double(count)).rounded(.up))
+    return isEmpty ? 0 : sorted()[Swift.min(Swift.max(rank - 1, 0), count - 1)]
+  }
+  var median: Double { quantile(0.5) }
+}

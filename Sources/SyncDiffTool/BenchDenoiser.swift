@@ -1,0 +1,85 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// `syncdiff bench denoiser`: the U-Net alone, on numbers of its own or of a file, so that other programs can time the same
+// network on the same numbers and compare.
+
+import ArgumentParser
+import Diffusion
+import SyncDiff
+import Tensors
+
+struct BenchDenoiser: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "denoiser", abstract: "Times the denoiser.",
+    discussion: """
+      Measures:
+        network  all from x, t, tokens and prior to f, as the exported network computes it
+        step     one denoising step of a frame whose sound is prepared
+        frame    the sound prepared, then all steps of --steps
+
+      INPUTS is a safetensors file with f32 tensors: x [24, 24, 13] (rows, columns, channels: 4 noisy latent, 4 masked, \
+      1 mask, 4 identity), t [1] in 0 to 1, tokens [14, 192] of the audio encoder, prior [1, 6] of the bottleneck. These are the \
+      sizes of the model that came with syncdiff; another model has its own. Without a file: normal noise, t = 0.5.
+      OUTPUTS gets one f32 tensor f [24, 24, 4]: what the network made of them.
+
+      JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", "threads", \
+      "steps" (of "frame" only), "median_ms", "p95_ms", "min_ms", "ms": [each round in order]}]}.
+      """)
+
+  @OptionGroup var options: BenchOptions
+
+  @Option(parsing: .upToNextOption, help: "What to time: network, step, frame.")
+  var measure = Measure.allCases
+
+  @Option(parsing: .upToNextOption, help: "Denoising steps of a frame. Without it: the model's own.")
+  var steps: [UInt32] = []
+
+  @Option(help: ArgumentHelp("File with x, t, tokens and prior.", valueName: "inputs.safetensors"))
+  var inputs: String?
+
+  @Option(help: ArgumentHelp("File to write f to.", valueName: "outputs.safetensors"))
+  var outputs: String?
+
+  enum Measure: String, ExpressibleByArgument, CaseIterable { case network, step, frame }
+
+  func validate() throws {
+    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps is 1 to 1000.") }
+    guard outputs == nil || options.precision.count == 1 else {
+      throw ValidationError("--outputs holds the numbers of one --precision.")
+    }
+  }
+
+  func run() throws {
+    var trials: [Trial] = []
+    for precision in options.precision {
+      let model = try options.load(precision)
+      let network = try BenchNetwork(model, inputs: inputs)
+      if let outputs { try write(["f": network.output()], to: outputs) }
+      for threads in options.threadCounts {
+        for measure in measure {
+          let counts = measure == .frame ? (steps.isEmpty ? [model.configuration.steps] : steps.map { Int($0) }) : [0]
+          for steps in counts {
+            var labels: [String: JSON] = [
+              "measure": .string(measure.rawValue), "precision": .string(precision.rawValue),
+              "threads": .integer(threads),
+            ]
+            if measure == .frame { labels["steps"] = .integer(steps) }
+            let run = network.runner(measure, steps: steps)
+            trials.append(
+              Trial(labels) { ThreadPool.shared.limited(to: threads) { milliseconds(run) } })
+          }
+        }
+      }
+    }
+    options.measure(trials)
+    let results = trials.map { JSON.object($0.labels.merging($0.samples.summary(each: true)) { label, _ in label }) }
+    let rows = trials.map { trial in
+      trial.cells(["measure", "precision", "threads", "steps"])
+        + [trial.samples.median, trial.samples.quantile(0.95), trial.samples.quantile(0)].map(fixed)
+        + ["\(trial.samples.count)"]
+    }
+    let heading = ["measure", "precision", "threads", "steps", "median", "95 %", "least", "rounds"]
+    options.report("denoiser", results: results, rows: [heading] + rows, left: 2)
+  }
+}

@@ -1,0 +1,117 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a measurement prints on stdout: a table for people, or one JSON object.
+
+import CTensors
+import Glibc
+import Tensors
+
+extension JSON {
+  /// On one line, members in alphabetical order.
+  var text: String {
+    switch self {
+    case .null: "null"
+    case .bool(let value): "\(value)"
+    case .integer(let value): "\(value)"
+    case .number(let value): value.isFinite ? "\(value)" : "null"
+    case .string(let value): "\"\(value.unicodeScalars.map(Self.escaped).joined())\""
+    case .array(let values): "[\(values.map(\.text).joined(separator: ", "))]"
+    case .object(let members):
+      "{\(members.sorted { $0.key < $1.key }.map { "\(JSON.string($0.key).text): \($0.value.text)" }.joined(separator: ", "))}"
+    }
+  }
+
+  private static func escaped(_ scalar: Unicode.Scalar) -> String {
+    switch scalar {
+    case "\"", "\\": "\\\(scalar)"
+    case _ where scalar.value < 0x20: "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+    default: String(scalar)
+    }
+  }
+}
+
+/// The machine, as every report names it.
+struct Machine {
+  let processor: String
+  let cores = Int(ctensors_processor_count())
+  #if arch(x86_64)
+    let instructions = "x86-64-v3"
+  #else
+    let instructions = "generic"
+  #endif
+
+  init() {
+    var name: String?
+    if let file = fopen("/proc/cpuinfo", "r") {
+      defer { fclose(file) }
+      var line = [CChar](repeating: 0, count: 1024)
+      while name == nil, fgets(&line, Int32(line.count), file) != nil {
+        let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let parts = text.split(separator: ":", maxSplits: 1)
+        if parts.count == 2, parts[0].hasPrefix("model name") {
+          name = parts[1].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
+      }
+    }
+    processor = name ?? "unknown processor"
+  }
+}
+
+/// Cells as text in columns: the first `left` ones to the left, figures to the right.
+func table(_ rows: [[String]], left: Int) -> String {
+  let columns = rows.map(\.count).max() ?? 0
+  let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }
+  return rows.map { row in
+    var line = row.enumerated().map { column, cell in
+      let fill = String(repeating: " ", count: widths[column] - cell.count)
+      return column < left ? cell + fill : fill + cell
+    }.joined(separator: "  ")
+    while line.last == " " { line.removeLast() }
+    return line + "\n"
+  }.joined()
+}
+
+/// Two digits after the point, always.
+func fixed(_ value: Double) -> String {
+  let hundredths = Int((value * 100).rounded())
+  return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
+}
+
+extension BenchOptions {
+  /// Prints what came out: `results` as JSON, or `rows` under their headings.
+  func report(_ command: String, results: [JSON], rows: [[String]], left: Int) {
+    let machine = Machine()
+    if json {
+      let report = JSON.object([
+        "bench": .string(command), "processor": .string(machine.processor), "cores": .integer(machine.cores),
+        "isa": .string(machine.instructions), "results": .array(results),
+      ])
+      print(report.text)
+    } else {
+      print("\(machine.processor), \(machine.cores) cores, \(machine.instructions)\n")
+      print(table(rows, left: left), terminator: "")
+    }
+  }
+}
+
+extension Trial {
+  /// The labels as text, empty where there is none.
+  func cells(_ names: [String]) -> [String] {
+    names.map { name in
+      switch labels[name] {
+      case .string(let text): text
+      case .integer(let number): "\(number)"
+      default: ""
+      }
+    }
+  }
+}
+
+extension [Double] {
+  /// Of milliseconds, with every one of them if wanted.
+  func summary(each: Bool = false) -> [String: JSON] {
+    let figures = ["median_ms": median, "p95_ms": quantile(0.95), "min_ms": quantile(0)].mapValues { JSON.number($0) }
+    return each ? figures.merging(["ms": .array(map { .number($0) })]) { _, all in all } : figures
+  }
+}
