@@ -88,15 +88,20 @@ extension Stream {
 /// installed.
 package func defaultModel() -> String {
   if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
-  var folder = pluginFolder()
-  let beside = "\(folder)/models/syncdiff.safetensors"
+  let beside = "\(pluginFolder())/models/syncdiff.safetensors"
   if access(beside, R_OK) == 0 { return beside }
+  return inSourceTree("meta/models/syncdiff.safetensors") ?? "/usr/local/share/syncdiff/syncdiff.safetensors"
+}
+
+/// A file of the source tree that the plugin or program was built in; nil where there is none.
+package func inSourceTree(_ file: String) -> String? {
+  var folder = pluginFolder()
   while let slash = folder.lastIndex(of: "/") {
     folder = String(folder[..<slash])
-    let inTree = "\(folder)/meta/models/syncdiff.safetensors"
-    if access(inTree, R_OK) == 0 { return inTree }
+    let path = "\(folder)/\(file)"
+    if access(path, R_OK) == 0 { return path }
   }
-  return "/usr/local/share/syncdiff/syncdiff.safetensors"
+  return nil
 }
 
 /// The folder of the file that holds this code: the plugin, or a program that the element is linked into.

@@ -14,10 +14,10 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures the speed of the networks and of the whole journey on this machine.",
     discussion: """
-      All combinations of the values given are run in turn, round after round, after one round that does not count. \
-      Times are in milliseconds. The first lines name the processor and the instructions that are used.
+      All combinations of the values given are run in turn, round after round, so that whatever else happens on the \
+      machine falls on all alike; a first round does not count. Times are in milliseconds.
       """,
-    subcommands: [BenchDenoiser.self])
+    subcommands: [BenchLayers.self, BenchDenoiser.self, BenchJourney.self])
 }
 
 /// What every measurement takes.
@@ -51,6 +51,8 @@ struct BenchOptions: ParsableArguments {
   /// The numbers of threads, 0 replaced by what it means.
   var threadCounts: [Int] { threads.map { $0 == 0 ? Int(ctensors_processor_count()) : Int($0) } }
 
+  var path: String { model ?? defaultModel() }
+
   func load(_ precision: Dub.Precision) throws -> Model {
     let wanted: Precision =
       switch precision {
@@ -59,15 +61,14 @@ struct BenchOptions: ParsableArguments {
       case .bf16: .bf16
       }
     do {
-      return try Model.load(path: model ?? defaultModel(), precision: wanted)
+      return try Model.load(path: path, precision: wanted)
     } catch {
       throw Failure(error.description)
     }
   }
 
-  /// Runs every trial once, then all in turn until the time or the rounds are over, three rounds at least.
+  /// Runs all in turn until the time or the rounds are over, three rounds at least.
   func measure(_ trials: [Trial]) {
-    for trial in trials { _ = trial.body() }
     let clock = ContinuousClock()
     let end = clock.now + .seconds(seconds)
     var round = 0
@@ -78,7 +79,7 @@ struct BenchOptions: ParsableArguments {
   }
 }
 
-/// Something to be timed again and again.
+/// Something to be timed again and again, that has been run before.
 final class Trial {
   /// What it is, by the names of the JSON output.
   let labels: [String: JSON]
@@ -95,10 +96,13 @@ final class Trial {
 func milliseconds(_ body: () -> Void) -> Double { ContinuousClock().measure(body) / .milliseconds(1) }
 
 extension [Double] {
+  var mean: Double { reduce(0, +) / Double(Swift.max(count, 1)) }
+
   /// The smallest value that `share` of all do not exceed; 0 of none.
   func quantile(_ share: Double) -> Double {
     let rank = Int((share * Double(count)).rounded(.up))
     return isEmpty ? 0 : sorted()[Swift.min(Swift.max(rank - 1, 0), count - 1)]
   }
+
   var median: Double { quantile(0.5) }
 }

@@ -24,7 +24,8 @@ struct BenchDenoiser: ParsableCommand {
       OUTPUTS gets one f32 tensor f [24, 24, 4]: what the network made of them.
 
       JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", "threads", \
-      "steps" (of "frame" only), "median_ms", "p95_ms", "min_ms", "ms": [each round in order]}]}.
+      "steps" (of "frame" only), "gflop" (of "network" only), "median_ms", "p95_ms", "min_ms", "ms": [each round in \
+      order]}]}.
       """)
 
   @OptionGroup var options: BenchOptions
@@ -55,6 +56,7 @@ struct BenchDenoiser: ParsableCommand {
     for precision in options.precision {
       let model = try options.load(precision)
       let network = try BenchNetwork(model, inputs: inputs)
+      let gflop = try BenchLayer.gflopOfDenoiser(model.configuration, file: options.path)
       if let outputs { try write(["f": network.output()], to: outputs) }
       for threads in options.threadCounts {
         for measure in measure {
@@ -65,7 +67,9 @@ struct BenchDenoiser: ParsableCommand {
               "threads": .integer(threads),
             ]
             if measure == .frame { labels["steps"] = .integer(steps) }
+            if measure == .network { labels["gflop"] = .number(gflop) }
             let run = network.runner(measure, steps: steps)
+            run()
             trials.append(
               Trial(labels) { ThreadPool.shared.limited(to: threads) { milliseconds(run) } })
           }
@@ -76,10 +80,10 @@ struct BenchDenoiser: ParsableCommand {
     let results = trials.map { JSON.object($0.labels.merging($0.samples.summary(each: true)) { label, _ in label }) }
     let rows = trials.map { trial in
       trial.cells(["measure", "precision", "threads", "steps"])
-        + [trial.samples.median, trial.samples.quantile(0.95), trial.samples.quantile(0)].map(fixed)
-        + ["\(trial.samples.count)"]
+        + [trial.samples.median, trial.samples.quantile(0.95), trial.samples.quantile(0)].map { fixed($0) }
+        + ["\(trial.samples.count)", trial.gflop > 0 ? fixed(trial.speed, digits: 1) : ""]
     }
-    let heading = ["measure", "precision", "threads", "steps", "median", "95 %", "least", "rounds"]
+    let heading = ["measure", "precision", "threads", "steps", "median", "95 %", "least", "rounds", "GFLOP/s"]
     options.report("denoiser", results: results, rows: [heading] + rows, left: 2)
   }
 }

@@ -103,3 +103,172 @@ func write(_ tensors: [String: Tensor], to path: String) throws {
     throw Failure("cannot write \(path): \(String(cString: strerror(errno)))")
   }
 }
+
+/// What a layer computes.
+enum Work: Hashable {
+  case convolution(height: Int, width: Int, inputs: Int, outputs: Int, kernel: Int, stride: Int)
+  case linear(rows: Int, inputs: Int, outputs: Int)
+  case attention(queries: Int, keys: Int, channels: Int, heads: Int)
+  case groupNorm(height: Int, width: Int, channels: Int)
+  case layerNorm(rows: Int, width: Int)
+
+  var kind: String {
+    switch self {
+    case .convolution: "convolution"
+    case .linear: "linear"
+    case .attention: "attention"
+    case .groupNorm: "group norm"
+    case .layerNorm: "layer norm"
+    }
+  }
+
+  var shape: String {
+    switch self {
+    case .convolution(let h, let w, let cin, let cout, let kernel, let stride):
+      "\(h) x \(w), \(cin) -> \(cout), \(kernel)/\(stride)"
+    case .linear(let rows, let cin, let cout): "\(rows), \(cin) -> \(cout)"
+    case .attention(let queries, let keys, let channels, let heads): "\(queries) x \(keys), \(channels), \(heads)"
+    case .groupNorm(let h, let w, let channels): "\(h) x \(w), \(channels)"
+    case .layerNorm(let rows, let width): "\(rows), \(width)"
+    }
+  }
+
+  /// Multiplications and additions, 10^9.
+  var gflop: Double {
+    let operations =
+      switch self {
+      case .convolution(let h, let w, let cin, let cout, let kernel, let stride):
+        2 * ((h + stride - 1) / stride) * ((w + stride - 1) / stride) * cin * cout * kernel * kernel
+      case .linear(let rows, let cin, let cout): 2 * rows * cin * cout
+      case .attention(let queries, let keys, let channels, _): 4 * queries * keys * channels
+      case .groupNorm, .layerNorm: 0
+      }
+    return Double(operations) / 1e9
+  }
+}
+
+/// Layers of one shape in one network.
+struct BenchLayer {
+  let network: String
+  let work: Work
+  /// How many there are.
+  var count: Int
+  /// Runs one of them on noise.
+  let run: () -> Void
+
+  /// Every shape in a model file, in the order of the layers' names.
+  static func all(_ model: Model, file path: String, _ precision: Dub.Precision) throws -> [BenchLayer] {
+    let tensors = try tensors(of: path)
+    let weights = Weights(tensors, precision: precision == .bf16 ? .bf16 : .f32)
+    var layers: [BenchLayer] = []
+    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+      for work in work(of: name, tensor.shape, model.configuration) {
+        let network = String(name.prefix { $0 != "." })
+        if let same = layers.firstIndex(where: { $0.network == network && $0.work == work }) {
+          layers[same].count += 1
+        } else {
+          layers.append(
+            BenchLayer(
+              network: network, work: work, count: 1, run: runner(work, name, weights, model.configuration.groups)))
+        }
+      }
+    }
+    return layers
+  }
+
+  /// Multiplications and additions of one pass through the whole denoiser, 10^9.
+  static func gflopOfDenoiser(_ config: Configuration, file path: String) throws -> Double {
+    let works = try tensors(of: path).filter { $0.key.hasPrefix("denoiser") }.flatMap { work(of: $0, $1.shape, config) }
+    return works.reduce(0) { $0 + $1.gflop }
+  }
+
+  private static func tensors(of path: String) throws -> [String: Tensor] {
+    do {
+      return try SafeTensors.load(path: path).tensors
+    } catch {
+      throw Failure(error.description)
+    }
+  }
+
+  /// What the layer with this weight computes, and the attention whose queries it makes; nothing for other tensors and for
+  /// the networks that find faces.
+  private static func work(of weight: String, _ shape: [Int], _ config: Configuration) -> [Work] {
+    guard weight.hasSuffix(".weight") else { return [] }
+    let name = weight.dropLast(".weight".count)
+    let (side, tokens) = (config.latentSide, config.tokens)
+    let strip = (height: config.maskTop, width: config.window)
+    /// The picture that a layer sees; the first that fits counts.
+    let places: [(prefix: String, height: Int, width: Int)] = [
+      ("encoder.input", strip.height, strip.width), ("encoder.block1", strip.height, strip.width),
+      ("encoder.down1", strip.height, strip.width), ("encoder.block2", strip.height / 2, strip.width / 2),
+      ("encoder.down2", strip.height / 2, strip.width / 2), ("encoder", strip.height / 4, strip.width / 4),
+      ("decoder.block4", 2 * side, 2 * side), ("decoder.block5", 2 * side, 2 * side),
+      ("decoder.up2", 2 * side, 2 * side), ("decoder.block6", 4 * side, 4 * side),
+      ("decoder.block7", 4 * side, 4 * side), ("decoder.output", 4 * side, 4 * side), ("decoder", side, side),
+      ("bottleneck.conv2", side / 2, side / 2), ("bottleneck", side, side),
+      ("denoiser.unet.down2", side / 2, side / 2), ("denoiser.unet.mid", side / 4, side / 4),
+      ("denoiser.unet.up2_", side / 2, side / 2), ("denoiser.unet.up2", side / 4, side / 4),
+      ("denoiser.unet.up1_", side, side), ("denoiser.unet.up1", side / 2, side / 2), ("denoiser", side, side),
+      ("audio_encoder", 1, tokens),
+    ]
+    guard let place = places.first(where: { name.hasPrefix($0.prefix) }) else { return [] }
+    let (pixels, part) = (place.height * place.width, name.split(separator: ".").last ?? "")
+    let halving = [
+      "encoder.down1", "encoder.down2", "denoiser.unet.down1", "denoiser.unet.down2", "bottleneck.conv1",
+      "bottleneck.conv2",
+    ]
+    switch shape.count {
+    case 4:
+      return [
+        .convolution(
+          height: place.height, width: place.width, inputs: shape[1], outputs: shape[0], kernel: shape[2],
+          stride: halving.contains(String(name)) ? 2 : 1)
+      ]
+    case 2:
+      switch part {
+      case "key", "value": return [.linear(rows: tokens, inputs: shape[1], outputs: shape[0])]
+      case "query", "qkv":
+        return [
+          .linear(rows: pixels, inputs: shape[1], outputs: shape[0]),
+          .attention(
+            queries: pixels, keys: part == "query" ? tokens : pixels, channels: shape[1], heads: shape[1] / config.head),
+        ]
+      default:
+        let rows = name.contains("_attn") || name.contains("_self") || name.hasPrefix("audio_encoder") ? pixels : 1
+        return [.linear(rows: rows, inputs: shape[1], outputs: shape[0])]
+      }
+    default:
+      let isGroup = name.contains("_res") || name == "denoiser.unet.norm"
+      return [
+        isGroup
+          ? .groupNorm(height: place.height, width: place.width, channels: shape[0])
+          : .layerNorm(rows: pixels, width: shape[0])
+      ]
+    }
+  }
+
+  /// The layer with its own weights.
+  private static func runner(_ work: Work, _ weight: String, _ weights: Weights, _ groups: Int) -> () -> Void {
+    let name = String(weight.dropLast(".weight".count))
+    var generator = GaussianNoise(seed: 0)
+    func noise(_ shape: Int...) -> Tensor { Tensor(shape, generator.fill(shape.reduce(1, *))) }
+    switch work {
+    case .convolution(let height, let width, let inputs, let outputs, let kernel, let stride):
+      let layer = Conv2d(weights, name, inputs, outputs, kernel: kernel, stride: stride)
+      let x = noise(height, width, inputs)
+      return { _ = layer(x) }
+    case .linear(let rows, let inputs, let outputs):
+      let (layer, x) = (Linear(weights, name, inputs, outputs), noise(rows, inputs))
+      return { _ = layer(x) }
+    case .attention(let queries, let keys, let channels, let heads):
+      let (q, k, v) = (noise(queries, channels), noise(keys, channels), noise(keys, channels))
+      return { _ = attention(q: q, k: k, v: v, heads: heads) }
+    case .groupNorm(let height, let width, let channels):
+      let (layer, x) = (GroupNorm(weights, name, channels, groups: groups), noise(height, width, channels))
+      return { _ = layer(x, activation: .silu) }
+    case .layerNorm(let rows, let width):
+      let (layer, x) = (LayerNorm(weights, name, width), noise(rows, width))
+      return { _ = layer(x) }
+    }
+  }
+}

@@ -72,10 +72,11 @@ func table(_ rows: [[String]], left: Int) -> String {
   }.joined()
 }
 
-/// Two digits after the point, always.
-func fixed(_ value: Double) -> String {
-  let hundredths = Int((value * 100).rounded())
-  return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
+/// A figure that is not negative, with so many digits after the point.
+func fixed(_ value: Double, digits: Int = 2) -> String {
+  let text = "\(Int((value * pow(10, Double(digits))).rounded()))"
+  let padded = String(repeating: "0", count: max(0, digits + 1 - text.count)) + text
+  return "\(padded.dropLast(digits)).\(padded.suffix(digits))"
 }
 
 extension BenchOptions {
@@ -106,6 +107,12 @@ extension Trial {
       }
     }
   }
+
+  /// 0 where nobody counted.
+  var gflop: Double { if case .number(let gflop) = labels["gflop"] { gflop } else { 0 } }
+
+  /// GFLOP/s.
+  var speed: Double { gflop / samples.median * 1000 }
 }
 
 extension [Double] {

@@ -7,21 +7,21 @@ import Foundation
 import Testing
 
 /// What a program said and how it ended.
-private struct Outcome {
+struct Outcome {
   let status: Int32
   let out, err: String
 }
 
 /// The built `syncdiff` lies beside the test bundle.
-private let tool = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+let tool = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
   .deletingLastPathComponent().appendingPathComponent("syncdiff")
 
 private let launch = URL(fileURLWithPath: "/usr/bin/gst-launch-1.0")
 
-private let portrait = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+let portrait = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
   .appendingPathComponent("../../meta/sample/portrait.jpg").standardizedFileURL.path
 
-private func run(_ program: URL, _ arguments: [String], interruptAfter seconds: Double? = nil) throws -> Outcome {
+func run(_ program: URL, _ arguments: [String], interruptAfter seconds: Double? = nil) throws -> Outcome {
   let process = Process()
   process.executableURL = program
   process.arguments = arguments
@@ -40,12 +40,12 @@ private func run(_ program: URL, _ arguments: [String], interruptAfter seconds: 
     err: String(decoding: said, as: UTF8.self))
 }
 
-private func syncdiff(_ arguments: String..., interruptAfter seconds: Double? = nil) throws -> Outcome {
+func syncdiff(_ arguments: String..., interruptAfter seconds: Double? = nil) throws -> Outcome {
   try run(tool, arguments, interruptAfter: seconds)
 }
 
 /// A folder that is gone when the test is over.
-private final class Folder {
+final class Folder {
   let path = FileManager.default.temporaryDirectory.appendingPathComponent("syncdiff-\(UUID().uuidString)").path
 
   init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }

@@ -1,0 +1,68 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// `syncdiff bench layers`: one layer of every shape.
+
+import ArgumentParser
+import SyncDiff
+import Tensors
+
+struct BenchLayers: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "layers", abstract: "Times the layers of the networks, each shape once.",
+    discussion: """
+      In the table, "layers" is how many layers of a network have the shape, "all" what they take together in one pass, and the \
+      shape: rows x columns of the input (or rows of a matrix), channels in -> out, and kernel / stride; of an attention, \
+      queries x keys, channels, and heads. Multiplications and additions both count in GFLOP/s; norms have none. The \
+      encoder sees the upper part of the face window, as it does in every frame but the first.
+
+      JSON: {"bench": "layers", "processor", "cores", "isa", "results": [{"network", "kind", "shape", "layers", "precision", \
+      "threads", "gflop" (of one layer), "gflops" (at the median), "median_ms", "p95_ms", "min_ms"}]}.
+      """)
+
+  @OptionGroup var options: BenchOptions
+
+  func run() throws {
+    var trials: [Trial] = []
+    for precision in options.precision {
+      let layers = try BenchLayer.all(options.load(precision), file: options.path, precision)
+      for threads in options.threadCounts {
+        for layer in layers {
+          trials.append(
+            Trial([
+              "network": .string(layer.network), "kind": .string(layer.work.kind), "shape": .string(layer.work.shape),
+              "layers": .integer(layer.count), "precision": .string(precision.rawValue), "threads": .integer(threads),
+              "gflop": .number(layer.work.gflop),
+            ]) { ThreadPool.shared.limited(to: threads) { milliseconds(layer.run) } })
+          layer.run()
+        }
+      }
+    }
+    options.measure(trials)
+    let results = trials.map { trial in
+      let figures = trial.samples.summary().merging(["gflops": .number(trial.speed)]) { $1 }
+      return JSON.object(trial.labels.merging(figures) { $1 })
+    }
+    let labels = ["network", "kind", "shape", "precision", "threads", "layers"]
+    let rows = trials.map { trial in
+      trial.cells(labels) + [
+        fixed(trial.samples.median, digits: 3), fixed(trial.samples.quantile(0.95), digits: 3),
+        fixed(trial.samples.median * trial.layers, digits: 3), trial.speed > 0 ? fixed(trial.speed, digits: 1) : "",
+      ]
+    }
+    let totals = Dictionary(grouping: trials) { $0.cells(["precision", "threads", "network"]) }
+      .sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { key, trials in
+        let gflop = trials.reduce(0) { $0 + $1.gflop * $1.layers }
+        let time = trials.reduce(0) { $0 + $1.samples.median * $1.layers }
+        return [key[2], "all layers", "\(fixed(gflop, digits: 3)) GFLOP", key[0], key[1], "", "", ""]
+          + [fixed(time, digits: 3), fixed(gflop / time * 1000, digits: 1)]
+      }
+    options.report(
+      "layers", results: results, rows: [labels + ["median", "95 %", "all", "GFLOP/s"]] + rows + totals, left: 4)
+  }
+}
+
+extension Trial {
+  /// How many layers it stands for.
+  fileprivate var layers: Double { if case .integer(let count) = labels["layers"] { Double(count) } else { 1 } }
+}
