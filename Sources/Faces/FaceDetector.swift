@@ -15,19 +15,15 @@ public struct Detection: Equatable, Sendable {
   public var keypoints: [SIMD2<Float>]
   public var score: Float
 
-  /// Part of the two boxes' union that both cover.
-  func overlap(_ other: Detection) -> Float {
-    let w = min(x + width, other.x + other.width) - max(x, other.x)
-    let h = min(y + height, other.y + other.height) - max(y, other.y)
-    let both = max(w, 0) * max(h, 0)
-    return both / max(width * height + other.width * other.height - both, .leastNormalMagnitude)
-  }
+  var box: Box { Box(x: x, y: y, width: width, height: height) }
+
+  func overlap(_ other: Detection) -> Float { box.overlap(other.box) }
 }
 
 public struct FaceDetector: Sendable {
   private static let side = 128  // px, the network's picture
   private static let threshold: Float = 0.5  // of the score
-  private static let sameFace: Float = 0.3  // overlap from which two boxes mean one face
+  static let sameFace: Float = 0.3  // overlap from which two boxes mean one face
 
   private let input: Conv2d
   private let blocks: [MobileBlock]
@@ -70,10 +66,8 @@ public struct FaceDetector: Sendable {
   /// Looks at the whole frame, then at tiles of a third and of a sixth of its longer side, until `accept` is content with
   /// what was found there (best first, every face once) and returns something.
   func search<Found>(_ frame: FrameView, accept: ([Detection]) -> Found?) -> Found? {
-    let longer = Double(max(frame.width, frame.height))
-    var sides = [longer]
-    for part in [3.0, 6.0] where longer / part >= Double(Self.side) { sides.append(longer / part) }
-    let factor = max(Int((sides.last ?? longer) / Double(Self.side)), 1)
+    let sides = Self.sides(frame.width, frame.height)
+    let factor = max(Int((sides.last ?? 1) / Double(Self.side)), 1)
     let pyramid = Pyramid(frame, factor: factor, smallest: Self.side)
     for side in sides {
       let seen = Self.starts(frame.height, side).flatMap { y in
@@ -84,6 +78,48 @@ public struct FaceDetector: Sendable {
       if let found = accept(Self.merged(seen)) { return found }
     }
     return nil
+  }
+
+  /// px, of the tiles to look at: the whole frame, a third and a sixth of its longer side.
+  private static func sides(_ width: Int, _ height: Int) -> [Double] {
+    let longer = Double(max(width, height))
+    return [longer] + [longer / 3, longer / 6].filter { $0 >= Double(side) }
+  }
+
+  /// A square of a frame, px.
+  struct Tile: Equatable {
+    let x, y, side: Double
+  }
+
+  /// All tiles of a frame of this size, the whole frame first.
+  static func tiles(_ width: Int, _ height: Int) -> [Tile] {
+    sides(width, height).flatMap { side in
+      starts(height, side).flatMap { y in starts(width, side).map { x in Tile(x: x, y: y, side: side) } }
+    }
+  }
+
+  /// What is seen in one tile, every face once. Beyond the frame its edges go on.
+  func look(_ frame: FrameView, _ tile: Tile) -> [Detection] {
+    // Few samples for each pixel of the picture will do, however many of the frame's it stands for.
+    let fine = min(max(Int((tile.side / Double(2 * Self.side)).rounded(.up)), 1), 3)
+    let scale = Double(fine * Self.side) / tile.side
+    guard let window = Similarity(a: scale, b: 0, tx: -tile.x * scale, ty: -tile.y * scale) else { return [] }
+    let samples = plainCrop(frame, window, side: fine * Self.side)
+    var picture = Tensor([Self.side, Self.side, 3], [Float](repeating: 0, count: 3 * Self.side * Self.side))
+    let (row, share) = (3 * fine * Self.side, 1 / Float(fine * fine))
+    for y in 0..<fine * Self.side {
+      for x in 0..<fine * Self.side {
+        let (from, to) = (y * row + 3 * x, 3 * (y / fine * Self.side + x / fine))
+        for c in 0..<3 { picture.values[to + c] += share * samples.values[from + c] }
+      }
+    }
+    return Self.merged(detections(picture, x: tile.x, y: tile.y, side: tile.side))
+  }
+
+  /// The same in the square three times as wide as `box` around it.
+  func look(_ frame: FrameView, around box: Box) -> [Detection] {
+    let (side, middle) = (3 * Double(max(box.width, box.height)), SIMD2<Double>(box.middle))
+    return look(frame, Tile(x: middle.x - side / 2, y: middle.y - side / 2, side: side))
   }
 
   /// Where tiles of `side` start along `length` pixels: overlapping by a third at least; in the middle when one is enough.

@@ -3,78 +3,298 @@
 
 import Tensors
 
-/// A face in a frame.
+/// A face to be painted.
 public struct Face: Sendable {
+  /// The same for as long as the face is followed, never used again.
+  public var id: Int
   /// The 468 points of the face mesh, frame px.
   public var points: [SIMD2<Float>]
   /// How sure the mesh is that this is a face, 0.5 ... 1.
   public var score: Float
   /// Frame px -> px of the face window, steadied over time.
   public var window: Similarity
-  /// Not the face of the frame before, moved on: the first of a stream, found again, or elsewhere after a cut.
-  public var isNew = false
+  /// 0 ... 1, how much of its new mouth is to be seen: rises over three frames when the face is found or chosen, falls
+  /// over three when it is lost or another one is chosen. 1 at once in the first frame of a shot.
+  public var presence: Float
 
-  public init(points: [SIMD2<Float>], score: Float, window: Similarity) {
-    (self.points, self.score, self.window) = (points, score, window)
+  public init(id: Int = 0, points: [SIMD2<Float>], score: Float, window: Similarity, presence: Float = 1) {
+    (self.id, self.points, self.score, self.window, self.presence) = (id, points, score, window, presence)
   }
 }
 
-/// Follows the largest face of a stream, frame by frame.
+/// A face in view, chosen or not.
+public struct Sighting: Equatable, Sendable {
+  public let id: Int
+  public let box: Box
+  public let score: Float
+  public let isChosen: Bool
+
+  package init(id: Int, box: Box, score: Float, isChosen: Bool) {
+    (self.id, self.box, self.score, self.isChosen) = (id, box, score, isChosen)
+  }
+}
+
+/// Follows the faces of a shot, frame by frame.
 ///
-/// The mesh looks where the face was in the frame before; only when there was none, or the mesh no longer sees a face
-/// there, the detector searches the frame. While the picture shows no face at all, that is done in every sixth frame.
+/// Those that are chosen are followed by the mesh, which looks where the face was in the frame before. The others have
+/// only their boxes, which the detector refreshes. It looks at one square of the frame every 80 ms, in turn at the place
+/// of such a face and at the next tile of the frame, so what it costs does not grow with the faces. The whole frame is searched
+/// at once only while no face is in view, and when that found none, every 0.24 s.
 public struct FaceTracker: Sendable {
   private static let threshold: Float = 0.5  // of the mesh's score
-  private static let rest = 5  // frames without a search after one that found nothing
+  private static let rest = 0.22  // seconds without a search after one that found nothing
+  private static let pace = 0.078  // seconds from one look around to the next
+  private static let patience = 3  // looks that may miss a face that is not chosen
+  private static let fade: Float = 1 / 3  // of the presence, a frame
+  private static let most = 16  // faces in view
+  private static let one: Float = 0.6  // overlap from which two that are followed are one
 
   private let detector: FaceDetector
   private let mesh: FaceMesh
-  private var points: [SIMD2<Float>]?
-  private var steady = SteadyWindow()
-  private var pause = 0
+  private var tracks: [Track] = []
+  private var ids = 0
+  private var last: Double?  // seconds, time of the frame before
+  private var searchFrom = -Double.infinity  // seconds
+  private var lookFrom = -Double.infinity  // seconds
+  private var looks = 0
+
+  private struct Track: Sendable {
+    var id: Int
+    var box: Box
+    var score: Float
+    /// Where the mesh saw it in the last frame; empty while only its box is known.
+    var points: [SIMD2<Float>]
+    var window: Similarity?
+    var steady = SteadyWindow()
+    var presence: Float = 0
+    var isChosen = false
+    /// No longer in view, only fading out.
+    var isLost = false
+    var misses = 0
+
+    init(_ id: Int, _ sight: Sight) { (self.id, box, score, points) = (id, sight.box, sight.score, sight.points) }
+  }
+
+  /// What the mesh sees in one place, its window not steadied.
+  private struct Sight {
+    let points: [SIMD2<Float>]
+    let score: Float
+    let window: Similarity
+    let box: Box
+  }
 
   public init(detector: FaceDetector, mesh: FaceMesh) { (self.detector, self.mesh) = (detector, mesh) }
 
-  /// Forgets the face: after a cut, a seek, or new caps.
-  public mutating func reset() { (points, steady, pause) = (nil, SteadyWindow(), 0) }
+  /// Forgets the faces: after a cut, a seek, or new caps.
+  public mutating func reset() { self = FaceTracker(detector: detector, mesh: mesh, ids: ids) }
 
-  /// The face in the next frame of the stream; nil when there is none.
-  public mutating func track(_ frame: FrameView) -> Face? {
-    if let points, let region = FaceMesh.region(points), let face = face(frame, region) { return follow(face) }
-    if points != nil { reset() }
-    guard pause == 0 else {
-      pause -= 1
-      return nil
-    }
-    // Largest first; the mesh has the last word, as tiles show the detector things that only look like faces.
-    let found = detector.search(frame) { detections in
-      for detection in detections.sorted(by: { $0.width > $1.width }) {
-        if let region = FaceMesh.region(detection), let face = face(frame, region) { return face }
-      }
-      return nil as Face?
-    }
-    guard let found else {
-      pause = Self.rest
-      return nil
-    }
-    // The detector's region is rough; the mesh's own is the one it will be followed by.
-    return follow(FaceMesh.region(found.points).flatMap { face(frame, $0) } ?? found)
+  private init(detector: FaceDetector, mesh: FaceMesh, ids: Int) {
+    self.init(detector: detector, mesh: mesh)
+    self.ids = ids
   }
 
-  /// The face in `region`, its window not steadied yet; nil when the mesh sees none or it lies outside of the frame.
-  private func face(_ frame: FrameView, _ region: Similarity) -> Face? {
+  /// All faces in view of the last frame.
+  public var sightings: [Sighting] {
+    tracks.filter { !$0.isLost }.map { Sighting(id: $0.id, box: $0.box, score: $0.score, isChosen: $0.isChosen) }
+  }
+
+  /// The faces to be painted in the next frame of the stream, which is shown at `time` (seconds).
+  public mutating func track(
+    _ frame: FrameView, at time: Double, selecting selection: FaceSelection = .largest(1)
+  ) -> [Face] {
+    let isFirst = last == nil
+    let elapsed = last.map { time - $0 } ?? 0
+    if elapsed < 0 { (searchFrom, lookFrom) = (time, time) }
+    last = time
+    follow(frame, elapsed)
+    find(frame, time, selection)
+    choose(frame, elapsed, selection)
+    return painted(isFirst)
+  }
+
+  // MARK: Following
+
+  /// The mesh looks again where it saw a face in the frame before; where it sees none, the detector around that place.
+  private mutating func follow(_ frame: FrameView, _ elapsed: Double) {
+    for i in tracks.indices where tracks[i].window != nil && !tracks[i].isLost {
+      let (box, points) = (tracks[i].box, tracks[i].points)
+      let seen = FaceMesh.region(points).flatMap { sight(frame, $0) } ?? around(box, in: frame)
+      if let seen { update(i, seen, elapsed) } else { lose(i) }
+    }
+    // Two that meet on one face are one, the one followed for longer.
+    for i in tracks.indices.reversed() {
+      let (box, isFollowed) = (tracks[i].box, tracks[i].window != nil)
+      let other = tracks.indices.contains { j in
+        j != i && tracks[j].window != nil && !tracks[j].isLost && (j < i || !isFollowed)
+          && tracks[j].box.overlap(box) > Self.one
+      }
+      if other { tracks.remove(at: i) }
+    }
+  }
+
+  private mutating func update(_ i: Int, _ seen: Sight, _ elapsed: Double) {
+    let wasFollowed = tracks[i].window != nil
+    tracks[i].window = tracks[i].steady(seen.window, after: elapsed)
+    // A jump is no motion: another face took its place.
+    if wasFollowed, tracks[i].steady.started { tracks[i].id = nextID() }
+    (tracks[i].box, tracks[i].score, tracks[i].points) = (seen.box, seen.score, seen.points)
+    (tracks[i].isLost, tracks[i].misses) = (false, 0)
+  }
+
+  private mutating func lose(_ i: Int) { (tracks[i].isLost, tracks[i].isChosen) = (true, false) }
+
+  private mutating func nextID() -> Int {
+    ids &+= 1
+    return ids
+  }
+
+  // MARK: Finding
+
+  private mutating func find(_ frame: FrameView, _ time: Double, _ selection: FaceSelection) {
+    if case .within(let regions, _) = selection {
+      if !regions.isEmpty { find(frame, time, regions) }
+    } else if tracks.contains(where: { !$0.isLost }) {
+      lookAround(frame, time)
+    } else if time >= searchFrom {
+      search(frame, time, selection)
+    }
+  }
+
+  /// In the given regions only; faces elsewhere no longer count.
+  private mutating func find(_ frame: FrameView, _ time: Double, _ regions: [Box]) {
+    for i in tracks.indices where !regions.contains(where: { $0.contains(tracks[i].box.middle) }) { lose(i) }
+    guard time >= searchFrom else { return }
+    for region in regions.prefix(Self.most)
+    where !tracks.contains(where: { !$0.isLost && region.contains($0.box.middle) }) {
+      if let seen = largest(in: region, of: frame) { add(seen) } else { searchFrom = time + Self.rest }
+    }
+  }
+
+  /// The whole frame: until a face is found if the largest is meant, in every tile otherwise.
+  private mutating func search(_ frame: FrameView, _ time: Double, _ selection: FaceSelection) {
+    var seen: [Sight] = []
+    _ = detector.search(frame) { detections in
+      for detection in detections where !seen.contains(where: { $0.box.overlap(detection.box) > FaceDetector.sameFace })
+      {
+        if let face = sight(frame, detection) { seen.append(face) }
+      }
+      return selection == .largest(1) && !seen.isEmpty ? true : nil
+    }
+    for face in seen { add(face) }
+    if seen.isEmpty { searchFrom = time + Self.rest }
+  }
+
+  /// One square: the place of a face that is not followed, or a tile of the frame.
+  private mutating func lookAround(_ frame: FrameView, _ time: Double) {
+    guard time >= lookFrom else { return }
+    lookFrom = time + Self.pace
+    looks &+= 1
+    let idle = tracks.indices.filter { tracks[$0].window == nil && !tracks[$0].isLost }
+    if looks % 2 == 0, !idle.isEmpty {
+      let i = idle[looks / 2 % idle.count]
+      let box = tracks[i].box
+      if let best = detector.look(frame, around: box).max(by: { $0.box.overlap(box) < $1.box.overlap(box) }),
+        best.box.overlap(box) > FaceDetector.sameFace
+      {
+        (tracks[i].box, tracks[i].score, tracks[i].misses) = (best.box, best.score, 0)
+      } else {
+        tracks[i].misses += 1
+        if tracks[i].misses >= Self.patience { tracks.remove(at: i) }
+      }
+    } else {
+      let tiles = FaceDetector.tiles(frame.width, frame.height)
+      for detection in detector.look(frame, tiles[looks / (idle.isEmpty ? 1 : 2) % tiles.count]) {
+        let known = tracks.contains { !$0.isLost && $0.box.overlap(detection.box) > FaceDetector.sameFace }
+        if !known, let seen = sight(frame, detection) { add(seen) }
+      }
+    }
+  }
+
+  /// A face that is found: one that was just lost there, or a new one.
+  private mutating func add(_ seen: Sight) {
+    if let i = tracks.firstIndex(where: { $0.box.overlap(seen.box) > FaceDetector.sameFace }) {
+      (tracks[i].box, tracks[i].score, tracks[i].points, tracks[i].isLost) = (seen.box, seen.score, seen.points, false)
+    } else if tracks.count < Self.most {
+      tracks.append(Track(nextID(), seen))
+    }
+  }
+
+  // MARK: Choosing
+
+  private mutating func choose(_ frame: FrameView, _ elapsed: Double, _ selection: FaceSelection) {
+    while true {
+      let candidates = tracks.filter { !$0.isLost }.map {
+        FaceSelection.Candidate(id: $0.id, box: $0.box, isChosen: $0.isChosen)
+      }
+      let chosen = selection.chosen(candidates, frame.width, frame.height)
+      for i in tracks.indices { tracks[i].isChosen = !tracks[i].isLost && chosen.contains(tracks[i].id) }
+      guard let i = tracks.firstIndex(where: { $0.isChosen && $0.window == nil }) else { return }
+      // The mesh has the last word.
+      if !begin(i, frame, elapsed) { tracks.remove(at: i) }
+    }
+  }
+
+  /// From now on the mesh follows this face.
+  private mutating func begin(_ i: Int, _ frame: FrameView, _ elapsed: Double) -> Bool {
+    // The detector's region is rough; the mesh's own is the one the face will be followed by.
+    let seen = FaceMesh.region(tracks[i].points).flatMap { sight(frame, $0) }
+    guard let seen = seen ?? around(tracks[i].box, in: frame) else { return false }
+    update(i, seen, elapsed)
+    return true
+  }
+
+  private mutating func painted(_ isFirst: Bool) -> [Face] {
+    for i in tracks.indices {
+      let step = isFirst ? 1 : Self.fade
+      let presence = tracks[i].presence + (tracks[i].isChosen ? step : -step)
+      tracks[i].presence = presence < step / 2 ? 0 : min(presence, 1)
+      if tracks[i].presence == 0 {  // from now on its box will do
+        (tracks[i].window, tracks[i].points, tracks[i].steady) = (nil, [], SteadyWindow())
+      }
+    }
+    tracks.removeAll { $0.isLost && $0.presence == 0 }
+    return tracks.compactMap { track in
+      track.window.map {
+        Face(id: track.id, points: track.points, score: track.score, window: $0, presence: track.presence)
+      }
+    }
+  }
+
+  // MARK: Seeing
+
+  /// The face in `region`; nil when the mesh sees none or its mouth lies outside of the frame.
+  private func sight(_ frame: FrameView, _ region: Similarity) -> Sight? {
     let (points, score) = mesh(frame, region: region)
-    guard score >= Self.threshold, let window = FaceWindow.aligned(points) else { return nil }
+    guard score >= Self.threshold, let window = FaceWindow.aligned(points), let box = Box(around: points) else {
+      return nil
+    }
     let mouth = window.inverse(48, 40)
     guard mouth.x >= 0, mouth.y >= 0, mouth.x < Double(frame.width), mouth.y < Double(frame.height) else { return nil }
-    return Face(points: points, score: score, window: window)
+    return Sight(points: points, score: score, window: window, box: box)
   }
 
-  private mutating func follow(_ face: Face) -> Face {
-    points = face.points
-    var face = face
-    face.window = steady(face.window)
-    face.isNew = steady.started
-    return face
+  private func sight(_ frame: FrameView, _ detection: Detection) -> Sight? {
+    FaceMesh.region(detection).flatMap { sight(frame, $0) }
+  }
+
+  /// The detector looks where a face was.
+  private func around(_ box: Box, in frame: FrameView) -> Sight? {
+    detector.look(frame, around: box).filter { $0.box.overlap(box) > FaceDetector.sameFace }.lazy
+      .compactMap { sight(frame, $0) }.first
+  }
+
+  /// A region may be a face, or of any size and hold one.
+  private func largest(in region: Box, of frame: FrameView) -> Sight? {
+    func seen(_ detections: [Detection]) -> Sight? {
+      detections.filter { region.contains($0.box.middle) }.sorted { $0.width > $1.width }.lazy
+        .compactMap { sight(frame, $0) }.first
+    }
+    let size = (width: Int(min(region.width, Float(frame.width))), height: Int(min(region.height, Float(frame.height))))
+    if let face = seen(detector.look(frame, around: region)) { return face }
+    for tile in FaceDetector.tiles(size.width, size.height) {
+      let tile = FaceDetector.Tile(x: tile.x + Double(region.x), y: tile.y + Double(region.y), side: tile.side)
+      if let face = seen(detector.look(frame, tile)) { return face }
+    }
+    return nil
   }
 }

@@ -21,6 +21,15 @@ enum {
   PROP_SEED,
   PROP_PASSTHROUGH,
   PROP_AUDIO_OFFSET,
+  PROP_FACE_SELECT,
+  PROP_MAX_FACES,
+  PROP_ROI,
+  PROP_NO_FACE,
+  PROP_SILENCE,
+  PROP_SILENCE_THRESHOLD,
+  PROP_SILENCE_HOLD,
+  PROP_SCENE_THRESHOLD,
+  PROP_POST_MESSAGES,
   PROP_DISCLOSURE,
 };
 
@@ -58,6 +67,76 @@ gst_sync_diff_precision_get_type (void)
   return type;
 }
 
+#define GST_TYPE_SYNC_DIFF_FACE_SELECT (gst_sync_diff_face_select_get_type ())
+static GType
+gst_sync_diff_face_select_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_FACE_SELECT_LARGEST, "The largest face", "largest"},
+    {GST_SYNC_DIFF_FACE_SELECT_CENTER, "The face nearest to the picture's middle", "center"},
+    {GST_SYNC_DIFF_FACE_SELECT_LEFT, "The leftmost face", "left"},
+    {GST_SYNC_DIFF_FACE_SELECT_RIGHT, "The rightmost face", "right"},
+    {GST_SYNC_DIFF_FACE_SELECT_ROI_META, "Faces in the GstVideoRegionOfInterestMeta of upstream: those of type face, or all if there are none", "roi-meta"},
+    {GST_SYNC_DIFF_FACE_SELECT_ALL, "All faces", "all"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffFaceSelect", values));
+  return type;
+}
+
+#define GST_TYPE_SYNC_DIFF_NO_FACE (gst_sync_diff_no_face_get_type ())
+static GType
+gst_sync_diff_no_face_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_NO_FACE_PASSTHROUGH, "The frame goes on untouched", "passthrough"},
+    {GST_SYNC_DIFF_NO_FACE_ERROR, "The stream ends with an error", "error"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffNoFace", values));
+  return type;
+}
+
+#define GST_TYPE_SYNC_DIFF_SILENCE (gst_sync_diff_silence_get_type ())
+static GType
+gst_sync_diff_silence_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_SILENCE_CLOSE, "The mouth closes", "close"},
+    {GST_SYNC_DIFF_SILENCE_PASSTHROUGH, "The frames go on untouched", "passthrough"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffSilence", values));
+  return type;
+}
+
+#define GST_TYPE_SYNC_DIFF_MESSAGES (gst_sync_diff_messages_get_type ())
+static GType
+gst_sync_diff_messages_get_type (void)
+{
+  static const GFlagsValue values[] = {
+    {GST_SYNC_DIFF_MESSAGES_FACE, "syncdiff-face: faces were found, lost, or are others", "face"},
+    {GST_SYNC_DIFF_MESSAGES_DEGRADE, "syncdiff-degrade: the work for a frame was cut or restored", "degrade"},
+    {GST_SYNC_DIFF_MESSAGES_SCENE, "syncdiff-scene: a new scene began", "scene"},
+    {GST_SYNC_DIFF_MESSAGES_STATS, "syncdiff-stats: the figures of the property stats", "stats"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_flags_register_static ("GstSyncDiffMessages", values));
+  return type;
+}
+
 typedef GstElementClass GstSyncDiffClass;
 
 G_DEFINE_TYPE (GstSyncDiff, gst_sync_diff, GST_TYPE_ELEMENT);
@@ -72,6 +151,7 @@ gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings)
   GST_OBJECT_LOCK (self);
   *settings = self->settings;
   settings->model = g_strdup (self->settings.model);
+  settings->roi = g_strdup (self->settings.roi);
   GST_OBJECT_UNLOCK (self);
 }
 
@@ -79,6 +159,7 @@ void
 gst_sync_diff_settings_clear (GstSyncDiffSettings *settings)
 {
   g_clear_pointer (&settings->model, g_free);
+  g_clear_pointer (&settings->roi, g_free);
 }
 
 const gchar *
@@ -143,6 +224,34 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
       latency = settings->audio_offset != g_value_get_int64 (value);
       settings->audio_offset = g_value_get_int64 (value);
       break;
+    case PROP_FACE_SELECT:
+      settings->face_select = g_value_get_enum (value);
+      break;
+    case PROP_MAX_FACES:
+      settings->max_faces = g_value_get_uint (value);
+      break;
+    case PROP_ROI:
+      g_free (settings->roi);
+      settings->roi = g_value_dup_string (value);
+      break;
+    case PROP_NO_FACE:
+      settings->no_face = g_value_get_enum (value);
+      break;
+    case PROP_SILENCE:
+      settings->silence = g_value_get_enum (value);
+      break;
+    case PROP_SILENCE_THRESHOLD:
+      settings->silence_threshold = g_value_get_double (value);
+      break;
+    case PROP_SILENCE_HOLD:
+      settings->silence_hold = g_value_get_uint64 (value);
+      break;
+    case PROP_SCENE_THRESHOLD:
+      settings->scene_threshold = g_value_get_double (value);
+      break;
+    case PROP_POST_MESSAGES:
+      settings->post_messages = g_value_get_flags (value);
+      break;
     case PROP_DISCLOSURE:
       settings->disclosure = g_value_get_boolean (value);
       break;
@@ -193,6 +302,33 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
       break;
     case PROP_AUDIO_OFFSET:
       g_value_set_int64 (value, settings->audio_offset);
+      break;
+    case PROP_FACE_SELECT:
+      g_value_set_enum (value, settings->face_select);
+      break;
+    case PROP_MAX_FACES:
+      g_value_set_uint (value, settings->max_faces);
+      break;
+    case PROP_ROI:
+      g_value_set_string (value, settings->roi);
+      break;
+    case PROP_NO_FACE:
+      g_value_set_enum (value, settings->no_face);
+      break;
+    case PROP_SILENCE:
+      g_value_set_enum (value, settings->silence);
+      break;
+    case PROP_SILENCE_THRESHOLD:
+      g_value_set_double (value, settings->silence_threshold);
+      break;
+    case PROP_SILENCE_HOLD:
+      g_value_set_uint64 (value, settings->silence_hold);
+      break;
+    case PROP_SCENE_THRESHOLD:
+      g_value_set_double (value, settings->scene_threshold);
+      break;
+    case PROP_POST_MESSAGES:
+      g_value_set_flags (value, settings->post_messages);
       break;
     case PROP_DISCLOSURE:
       g_value_set_boolean (value, settings->disclosure);
@@ -333,6 +469,39 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "Nanoseconds that the sound is moved by before it is matched with the picture; positive: later. Only the "
           "lips follow it, the sound itself does not pass through this element",
           -G_GINT64_CONSTANT (60000000000), G_GINT64_CONSTANT (60000000000), 0, playing));
+  g_object_class_install_property (object, PROP_FACE_SELECT,
+      g_param_spec_enum ("face-select", "Face selection", "Which of the faces in the picture get a new mouth",
+          GST_TYPE_SYNC_DIFF_FACE_SELECT, GST_SYNC_DIFF_FACE_SELECT_LARGEST, playing));
+  g_object_class_install_property (object, PROP_MAX_FACES,
+      g_param_spec_uint ("max-faces", "Most faces",
+          "Faces that get a new mouth at most, the largest first, with face-select=all or roi-meta. Each costs its time", 1,
+          16, 4, playing));
+  g_object_class_install_property (object, PROP_ROI,
+      g_param_spec_string ("roi", "Region of interest",
+          "Fixed box \"x,y,width,height\" in pixels of the picture: the largest face with its middle in there gets a new "
+          "mouth, whatever face-select says. Unset: the whole picture",
+          NULL, playing));
+  g_object_class_install_property (object, PROP_NO_FACE,
+      g_param_spec_enum ("no-face", "No face", "What becomes of a frame without a face to paint",
+          GST_TYPE_SYNC_DIFF_NO_FACE, GST_SYNC_DIFF_NO_FACE_PASSTHROUGH, playing));
+  g_object_class_install_property (object, PROP_SILENCE,
+      g_param_spec_enum ("silence", "Silence", "What the mouth does while the sound is silent",
+          GST_TYPE_SYNC_DIFF_SILENCE, GST_SYNC_DIFF_SILENCE_CLOSE, playing));
+  g_object_class_install_property (object, PROP_SILENCE_THRESHOLD,
+      g_param_spec_double ("silence-threshold", "Silence threshold",
+          "Sound whose RMS stays below this many dBFS for silence-hold is silence", -200, 0, -50, playing));
+  g_object_class_install_property (object, PROP_SILENCE_HOLD,
+      g_param_spec_uint64 ("silence-hold", "Silence hold",
+          "Nanoseconds for which the sound has to be quiet to count as silence: pauses between words are shorter", 0,
+          2 * GST_SECOND, 300 * GST_MSECOND, playing));
+  g_object_class_install_property (object, PROP_SCENE_THRESHOLD,
+      g_param_spec_double ("scene-threshold", "Scene threshold",
+          "Difference of two frames, 0 for the same and 1 for unrelated ones, from which a new scene begins and nothing of "
+          "the last one counts any more. 0 = never",
+          0, 1, 0.4, playing));
+  g_object_class_install_property (object, PROP_POST_MESSAGES,
+      g_param_spec_flags ("post-messages", "Post messages", "Element messages that are posted on the bus",
+          GST_TYPE_SYNC_DIFF_MESSAGES, GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE, playing));
   g_object_class_install_property (object, PROP_DISCLOSURE,
       g_param_spec_boolean ("disclosure", "Disclosure",
           "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
@@ -340,6 +509,10 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           TRUE, ready));
 
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_PRECISION, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_FACE_SELECT, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_NO_FACE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_SILENCE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_MESSAGES, 0);
 
   gst_element_class_add_static_pad_template (element, &sink_template);
   gst_element_class_add_static_pad_template (element, &audio_template);
@@ -355,6 +528,14 @@ gst_sync_diff_init (GstSyncDiff *self)
   self->settings.preload = TRUE;
   self->settings.lookahead = GST_CLOCK_TIME_NONE;
   self->settings.strength = 1;
+  self->settings.face_select = GST_SYNC_DIFF_FACE_SELECT_LARGEST;
+  self->settings.max_faces = 4;
+  self->settings.no_face = GST_SYNC_DIFF_NO_FACE_PASSTHROUGH;
+  self->settings.silence = GST_SYNC_DIFF_SILENCE_CLOSE;
+  self->settings.silence_threshold = -50;
+  self->settings.silence_hold = 300 * GST_MSECOND;
+  self->settings.scene_threshold = 0.4;
+  self->settings.post_messages = GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE;
   self->settings.disclosure = TRUE;
 
   self->sink = gst_pad_new_from_static_template (&sink_template, "sink");

@@ -1,7 +1,20 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Tensors
+
+/// What counts as silence: sound that stays below a level for long enough. Pauses between words are shorter.
+public struct Silence: Equatable, Sendable {
+  let power: Float  // mean square of samples in -1 ... 1
+  let rows: Int
+
+  /// `threshold` dBFS (0: the RMS of a full-scale square wave), `hold` nanoseconds, 60 s at most.
+  public init(threshold: Double, hold: UInt64) {
+    power = Float(pow(10, threshold / 10))
+    rows = RunningTime(nanoseconds: min(hold, 60_000_000_000)).row
+  }
+}
 
 /// The sound of the last minute, addressed by running time: what a picture at any time asks for, whatever its frame
 /// rate. Memory is constant.
@@ -21,6 +34,8 @@ public struct SoundTimeline: Sendable {
   /// Filterbank rows of which every sample was held, computed once: row r lives at r mod `rowsCached`.
   private var rows = [Float](repeating: 0, count: rowsCached * Filterbank.bands)
   private var rowAt = [Int](repeating: .min, count: rowsCached)
+  /// Mean square of the samples in the row's window.
+  private var powers = [Float](repeating: 0, count: rowsCached)
 
   public init() {}
 
@@ -52,13 +67,26 @@ public struct SoundTimeline: Sendable {
   }
 
   /// The stacks around one picture, `[past + 1 + future, 104]`: four rows each, the picture's own beginning at `row`.
-  /// A row that begins before the oldest sample held is silence as a whole, as it is in training.
-  public mutating func stacks(atRow row: Int, past: Int, future: Int) -> Tensor {
+  /// A row that begins before the oldest sample held is silence as a whole, as it is in training. With a `gate` rows that
+  /// are part of silence, as far as the stacks show it, become digital silence: the noise gate of training.
+  public mutating func stacks(atRow row: Int, past: Int, future: Int, gate: Silence? = nil) -> Tensor {
     let row = Self.clamped(row)
+    let shown = row - Filterbank.stack * past..<row + Filterbank.stack * (future + 1)
+    let silent = gate.map { self.silent(shown, $0) }
     var values: [Float] = []
-    values.reserveCapacity((past + 1 + future) * Filterbank.stack * Filterbank.bands)
-    for r in row - Filterbank.stack * past..<row + Filterbank.stack * (future + 1) { appendRow(r, to: &values) }
+    values.reserveCapacity(shown.count * Filterbank.bands)
+    for (i, row) in shown.enumerated() {
+      let computed = compute(row)
+      values += silent?[i] == true ? Self.silentRow[...] : bands(computed)
+    }
     return Tensor([past + 1 + future, Filterbank.stack * Filterbank.bands], values)
+  }
+
+  /// Whether the sound at `row` is part of silence, as far as `stacks` with the same `future` shows it.
+  public mutating func isSilent(atRow row: Int, future: Int, _ silence: Silence) -> Bool {
+    let row = Self.clamped(row)
+    let end = row + Filterbank.stack * (future + 1)
+    return silent(min(row, end - 1)..<end, silence).first ?? false
   }
 
   /// The end of the last sample that `stacks(atRow:past:future:)` looks at: once `end` is there or beyond, the sound
@@ -86,27 +114,57 @@ public struct SoundTimeline: Sendable {
     held = max(held.lowerBound, upper - Int64(Self.capacity))..<upper
   }
 
-  /// Appends the 26 values of one row, and remembers them if no later sound can change them.
-  private mutating func appendRow(_ row: Int, to values: inout [Float]) {
-    let slot = Self.slot(row)
-    let cached = slot * Filterbank.bands..<(slot + 1) * Filterbank.bands
-    if rowAt[slot] == row {
-      values += rows[cached]
-      return
+  /// Which of the rows belong to a run of quiet ones that is long enough. What comes after the last one is not known.
+  private mutating func silent(_ shown: Range<Int>, _ silence: Silence) -> [Bool] {
+    let first = shown.lowerBound - silence.rows
+    let quiet = (first..<shown.upperBound).map { compute($0).power < silence.power }
+    var (silent, start) = ([Bool](repeating: false, count: quiet.count), 0)
+    for i in quiet.indices {
+      guard quiet[i] else {
+        start = i + 1
+        continue
+      }
+      let length = i + 1 - start
+      if length == silence.rows { for j in start...i { silent[j] = true } }
+      if length > silence.rows { silent[i] = true }
     }
-    let window = Int64(row * Filterbank.step)..<Int64(row * Filterbank.step + Filterbank.window)
-    guard held.contains(window.lowerBound) else {
-      values += repeatElement(Filterbank.silence, count: Filterbank.bands)
-      return
-    }
-    let sound = (window.lowerBound - 1..<window.upperBound).map { held.contains($0) ? samples[Self.place($0)] : 0 }
-    let row26 = Filterbank.row(sound)
-    if window.upperBound <= held.upperBound {
-      rows.replaceSubrange(cached, with: row26)
-      rowAt[slot] = row
-    }
-    values += row26
+    return Array(silent[silence.rows...])
   }
+
+  private enum Row {
+    case cached(slot: Int, power: Float)
+    case computed([Float], power: Float)
+
+    var power: Float {
+      switch self {
+      case .cached(_, let power), .computed(_, let power): power
+      }
+    }
+  }
+
+  private func bands(_ row: Row) -> ArraySlice<Float> {
+    switch row {
+    case .cached(let slot, _): rows[slot * Filterbank.bands..<(slot + 1) * Filterbank.bands]
+    case .computed(let bands, _): bands[...]
+    }
+  }
+
+  /// One row, remembered if no later sound can change it.
+  private mutating func compute(_ row: Int) -> Row {
+    let slot = Self.slot(row)
+    if rowAt[slot] == row { return .cached(slot: slot, power: powers[slot]) }
+    let window = Int64(row * Filterbank.step)..<Int64(row * Filterbank.step + Filterbank.window)
+    guard held.contains(window.lowerBound) else { return .computed(Self.silentRow, power: 0) }
+    let sound = (window.lowerBound - 1..<window.upperBound).map { held.contains($0) ? samples[Self.place($0)] : 0 }
+    let bands = Filterbank.row(sound)
+    let power = sound.dropFirst().reduce(0) { $0 + $1 * $1 } / Float(Filterbank.window)
+    guard window.upperBound <= held.upperBound else { return .computed(bands, power: power) }
+    rows.replaceSubrange(slot * Filterbank.bands..<(slot + 1) * Filterbank.bands, with: bands)
+    (rowAt[slot], powers[slot]) = (row, power)
+    return .cached(slot: slot, power: power)
+  }
+
+  private static let silentRow = [Float](repeating: Filterbank.silence, count: Filterbank.bands)
 
   /// Indices beyond this are no times of any stream (2,200 years); within it no arithmetic on them overflows.
   private static let farthest: UInt64 = 1 << 50

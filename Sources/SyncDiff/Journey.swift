@@ -6,6 +6,7 @@
 
 import Diffusion
 public import Faces
+public import Speech
 public import Tensors
 
 /// What may change from frame to frame.
@@ -24,16 +25,43 @@ public enum Stage: String, CaseIterable, Sendable {
   case find, align, hear, encode, denoise, decode, blend
 }
 
+/// Which faces a frame is searched for.
+public struct FindSettings: Equatable, Sendable {
+  public var selection = FaceSelection.largest(1)
+  /// 0 ... 1, difference from which two frames count as two shots (`CutDetector`); 0: never.
+  public var sceneThreshold: Float = 0.4
+
+  public init() {}
+}
+
+/// What is found in a frame.
+public struct Scene: Sendable {
+  /// The faces to paint, with those that fade out.
+  public var faces: [Face]
+  /// All faces in view.
+  public var sightings: [Sighting]
+  /// Whether a new shot begins here, and how different it is, 0 ... 1.
+  public var isCut: Bool
+  public var difference: Float
+}
+
 /// One stream's state. The frames of the stream go through `find`, and those with a face and sound on through `paint`;
 /// every other one is told with `skip`.
 public struct Journey {
+  /// What is kept of a face from frame to frame.
+  struct Memory {
+    /// The identity frame `I_rand` of the paper: the latent of the first frame in which the face was painted.
+    var identity: Tensor?
+    /// The latent that was made for the frame before.
+    var previous: Tensor?
+  }
+
   let model: Model
   let threads: Int
   var tracker: FaceTracker
-  /// The identity frame `I_rand` of the paper: the latent of the first face of the shot.
-  var identity: Tensor?
-  /// The latent that was made for the frame before.
-  var previous: Tensor?
+  var cuts = CutDetector()
+  /// By the face's id.
+  var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
   var schedule: (steps: Int, times: Schedule)?
   /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
@@ -45,12 +73,18 @@ public struct Journey {
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
-  /// The face of a frame; nil when there is none, and the frame is to go on untouched.
-  public mutating func find(_ frame: FrameView) -> Face? {
-    let face = ThreadPool.shared.limited(to: threads) { tracker.track(frame) }
-    if face?.isNew == true { (identity, previous) = (nil, nil) }
+  /// What is in a frame, shown at `time`. Without faces it is to go on untouched.
+  public mutating func find(
+    _ frame: FrameView, at time: RunningTime, _ settings: FindSettings = FindSettings()
+  ) -> Scene {
+    let (difference, isCut) = cuts(frame, threshold: settings.sceneThreshold)
+    if isCut { forget() }
+    let faces = ThreadPool.shared.limited(to: threads) {
+      tracker.track(frame, at: Double(time.nanoseconds) / 1e9, selecting: settings.selection)
+    }
+    memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
     stageEnded?(.find)
-    return face
+    return Scene(faces: faces, sightings: tracker.sightings, isCut: isCut, difference: difference)
   }
 
   /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time
@@ -61,14 +95,15 @@ public struct Journey {
 
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
+    let memory = memories[face.id] ?? Memory()
     let window = crop(frame.view, face.window)
     stageEnded?(.align)
     let tokens = model.hearing(sound)
     stageEnded?(.hear)
     let (masked, mask) = model.encoder.masked(window)
-    let identity = self.identity ?? model.encoder(window)
+    let identity = memory.identity ?? model.encoder(window)
     stageEnded?(.encode)
-    let prior = previous.map { model.bottleneck($0) }
+    let prior = memory.previous.map { model.bottleneck($0) }
     let conditions = model.denoiser.prepare(
       masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior)
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
@@ -76,20 +111,26 @@ public struct Journey {
     stageEnded?(.denoise)
     let mouth = model.decoder(latent)
     stageEnded?(.decode)
-    blend(into: frame, mouth: mouth, original: window, window: face.window, strength: settings.strength)
+    let strength = settings.strength * face.presence
+    blend(into: frame, mouth: mouth, original: window, window: face.window, strength: strength)
     stageEnded?(.blend)
-    (self.identity, previous) = (identity, latent)
+    memories[face.id] = Memory(identity: identity, previous: latent)
   }
 
   /// A frame went on untouched: the next one has no frame before it.
   public mutating func skip() {
-    previous = nil
+    for id in memories.keys { memories[id]?.previous = nil }
   }
 
-  /// A new scene, size or place in the stream: nothing of what was seen counts any more.
+  /// A new size or place in the stream: nothing of what was seen counts any more.
   public mutating func reset() {
+    cuts = CutDetector()
+    forget()
+  }
+
+  private mutating func forget() {
     tracker.reset()
-    (identity, previous) = (nil, nil)
+    memories = [:]
   }
 
   /// One noise for all frames of a stream, so that the picture does not boil.

@@ -77,7 +77,7 @@ extension Stream {
     var began = g_get_monotonic_time()
     for round in 0..<2 {
       if round == 1 { began = g_get_monotonic_time() }
-      _ = journey.find(frame.view)
+      _ = journey.find(frame.view, at: RunningTime(nanoseconds: UInt64(round)))
       journey.paint(frame, face: face, sound: silence, settings: PaintSettings(steps: model.configuration.steps))
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000

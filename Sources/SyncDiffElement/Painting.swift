@@ -29,12 +29,21 @@ extension Stream {
       gst_buffer_unref(frame.buffer)
       return GST_FLOW_ERROR
     }
-    guard let face = find(in: frame.buffer) else {
+    let scene = find(in: frame.buffer, at: time, settings)
+    if let scene { announce(scene, frame, settings) }
+    if let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR, !scene.sightings.contains(where: { $0.isChosen }) {
+      postError(
+        .stream(GST_STREAM_ERROR_FAILED), "There is no face to paint in the picture, and no-face=error.",
+        debug: "At \(time.nanoseconds / 1_000_000) ms. With no-face=passthrough such frames go on untouched.")
+      gst_buffer_unref(frame.buffer)
+      return GST_FLOW_ERROR
+    }
+    guard let scene, !scene.faces.isEmpty else {
       monitor.locked { passed(time) }
       return pass(frame.buffer)
     }
     switch awaitSound(of: time, settings, model) {
-    case .stacks(let sound): return push(painted(frame.buffer, face, sound, settings, model))
+    case .stacks(let sound): return push(painted(frame.buffer, scene.faces, sound, settings, model))
     case .none: return pass(frame.buffer)
     case .flushing:
       gst_buffer_unref(frame.buffer)
@@ -61,16 +70,20 @@ extension Stream {
 
   // MARK: Pictures
 
-  private func find(in buffer: UnsafeMutablePointer<GstBuffer>) -> Face? {
+  /// Nil if the frame cannot be read.
+  private func find(
+    in buffer: UnsafeMutablePointer<GstBuffer>, at time: RunningTime, _ settings: Settings
+  ) -> Scene? {
+    let findSettings = findSettings(settings, buffer)
     guard var map = map(buffer, GST_MAP_READ) else { return nil }
     defer { gst_video_frame_unmap(&map) }
     guard let view = FrameView(map) else { return nil }
-    return journey?.find(view)
+    return journey?.find(view, at: time, findSettings)
   }
 
-  /// The frame with its new mouth: the same buffer if nobody else holds it, otherwise a copy.
+  /// The frame with its new mouths: the same buffer if nobody else holds it, otherwise a copy.
   private func painted(
-    _ buffer: UnsafeMutablePointer<GstBuffer>, _ face: Face, _ sound: Tensor, _ settings: Settings, _ model: Model
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ faces: [Face], _ sound: Tensor, _ settings: Settings, _ model: Model
   ) -> UnsafeMutablePointer<GstBuffer> {
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
     var writable = buffer
@@ -84,7 +97,7 @@ extension Stream {
     guard let view = MutableFrameView(map) else { return writable }
     let paint = PaintSettings(
       steps: settings.steps ?? model.configuration.steps, strength: Float(settings.strength), seed: settings.seed)
-    journey?.paint(view, face: face, sound: sound, settings: paint)
+    for face in faces { journey?.paint(view, face: face, sound: sound, settings: paint) }
     return writable
   }
 
@@ -119,7 +132,7 @@ extension Stream {
     while !flushing {
       let deadline = deadline(of: time)
       switch pairing.verdict(for: time, late: deadline?.isOver ?? false) {
-      case .paint: return pairing.soundTime(of: time).map { .stacks(stacks(at: $0, model)) } ?? .none
+      case .paint: return pairing.soundTime(of: time).map { sound(at: $0, settings, model) } ?? .none
       case .pass: return .none
       case .wait: break
       }
@@ -162,16 +175,27 @@ extension Stream {
     settings.lookahead ?? model.map { Int64(clamping: $0.model.lookahead.nanoseconds) } ?? 0
   }
 
-  /// What the model hears. Stacks beyond the look-ahead count as silence even if their sound is there by chance, so that
-  /// the same input gives the same output. Under the monitor.
-  private func stacks(at time: RunningTime, _ model: Model) -> Tensor {
+  /// What the model hears, unless frames go untouched in silence. Stacks beyond the look-ahead count as silence even if
+  /// their sound is there by chance, so that the same input gives the same output. Under the monitor.
+  private func sound(at time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
     let (past, future) = (model.configuration.audioPast, model.configuration.audioFuture)
-    var stacks = timeline.stacks(atRow: time.row, past: past, future: future)
-    for ahead in 0...future
-    where SoundTimeline.lookahead(future: ahead).nanoseconds > UInt64(clamping: pairing.lookahead) {
-      let width = stacks.shape[1]
-      for i in (past + ahead) * width..<(past + ahead + 1) * width { stacks.values[i] = Filterbank.silence }
+    let known = (0...future).prefix {
+      SoundTimeline.lookahead(future: $0).nanoseconds <= UInt64(clamping: pairing.lookahead)
+    }.count
+    let silence = Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold)
+    if settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH {
+      if timeline.isSilent(atRow: time.row, future: known - 1, silence) { return .none }
+      return .stacks(timeline.stacks(atRow: time.row, past: past, future: known - 1).padded(to: past + 1 + future))
     }
-    return stacks
+    return .stacks(
+      timeline.stacks(atRow: time.row, past: past, future: known - 1, gate: silence).padded(to: past + 1 + future))
+  }
+}
+
+extension Tensor {
+  /// Stacks of silence added behind, so that there are `count`.
+  fileprivate func padded(to count: Int) -> Tensor {
+    let missing = [Float](repeating: Filterbank.silence, count: (count - shape[0]) * shape[1])
+    return Tensor([count, shape[1]], values + missing)
   }
 }

@@ -19,6 +19,17 @@ struct Settings {
   var passthrough: Bool
   /// Nanoseconds.
   var audioOffset: Int64
+  var faceSelect: GstSyncDiffFaceSelect
+  var maxFaces: Int
+  var roi: String?
+  var noFace: GstSyncDiffNoFace
+  var silence: GstSyncDiffSilence
+  /// dBFS.
+  var silenceThreshold: Double
+  /// Nanoseconds.
+  var silenceHold: UInt64
+  var sceneThreshold: Float
+  var postMessages: GstSyncDiffMessages
   var disclosure: Bool
 
   init(of element: Element) {
@@ -35,6 +46,15 @@ struct Settings {
     seed = UInt64(raw.seed)
     passthrough = raw.passthrough != 0
     audioOffset = Int64(raw.audio_offset)
+    faceSelect = raw.face_select
+    maxFaces = Int(raw.max_faces)
+    roi = raw.roi.map { String(cString: $0) }
+    noFace = raw.no_face
+    silence = raw.silence
+    silenceThreshold = raw.silence_threshold
+    silenceHold = UInt64(raw.silence_hold)
+    sceneThreshold = Float(raw.scene_threshold)
+    postMessages = raw.post_messages
     disclosure = raw.disclosure != 0
   }
 }

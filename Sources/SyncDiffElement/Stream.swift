@@ -84,6 +84,8 @@ final class Stream {
   /// Changes under the monitor, for queries read it too.
   var model: LoadedModel?
   var journey: Journey?
+  var faceNews = FaceNews()
+  var warnedRegion: RegionOfInterest?
   var disclosed = false
   var warnedUnmappable = false
 
@@ -124,7 +126,8 @@ final class Stream {
       }
       arrival = Arrival()
       hearing = Hearing()
-      (info, journey, disclosed, warnedUnmappable) = (nil, nil, false, false)
+      (info, journey, faceNews, disclosed) = (nil, nil, FaceNews(), false)
+      (warnedRegion, warnedUnmappable) = (nil, false)
     case GST_STATE_CHANGE_READY_TO_NULL:
       monitor.locked { model = nil }
     default: break

@@ -163,7 +163,8 @@ final class PaintedFrames {
       last = now
     }
     journey.stageEnded = end
-    guard let face = journey.find(frame.view.view) else { return nil }
+    let time = RunningTime(nanoseconds: UInt64(count) * 40_000_000)
+    guard let face = journey.find(frame.view.view, at: time).faces.first else { return nil }
     timeline.append(sound, at: timeline.end ?? 0)
     let stacks = timeline.stacks(atRow: 4 * count, past: stacks.past, future: stacks.future)
     end(.hear)

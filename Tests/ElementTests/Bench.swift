@@ -117,11 +117,11 @@ final class Bench: @unchecked Sendable {
 
   /// A second of a 48 kHz stereo tone, number `index`.
   @discardableResult
-  func pushSound(_ index: Int) throws -> GstFlowReturn {
+  func pushSound(_ index: Int, level: Int16 = 8_000) throws -> GstFlowReturn {
     let frames = 48_000
     let buffer = try #require(gst_buffer_new_allocate(nil, gsize(frames * 4), nil))
     var samples: [Int16] = []
-    for i in 0..<frames { samples += [Int16](repeating: i % 96 < 48 ? 8_000 : -8_000, count: 2) }
+    for i in 0..<frames { samples += [Int16](repeating: i % 96 < 48 ? level : -level, count: 2) }
     gst_buffer_fill(buffer, 0, samples, gsize(frames * 4))
     buffer.pointee.pts = GstClockTime(index) * second
     buffer.pointee.duration = second
@@ -148,6 +148,19 @@ final class Bench: @unchecked Sendable {
 
   /// Waits until the source pad has sent EOS.
   func waitForEOS() -> Bool { wait { self.noted.contains(.event("eos")) } }
+
+  /// The element messages so far, as text.
+  var announcements: [String] {
+    var texts: [String] = []
+    while let message = gst_bus_pop_filtered(bus, GST_MESSAGE_ELEMENT) {
+      if let structure = gst_message_get_structure(message), let text = gst_structure_to_string(structure) {
+        texts.append(String(cString: text))
+        g_free(text)
+      }
+      gst_message_unref(message)
+    }
+    return texts
+  }
 
   /// The errors and warnings so far, as "domain code: text".
   var complaints: [String] {

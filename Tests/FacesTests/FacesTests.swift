@@ -58,56 +58,168 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   }
 
   @Test func pointsLieWhereMediaPipePutsThem() throws {
-    var tracker = try tracker()
-    let face = try frame(.rgb, 160, 160, Colorimetry(.bt601, .full), showing: try portrait()).track(&tracker)
+    var watch = try Watch()
+    let face = try frame(.rgb, 160, 160, Colorimetry(.bt601, .full), showing: try portrait()).track(&watch)
     #expect(try distance(face) < 0.002)
     #expect(try #require(face).score > 0.99)
   }
 
   @Test(arguments: [(1700, 850), (31, 17), (843, 405)])
   func aFaceOf60PixelsIsFoundInFullHD(x: Int, y: Int) throws {
-    var tracker = try tracker()
-    let face = try frame(.i420, 1920, 1080, showing: try portrait(), x: x, y: y).track(&tracker)
+    var watch = try Watch()
+    let face = try frame(.i420, 1920, 1080, showing: try portrait(), x: x, y: y).track(&watch)
     #expect(try distance(face, x: Float(x), y: Float(y)) < 0.02)
   }
 
   @Test func aMovingFaceIsFollowedAndAStillOneKeepsItsWindow() throws {
-    var tracker = try tracker()
+    var watch = try Watch()
     let picture = try portrait()
     for x in [0, 3, 6, 9, 12, 12, 12, 12, 12, 12] {
-      let face = try frame(.nv12, 240, 200, showing: picture, x: x, y: 20).track(&tracker)
+      let face = try frame(.nv12, 240, 200, showing: picture, x: x, y: 20).track(&watch)
       // The mesh sees a moving face where it was, so a little off the middle of its picture.
       #expect(try distance(face, x: Float(x), y: 20) < 0.05)
     }
     let still = frame(.nv12, 240, 200, showing: picture, x: 12, y: 20)
-    let (before, after) = (try still.track(&tracker), try still.track(&tracker))
+    let (before, after) = (try still.track(&watch), try still.track(&watch))
     let moved = try #require(after).window(80, 90) - #require(before).window(80, 90)
     #expect(abs(moved.x) < 0.1 && abs(moved.y) < 0.1)
   }
 
   @Test func aLostFaceIsFoundAgainElsewhere() throws {
-    var tracker = try tracker()
+    var watch = try Watch()
     let picture = try portrait()
-    #expect(try frame(.bgrx, 640, 360, showing: picture).track(&tracker) != nil)
+    #expect(try frame(.bgrx, 640, 360, showing: picture).track(&watch) != nil)
     // A cut: the old place shows nothing, and the detector finds the new one in the same frame.
-    let face = try frame(.bgrx, 640, 360, showing: picture, x: 400, y: 150).track(&tracker)
+    let face = try frame(.bgrx, 640, 360, showing: picture, x: 400, y: 150).track(&watch)
     #expect(try distance(face, x: 400, y: 150) < 0.02)
   }
 
   @Test func withoutAFaceTheSearchRests() throws {
-    var tracker = try tracker()
+    var watch = try Watch()
     let empty = Frame(.i420, 128, 96)
     let face = frame(.i420, 160, 160, showing: try portrait())
-    #expect(try empty.track(&tracker) == nil)
-    for _ in 0..<5 { #expect(try face.track(&tracker) == nil) }
-    #expect(try face.track(&tracker) != nil)
-    _ = (tracker.reset(), try empty.track(&tracker), tracker.reset())
-    #expect(try face.track(&tracker) != nil)
+    #expect(try empty.track(&watch) == nil)
+    for _ in 0..<5 { #expect(try face.track(&watch) == nil) }
+    #expect(try face.track(&watch) != nil)
+    _ = (watch.tracker.reset(), try empty.track(&watch), watch.tracker.reset())
+    #expect(try face.track(&watch) != nil)
   }
 
   @Test(arguments: [(1, 1), (2, 1), (1, 300), (16, 16), (33, 47)])
   func tinyFramesHaveNoFace(width: Int, height: Int) throws {
-    var tracker = try tracker()
-    #expect(try Frame(.i420, width, height).track(&tracker) == nil)
+    var watch = try Watch()
+    #expect(try Frame(.i420, width, height).track(&watch) == nil)
+  }
+}
+
+/// Two portraits in one frame: 53 px wide at the left, twice as large at the right.
+@Suite struct SeveralFaces {
+  let picture: Tensor
+
+  init() throws { picture = try portrait() }
+
+  /// `left` and `right` tell where the portraits begin; nil: not there.
+  private func pair(left: Int? = 10, right: Int? = 300) -> Frame {
+    Frame(.i420, 640, 340) { x, y in
+      for (from, times) in [(left, 1), (right, 2)] {
+        guard let from else { continue }
+        let (u, v) = ((x - from) / times, (y - 10) / times)
+        guard x >= from, y >= 10, u < 160, v < 160 else { continue }
+        let at = 3 * (v * 160 + u)
+        return SIMD3(Double(picture.values[at]), Double(picture.values[at + 1]), Double(picture.values[at + 2])) / 255
+      }
+      return SIMD3(repeating: 0.4)
+    }
+  }
+
+  /// Frame px, where a face's mouth is; the portrait's own is near (84, 85).
+  private func mouth(_ face: Face) -> Double { face.window.inverse(48, 40).x }
+
+  @Test(arguments: [(.largest(1), true), (.left, false), (.right, true), (.center, true)] as [(FaceSelection, Bool)])
+  func oneIsChosen(selection: FaceSelection, right: Bool) throws {
+    var watch = try Watch()
+    for i in 0..<30 {
+      let faces = try watch.faces(pair(left: 10 + i), selection)
+      #expect(faces.map { mouth($0) > 300 } == [right] && faces[0].presence == 1)
+    }
+  }
+
+  @Test func allAreFollowedAndKeepTheirNumbers() throws {
+    var watch = try Watch()
+    var ids: [Int] = []
+    for i in 0..<20 {
+      let faces = try watch.faces(pair(left: 10 + 2 * i), .largest(4)).sorted { mouth($0) < mouth($1) }
+      try #require(faces.count == 2)
+      if i == 0 { ids = faces.map { $0.id } }
+      #expect(faces.map { $0.id } == ids && ids[0] != ids[1])
+      #expect(abs(mouth(faces[0]) - Double(10 + 2 * i) - 84) < 12, "\(mouth(faces[0]))")
+    }
+  }
+
+  /// A second face is seen within the time that a look at every tile takes, and its box moves along with it.
+  @Test func aFaceThatComesLaterIsSeenAndFollowed() throws {
+    var watch = try Watch()
+    let alone = try #require(try watch.faces(pair(left: nil)).first)
+    for i in 0..<80 { #expect(try watch.faces(pair(left: 10 + i)).map { $0.id } == [alone.id]) }
+    let seen = watch.tracker.sightings
+    try #require(seen.count == 2)
+    #expect(seen.map { $0.isChosen } == [true, false])
+    let middle = seen[1].box.x + seen[1].box.width / 2
+    #expect(abs(middle - 90 - 84) < 15, "\(middle)")
+    // And it is the one to go on with when the first one leaves.
+    let next = try watch.faces(pair(left: 90, right: nil)).max { $0.id < $1.id }
+    #expect(next?.id == seen[1].id)
+  }
+
+  @Test func aFaceThatLeavesIsForgotten() throws {
+    var watch = try Watch()
+    _ = try watch.faces(pair(), .largest(4))
+    #expect(watch.tracker.sightings.count == 2)
+    for _ in 0..<30 { _ = try watch.faces(pair(left: nil)) }
+    #expect(watch.tracker.sightings.count == 1)
+  }
+
+  @Test func aFaceFadesInAndOut() throws {
+    var watch = try Watch()
+    let empty = pair(left: nil, right: nil)
+    #expect(try watch.faces(empty).isEmpty)
+    var shown: [Float] = []
+    for i in 0..<16 { shown.append(try watch.faces(i < 10 ? pair(left: nil) : empty).first?.presence ?? 0) }
+    // It is found at the sixth frame, when the search is due again.
+    let expected: [Float] = [0, 0, 0, 0, 0, 1, 2, 3, 3, 3, 2, 1, 0, 0, 0, 0]
+    #expect(shown.map { ($0 * 3).rounded() } == expected, "\(shown)")
+    #expect(watch.tracker.sightings == [])
+  }
+
+  @Test func aChangeOfTheChoiceIsCrossFaded() throws {
+    var watch = try Watch()
+    let large = try #require(try watch.faces(pair(), .largest(2)).max { $0.window.scale > $1.window.scale })
+    for _ in 0..<4 { _ = try watch.faces(pair()) }
+    for step: Float in [1, 2, 3, 3] {
+      let faces = try watch.faces(pair(), .left)
+      let (old, new) = (faces.first { $0.id == large.id }, faces.first { $0.id != large.id })
+      #expect(((old?.presence ?? 0) * 3).rounded() == 3 - step && ((new?.presence ?? 0) * 3).rounded() == step)
+    }
+  }
+
+  @Test func onlyTheRegionsCount() throws {
+    var watch = try Watch()
+    let (left, nowhere) = (Box(x: 40, y: 30, width: 90, height: 90), Box(x: 200, y: 200, width: 60, height: 60))
+    for _ in 0..<3 { #expect(try watch.faces(pair(), .within([nowhere], 4)).isEmpty) }
+    for _ in 0..<6 { _ = try watch.faces(pair(), .within([left, nowhere], 4)) }
+    let face = try #require(try watch.faces(pair(), .within([left], 4)).first)
+    #expect(mouth(face) < 200)
+    // Detectors do not look at every frame: until they mark something again, it is followed.
+    #expect(try watch.faces(pair(left: 14), .within([], 4)).map { $0.id } == [face.id])
+    for _ in 0..<3 { _ = try watch.faces(pair(), .within([nowhere], 4)) }
+    #expect(try watch.faces(pair(), .within([nowhere], 4)).isEmpty)
+  }
+
+  /// A region of the whole frame, in which the face is small.
+  @Test func aFaceInALargeRegionIsFound() throws {
+    var watch = try Watch()
+    let face = try watch.faces(pair(right: nil), .within([Box(x: 0, y: 0, width: 640, height: 340)], 1)).first
+    let x = mouth(try #require(face))
+    #expect(abs(x - 94) < 12, "\(x)")
   }
 }

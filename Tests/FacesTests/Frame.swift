@@ -97,7 +97,8 @@ final class Frame {
 
   func crop(_ window: Similarity) throws -> Tensor { try paint { Faces.crop($0.view, window) } }
 
-  func track(_ tracker: inout FaceTracker) throws -> Face? { try paint { tracker.track($0.view) } }
+  /// The face that is followed, or was found last.
+  func track(_ watch: inout Watch) throws -> Face? { try watch.faces(self).max { $0.id < $1.id } }
 
   @discardableResult
   func blend(_ mouth: Tensor, over original: Tensor, _ window: Similarity, _ strength: Float = 1) throws -> Region {
@@ -132,7 +133,18 @@ func faceWeights(beside test: String = #filePath) throws -> Weights {
   return Weights(try SafeTensors.load(path: "\(root)/meta/models/faces.safetensors").tensors)
 }
 
-func tracker() throws -> FaceTracker {
-  let weights = try faceWeights()
-  return FaceTracker(detector: FaceDetector(weights), mesh: FaceMesh(weights))
+/// A tracker that is shown 25 frames a second.
+struct Watch {
+  var tracker: FaceTracker
+  private var frames = 0
+
+  init() throws {
+    let weights = try faceWeights()
+    tracker = FaceTracker(detector: FaceDetector(weights), mesh: FaceMesh(weights))
+  }
+
+  mutating func faces(_ frame: Frame, _ selection: FaceSelection = .largest(1)) throws -> [Face] {
+    frames += 1
+    return try frame.paint { tracker.track($0.view, at: Double(frames) / 25, selecting: selection) }
+  }
 }

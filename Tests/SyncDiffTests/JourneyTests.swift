@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Faces
+import Speech
 import SyncDiff
 import Tensors
 import TestSupport
@@ -78,8 +79,49 @@ import Testing
     #expect(try dubbed(&reset, sound(1)) == first)
     _ = try dubbed(&lost, sound(1), on: dark)
     #expect(try find(&lost, [UInt8](repeating: 90, count: portrait.count)) == nil)
-    for _ in 0..<5 { _ = try find(&lost, portrait) }  // the search rests
     #expect(try dubbed(&lost, sound(1)) == first)
+  }
+
+  /// Two faces beside each other, each with its own sound: what one said before does not show in the other.
+  @Test func everyFaceHasItsOwnMemory() throws {
+    func second(_ left: Float, _ right: Float) throws -> [UInt8] {
+      var journey = Journey(model: model)
+      _ = try dubbedPair(&journey, left, right)
+      return try dubbedPair(&journey, 1, 1)
+    }
+    let (a, b) = (try second(1, 1), try second(1, -1))
+    let changed = Set(a.indices.filter { a[$0] != b[$0] }.map { $0 / 3 % (2 * Self.side) })
+    #expect(changed.count > 30 && changed.allSatisfy { $0 >= Self.side })
+  }
+
+  /// After a cut the darker face of the shot before is forgotten, and the new one does not fade in.
+  @Test func aCutForgetsTheFace() throws {
+    var (fresh, cut) = (Journey(model: model), Journey(model: model))
+    let mirrored: [UInt8] = portrait.indices.map { i in
+      let (y, x, c) = (i / 3 / Self.side, i / 3 % Self.side, i % 3)
+      return portrait[(y * Self.side + Self.side - 1 - x) * 3 + c]
+    }
+    _ = try dubbed(&cut, sound(1), on: mirrored.map { $0 / 2 })
+    #expect(try dubbed(&cut, sound(1)) == dubbed(&fresh, sound(1)))
+  }
+
+  /// The portrait twice, side by side.
+  private func dubbedPair(_ journey: inout Journey, _ left: Float, _ right: Float) throws -> [UInt8] {
+    let row = 3 * Self.side
+    var picture: [UInt8] = []
+    for y in 0..<Self.side { for _ in 0..<2 { picture += portrait[y * row..<(y + 1) * row] } }
+    try picture.withUnsafeMutableBytes { bytes in
+      let frame = try view(bytes, width: 2 * Self.side)
+      var settings = FindSettings()
+      settings.selection = .largest(2)
+      let faces = journey.find(frame.view, at: RunningTime(nanoseconds: 0), settings).faces
+      #expect(faces.count == 2 && Set(faces.map { $0.id }).count == 2)
+      for face in faces {
+        let level = face.window.inverse(48, 40).x < Double(Self.side) ? left : right
+        journey.paint(frame, face: face, sound: sound(level), settings: PaintSettings(steps: 2))
+      }
+    }
+    return picture
   }
 
   /// Stacks of a loud and of a quiet sound.
@@ -91,7 +133,9 @@ import Testing
 
   private func find(_ journey: inout Journey, _ picture: [UInt8]) throws -> Face? {
     var picture = picture
-    return try picture.withUnsafeMutableBytes { bytes in journey.find(try view(bytes).view) }
+    return try picture.withUnsafeMutableBytes { bytes in
+      journey.find(try view(bytes).view, at: RunningTime(nanoseconds: 0)).faces.first
+    }
   }
 
   private func dubbed(
@@ -100,18 +144,18 @@ import Testing
     var picture = picture ?? portrait
     try picture.withUnsafeMutableBytes { bytes in
       let frame = try view(bytes)
-      let found = journey.find(frame.view)
+      let found = journey.find(frame.view, at: RunningTime(nanoseconds: 0)).faces.first
       let face = try #require(found)
       journey.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 2, strength: strength, seed: seed))
     }
     return picture
   }
 
-  private func view(_ bytes: UnsafeMutableRawBufferPointer) throws -> MutableFrameView {
+  private func view(_ bytes: UnsafeMutableRawBufferPointer, width: Int = side) throws -> MutableFrameView {
     let base = try #require(bytes.baseAddress)
     return try #require(
       MutableFrameView(
-        format: .rgb, width: Self.side, height: Self.side, planes: [(base: base, stride: 3 * Self.side)],
+        format: .rgb, width: width, height: Self.side, planes: [(base: base, stride: 3 * width)],
         colorimetry: Colorimetry(.bt709, .full)))
   }
 }

@@ -20,6 +20,32 @@ typedef enum {
   GST_SYNC_DIFF_PRECISION_BF16,
 } GstSyncDiffPrecision;
 
+typedef enum {
+  GST_SYNC_DIFF_FACE_SELECT_LARGEST,
+  GST_SYNC_DIFF_FACE_SELECT_CENTER,
+  GST_SYNC_DIFF_FACE_SELECT_LEFT,
+  GST_SYNC_DIFF_FACE_SELECT_RIGHT,
+  GST_SYNC_DIFF_FACE_SELECT_ROI_META,
+  GST_SYNC_DIFF_FACE_SELECT_ALL,
+} GstSyncDiffFaceSelect;
+
+typedef enum {
+  GST_SYNC_DIFF_NO_FACE_PASSTHROUGH,
+  GST_SYNC_DIFF_NO_FACE_ERROR,
+} GstSyncDiffNoFace;
+
+typedef enum {
+  GST_SYNC_DIFF_SILENCE_CLOSE,
+  GST_SYNC_DIFF_SILENCE_PASSTHROUGH,
+} GstSyncDiffSilence;
+
+typedef enum {
+  GST_SYNC_DIFF_MESSAGES_FACE = 1 << 0,
+  GST_SYNC_DIFF_MESSAGES_DEGRADE = 1 << 1,
+  GST_SYNC_DIFF_MESSAGES_SCENE = 1 << 2,
+  GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
+} GstSyncDiffMessages;
+
 /// The properties. `model` NULL, `lookahead` GST_CLOCK_TIME_NONE and `steps` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
@@ -32,6 +58,15 @@ typedef struct {
   guint64 seed;
   gboolean passthrough;
   GstClockTimeDiff audio_offset;
+  GstSyncDiffFaceSelect face_select;
+  guint max_faces;
+  gchar *_Nullable roi;
+  GstSyncDiffNoFace no_face;
+  GstSyncDiffSilence silence;
+  gdouble silence_threshold;
+  GstClockTime silence_hold;
+  gdouble scene_threshold;
+  GstSyncDiffMessages post_messages;
   gboolean disclosure;
 } GstSyncDiffSettings;
 

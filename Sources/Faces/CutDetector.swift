@@ -1,0 +1,62 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Tensors
+
+/// Tells where one shot ends and the next begins, from small luma images of successive frames.
+///
+/// Their difference is sqrt(1 - r^2) with r the correlation of the two images, so neither light that changes nor a fade
+/// counts, only what is where: 0 for the same picture, 1 for unrelated ones. What differs already from frame to frame, as
+/// in a pan, is taken off.
+public struct CutDetector: Sendable {
+  private static let (width, height) = (64, 36)  // cells of the small image
+  private static let points = 3  // samples across one cell
+  private static let noise: Float = 4e-4  // variance below which a picture counts as flat, levels 0 ... 1
+  private static let share: Float = 0.3  // of a new difference in the usual one
+
+  private var last: [Float] = []
+  private var usual: Float = 0
+
+  public init() {}
+
+  /// How much of a cut there is between the frame before and this one, 0 ... 1; the first frame has none before it.
+  public mutating func callAsFunction(_ frame: FrameView, threshold: Float) -> (score: Float, isCut: Bool) {
+    let image = Self.image(frame)
+    defer { last = image }
+    guard last.count == image.count else { return (0, false) }
+    let difference = Self.difference(last, image)
+    let score = max(difference - usual, 0)
+    usual += Self.share * (difference - usual)
+    return (score, threshold > 0 && score >= threshold)
+  }
+
+  /// Mean luma (of RGB: mean of the three) of each cell, 0 ... 1, less the mean of all.
+  private static func image(_ frame: FrameView) -> [Float] {
+    let samples = frame.samples
+    let components = frame.format.isRGB ? [samples.0, samples.1, samples.2] : [samples.0]
+    var image = [Float](repeating: 0, count: width * height)
+    let (columns, rows) = (width * points, height * points)
+    for row in 0..<rows {
+      let y = (2 * row + 1) * frame.height / (2 * rows)
+      for column in 0..<columns {
+        let x = (2 * column + 1) * frame.width / (2 * columns)
+        for component in components { image[row / points * width + column / points] += component.level(x, y) }
+      }
+    }
+    let scale = 1 / Float(255 * points * points * components.count)
+    let mean = image.reduce(0, +) * scale / Float(image.count)
+    return image.map { $0 * scale - mean }
+  }
+
+  private static func difference(_ a: [Float], _ b: [Float]) -> Float {
+    var (aa, bb, ab) = (Float(0), Float(0), Float(0))
+    for i in a.indices {
+      aa += a[i] * a[i]
+      bb += b[i] * b[i]
+      ab += a[i] * b[i]
+    }
+    let floor = noise * Float(a.count)
+    let r = (ab + floor) / ((aa + floor) * (bb + floor)).squareRoot()
+    return r > 0 ? max(1 - r * r, 0).squareRoot() : 1
+  }
+}
