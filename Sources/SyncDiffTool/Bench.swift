@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Every timing of this project: `syncdiff bench`. What is compared is run in turn, round by round, so that whatever else
-// happens on the machine falls on all alike.
+// Every timing of this project: `syncdiff bench`. What is compared is run in turn, round by round, so that whatever
+// else happens on the machine falls on all alike.
 
 import ArgumentParser
 import CTensors
@@ -34,7 +34,7 @@ struct BenchOptions: ParsableArguments {
   @Option(help: "Seconds to measure, all in all.")
   var seconds = 5.0
 
-  @Option(help: "Rounds to measure, whatever time they take.")
+  @Option(help: "Rounds to measure, instead of --seconds.")
   var repeats: UInt32?
 
   @Flag(help: "Print JSON instead of a table.")
@@ -77,6 +77,18 @@ struct BenchOptions: ParsableArguments {
       round += 1
     }
   }
+}
+
+/// What every measurement of whole frames takes besides.
+struct StepsOption: ParsableArguments {
+  @Option(parsing: .upToNextOption, help: "Denoising steps of a frame. Without it: the model's own.")
+  var steps: [UInt32] = []
+
+  func validate() throws {
+    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps is 1 to 1000.") }
+  }
+
+  func counts(_ model: Model) -> [Int] { steps.isEmpty ? [model.configuration.steps] : steps.map { Int($0) } }
 }
 
 /// Something to be timed again and again, that has been run before.

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// `syncdiff bench denoiser`: the U-Net alone, on numbers of its own or of a file, so that other programs can time the same
-// network on the same numbers and compare.
+// `syncdiff bench denoiser`: the U-Net alone, on numbers of its own or of a file, so that other programs can time the
+// same network on the same numbers and compare.
 
 import ArgumentParser
 import Diffusion
@@ -18,14 +18,15 @@ struct BenchDenoiser: ParsableCommand {
         step     one denoising step of a frame whose sound is prepared
         frame    the sound prepared, then all steps of --steps
 
-      INPUTS is a safetensors file with f32 tensors: x [24, 24, 13] (rows, columns, channels: 4 noisy latent, 4 masked, \
-      1 mask, 4 identity), t [1] in 0 to 1, tokens [14, 192] of the audio encoder, prior [1, 6] of the bottleneck. These are the \
-      sizes of the model that came with syncdiff; another model has its own. Without a file: normal noise, t = 0.5.
+      INPUTS is a safetensors file with f32 tensors: x [24, 24, 13] (rows, columns, channels: 4 noisy latent, 4 \
+      masked, 1 mask, 4 identity), t [1] in 0 to 1, tokens [14, 192] of the audio encoder, prior [1, 6] of the \
+      bottleneck. These are the sizes of the model that came with syncdiff; another model has its own. Without a file: \
+      normal noise, t = 0.5.
       OUTPUTS gets one f32 tensor f [24, 24, 4]: what the network made of them.
 
-      JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", "threads", \
-      "steps" (of "frame" only), "gflop" (of "network" only), "median_ms", "p95_ms", "min_ms", "ms": [each round in \
-      order]}]}.
+      JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", \
+      "threads", "steps" (of "frame" only), "gflop" (of "network" only), "median_ms", "p95_ms", "min_ms", "ms": [each \
+      round in order]}]}.
       """)
 
   @OptionGroup var options: BenchOptions
@@ -33,8 +34,7 @@ struct BenchDenoiser: ParsableCommand {
   @Option(parsing: .upToNextOption, help: "What to time: network, step, frame.")
   var measure = Measure.allCases
 
-  @Option(parsing: .upToNextOption, help: "Denoising steps of a frame. Without it: the model's own.")
-  var steps: [UInt32] = []
+  @OptionGroup var steps: StepsOption
 
   @Option(help: ArgumentHelp("File with x, t, tokens and prior.", valueName: "inputs.safetensors"))
   var inputs: String?
@@ -45,7 +45,6 @@ struct BenchDenoiser: ParsableCommand {
   enum Measure: String, ExpressibleByArgument, CaseIterable { case network, step, frame }
 
   func validate() throws {
-    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps is 1 to 1000.") }
     guard outputs == nil || options.precision.count == 1 else {
       throw ValidationError("--outputs holds the numbers of one --precision.")
     }
@@ -60,8 +59,7 @@ struct BenchDenoiser: ParsableCommand {
       if let outputs { try write(["f": network.output()], to: outputs) }
       for threads in options.threadCounts {
         for measure in measure {
-          let counts = measure == .frame ? (steps.isEmpty ? [model.configuration.steps] : steps.map { Int($0) }) : [0]
-          for steps in counts {
+          for steps in measure == .frame ? steps.counts(model) : [1] {
             var labels: [String: JSON] = [
               "measure": .string(measure.rawValue), "precision": .string(precision.rawValue),
               "threads": .integer(threads),

@@ -16,7 +16,7 @@ struct BenchJourney: ParsableCommand {
     commandName: "journey", abstract: "Times the journey of a frame, stage by stage.",
     discussion: """
       One picture with a face is found, painted with the mouth of a synthetic sound, and put back, again and again:
-        find     follow the face
+        find     look for cuts, follow the face
         align    cut out its window
         hear     filterbank rows of the newest 40 ms, audio encoder
         encode   picture to latent
@@ -32,8 +32,7 @@ struct BenchJourney: ParsableCommand {
 
   @OptionGroup var options: BenchOptions
 
-  @Option(parsing: .upToNextOption, help: "Denoising steps of a frame. Without it: the model's own.")
-  var steps: [UInt32] = []
+  @OptionGroup var steps: StepsOption
 
   @Option(help: "Picture or video with a face; of a video, the first frame. Without it: the sample's portrait.")
   var picture: String?
@@ -45,7 +44,6 @@ struct BenchJourney: ParsableCommand {
   var format = "NV12"
 
   func validate() throws {
-    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps is 1 to 1000.") }
     guard gst_video_format_from_string(format) != GST_VIDEO_FORMAT_UNKNOWN,
       PixelFormat(rawValue: format.lowercased()) != nil
     else { throw ValidationError("--format is a format that the element takes, such as I420, NV12, UYVY or BGRx.") }
@@ -61,7 +59,7 @@ struct BenchJourney: ParsableCommand {
     for precision in options.precision {
       let model = try options.load(precision)
       for threads in options.threadCounts {
-        for steps in steps.isEmpty ? [model.configuration.steps] : steps.map({ Int($0) }) {
+        for steps in steps.counts(model) {
           guard let frames = PaintedFrames(frame, model, threads: threads, steps: steps) else {
             throw Failure("no face is found in \(path) at \(size)")
           }

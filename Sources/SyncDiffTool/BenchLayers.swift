@@ -11,13 +11,13 @@ struct BenchLayers: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "layers", abstract: "Times the layers of the networks, each shape once.",
     discussion: """
-      In the table, "layers" is how many layers of a network have the shape, "all" what they take together in one pass, and the \
-      shape: rows x columns of the input (or rows of a matrix), channels in -> out, and kernel / stride; of an attention, \
-      queries x keys, channels, and heads. Multiplications and additions both count in GFLOP/s; norms have none. The \
-      encoder sees the upper part of the face window, as it does in every frame but the first.
+      In the table, "layers" is how many layers of a network have the shape, "all" what they take together in one \
+      pass, and the shape: rows x columns of the input (or rows of a matrix), channels in -> out, and kernel / stride; \
+      of an attention, queries x keys, channels, and heads. Multiplications and additions both count in GFLOP/s; norms \
+      have none. The encoder sees the upper part of the face window, as it does in every frame but the first.
 
-      JSON: {"bench": "layers", "processor", "cores", "isa", "results": [{"network", "kind", "shape", "layers", "precision", \
-      "threads", "gflop" (of one layer), "gflops" (at the median), "median_ms", "p95_ms", "min_ms"}]}.
+      JSON: {"bench": "layers", "processor", "cores", "isa", "results": [{"network", "kind", "shape", "layers", \
+      "precision", "threads", "gflop" (of one layer), "gflops" (at the median), "median_ms", "p95_ms", "min_ms"}]}.
       """)
 
   @OptionGroup var options: BenchOptions

@@ -56,7 +56,7 @@ struct BenchNetwork {
     denoiser.unet(x, time: denoiser.unet.time(t), denoiser.unet.prepare(tokens: tokens, prior: prior))
   }
 
-  /// What is timed for one measure.
+  /// What is timed for one measure; a `.step` is one of `steps` = 1.
   func runner(_ measure: BenchDenoiser.Measure, steps: Int) -> () -> Void {
     let side = x.shape[0]
     let channels = (x.shape[2] - 1) / 3
@@ -70,7 +70,7 @@ struct BenchNetwork {
     func prepared() -> Denoiser.Frame {
       denoiser.prepare(masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior)
     }
-    let schedule = Schedule(steps: max(steps, 1), of: denoiser)
+    let schedule = Schedule(steps: steps, of: denoiser)
     switch measure {
     case .network:
       return { _ = output() }
@@ -190,8 +190,8 @@ struct BenchLayer {
     }
   }
 
-  /// What the layer with this weight computes, and the attention whose queries it makes; nothing for other tensors and for
-  /// the networks that find faces.
+  /// What the layer with this weight computes, and the attention whose queries it makes; nothing for other tensors and
+  /// for the networks that find faces.
   private static func work(of weight: String, _ shape: [Int], _ config: Configuration) -> [Work] {
     guard weight.hasSuffix(".weight") else { return [] }
     let name = weight.dropLast(".weight".count)
@@ -231,7 +231,8 @@ struct BenchLayer {
         return [
           .linear(rows: pixels, inputs: shape[1], outputs: shape[0]),
           .attention(
-            queries: pixels, keys: part == "query" ? tokens : pixels, channels: shape[1], heads: shape[1] / config.head),
+            queries: pixels, keys: part == "query" ? tokens : pixels, channels: shape[1],
+            heads: shape[1] / config.head),
         ]
       default:
         let rows = name.contains("_attn") || name.contains("_self") || name.hasPrefix("audio_encoder") ? pixels : 1

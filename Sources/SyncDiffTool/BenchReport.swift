@@ -18,7 +18,9 @@ extension JSON {
     case .string(let value): "\"\(value.unicodeScalars.map(Self.escaped).joined())\""
     case .array(let values): "[\(values.map(\.text).joined(separator: ", "))]"
     case .object(let members):
-      "{\(members.sorted { $0.key < $1.key }.map { "\(JSON.string($0.key).text): \($0.value.text)" }.joined(separator: ", "))}"
+      "{"
+        + members.sorted { $0.key < $1.key }.map { "\(JSON.string($0.key).text): \($0.value.text)" }
+        .joined(separator: ", ") + "}"
     }
   }
 

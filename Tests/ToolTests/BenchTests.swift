@@ -30,7 +30,8 @@ extension ToolTests {
   }
 
   /// The numbers of operations are those that PyTorch counts in the Python twins:
-  /// `torch.utils.flop_counter.FlopCounterMode` around `model.SyncDiff(Config())`'s networks, the encoder on 28 x 96 px.
+  /// `torch.utils.flop_counter.FlopCounterMode` around the networks of `model.SyncDiff(Config())`, the encoder's on
+  /// 28 x 96 px.
   @Test("Layers: all of the networks' operations are there")
   func benchLayers() throws {
     let results = try bench("layers", "--repeats", "1", "--threads", "1", "2")
