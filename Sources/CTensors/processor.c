@@ -5,7 +5,10 @@
 
 #include "ctensors.h"
 
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 bool ctensors_processor_suffices(void) {
 #if defined(__x86_64__)
@@ -21,4 +24,36 @@ bool ctensors_processor_suffices(void) {
 int ctensors_processor_count(void) {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+int ctensors_processor(void) { return sched_getcpu(); }
+
+int ctensors_thread(void) { return gettid(); }
+
+void ctensors_move(int thread, int processor, bool away) {
+  cpu_set_t usual, wanted;
+  if (sched_getaffinity(thread, sizeof usual, &usual) != 0 || !CPU_ISSET(processor, &usual)) return;
+  if (away) {
+    wanted = usual;
+    CPU_CLR(processor, &wanted);
+  } else {
+    CPU_ZERO(&wanted);
+    CPU_SET(processor, &wanted);
+  }
+  if (sched_setaffinity(thread, sizeof wanted, &wanted) == 0) sched_setaffinity(thread, sizeof usual, &usual);
+}
+
+void ctensors_sleep(const void *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL); }
+
+void ctensors_wake(const void *word, int threads) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads); }
+
+// Swift declares this with a parameter `(Int) -> Void` in place of the first two.
+__attribute__((swiftcall)) void ctensors_closure_take(
+    const void *code, const void *captured, ctensors_closure *closure) {
+  *closure = (ctensors_closure){code, captured};
+}
+
+void ctensors_call(ctensors_closure closure, intptr_t argument) {
+  typedef __attribute__((swiftcall)) void (*Code)(intptr_t, __attribute__((swift_context)) const void *);
+  ((Code)closure.code)(argument, closure.captured);
 }

@@ -7,37 +7,37 @@ import Synchronization
 
 /// One worker for every further processor, shared by all streams of the process.
 ///
-/// Between two layers a worker spins for some 30 us, because the next layer comes within that time; then it sleeps, so
-/// that a decoder or an encoder on the same processors loses nothing. Work is handed out in small pieces: a thread that
-/// the system has put aside delays the others by one piece at most. One job runs at a time; a second caller works alone.
+/// Made to share the processors with decoders and encoders (figures: meta/decisions/0004-threads.md):
+/// - Between two layers a worker spins for 20 us, because the next layer comes within that time; then it sleeps.
+/// - Work is cut in small pieces, and whoever is free takes the next one. A worker that the system puts aside with a
+///   piece in hand is fetched to the processor of its caller, who has nothing else to do by then.
+/// - A worker that wakes up on its caller's processor, where the system likes to put it, goes to another one.
+/// - Callers divide the processors evenly; who gets only one of them works alone.
+/// A call allocates nothing.
 public final class ThreadPool: @unchecked Sendable {
-  // Sendable: everything mutable is atomic or read and written with `lock` held.
-  public static let shared = ThreadPool()
+  // Sendable: everything is constant or atomic.
+  public static let shared = ThreadPool(processors: Int(ctensors_processor_count()))
 
-  /// A pointer, so that no thread keeps the caller's closure beyond its last call of it.
-  private typealias Job = (body: UnsafePointer<(Int) -> Void>, count: Int)
+  private static let patience: UInt64 = 20_000  // ns of spinning
 
-  private static let spins = 1000
-
-  private let workers: Int
-  private let gate = Lock()  // held by the caller whose job runs
-  private let lock = Lock()
-  private let wake = Condition()
-  private let done = Condition()
+  private let processors: Int
+  private let jobs: UnsafeMutableBufferPointer<Job>
+  private let workers: UnsafeMutableBufferPointer<Worker>
+  private let callers = Atomic(0)
+  private let posted = Signal()  // counts jobs
+  private let asleep = Atomic(0)  // workers
   private let limitKey: pthread_key_t
 
-  private let generation = Atomic(0)  // of jobs; written with `lock` held
-  private let next = Atomic(0)  // first piece that nobody has taken
-  private let inside = Atomic(0)  // workers that run the job; written with `lock` held
-  private var job: Job?
-  private var seats = 0  // workers that may still join
-
-  private init() {
-    workers = max(0, Int(ctensors_processor_count()) - 1)
+  private init(processors: Int) {
+    self.processors = processors
+    jobs = .allocate(capacity: processors / 2)  // with more callers, each works alone
+    for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
+    workers = .allocate(capacity: max(0, processors - 1))
+    for i in workers.indices { workers.initializeElement(at: i, to: Worker()) }
     var key = pthread_key_t()
     pthread_key_create(&key, nil)
     limitKey = key
-    for _ in 0..<workers {
+    for _ in workers.indices {
       var thread = pthread_t()
       let pool = Unmanaged.passRetained(self)
       let failed = pthread_create(
@@ -62,94 +62,171 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// Calls `body` with every index in `0..<count`, in any order, on several threads; returns when all are done.
   public func parallel(count: Int, _ body: (Int) -> Void) {
+    let share = processors / callers.add(1, ordering: .relaxed).newValue
+    defer { callers.subtract(1, ordering: .relaxed) }
     let limit = Int(bitPattern: pthread_getspecific(limitKey))
-    let helpers = min(workers, count - 1, limit > 0 ? limit - 1 : workers)
-    guard helpers > 0, gate.tryAcquire() else {
+    let helpers = min(share, limit > 0 ? limit : share, count) - 1
+    guard helpers > 0, count <= Job.longest, let job = jobs.indices.first(where: { jobs[$0].occupy() }) else {
       for i in 0..<max(0, count) { body(i) }
       return
     }
-    defer { gate.release() }
-    withoutActuallyEscaping(body) { body in
-      withUnsafePointer(to: body) { share(Job($0, count), helpers) }
-    }
+    run(job, body, count: count, helpers: helpers)
+    jobs[job].vacate()
   }
 
-  private func share(_ job: Job, _ helpers: Int) {
-    lock.acquire()
-    self.job = job
-    seats = helpers
-    next.store(0, ordering: .relaxed)
-    generation.add(1, ordering: .releasing)
-    wake.wakeAll()
-    lock.release()
+  private func run(_ job: Int, _ body: (Int) -> Void, count: Int, helpers: Int) {
+    let began = nanoseconds()
+    jobs[job].post(body, count: count, seats: helpers)
+    posted.value.pointee.add(1, ordering: .sequentiallyConsistent)
+    if asleep.load(ordering: .sequentiallyConsistent) > 0 { posted.wake(helpers) }
+    let mine = jobs[job].work(helping: false)
+    if jobs[job].isFinished { return }
 
-    run(job)
-
-    lock.acquire()
-    self.job = nil  // nobody joins any more
-    lock.release()
-    var spins = 0
-    while inside.load(ordering: .acquiring) > 0 && spins < Self.spins {
-      ctensors_pause()
-      spins += 1
+    // What the others have in hand began before our last piece ended, and takes about as long as one of ours.
+    let piece = (nanoseconds() - began) / UInt64(max(1, mine))
+    if spin(for: max(Self.patience, 2 * piece), { jobs[job].isFinished }) { return }
+    let here = ctensors_processor()
+    for i in workers.indices where workers[i].job.load(ordering: .acquiring) == job {
+      ctensors_move(workers[i].thread.load(ordering: .relaxed), here, false)
     }
-    lock.acquire()
-    while inside.load(ordering: .acquiring) > 0 { done.wait(lock) }
-    lock.release()
-  }
-
-  @inline(never)
-  private func run(_ job: Job) {
-    while true {
-      let index = next.add(1, ordering: .relaxed).oldValue
-      if index >= job.count { return }
-      job.body.pointee(index)
-    }
+    jobs[job].sleepUntilFinished()
   }
 
   /// A worker's life.
   private func serve() {
-    var seen = 0
+    guard let i = workers.indices.first(where: { workers[$0].start() }) else { return }
+    var seen: UInt32 = 0
     while true {
-      var spins = 0
-      while generation.load(ordering: .relaxed) == seen && spins < Self.spins {
-        ctensors_pause()
-        spins += 1
+      if !spin(for: Self.patience, { posted.value.pointee.load(ordering: .acquiring) != seen }) {
+        asleep.add(1, ordering: .sequentiallyConsistent)
+        while posted.value.pointee.load(ordering: .sequentiallyConsistent) == seen { posted.sleep(while: seen) }
+        asleep.subtract(1, ordering: .relaxed)
       }
-      lock.acquire()
-      while generation.load(ordering: .relaxed) == seen { wake.wait(lock) }
-      seen = generation.load(ordering: .relaxed)
-      let job = seats > 0 ? self.job : nil
-      if job != nil {
-        seats -= 1
-        inside.add(1, ordering: .relaxed)
+      seen = posted.value.pointee.load(ordering: .acquiring)
+      for job in jobs.indices where jobs[job].isOpen {
+        let here = ctensors_processor()
+        if jobs[job].processor.load(ordering: .relaxed) == here { ctensors_move(0, here, true) }
+        workers[i].job.store(job, ordering: .releasing)
+        _ = jobs[job].work(helping: true)
+        workers[i].job.store(-1, ordering: .releasing)
       }
-      lock.release()
-      guard let job else { continue }
-      run(job)
-      lock.acquire()
-      inside.subtract(1, ordering: .releasing)
-      done.wakeAll()
-      lock.release()
     }
   }
 }
 
-private final class Lock: @unchecked Sendable {
-  fileprivate let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+private struct Worker: ~Copyable {
+  let thread = Atomic<Int32>(0)  // the system's number
+  let job = Atomic(-1)  // of which it may have a piece in hand; while it has none, nobody else moves it
 
-  init() { pthread_mutex_init(mutex, nil) }
-  deinit { mutex.deallocate() }
-  func acquire() { pthread_mutex_lock(mutex) }
-  func tryAcquire() -> Bool { pthread_mutex_trylock(mutex) == 0 }
-  func release() { pthread_mutex_unlock(mutex) }
+  /// Takes this place for the calling thread.
+  borrowing func start() -> Bool {
+    thread.compareExchange(expected: 0, desired: ctensors_thread(), ordering: .relaxed).exchanged
+  }
 }
 
-private final class Condition: @unchecked Sendable {
-  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+/// Where one caller's work lies open. Used again and again, and never freed: a worker may look in at any time.
+private struct Job: ~Copyable {
+  static let longest = 1 << 24 - 1  // pieces
+  private static let seat: UInt64 = 1 << 24
+  private static let seats: UInt64 = 255 * seat
+  private static let number: UInt64 = 1 << 32
+  private static let callerSleeps: UInt32 = 1 << 31
 
-  init() { pthread_cond_init(condition, nil) }
-  deinit { condition.deallocate() }
-  func wait(_ lock: Lock) { pthread_cond_wait(condition, lock.mutex) }
-  func wakeAll() { pthread_cond_broadcast(condition) }
+  /// The job's number (32 bits), how many helpers may still join (8), how many pieces nobody has taken (24): in one, so
+  /// that whoever takes a piece knows what it belongs to.
+  private let open = Atomic<UInt64>(0)
+  private let code = Atomic<UInt>(0)  // of the closure, and
+  private let captured = Atomic<UInt>(0)
+  private let unfinished = Signal()  // pieces; and `callerSleeps`
+  private let occupied = Atomic(false)
+  let processor = Atomic<Int32>(0)  // the caller's
+
+  borrowing func occupy() -> Bool { !occupied.exchange(true, ordering: .acquiring) }
+  borrowing func vacate() { occupied.store(false, ordering: .releasing) }
+
+  /// `body` must not be left before the job is finished.
+  borrowing func post(_ body: (Int) -> Void, count: Int, seats: Int) {
+    var closure = ctensors_closure()
+    take(body, &closure)
+    code.store(UInt(bitPattern: closure.code), ordering: .relaxed)
+    captured.store(UInt(bitPattern: closure.captured), ordering: .relaxed)
+    unfinished.value.pointee.store(UInt32(count), ordering: .relaxed)
+    processor.store(ctensors_processor(), ordering: .relaxed)
+    let number = open.load(ordering: .relaxed) & ~(Self.number - 1) &+ Self.number
+    open.store(number | UInt64(min(seats, 255)) * Self.seat | UInt64(count), ordering: .releasing)
+  }
+
+  var isOpen: Bool {
+    let open = open.load(ordering: .relaxed)
+    return open & Self.seats > 0 && open & (Self.seat - 1) > 0
+  }
+
+  var isFinished: Bool { unfinished.value.pointee.load(ordering: .acquiring) & ~Self.callerSleeps == 0 }
+
+  /// Takes pieces until there are none; returns how many.
+  borrowing func work(helping: Bool) -> UInt32 {
+    var state = open.load(ordering: .acquiring)
+    let number = state / Self.number
+    var seat = helping ? Self.seat : 0
+    var done: UInt32 = 0
+    while state / Self.number == number, state & (Self.seat - 1) > 0, seat == 0 || state & Self.seats > 0 {
+      let (taken, now) = open.weakCompareExchange(expected: state, desired: state - seat - 1, ordering: .acquiring)
+      state = now
+      guard taken else { continue }
+      let closure = ctensors_closure(
+        code: UnsafeRawPointer(bitPattern: code.load(ordering: .relaxed)),
+        captured: UnsafeRawPointer(bitPattern: captured.load(ordering: .relaxed)))
+      ctensors_call(closure, Int(state & (Self.seat - 1)) - 1)
+      (seat, done) = (0, done + 1)
+      state = open.load(ordering: .acquiring)
+    }
+    let left = unfinished.value.pointee.subtract(done, ordering: .acquiringAndReleasing).newValue
+    if done > 0, left == Self.callerSleeps { unfinished.wake(1) }
+    return done
+  }
+
+  borrowing func sleepUntilFinished() {
+    var left = unfinished.value.pointee.bitwiseOr(Self.callerSleeps, ordering: .acquiringAndReleasing).newValue
+    while left != Self.callerSleeps {
+      unfinished.sleep(while: left)
+      left = unfinished.value.pointee.load(ordering: .acquiring)
+    }
+  }
+}
+
+/// The closure for other threads; `withoutActuallyEscaping` would copy it to the heap.
+@_silgen_name("ctensors_closure_take")
+private func take(_ body: (Int) -> Void, _ closure: UnsafeMutablePointer<ctensors_closure>)
+
+/// A number that threads can sleep on. Never freed.
+private struct Signal {
+  let value: UnsafeMutablePointer<Atomic<UInt32>>
+
+  init() {
+    value = .allocate(capacity: 64)  // so that it shares its cache lines with nothing
+    value.initialize(to: Atomic(0))
+  }
+
+  /// Sleeps if the number is this one, until somebody wakes us, or for no reason.
+  func sleep(while value: UInt32) { ctensors_sleep(self.value, value) }
+  func wake(_ threads: Int) { ctensors_wake(value, Int32(clamping: threads)) }
+}
+
+/// Waits for `condition`, but not much longer than `limit` nanoseconds; returns whether it holds.
+@inline(__always)
+private func spin(for limit: UInt64, _ condition: () -> Bool) -> Bool {
+  let end = nanoseconds() + limit
+  repeat {
+    for _ in 0..<16 {
+      if condition() { return true }
+      ctensors_pause()
+    }
+  } while nanoseconds() < end
+  return false
+}
+
+private func nanoseconds() -> UInt64 {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }

@@ -25,10 +25,17 @@ import Testing
     }
   }
 
-  @Test func theSameInputGivesTheSameBytes() throws {
-    var (a, b) = (Journey(model: model), Journey(model: model, threads: 1))
-    for level: Float in [1, -1] {
-      #expect(try dubbed(&a, sound(level)) == dubbed(&b, sound(level)))
+  /// Alone or beside other streams, on any number of threads.
+  @Test func theSameInputGivesTheSameBytes() async throws {
+    func run(threads: Int) throws -> [[UInt8]] {
+      var journey = Journey(model: model, threads: threads)
+      return try [1, -1, 1].map { try dubbed(&journey, sound($0)) }
+    }
+    let alone = try run(threads: 1)
+    #expect(try run(threads: 0) == alone)
+    try await withThrowingTaskGroup(of: [[UInt8]].self) { group in
+      for threads in 0..<5 { group.addTask { try run(threads: threads) } }
+      for try await together in group { #expect(together == alone) }
     }
   }
 

@@ -1,7 +1,6 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -128,39 +127,6 @@ private func half(_ x: Float) -> Float {
     let far = Tensor([4], [-1e30, -200, 200, 1e30])
     expectClose(silu(far), Tensor([4], [0, 0, 200, 1e30]), 1e-5)
   }
-}
-
-@Suite struct ThreadPoolTests {
-  @Test func callsEveryIndexOnce() {
-    for threads in 0...3 {
-      for count in [0, 1, 2, 7, 1000] {
-        let calls = (0..<count).map { _ in Counter() }
-        ThreadPool.shared.limited(to: threads) {
-          ThreadPool.shared.parallel(count: count) { calls[$0].value.add(1, ordering: .relaxed) }
-        }
-        #expect(calls.allSatisfy { $0.value.load(ordering: .relaxed) == 1 })
-      }
-    }
-  }
-
-  /// A piece may share out work itself; it then does all of it.
-  @Test func nests() {
-    let total = Counter()
-    ThreadPool.shared.parallel(count: 8) { _ in
-      ThreadPool.shared.parallel(count: 8) { _ in total.value.add(1, ordering: .relaxed) }
-    }
-    #expect(total.value.load(ordering: .relaxed) == 64)
-  }
-
-  /// Results do not depend on the number of threads.
-  @Test func sameBytesOnAnyNumberOfThreads() {
-    let conv = Conv2d(weight: noise([48, 48, 3, 3]), bias: noise([48]), stride: 1, padding: (1, 1, 1, 1))
-    let x = noise([48, 48, 48])
-    let one = ThreadPool.shared.limited(to: 1) { conv(x, activation: .silu) }
-    for _ in 0..<20 { #expect(conv(x, activation: .silu) == one) }
-  }
-
-  private final class Counter: Sendable { let value = Atomic(0) }
 }
 
 @Suite struct ProcessorTests {

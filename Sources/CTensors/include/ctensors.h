@@ -1,17 +1,42 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What Swift cannot say: the processor's features and its hint for a waiting loop.
+// What Swift cannot say: the processor's features, its hint for a waiting loop, a few calls of the system, and how to hand a
+// closure to another thread without copying it to the heap.
 
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /// Whether this processor has every instruction that the kernels are built with (x86-64-v3; any arm64).
 bool ctensors_processor_suffices(void);
 
 /// Processors that this process may use, at least 1.
 int ctensors_processor_count(void);
+
+/// The processor that the calling thread is on.
+int ctensors_processor(void);
+
+/// The system's number of the calling thread.
+int ctensors_thread(void);
+
+/// Moves a thread of this process (0: the calling one) to `processor`, or away from it if it is there. Does nothing where
+/// the thread may not go. Afterwards the system may move it again as before.
+void ctensors_move(int thread, int processor, bool away);
+
+/// Sleeps if `*word` is `value`, until `ctensors_wake` of the same word, or for no reason (futex).
+void ctensors_sleep(const void *word, uint32_t value);
+void ctensors_wake(const void *word, int threads);
+
+/// A Swift closure `(Int) -> Void` that does not escape, as Swift passes it to a function.
+typedef struct {
+  const void *code;
+  const void *captured;
+} ctensors_closure;
+
+/// Calls it; the function that was given it must not have returned.
+void ctensors_call(ctensors_closure closure, intptr_t argument);
 
 /// A moment's rest in a loop that waits for another thread.
 static inline void ctensors_pause(void) {

@@ -1,0 +1,71 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Synchronization
+import Tensors
+import Testing
+
+@Suite struct ThreadPoolTests {
+  @Test func callsEveryIndexOnce() {
+    for threads in 0...3 {
+      for count in [0, 1, 2, 7, 1000] {
+        let calls = (0..<count).map { _ in Counter() }
+        ThreadPool.shared.limited(to: threads) {
+          ThreadPool.shared.parallel(count: count) { calls[$0].value.add(1, ordering: .relaxed) }
+        }
+        #expect(calls.allSatisfy { $0.value.load(ordering: .relaxed) == 1 })
+      }
+    }
+  }
+
+  /// A piece may share out work itself; it then does all of it.
+  @Test func nests() {
+    let total = Counter()
+    ThreadPool.shared.parallel(count: 8) { _ in
+      ThreadPool.shared.parallel(count: 8) { _ in total.value.add(1, ordering: .relaxed) }
+    }
+    #expect(total.value.load(ordering: .relaxed) == 64)
+  }
+
+  /// As many streams as there may be, each with its own work.
+  @Test func callersDoNotMeet() async {
+    await withTaskGroup(of: Int.self) { group in
+      for caller in 1...8 {
+        group.addTask {
+          let total = Counter()
+          for _ in 0..<200 {
+            ThreadPool.shared.parallel(count: 16) { total.value.add(caller * $0, ordering: .relaxed) }
+          }
+          return total.value.load(ordering: .relaxed) - caller * 200 * 120
+        }
+      }
+      for await rest in group { #expect(rest == 0) }
+    }
+  }
+
+  /// The pool moves its workers from one processor to another, but afterwards they may run where they might before.
+  @Test func bindsNobody() throws {
+    let total = Counter()
+    for _ in 0..<2000 {
+      ThreadPool.shared.parallel(count: 8) { piece in
+        for i in 0..<2000 { total.value.add(piece ^ i, ordering: .relaxed) }
+      }
+    }
+    let folder = "/proc/self/task"
+    func allowed(_ task: String) -> Substring? {
+      let status = try? String(contentsOfFile: "\(folder)/\(task)/status", encoding: .utf8)
+      return status?.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list") }
+    }
+    let mine = try #require(allowed("\(getpid())"))
+    // Another test may move a worker at this very moment.
+    let isFree = (0..<1000).contains { _ in
+      usleep(1000)
+      let tasks = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      return tasks.allSatisfy { (allowed($0) ?? mine) == mine }
+    }
+    #expect(isFree)
+  }
+
+  private final class Counter: Sendable { let value = Atomic(0) }
+}
