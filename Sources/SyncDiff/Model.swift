@@ -3,10 +3,13 @@
 
 // The model file: every network and its configuration in one safetensors file, written by Sources/Training/export.py.
 // The loader is strict: a file that is not whole and exactly right is refused, with everything that is wrong with it.
+// Whoever loads the same file in the same process shares one copy of the weights; it goes with the last who holds it.
 
 public import Diffusion
 import Faces
+import Glibc
 public import Speech
+import Synchronization
 import Tensors
 
 /// How weights are held: `bf16` halves their memory, arithmetic is 32-bit in both. `auto` is `f32`.
@@ -47,12 +50,34 @@ public final class Model: Sendable {
   /// Sound after a picture's own time that is needed to paint it.
   public var lookahead: RunningTime { SoundTimeline.lookahead(future: configuration.audioFuture) }
 
-  /// Reads, checks and packs the file at `path`.
+  /// The model in the file at `path`: the one that is in memory already if the file has not changed since, otherwise read,
+  /// checked and packed. Loads of several threads take turns.
   public static func load(path: String, precision: Precision = .auto) throws(ModelError) -> Model {
     if let problem = processorProblem { throw .unsupportedProcessor(why: problem) }
-    let contents: SafeTensors.Contents
+    let isHalf = precision == .bf16
+    guard let file = FileIdentity(path: path) else { return try read(path, isHalf: isHalf) }  // which says why
+    return try shelf.withLock { models throws(ModelError) -> Model in
+      if let model = models[Copy(file: file, isHalf: isHalf)]?.model { return model }
+      let model = try read(path, isHalf: isHalf)
+      models = models.filter { $0.value.model != nil }
+      models[Copy(file: file, isHalf: isHalf)] = WeakModel(model: model)
+      return model
+    }
+  }
+
+  private struct Copy: Hashable {
+    let file: FileIdentity
+    let isHalf: Bool  // bf16 weights
+  }
+
+  private struct WeakModel { weak var model: Model? }
+
+  private static let shelf = Mutex<[Copy: WeakModel]>([:])
+
+  private static func read(_ path: String, isHalf: Bool) throws(ModelError) -> Model {
+    let file: SafeTensors
     do {
-      contents = try SafeTensors.load(path: path)
+      file = try SafeTensors.load(path: path)
     } catch SafeTensorsError.notFound {
       throw .notFound(path: path)
     } catch SafeTensorsError.unreadable(_, let reason) {
@@ -60,11 +85,11 @@ public final class Model: Sendable {
     } catch {
       throw .malformed(path: path, why: error.description)
     }
-    return try Model(contents, path: path, precision: precision)
+    return try Model(file, path: path, isHalf: isHalf)
   }
 
-  init(_ contents: SafeTensors.Contents, path: String, precision: Precision) throws(ModelError) {
-    let metadata = contents.metadata
+  private init(_ file: SafeTensors, path: String, isHalf: Bool) throws(ModelError) {
+    let metadata = file.metadata
     guard metadata["format"] == Self.format, let json = metadata["config"] else {
       throw .malformed(
         path: path, why: "its metadata does not say that it is a syncdiff model; write it with export.py")
@@ -85,7 +110,7 @@ public final class Model: Sendable {
         why: "its window is \(configuration.window) px with the mask from \(configuration.maskTop), this syncdiff cuts "
           + "out \(FaceWindow.side) px with the mask from \(FaceWindow.maskTop)")
     }
-    let weights = Weights(contents.tensors, precision: precision == .bf16 ? .bf16 : .f32)
+    let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
     hearing = AudioEncoder(
       weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
       layers: configuration.audioLayers, head: configuration.head)
@@ -99,5 +124,20 @@ public final class Model: Sendable {
     guard problems.isEmpty else {
       throw .malformed(path: path, why: problems.joined(separator: "; "))
     }
+  }
+}
+
+/// A file and its state: changes when the file is written anew or replaced.
+private struct FileIdentity: Hashable {
+  let device: dev_t
+  let inode: ino_t
+  let size: Int
+  let changed: [Int]  // seconds, nanoseconds
+
+  init?(path: String) {
+    var information = stat()
+    guard stat(path, &information) == 0 else { return nil }
+    (device, inode, size) = (information.st_dev, information.st_ino, Int(information.st_size))
+    changed = [information.st_mtim.tv_sec, information.st_mtim.tv_nsec]
   }
 }

@@ -64,42 +64,46 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-public enum SafeTensors {
-  public typealias Contents = (tensors: [String: Tensor], metadata: [String: String])
-
+/// A model file in memory. Its header has been checked whole; a tensor is widened to `Float` when it is asked for.
+public struct SafeTensors: Sendable {
   static let longestHeader = 100_000_000  // bytes, as in the reference implementation
   static let largestFile = 1 << 32  // bytes
 
-  /// The tensors of a file in memory, widened to `Float`, and its `__metadata__`.
-  public static func read(_ bytes: [UInt8]) throws(SafeTensorsError) -> Contents {
+  /// The header's `__metadata__`.
+  public let metadata: [String: String]
+  private let entries: [String: Entry]
+  private let bytes: [UInt8]
+  private let first: Int  // of the values' bytes
+
+  public init(_ bytes: [UInt8]) throws(SafeTensorsError) {
     if bytes.isEmpty { throw .empty }
     guard bytes.count >= 8 else { throw .tooShort(size: bytes.count) }
     let length = bytes[0..<8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    guard length <= UInt64(longestHeader) else { throw .headerTooLong(length: length) }
+    guard length <= UInt64(Self.longestHeader) else { throw .headerTooLong(length: length) }
     let first = 8 + Int(length)
     guard first <= bytes.count else { throw .headerBeyondEnd(length: length, size: bytes.count) }
 
-    var header = try header(bytes[8..<first])
-    let metadata = try metadata(header.removeValue(forKey: "__metadata__"))
-    var entries: [Entry] = []
-    for (name, description) in header { entries.append(try Entry(name, description)) }
-    entries.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
+    var header = try Self.header(bytes[8..<first])
+    metadata = try Self.metadata(header.removeValue(forKey: "__metadata__"))
+    var sorted: [Entry] = []
+    for (name, description) in header { sorted.append(try Entry(name, description)) }
+    sorted.sort { ($0.begin, $0.end, $0.name) < ($1.begin, $1.end, $1.name) }
 
-    var tensors: [String: Tensor] = [:]
+    var entries: [String: Entry] = [:]
     var end = 0
-    for entry in entries {
+    for entry in sorted {
       guard entry.begin >= end else { throw .overlap(name: entry.name) }
       guard entry.begin == end else { throw .gap(name: entry.name) }
       guard entry.end <= bytes.count - first else { throw .outOfRange(name: entry.name) }
       end = entry.end
-      tensors[entry.name] = entry.tensor(bytes[first + entry.begin..<first + entry.end])
+      entries[entry.name] = entry
     }
     guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
-    return (tensors, metadata)
+    (self.entries, self.bytes, self.first) = (entries, bytes, first)
   }
 
-  /// The same of the file at `path`.
-  public static func load(path: String) throws(SafeTensorsError) -> Contents {
+  /// The file at `path`.
+  public static func load(path: String) throws(SafeTensorsError) -> SafeTensors {
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // a FIFO must not hold it up
     guard file >= 0 else {
       if errno == ENOENT { throw .notFound(path: path) }
@@ -113,6 +117,7 @@ public enum SafeTensors {
     guard information.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a file") }
     let size = Int(information.st_size)
     guard size <= largestFile else { throw .unreadable(path: path, reason: "it is larger than 4 GiB") }
+    // Read, not mapped: a mapped file that somebody shortens would end the process.
     var failure: Int32 = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
       while count < size {
@@ -124,7 +129,21 @@ public enum SafeTensors {
       }
     }
     if failure != 0 { throw .unreadable(path: path, reason: String(cString: strerror(failure))) }
-    return try read(bytes)
+    return try SafeTensors(bytes)
+  }
+
+  public var names: [String] { Array(entries.keys) }
+
+  /// The tensor called `name`; nil if there is none.
+  public subscript(name: String) -> Tensor? {
+    entries[name].map { entry in
+      bytes.withUnsafeBytes { entry.tensor(UnsafeRawBufferPointer(rebasing: $0[(first + entry.begin)...])) }
+    }
+  }
+
+  /// All of them.
+  public var tensors: [String: Tensor] {
+    names.reduce(into: [:]) { tensors, name in tensors[name] = self[name] }
   }
 
   private static func header(_ text: ArraySlice<UInt8>) throws(SafeTensorsError) -> [String: JSON] {
@@ -187,38 +206,41 @@ private struct Entry {
     (self.name, self.kind, self.shape, self.begin, self.end) = (name, kind, shape, begin, end)
   }
 
-  func tensor(_ bytes: ArraySlice<UInt8>) -> Tensor {
-    let values = bytes.withUnsafeBytes { raw in
+  /// `bytes` begin with the tensor's. They are little endian, and so is every processor that Swift knows.
+  func tensor(_ bytes: UnsafeRawBufferPointer) -> Tensor {
+    Tensor(shape) { output in
+      guard let bytes = bytes.baseAddress else { return }
       switch kind {
-      case .f32:
-        (0..<raw.count / 4).map {
-          Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
-        }
-      case .f16:
-        (0..<raw.count / 2).map {
-          Float(half: UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)))
-        }
-      case .bf16:
-        (0..<raw.count / 2).map {
-          let upper = UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self))
-          return Float(bitPattern: UInt32(upper) << 16)
-        }
+      case .f32: UnsafeMutableRawPointer(output).copyMemory(from: bytes, byteCount: end - begin)
+      case .f16: widen(bytes, count: (end - begin) / 2, output, widened(f16:))
+      case .bf16: widen(bytes, count: (end - begin) / 2, output, widened(bf16:))
       }
     }
-    return Tensor(shape, values)
   }
 }
 
-extension Float {
-  /// IEEE 754 binary16. `Float16` does not exist on every platform.
-  init(half: UInt16) {
-    let magnitude: Float
-    switch (half >> 10 & 31, half & 1023) {
-    case (0, let fraction): magnitude = Float(fraction) * 0x1p-24
-    case (31, let fraction): magnitude = fraction == 0 ? .infinity : .nan
-    case (let exponent, let fraction):
-      magnitude = Float(bitPattern: (UInt32(exponent) + 112) << 23 | UInt32(fraction) << 13)
-    }
-    self = half >> 15 == 0 ? magnitude : -magnitude
+@inline(__always)
+private func widen(
+  _ bytes: UnsafeRawPointer, count: Int, _ output: UnsafeMutablePointer<Float>, _ widened: (UInt32) -> Float
+) {
+  for i in 0..<count {
+    output[i] = widened(UInt32(bytes.loadUnaligned(fromByteOffset: 2 &* i, as: UInt16.self)))
   }
 }
+
+/// IEEE 754 binary16; `Float16` does not exist on every platform. Without branches, so that the compiler takes many at a
+/// time. Subnormals come out of a subtraction of normal numbers: it does not matter whether the host flushes them to zero.
+@inline(__always)
+private func widened(f16 bits: UInt32) -> Float {
+  let exponentStep: UInt32 = 1 << 23
+  let magnitude = (bits & 0x7FFF) &<< 13
+  let exponent = magnitude & (31 &* exponentStep)
+  let normal = magnitude &+ 112 &* exponentStep  // the biases are 127 and 15
+  let special = normal &+ 112 &* exponentStep  // infinity and NaN
+  let subnormal = (Float(bitPattern: normal &+ exponentStep) - 0x1p-14).bitPattern
+  let wide = exponent == 0 ? subnormal : exponent == 31 &* exponentStep ? special : normal
+  return Float(bitPattern: wide | (bits & 0x8000) &<< 16)
+}
+
+@inline(__always)
+private func widened(bf16 bits: UInt32) -> Float { Float(bitPattern: bits &<< 16) }

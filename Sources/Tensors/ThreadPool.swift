@@ -7,7 +7,7 @@ import Synchronization
 
 /// One worker for every further processor, shared by all streams of the process.
 ///
-/// Made to share the processors with decoders and encoders (figures: meta/decisions/0004-threads.md):
+/// Made to share the processors with decoders and encoders (figures: meta/decisions/0005-process.md):
 /// - Between two layers a worker spins for 20 us, because the next layer comes within that time; then it sleeps.
 /// - Work is cut in small pieces, and whoever is free takes the next one. A worker that the system puts aside with a
 ///   piece in hand is fetched to the processor of its caller, who has nothing else to do by then.

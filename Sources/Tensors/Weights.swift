@@ -4,26 +4,30 @@
 /// Named tensors of a model file, taken one by one while the networks are built.
 ///
 /// A layer asks for what it needs by name and shape. What is missing or misshapen is noted and zeros are handed out,
-/// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then throws them all, with the names that
-/// nobody asked for.
+/// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then names
+/// them all, with the tensors that nobody asked for. A tensor lives from `take` until its layer has packed it.
 public final class Weights {
   /// How convolutions and linear layers keep their weights. `bf16`: the upper half of a `Float`, rounded to nearest,
   /// ties to even; half the memory. Arithmetic is in `Float` either way.
   public enum Precision: Sendable { case f32, bf16 }
 
   public let precision: Precision
-  private var tensors: [String: Tensor]
-  private var taken: Set<String> = []
+  private let tensor: (String) -> Tensor?
+  private var untaken: Set<String>
   public private(set) var problems: [String] = []
 
+  public init(_ file: SafeTensors, precision: Precision = .f32) {
+    (tensor, untaken, self.precision) = ({ file[$0] }, Set(file.names), precision)
+  }
+
   public init(_ tensors: [String: Tensor], precision: Precision = .f32) {
-    (self.tensors, self.precision) = (tensors, precision)
+    (tensor, untaken, self.precision) = ({ tensors[$0] }, Set(tensors.keys), precision)
   }
 
   /// The tensor called `name`, in the shape PyTorch gave it.
   public func take(_ name: String, _ shape: [Int]) -> Tensor {
-    taken.insert(name)
-    guard let tensor = tensors[name] else {
+    untaken.remove(name)
+    guard let tensor = tensor(name) else {
       problems.append("missing \(name) \(shape)")
       return Tensor(zeros: shape)
     }
@@ -31,12 +35,21 @@ public final class Weights {
       problems.append("\(name) is \(tensor.shape), expected \(shape)")
       return Tensor(zeros: shape)
     }
-    if !tensor.values.allSatisfy(\.isFinite) { problems.append("\(name) holds values that are not finite") }
+    if !tensor.isFinite { problems.append("\(name) holds values that are not finite") }
     return tensor
   }
 
   /// Every problem met so far and every tensor that no layer asked for; empty when all is well.
   public func finish() -> [String] {
-    problems + tensors.keys.filter { !taken.contains($0) }.sorted().map { "unknown \($0)" }
+    problems + untaken.sorted().map { "unknown \($0)" }
+  }
+}
+
+extension Tensor {
+  /// Whether no value is infinite or NaN.
+  fileprivate var isFinite: Bool {
+    var largest: UInt32 = 0  // magnitude; an integer without an early end, so that the compiler takes many at a time
+    for value in values { largest = max(largest, value.bitPattern & 0x7FFF_FFFF) }
+    return largest < Float.infinity.bitPattern
   }
 }

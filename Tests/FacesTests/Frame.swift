@@ -130,7 +130,7 @@ func frame(
 /// The committed face networks.
 func faceWeights(beside test: String = #filePath) throws -> Weights {
   let root = test.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-  return Weights(try SafeTensors.load(path: "\(root)/meta/models/faces.safetensors").tensors)
+  return Weights(try SafeTensors.load(path: "\(root)/meta/models/faces.safetensors"))
 }
 
 /// A tracker that is shown 25 frames a second.

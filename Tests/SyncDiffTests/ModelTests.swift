@@ -18,6 +18,44 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     #expect(model.lookahead.nanoseconds == 260_000_000)
   }
 
+  /// One copy of the weights for all who load the same file in the same precision, for as long as anybody holds it.
+  @Test func loadsOfOneFileShareOneModel() async throws {
+    let file = try copy()
+    defer { try? FileManager.default.removeItem(at: file) }
+    let models = try await withThrowingTaskGroup(of: Model.self) { group in
+      for _ in 0..<4 { group.addTask { try Model.load(path: file.path) } }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(models.allSatisfy { $0 === models[0] })
+    #expect(try Model.load(path: file.path, precision: .bf16) !== models[0])
+    #expect(try Model.load(path: modelPath) !== models[0])
+    try Data(contentsOf: file).write(to: file)
+    #expect(try Model.load(path: file.path) !== models[0])
+  }
+
+  @Test func aModelGoesWithTheLastWhoHoldsIt() throws {
+    let file = try copy()
+    defer { try? FileManager.default.removeItem(at: file) }
+    weak var model: Model?
+    do {
+      let first = try Model.load(path: file.path)
+      model = first
+      #expect(try Model.load(path: file.path) === first)
+    }
+    #expect(model == nil)
+  }
+
+  /// What was wrong once may have been mended.
+  @Test func aFileThatWasRefusedIsReadAgain() throws {
+    let file = try copy()
+    defer { try? FileManager.default.removeItem(at: file) }
+    let whole = try Data(contentsOf: file)
+    try whole.dropLast().write(to: file)
+    #expect(throws: ModelError.self) { try Model.load(path: file.path) }
+    try whole.write(to: file)
+    _ = try Model.load(path: file.path)
+  }
+
   @Test func noSuchFile() {
     #expect(throws: ModelError.notFound(path: "/no/such/model")) { try Model.load(path: "/no/such/model") }
   }
@@ -78,6 +116,13 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     try expectMalformed(bytes, "missing decoder.input.weight")
     try expectMalformed(bytes, "encoder.output.bias is [2, 2], expected [4]")
     try expectMalformed(bytes, "unknown decoder.input.weigth")
+  }
+
+  /// A copy of the model that ships, which no other test loads.
+  private func copy() throws -> URL {
+    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
+    try FileManager.default.copyItem(at: URL(filePath: modelPath), to: file)
+    return file
   }
 
   /// The model that ships with its header changed.

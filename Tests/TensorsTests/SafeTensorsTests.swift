@@ -3,6 +3,7 @@
 
 import Glibc
 import Tensors
+import TestSupport
 import Testing
 
 /// A file with this header and `size` bytes of values.
@@ -29,13 +30,35 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
       0, 0x3C, 0, 0xC0, 1, 0, 0xFF, 0x7B, 0, 0x7C,  // 1, -2, the smallest, the largest, infinity
       0x80, 0x3F, 0, 0xC0, 0, 0, 0, 0x3F,
     ]
-    let (tensors, metadata) = try SafeTensors.read(file(header) + values)
-    #expect(metadata == ["config": "{\"steps\":4}"])
+    let contents = try SafeTensors(file(header) + values)
+    #expect(contents.metadata == ["config": "{\"steps\":4}"])
     #expect(
-      tensors == [
+      contents.tensors == [
         "a": Tensor([2], [1, -2]), "b": Tensor([1, 5], [1, -2, 0x1p-24, 65504, .infinity]), "c": Tensor([2], [1, -2]),
         "none": Tensor([0, 3], []), "one": Tensor([], [0.5]),
       ])
+  }
+
+  /// Every binary16 there is, eight at a time and one by one, against the definition.
+  @Test(arguments: [1 << 16, 3]) func widensHalves(count: Int) throws {
+    let values = (0..<count).map { UInt16($0 * 65535 / (count - 1)) }
+    let bytes = values.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+    let contents = try SafeTensors(file("{\"a\":\(tensor("F16", "[\(count)]", 0, 2 * count))}") + bytes)
+    let widened = try #require(contents["a"])
+    for (half, value) in zip(values, widened.values) {
+      let (exponent, fraction) = (half >> 10 & 31, Float(half & 1023))
+      let magnitude =
+        switch exponent {
+        case 0: fraction * 0x1p-24
+        case 31: fraction == 0 ? Float.infinity : .nan
+        default: Float(sign: .plus, exponent: Int(exponent) - 15, significand: 1 + fraction / 1024)
+        }
+      if magnitude.isNaN {
+        #expect(value.isNaN)
+      } else {
+        #expect(value.bitPattern == (half >> 15 == 0 ? magnitude : -magnitude).bitPattern)
+      }
+    }
   }
 
   /// One file for each way to be wrong.
@@ -71,26 +94,26 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
       (file("{\"a\":\(tensor("F32", "[1]", 0, 4))}", 7), .trailingBytes(count: 3)),
     ] as [([UInt8], SafeTensorsError)])
   func refuses(bytes: [UInt8], error: SafeTensorsError) {
-    #expect(throws: error) { try SafeTensors.read(bytes) }
+    #expect(throws: error) { try SafeTensors(bytes) }
     #expect(!error.description.isEmpty)
   }
 
   @Test func refusesDeepNesting() {
     let deep = file(String(repeating: "[", count: 1_000_000))
-    #expect(throws: SafeTensorsError.notJSON(offset: JSON.maximumDepth)) { try SafeTensors.read(deep) }
+    #expect(throws: SafeTensorsError.notJSON(offset: JSON.maximumDepth)) { try SafeTensors(deep) }
   }
 
   /// Cut or damaged anywhere, a file is read or refused, never a trap.
   @Test func survivesDamage() {
     let whole = file("{\"a\":\(tensor("F32", "[2,1]", 0, 8)),\"b\":\(tensor("BF16", "[3]", 8, 14))}", 14)
     for count in 0..<whole.count {
-      #expect(throws: SafeTensorsError.self) { try SafeTensors.read(Array(whole[..<count])) }
+      #expect(throws: SafeTensorsError.self) { try SafeTensors(Array(whole[..<count])) }
     }
     for i in whole.indices {
       for byte in [0, 0x22, 0x2D, 0x39, 0x5B, 0x5C, 0x7B, 0x7F, 0x80, 0xFF] as [UInt8] {
         var damaged = whole
         damaged[i] = byte
-        _ = try? SafeTensors.read(damaged)
+        _ = try? SafeTensors(damaged)
       }
     }
   }
