@@ -18,7 +18,7 @@ from torch import nn
 
 import data
 import plots
-from model import AudioEncoder, Config
+from model import AudioEncoder, Config, autocast
 from speech import STACK, stacks
 
 COMPONENTS = 8
@@ -122,7 +122,7 @@ def main():
         y = torch.cat([targets[i][p] for i, p in zip(chosen, pick)]).to(device)
         if rng.random() < 0.8:
             x = data.other_voice(x)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             out = head(F.dropout(net(x.to(device)), 0.2)[:, config.audio_past])
         loss = F.smooth_l1_loss(out.float(), y)
         optimizer.zero_grad()

@@ -18,7 +18,7 @@ from torch import nn
 
 import data
 import plots
-from model import Config, Decoder, Encoder
+from model import Config, Decoder, Encoder, autocast
 
 CROP = 64  # px: the networks are local, so a crop teaches as much as a window
 
@@ -145,7 +145,7 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1, step / 100) * min(1, 4 * (1 - progress) + 0.02)
         x = next(source).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             with torch.set_grad_enabled(not args.decoder):
                 z = encoder(x).float()
             noisy = z + 0.1 * z.detach().std() * torch.randn_like(z)
@@ -159,7 +159,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         if args.decoder:
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 hinge = F.relu(1 - judge(x).float()).mean() + F.relu(1 + judge(y.detach()).float()).mean()
             judge_optimizer.zero_grad()
             hinge.backward()

@@ -53,7 +53,8 @@ def openvino(precision, model, path, threads):
 def pytorch(precision, model, path, threads):
     """Traced and frozen, channels last: faster than called as it stands."""
     import torch
-    from export_onnx import load, networks
+    from export import load
+    from export_onnx import networks
     torch.set_num_threads(threads)
     module, inputs = networks(load(model))["denoiser"]
     module = module.to(memory_format=torch.channels_last)
@@ -175,7 +176,8 @@ def prepare(model, folder):
     """Exports the networks and writes the input, for the peers and [H, W, C] for us. What PyTorch makes of it."""
     import torch
     from safetensors.torch import save_file
-    from export_onnx import export, load, networks
+    from export import load
+    from export_onnx import export, networks
     folder.mkdir(parents=True, exist_ok=True)
     module, inputs = networks(load(model))["denoiser"]
     export(module, inputs, folder / "denoiser.onnx")

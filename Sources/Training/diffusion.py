@@ -1,7 +1,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Trains the latent diffusion model: `python diffusion.py --cache CACHE --minutes 60`. Needs CACHE/autoencoder.pt and
-CACHE/audio.pt; resumes from CACHE/diffusion.pt; draws CACHE/curve.png and CACHE/sheet.png at every validation.
+CACHE/audio.pt, or goes on from a model file, `--init MODEL`; resumes from CACHE/diffusion.pt; draws CACHE/curve.png and
+CACHE/sheet.png at every validation.
 
 Recipe (method.md): flow matching, t logit-normal with 15 % at t = 1; velocity error with the mouth four times as heavy,
 plus the distance of the lips that a frozen probe reads off the predicted and the true clean latent. The previous frame is
@@ -22,7 +23,8 @@ import data
 import plots
 from audio import COMPONENTS, Lips, aperture, clip_stacks, correlation
 from data import BANDS, SILENCE
-from model import Config, SyncDiff
+from export import load
+from model import Config, SyncDiff, autocast
 
 PRIOR_DROP, PRIOR_NOISE, PREVIOUS_NOISE = 0.5, 0.5, 0.3
 PROBE_WEIGHT, MOUTH_WEIGHT = 0.15, 4.0
@@ -68,7 +70,7 @@ class Pool:
         images = data.as_image(self.clips[index].window)
         images = data.Look(self.rng)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
         images = images.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device.type):
             latents, strips = self.model.encoder(images), self.model.masked(images)[0][:, :, :self.model.config.mask_top // 4]
         slot = (index, latents.bfloat16(), strips.bfloat16())
         if len(self.slots) < self.size:
@@ -171,7 +173,7 @@ class Validation:
         noise = torch.randn(self.latents[:, 0].shape, generator=torch.Generator().manual_seed(0)).to(sounds.device)
         previous, out = None, []
         for n in range(FRAMES):
-            with torch.autocast(noise.device.type, torch.bfloat16):
+            with autocast(noise.device.type):
                 tokens = model.audio_encoder(sounds[:, n])
                 previous = model.sample(noise, self.masked[:, n], self.mask, self.latents[:, 0], tokens, previous)
             out.append(previous := previous.float())
@@ -214,13 +216,18 @@ def main():
     parser.add_argument("--pool", type=int, default=400, help="clips held as latents")
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     parser.add_argument("--validate-every", type=float, default=6, help="minutes")
+    parser.add_argument("--init", type=Path, help="a model file to go on from")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = SyncDiff(Config())
-    coder = torch.load(args.cache / "autoencoder.pt", "cpu", weights_only=True)
-    model.encoder.load_state_dict(coder["encoder"])
-    model.decoder.load_state_dict(coder["decoder"])
-    model.audio_encoder.load_state_dict(torch.load(args.cache / "audio.pt", "cpu", weights_only=True)["audio_encoder"])
+    if args.init:
+        model = load(args.init)
+    else:
+        model = SyncDiff(Config())
+        coder = torch.load(args.cache / "autoencoder.pt", "cpu", weights_only=True)
+        model.encoder.load_state_dict(coder["encoder"])
+        model.decoder.load_state_dict(coder["decoder"])
+        heard = torch.load(args.cache / "audio.pt", "cpu", weights_only=True)
+        model.audio_encoder.load_state_dict(heard["audio_encoder"])
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
     probe, store = Probe(model.config), args.cache / "diffusion.pt"
@@ -259,7 +266,7 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = args.lr * group["scale"] * min(1, (step + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
         batch = pool.sample(args.batch)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             matching, lips = loss_of(model, probe, batch, weight)
             loss = matching + PROBE_WEIGHT * lips
         optimizer.zero_grad()
@@ -285,7 +292,8 @@ def main():
         if time.time() - checked > 60 * args.validate_every or progress >= 1:
             print("  cross, own, range:", validation.report(average, probe, args.cache / "sheet.png"), flush=True)
             torch.save({"model": model.state_dict(), "average": average.state_dict(), "probe": probe.state_dict(),
-                        "optimizer": optimizer.state_dict(), "step": step, "curve": curve}, store.with_suffix(".tmp"))
+                        "optimizer": optimizer.state_dict(), "step": step, "curve": curve,
+                        "config": model.config.dict()}, store.with_suffix(".tmp"))
             store.with_suffix(".tmp").rename(store)
             plots.plot(curve, ["velocity loss", "lip loss"], args.cache / "curve.png")
             checked = time.time()

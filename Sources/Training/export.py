@@ -4,7 +4,8 @@
 
 One safetensors file, float16: audio_encoder.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of model.SyncDiff) from
 the training's moving averages, and faces.* as convert_faces.py wrote them. Its metadata: format "syncdiff", version
-"1", config (JSON of model.Config). Sources/SyncDiff/Model.swift reads it and refuses anything else."""
+"1", config (JSON of model.Config). Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it
+back."""
 import argparse
 import json
 from pathlib import Path
@@ -19,10 +20,22 @@ VERSION = "1"
 
 
 def trained(cache):
-    """model.SyncDiff with the averaged weights of the training and the newest decoder."""
-    model = SyncDiff(Config())
-    model.load_state_dict(torch.load(cache / "diffusion.pt", "cpu", weights_only=True)["average"])
-    model.decoder.load_state_dict(torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)["decoder"])
+    """model.SyncDiff with the averaged weights of the training and the newest decoder of the same encoder."""
+    kept = torch.load(cache / "diffusion.pt", "cpu", weights_only=True)
+    model = SyncDiff(Config(**kept["config"]))
+    model.load_state_dict(kept["average"])
+    if (cache / "autoencoder.pt").exists():
+        coder = torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)
+        if all(torch.equal(value, coder["encoder"][name]) for name, value in model.encoder.state_dict().items()):
+            model.decoder.load_state_dict(coder["decoder"])
+    return model.eval()
+
+
+def load(path):
+    """model.SyncDiff of a model file, in float32."""
+    with safe_open(path, "pt") as file:
+        model = SyncDiff(Config(**json.loads(file.metadata()["config"])))
+        model.load_state_dict({name: file.get_tensor(name).float() for name in model.state_dict()})
     return model.eval()
 
 

@@ -6,15 +6,13 @@ denoiser.onnx (one step), encoder.onnx, decoder.onnx and audio_encoder.onnx: bat
 ONNX Runtime and OpenVINO. Each is run once by ONNX Runtime and refused if it disagrees with PyTorch.
 meta/scripts/bench-peers times them against ours."""
 import argparse
-import json
 import warnings
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
-from model import Config, SyncDiff
+from export import load
 
 MODEL = Path(__file__).parents[2] / "meta/models/syncdiff.safetensors"
 OPSET = 20  # has LayerNormalization and Gelu as operators of their own
@@ -31,14 +29,6 @@ class Step(nn.Module):
 
     def forward(self, x, t, tokens, prior):
         return self.unet(x, t, tokens, prior, torch.ones(1, dtype=torch.bool))
-
-
-def load(path):
-    """model.SyncDiff of a model file, in float32."""
-    with safe_open(path, "pt") as file:
-        model = SyncDiff(Config(**json.loads(file.metadata()["config"])))
-        model.load_state_dict({name: file.get_tensor(name).float() for name in model.state_dict()})
-    return model.eval()
 
 
 @torch.no_grad()
