@@ -192,7 +192,10 @@ def prepare(model, folder):
 
 def measure(peers, rounds, load):
     """{peer: ([seconds of each call], [the same under load])}"""
-    probes = {name: peer.turn(3) for name, peer in peers.items()}
+    probes = {}
+    for name, peer in peers.items():
+        time.sleep(REST)
+        probes[name] = peer.turn(3)
     fastest = min(min(times) for times in probes.values())
     slow = [name for name, times in probes.items() if min(times) > TOO_SLOW * fastest]
     times = {name: (probes[name] if name in slow else [], []) for name in peers}
@@ -234,8 +237,10 @@ def markdown(report):
     if loaded:
         lines += ["Kept: median alone over median beside one foreign busy thread."]
     for precision, faster in report["faster"].items():
-        lines += ["", f"{OURS} {precision}: {faster['median']:.2f} times as fast as the fastest of "
-                  f"{', '.join(RIVALS[precision])} (by medians; by least times {faster['min']:.2f})."]
+        rivals = RIVALS[precision]
+        than = rivals[0] if len(rivals) == 1 else f"the faster of {' and '.join(rivals)}"
+        lines += ["", f"{OURS} {precision}: {faster['median']:.2f} times as fast as {than} (by medians; by least times "
+                  f"{faster['min']:.2f})."]
     for remark in report["remarks"]:
         lines += ["", f"Note: {remark}."]
     return "\n".join(lines) + "\n"
