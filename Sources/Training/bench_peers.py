@@ -113,7 +113,7 @@ class Peer:
         """What it computes, and a remark."""
         try:
             return self.connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             raise SystemExit(f"{self.name} has failed")
 
     def turn(self, calls):
