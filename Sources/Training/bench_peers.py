@@ -88,7 +88,7 @@ def serve(connection, peer, arguments):
     while True:
         try:
             calls = connection.recv()
-        except EOFError:  # the parent has ended
+        except (EOFError, ConnectionResetError):  # the parent has ended
             return
         call(inputs)
         times = []
