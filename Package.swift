@@ -4,12 +4,23 @@
 
 import PackageDescription
 
-// The kernels need wide vectors; other processors are refused at start (Tensors.processorProblem).
-#if arch(x86_64)
-  let processor = ["-Xcc", "-march=x86-64-v3"]
-#else
-  let processor: [String] = []
-#endif
+// The kernels are compiled once for every instruction set, from the same folder (the others are links to it, since SwiftPM
+// lets no two targets share one); Sources/Tensors/Processor.swift chooses among them at start.
+let instructionSets: [(target: String, folder: String, flags: [String])] = {
+  let generic = ("KernelsGeneric", "Kernels", [String]())
+  #if arch(x86_64)
+    return [
+      generic, ("KernelsV3", "KernelsV3", ["-DAVX2", "-Xcc", "-march=x86-64-v3"]),
+      ("KernelsAVX512", "KernelsAVX512", ["-DAVX2", "-DAVX512", "-Xcc", "-march=x86-64-v4"]),
+      (
+        "KernelsBF16", "KernelsBF16",
+        ["-DAVX2", "-DAVX512", "-DBF16", "-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512bf16"]
+      ),
+    ]
+  #else
+    return [generic]
+  #endif
+}()
 
 // Imports go one way: what stands higher knows nothing of what stands lower.
 let package = Package(
@@ -21,10 +32,18 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
-  targets: [
-    .target(name: "Kernels", swiftSettings: [.unsafeFlags(["-Ounchecked"] + processor)]),
+  targets: instructionSets.map { set in
+    .target(
+      name: set.target, dependencies: ["CKernels", "KernelInterface"], path: "Sources/\(set.folder)",
+      swiftSettings: [.unsafeFlags(["-Ounchecked"] + set.flags)])
+  } + [
+    .target(name: "CKernels"),
+    .target(name: "KernelInterface"),
     .target(name: "CTensors"),
-    .target(name: "Tensors", dependencies: ["Kernels", "CTensors"]),
+    .target(
+      name: "Tensors",
+      dependencies: ["KernelInterface", "CTensors"]
+        + instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),

@@ -10,14 +10,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool ctensors_processor_suffices(void) {
+int ctensors_processor_level(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
-      && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt")
-      && __builtin_cpu_supports("movbe");
+  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
+        && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt")
+        && __builtin_cpu_supports("movbe")))
+    return 0;
+  if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")))
+    return 1;
+  return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
 #else
-  return true;
+  return 0;
 #endif
 }
 

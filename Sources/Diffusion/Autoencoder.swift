@@ -12,12 +12,12 @@ struct Block: Sendable {
   let conv1: Conv2d
   let conv2: Conv2d
 
-  init(_ w: Weights, _ name: String, _ channels: Int) {
-    conv1 = Conv2d(w, "\(name).conv1", channels, channels)
-    conv2 = Conv2d(w, "\(name).conv2", channels, channels)
+  init(_ w: Weights, _ name: String, _ channels: Int, size: Int) {
+    conv1 = Conv2d(w, "\(name).conv1", channels, channels, size: size)
+    conv2 = Conv2d(w, "\(name).conv2", channels, channels, size: size)
   }
 
-  func callAsFunction(_ x: Tensor) -> Tensor { x + conv2(conv1(silu(x), activation: .silu)) }
+  func callAsFunction(_ x: Tensor) -> Tensor { conv2(conv1(x, before: .silu, activation: .silu), adding: x) }
 }
 
 /// RGB `[H, W, 3]` -> latent `[H/4, W/4, 4]` of mean 0 and deviation 1 over the training set.
@@ -36,15 +36,16 @@ public struct Encoder: Sendable {
 
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (a, b, c) = (config.autoencoderChannels[0], config.autoencoderChannels[1], config.autoencoderChannels[2])
+    let size = config.window * config.window  // pixels
     maskTop = config.maskTop
-    input = Conv2d(w, "\(name).input", 3, a)
-    block1 = Block(w, "\(name).block1", a)
-    down1 = Conv2d(w, "\(name).down1", a, b, stride: 2)
-    block2 = Block(w, "\(name).block2", b)
-    down2 = Conv2d(w, "\(name).down2", b, c, stride: 2)
-    block3 = Block(w, "\(name).block3", c)
-    block4 = Block(w, "\(name).block4", c)
-    output = Conv2d(w, "\(name).output", c, config.latentChannels)
+    input = Conv2d(w, "\(name).input", 3, a, size: size)
+    block1 = Block(w, "\(name).block1", a, size: size)
+    down1 = Conv2d(w, "\(name).down1", a, b, stride: 2, size: size)
+    block2 = Block(w, "\(name).block2", b, size: size / 4)
+    down2 = Conv2d(w, "\(name).down2", b, c, stride: 2, size: size / 4)
+    block3 = Block(w, "\(name).block3", c, size: size / 16)
+    block4 = Block(w, "\(name).block4", c, size: size / 16)
+    output = Conv2d(w, "\(name).output", c, config.latentChannels, size: size / 16)
     mean = w.take("\(name).mean", [config.latentChannels])
     deviation = w.take("\(name).deviation", [config.latentChannels])
   }
@@ -53,19 +54,15 @@ public struct Encoder: Sendable {
     var x = block1(input(image))
     x = block2(down1(x))
     x = block4(block3(down2(x)))
-    var z = output(silu(x))
     let channels = mean.values.count
-    for i in z.values.indices {
-      z.values[i] = (z.values[i] - mean.values[i % channels]) / deviation.values[i % channels]
-    }
-    return z
+    return output(x, before: .silu).map { ($1 - mean.values[$0 % channels]) / deviation.values[$0 % channels] }
   }
 
   /// What the model may see of a window `[H, W, 3]`: the latent `[H/4, W/4, 4]` and the mask `[H/4, W/4, 1]`
   /// (1 = seen). Only the strip above `maskTop` is encoded, so nothing below it can leak; the rest is 0.
   public func masked(_ image: Tensor) -> (latent: Tensor, mask: Tensor) {
     let (h, w) = (image.shape[0], image.shape[1])
-    let strip = Tensor([maskTop, w, 3], Array(image.values[..<(maskTop * w * 3)]))
+    let strip = Tensor([maskTop, w, 3], image.values[..<(maskTop * w * 3)])
     return (self(strip).extended(toRows: h / 4), Tensor(ones: [maskTop / 4, w / 4, 1]).extended(toRows: h / 4))
   }
 }
@@ -88,32 +85,31 @@ public struct Decoder: Sendable {
 
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (a, b, c) = (config.autoencoderChannels[0], config.autoencoderChannels[1], config.autoencoderChannels[2])
+    let size = config.latentSide * config.latentSide  // pixels
     mean = w.take("\(name).mean", [config.latentChannels])
     deviation = w.take("\(name).deviation", [config.latentChannels])
-    input = Conv2d(w, "\(name).input", config.latentChannels, c)
-    block1 = Block(w, "\(name).block1", c)
-    block2 = Block(w, "\(name).block2", c)
-    block3 = Block(w, "\(name).block3", c)
-    up1 = Conv2d(w, "\(name).up1", c, b)
-    block4 = Block(w, "\(name).block4", b)
-    block5 = Block(w, "\(name).block5", b)
-    up2 = Conv2d(w, "\(name).up2", b, a)
-    block6 = Block(w, "\(name).block6", a)
-    block7 = Block(w, "\(name).block7", a)
-    output = Conv2d(w, "\(name).output", a, 3)
+    input = Conv2d(w, "\(name).input", config.latentChannels, c, size: size)
+    block1 = Block(w, "\(name).block1", c, size: size)
+    block2 = Block(w, "\(name).block2", c, size: size)
+    block3 = Block(w, "\(name).block3", c, size: size)
+    up1 = Conv2d(w, "\(name).up1", c, b, size: size)
+    block4 = Block(w, "\(name).block4", b, size: 4 * size)
+    block5 = Block(w, "\(name).block5", b, size: 4 * size)
+    up2 = Conv2d(w, "\(name).up2", b, a, size: 4 * size)
+    block6 = Block(w, "\(name).block6", a, size: 16 * size)
+    block7 = Block(w, "\(name).block7", a, size: 16 * size)
+    output = Conv2d(w, "\(name).output", a, 3, size: 16 * size)
   }
 
   public func callAsFunction(_ latent: Tensor) -> Tensor {
-    var z = latent
     let channels = mean.values.count
-    for i in z.values.indices { z.values[i] = z.values[i] * deviation.values[i % channels] + mean.values[i % channels] }
-    var x = input(z)
+    var x = input(latent.map { $1 * deviation.values[$0 % channels] + mean.values[$0 % channels] })
     x = block3(block2(block1(x)))
     x = upsample2(up1(x))
     x = block5(block4(x))
     x = upsample2(up2(x))
     x = block7(block6(x))
-    return output(silu(x))
+    return output(x, before: .silu)
   }
 }
 
@@ -123,6 +119,6 @@ extension Tensor {
   /// Zeros below a picture `[h, W, C]` make it `[rows, W, C]`.
   fileprivate func extended(toRows rows: Int) -> Tensor {
     let missing = (rows - shape[0]) * shape[1] * shape[2]
-    return Tensor([rows, shape[1], shape[2]], values + [Float](repeating: 0, count: missing))
+    return Tensor([rows, shape[1], shape[2]], values.map { $0 } + [Float](repeating: 0, count: missing))
   }
 }

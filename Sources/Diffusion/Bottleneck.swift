@@ -15,14 +15,13 @@ public struct Bottleneck: Sendable {
 
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let side = config.window / 16
-    conv1 = Conv2d(w, "\(name).conv1", config.latentChannels, 32, stride: 2)
-    conv2 = Conv2d(w, "\(name).conv2", 32, 64, stride: 2)
+    conv1 = Conv2d(w, "\(name).conv1", config.latentChannels, 32, stride: 2, size: 16 * side * side)
+    conv2 = Conv2d(w, "\(name).conv2", 32, 64, stride: 2, size: 4 * side * side)
     out = Linear(w, "\(name).out", 64 * side * side, config.prior)
   }
 
   public func callAsFunction(_ latent: Tensor) -> Tensor {
     let x = conv2(conv1(latent, activation: .silu), activation: .silu)
-    let values = out(x.reshaped([1, x.values.count]))
-    return Tensor(values.shape, values.values.map(tanhf))
+    return out(x.reshaped([1, x.values.count])).map { tanhf($1) }
   }
 }

@@ -9,19 +9,13 @@ import Tensors
 /// The times of a number of steps, 1, 1 - 1/n, ... 1/n, and what the network knows of them. Made once, used for every
 /// frame. Fewer steps than one count as one.
 public struct Schedule: Sendable {
-  public struct Time: Sendable {
-    public let t: Float
-    let embedding: Tensor  // [1, E]
-  }
-
-  public let times: [Time]
+  public let times: [Float]
+  let embedded: Tensor  // [steps, E]
 
   public init(steps: Int, of denoiser: Denoiser) {
     let steps = max(steps, 1)
-    times = (0..<steps).map { i in
-      let t = Float(1 - Double(i) / Double(steps))
-      return Time(t: t, embedding: denoiser.unet.time(t))
-    }
+    times = (0..<steps).map { Float(1 - Double($0) / Double(steps)) }
+    embedded = denoiser.unet.embedded(times)
   }
 }
 
@@ -29,19 +23,18 @@ public struct Schedule: Sendable {
 public struct Sampler: Sequence, IteratorProtocol {
   let denoiser: Denoiser
   let frame: Denoiser.Frame
-  let schedule: Schedule
   var x: Tensor
   var step = 0
 
   /// `noise` `[24, 24, 4]` is normal.
-  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, _ schedule: Schedule, noise: Tensor) {
-    (self.denoiser, self.frame, self.schedule, x) = (denoiser, frame, schedule, noise)
+  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor) {
+    (self.denoiser, self.frame, x) = (denoiser, frame, noise)
   }
 
   public mutating func next() -> Tensor? {
-    guard step < schedule.times.count else { return nil }
-    let velocity = denoiser(x, schedule.times[step], frame)
-    for i in x.values.indices { x.values[i] -= velocity.values[i] / Float(schedule.times.count) }
+    guard step < frame.steps else { return nil }
+    let velocity = denoiser(x, step: step, frame)
+    x = x.map { $1 - velocity.values[$0] / Float(frame.steps) }
     step += 1
     return x
   }

@@ -3,37 +3,35 @@
 
 // The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root; twin of the same chapter in
 // Sources/Training/model.py. Pictures are [H, W, C]; E is the width of the conditioning vector, T the audio tokens.
-// What one frame hears and remembers is computed once (`prepare`), not once a step.
+// What one frame hears and remembers is computed once for all its steps (`prepare`).
 
 import Glibc
 import Tensors
 
 /// GroupNorm, SiLU, convolution, twice, `[H, W, Cin]` -> `[H, W, Cout]`; the second norm is scaled and shifted by the
-/// conditioning `[1, E]`.
+/// conditioning vector `[E]` of the step.
 package struct ResBlock: Sendable {
-  let cout: Int
   let norm1: GroupNorm
   let conv1: Conv2d
-  let condition: Linear
+  package let condition: Linear
   let norm2: GroupNorm
   let conv2: Conv2d
   let skip: Conv2d?
 
-  package init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, _ config: Configuration) {
-    self.cout = cout
+  /// `size`: the pixels of its pictures.
+  package init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, size: Int, _ config: Configuration) {
     norm1 = GroupNorm(w, "\(name).norm1", cin, groups: config.groups)
-    conv1 = Conv2d(w, "\(name).conv1", cin, cout)
+    conv1 = Conv2d(w, "\(name).conv1", cin, cout, size: size)
     condition = Linear(w, "\(name).condition", config.embedding, 2 * cout)
     norm2 = GroupNorm(w, "\(name).norm2", cout, groups: config.groups)
-    conv2 = Conv2d(w, "\(name).conv2", cout, cout)
-    skip = cin == cout ? nil : Conv2d(w, "\(name).skip", cin, cout, kernel: 1)
+    conv2 = Conv2d(w, "\(name).conv2", cout, cout, size: size)
+    skip = cin == cout ? nil : Conv2d(w, "\(name).skip", cin, cout, kernel: 1, size: size)
   }
 
-  package func callAsFunction(_ x: Tensor, _ e: Tensor) -> Tensor {
-    let condition = condition(e).values
-    var h = conv1(norm1(x, activation: .silu))
-    h = norm2(h, scale: Array(condition[..<cout]), shift: Array(condition[cout...]), activation: .silu)
-    return (skip?(x) ?? x) + conv2(h)
+  /// `modulation`: `condition` of the conditioning vectors of all steps, `[steps, 2 Cout]`.
+  package func callAsFunction(_ x: Tensor, _ modulation: Tensor, step: Int) -> Tensor {
+    let h = conv1(x, norm: norm1(x), before: .silu)
+    return conv2(h, norm: norm2(h, modulation: modulation, row: step), before: .silu, adding: skip?(x) ?? x)
   }
 }
 
@@ -62,8 +60,9 @@ package struct CrossAttention: Sendable {
   package func memory(_ tokens: Tensor) -> Memory { (key(tokens), value(tokens)) }
 
   package func callAsFunction(_ x: Tensor, _ memory: Memory) -> Tensor {
-    let q = query(norm(x.reshaped([x.shape[0] * x.shape[1], x.shape[2]])))
-    return x + out(attention(q: q, k: memory.keys, v: memory.values, heads: heads)).reshaped(x.shape)
+    let q = query(norm(x.tokens))
+    let heard = attention(q: q, k: memory.keys, v: memory.values, heads: heads)
+    return out(heard, adding: x).asPicture(like: x)
   }
 }
 
@@ -82,16 +81,18 @@ package struct SelfAttention: Sendable {
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor {
-    let tokens = norm(x.reshaped([x.shape[0] * x.shape[1], x.shape[2]]))
-    return x + out(attention(qkv: qkv(tokens), heads: heads)).reshaped(x.shape)
+    out(attention(qkv: qkv(norm(x.tokens)), heads: heads), adding: x).asPicture(like: x)
   }
 }
 
-/// Sinusoids of 1000 t, cosines first: t in 0 ... 1 -> `[1, width]`. Ho et al. 2020, Vaswani et al. 2017.
-package func timestepEmbedding(_ t: Float, _ width: Int) -> Tensor {
+/// Sinusoids of 1000 t, cosines first: each t in 0 ... 1 -> a row of `[T, width]`. Ho et al. 2020, Vaswani et al. 2017.
+package func timestepEmbedding(_ times: [Float], _ width: Int) -> Tensor {
   let half = width / 2
-  let angles = (0..<half).map { 1000 * t * expf(-logf(10_000) * Float($0) / Float(half)) }
-  return Tensor([1, width], angles.map(cosf) + angles.map(sinf))
+  let rows = times.flatMap { t in
+    let angles = (0..<half).map { 1000 * t * expf(-logf(10_000) * Float($0) / Float(half)) }
+    return angles.map(cosf) + angles.map(sinf)
+  }
+  return Tensor([times.count, width], rows)
 }
 
 /// Predicts F, see `Denoiser`.
@@ -121,7 +122,10 @@ package struct UNet: Sendable {
   package init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (e, z) = (config.embedding, config.latentChannels)
     let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
-    func res(_ part: String, _ cin: Int, _ cout: Int) -> ResBlock { ResBlock(w, "\(name).\(part)", cin, cout, config) }
+    let size = config.latentSide * config.latentSide  // pixels, then a quarter and a sixteenth of them
+    func res(_ part: String, _ cin: Int, _ cout: Int, _ size: Int) -> ResBlock {
+      ResBlock(w, "\(name).\(part)", cin, cout, size: size, config)
+    }
     func attn(_ part: String, _ channels: Int) -> CrossAttention {
       CrossAttention(w, "\(name).\(part)", channels, config)
     }
@@ -131,62 +135,76 @@ package struct UNet: Sendable {
     audio = Linear(w, "\(name).audio", config.tokens * config.audioWidth, e)
     prior = Linear(w, "\(name).prior", config.prior, e)
     noPrior = w.take("\(name).no_prior", [e])
-    input = Conv2d(w, "\(name).input", 3 * z + 1, a)
-    (down1Res1, down1Res2) = (res("down1_res1", a, a), res("down1_res2", a, a))
-    down1 = Conv2d(w, "\(name).down1", a, a, stride: 2)
-    (down2Res1, down2Attn1) = (res("down2_res1", a, b), attn("down2_attn1", b))
-    (down2Res2, down2Attn2) = (res("down2_res2", b, b), attn("down2_attn2", b))
-    down2 = Conv2d(w, "\(name).down2", b, b, stride: 2)
-    (midRes1, midAttn1) = (res("mid_res1", b, c), attn("mid_attn1", c))
-    (midRes2, midSelf) = (res("mid_res2", c, c), SelfAttention(w, "\(name).mid_self", c, config))
-    (midRes3, midAttn2) = (res("mid_res3", c, c), attn("mid_attn2", c))
-    midRes4 = res("mid_res4", c, c)
-    up2 = Conv2d(w, "\(name).up2", c, b)
-    (up2Res1, up2Attn1) = (res("up2_res1", 2 * b, b), attn("up2_attn1", b))
-    (up2Res2, up2Attn2) = (res("up2_res2", b, b), attn("up2_attn2", b))
-    up1 = Conv2d(w, "\(name).up1", b, a)
-    (up1Res1, up1Res2) = (res("up1_res1", 2 * a, a), res("up1_res2", a, a))
+    input = Conv2d(w, "\(name).input", 3 * z + 1, a, size: size)
+    (down1Res1, down1Res2) = (res("down1_res1", a, a, size), res("down1_res2", a, a, size))
+    down1 = Conv2d(w, "\(name).down1", a, a, stride: 2, size: size)
+    (down2Res1, down2Attn1) = (res("down2_res1", a, b, size / 4), attn("down2_attn1", b))
+    (down2Res2, down2Attn2) = (res("down2_res2", b, b, size / 4), attn("down2_attn2", b))
+    down2 = Conv2d(w, "\(name).down2", b, b, stride: 2, size: size / 4)
+    (midRes1, midAttn1) = (res("mid_res1", b, c, size / 16), attn("mid_attn1", c))
+    (midRes2, midSelf) = (res("mid_res2", c, c, size / 16), SelfAttention(w, "\(name).mid_self", c, config))
+    (midRes3, midAttn2) = (res("mid_res3", c, c, size / 16), attn("mid_attn2", c))
+    midRes4 = res("mid_res4", c, c, size / 16)
+    up2 = Conv2d(w, "\(name).up2", c, b, size: size / 16)
+    (up2Res1, up2Attn1) = (res("up2_res1", 2 * b, b, size / 4), attn("up2_attn1", b))
+    (up2Res2, up2Attn2) = (res("up2_res2", b, b, size / 4), attn("up2_attn2", b))
+    up1 = Conv2d(w, "\(name).up1", b, a, size: size / 4)
+    (up1Res1, up1Res2) = (res("up1_res1", 2 * a, a, size), res("up1_res2", a, a, size))
     norm = GroupNorm(w, "\(name).norm", a, groups: config.groups)
-    output = Conv2d(w, "\(name).output", a, z)
+    output = Conv2d(w, "\(name).output", a, z, size: size)
   }
 
-  /// What one frame hears and remembers: the same in all its steps.
+  private var blocks: [ResBlock] {
+    [
+      down1Res1, down1Res2, down2Res1, down2Res2, midRes1, midRes2, midRes3, midRes4, up2Res1, up2Res2, up1Res1,
+      up1Res2,
+    ]
+  }
+
+  /// What one frame hears and remembers, and what every step's time makes of it.
   package struct Context: Sendable {
-    let embedding: Tensor  // [1, E], pooled audio and pose
+    let modulations: [Tensor]  // of each of `blocks`, [steps, 2 Cout]
     let down2Attn1, down2Attn2, midAttn1, midAttn2, up2Attn1, up2Attn2: CrossAttention.Memory
   }
 
-  /// Of audio tokens `[T, C]` and the bottleneck's values `[1, 6]`, nil when there is no frame before.
-  package func prepare(tokens: Tensor, prior values: Tensor?) -> Context {
-    let pose = values.map { prior($0) } ?? noPrior.reshaped([1, embedding])
+  /// Of audio tokens `[T, C]`, the bottleneck's values `[1, 6]`, nil when there is no frame before, and the times of all
+  /// steps (`embedded`).
+  package func prepare(tokens: Tensor, prior values: Tensor?, times: Tensor) -> Context {
+    let pose = values.map { prior($0) } ?? noPrior
+    let heard = audio(tokens.reshaped([1, tokens.values.count])) + pose
+    let e = silu(times.map { $1 + heard.values[$0 % embedding] })
     return Context(
-      embedding: audio(tokens.reshaped([1, tokens.values.count])) + pose,
+      modulations: blocks.map { $0.condition(e) },
       down2Attn1: down2Attn1.memory(tokens), down2Attn2: down2Attn2.memory(tokens),
       midAttn1: midAttn1.memory(tokens), midAttn2: midAttn2.memory(tokens),
       up2Attn1: up2Attn1.memory(tokens), up2Attn2: up2Attn2.memory(tokens))
   }
 
-  /// `[1, E]` of the time t in 0 ... 1.
-  package func time(_ t: Float) -> Tensor { time2(time1(timestepEmbedding(t, embedding / 2), activation: .silu)) }
+  /// `[steps, E]` of the steps' times in 0 ... 1.
+  package func embedded(_ times: [Float]) -> Tensor {
+    time2(time1(timestepEmbedding(times, embedding / 2), activation: .silu))
+  }
 
-  /// F `[24, 24, 4]` of x `[24, 24, 4 + 4 + 1 + 4]` = noisy, masked, mask, identity, at `time` (`time(t)`).
-  package func callAsFunction(_ x: Tensor, time: Tensor, _ context: Context) -> Tensor {
-    let e = silu(time + context.embedding)
+  /// F `[24, 24, 4]` of x `[24, 24, 4 + 4 + 1 + 4]` = noisy, masked, mask, identity, at the time of a step.
+  package func callAsFunction(_ x: Tensor, step: Int, _ context: Context) -> Tensor {
+    let m = context.modulations
     var x1 = input(x)
-    x1 = down1Res2(down1Res1(x1, e), e)
+    x1 = down1Res1(x1, m[0], step: step)
+    x1 = down1Res2(x1, m[1], step: step)
     var x2 = down1(x1)
-    x2 = down2Attn1(down2Res1(x2, e), context.down2Attn1)
-    x2 = down2Attn2(down2Res2(x2, e), context.down2Attn2)
+    x2 = down2Attn1(down2Res1(x2, m[2], step: step), context.down2Attn1)
+    x2 = down2Attn2(down2Res2(x2, m[3], step: step), context.down2Attn2)
     var x3 = down2(x2)
-    x3 = midAttn1(midRes1(x3, e), context.midAttn1)
-    x3 = midSelf(midRes2(x3, e))
-    x3 = midAttn2(midRes3(x3, e), context.midAttn2)
-    x3 = midRes4(x3, e)
-    var y2 = concat(upsample2(up2(x3)), x2)
-    y2 = up2Attn1(up2Res1(y2, e), context.up2Attn1)
-    y2 = up2Attn2(up2Res2(y2, e), context.up2Attn2)
-    var y1 = concat(upsample2(up1(y2)), x1)
-    y1 = up1Res2(up1Res1(y1, e), e)
-    return output(norm(y1, activation: .silu))
+    x3 = midAttn1(midRes1(x3, m[4], step: step), context.midAttn1)
+    x3 = midSelf(midRes2(x3, m[5], step: step))
+    x3 = midAttn2(midRes3(x3, m[6], step: step), context.midAttn2)
+    x3 = midRes4(x3, m[7], step: step)
+    var y2 = upsample2(up2(x3), beside: x2)
+    y2 = up2Attn1(up2Res1(y2, m[8], step: step), context.up2Attn1)
+    y2 = up2Attn2(up2Res2(y2, m[9], step: step), context.up2Attn2)
+    var y1 = upsample2(up1(y2), beside: x1)
+    y1 = up1Res1(y1, m[10], step: step)
+    y1 = up1Res2(y1, m[11], step: step)
+    return output(y1, norm: norm(y1), before: .silu)
   }
 }

@@ -59,7 +59,8 @@ public struct FaceDetector: Sendable {
     let fine = x
     for block in blocks[11...] { x = block(x) }
     return (
-      Tensor([896, 16], boxes1(fine).values + boxes2(x).values), Tensor([896], scores1(fine).values + scores2(x).values)
+      Tensor([896, 16], Array(boxes1(fine).values) + Array(boxes2(x).values)),
+      Tensor([896], Array(scores1(fine).values) + Array(scores2(x).values))
     )
   }
 

@@ -34,7 +34,7 @@ public struct FaceMesh: Sendable {
       output = Conv2d(w, "\(name).output", 32, outputs, kernel: 3, same: 0)
     }
 
-    func callAsFunction(_ x: Tensor) -> [Float] {
+    func callAsFunction(_ x: Tensor) -> Values {
       var x = x
       for block in blocks { x = block(x) }
       return output(last(prelu(reduce(x), slope: slope))).values
@@ -66,9 +66,7 @@ public struct FaceMesh: Sendable {
 
   /// The 468 points in frame px, looked for in `region` (frame px -> px of the network's picture).
   func callAsFunction(_ frame: FrameView, region: Similarity) -> (points: [SIMD2<Float>], score: Float) {
-    var picture = plainCrop(frame, region, side: Self.side)
-    for i in picture.values.indices { picture.values[i] = (picture.values[i] + 1) / 2 }
-    let (points, score) = network(picture)
+    let (points, score) = network(plainCrop(frame, region, side: Self.side).map { ($1 + 1) / 2 })
     let places = (0..<468).map {
       SIMD2<Float>(region.inverse(Double(points.values[3 * $0]), Double(points.values[3 * $0 + 1])))
     }

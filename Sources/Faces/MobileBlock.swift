@@ -11,29 +11,20 @@ struct MobileBlock: Sendable {
   private let depthwise, pointwise: Conv2d
   private let slope: Tensor?
   private let stride: Int
+  private let cout: Int
 
   init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, stride: Int = 1, slopes: Bool) {
     depthwise = Conv2d(w, "\(name).depthwise", cin, cin, kernel: 3, stride: stride, same: 3 - stride, groups: cin)
     pointwise = Conv2d(w, "\(name).pointwise", cin, cout, kernel: 1, same: 0)
     slope = slopes ? w.take("\(name).slope", [cout]) : nil
-    self.stride = stride
+    (self.stride, self.cout) = (stride, cout)
   }
 
   /// `[H, W, Cin]` -> `[H / stride, W / stride, Cout]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
-    let shortcut = stride == 2 ? maxPool2(x) : x
-    var y = pointwise(depthwise(x))
-    let (cin, cout, pixels) = (x.shape[2], y.shape[2], y.shape[0] * y.shape[1])
-    y.values.withUnsafeMutableBufferPointer { y in
-      shortcut.values.withUnsafeBufferPointer { shortcut in
-        guard let y = y.baseAddress, let shortcut = shortcut.baseAddress else { return }
-        for pixel in 0..<pixels {
-          let (to, from) = (y + pixel * cout, shortcut + pixel * cin)
-          for c in 0..<cin { to[c] += from[c] }
-        }
-      }
-    }
-    return slope.map { prelu(y, slope: $0) } ?? relu(y)
+    let shortcut = widened(stride == 2 ? maxPool2(x) : x, to: cout)
+    guard let slope else { return pointwise(depthwise(x), activation: .relu, adding: shortcut) }
+    return prelu(pointwise(depthwise(x), adding: shortcut), slope: slope)
   }
 }
 

@@ -3,202 +3,334 @@
 
 // Direct convolution over [H, W, C]. The picture has been padded, so that no tap falls outside; then one kernel row of
 // a pixel reads kw * cin values that lie side by side, and a matrix product is the case of one row of cin values.
-// A tile is 6 pixels x 16 channels: 12 accumulators of eight lanes, two weights and one value fill the 16 registers of
-// AVX2, and each loaded weight serves 6 pixels. Eight channels that are left over go by tiles of 8 pixels.
+// A tile is some pixels x two vectors of output channels, all sums in registers: 6 pixels fill the 16 registers of AVX2
+// (12 sums, two weights, one value), 12 pixels those 32 of AVX-512, and each loaded weight serves all pixels.
 
-/// Where the convolution reads and writes; all counts in values, not bytes. A tuple, because the copying function that
-/// comes with a structure would be shared with other modules, in this module's instructions.
-package typealias ConvolutionPlan = (
-  kernelRows: Int,
-  rowLength: Int,  // kernel width * input channels
-  inputRow: Int,  // from one row of the padded input to the next
-  pixelStep: Int,  // from one output pixel's input to the next one's: stride * input channels
-  rowStep: Int,  // the same for output rows: stride * inputRow
-  outputWidth: Int
-)
+import CKernels
+import KernelInterface
+
+/// What is multiplied with what.
+private protocol Arithmetic {
+  associatedtype Value  // one of the input's: of every pixel, one after the other
+  associatedtype Weights  // a vector of them
+  static func weights(_ from: UnsafeRawPointer) -> Weights
+  static func product(_ sum: Vector, _ value: Value, _ weights: Weights) -> Vector
+}
+
+private enum Single: Arithmetic {
+  @inline(__always)
+  static func weights(_ from: UnsafeRawPointer) -> Vector { from.loadUnaligned(as: Vector.self) }
+
+  @inline(__always)
+  static func product(_ sum: Vector, _ value: Float, _ weights: Vector) -> Vector {
+    madd(sum, Vector(repeating: value), weights)
+  }
+}
+
+#if BF16
+  /// Two bf16 at once: their products are added to the same sum.
+  private enum Pair: Arithmetic {
+    @inline(__always)
+    static func weights(_ from: UnsafeRawPointer) -> SIMD16<Int32> { from.loadUnaligned(as: SIMD16<Int32>.self) }
+
+    @inline(__always)
+    static func product(_ sum: Vector, _ value: Int32, _ weights: SIMD16<Int32>) -> Vector {
+      ckernels_dot_pairs(sum, SIMD16(repeating: value), weights)
+    }
+  }
+#endif
+
+extension Kernels {
+  public static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination) {
+    #if BF16
+      if convolution.isPaired { return tiles(Pair.self, convolution, pixels, block, to) }
+    #endif
+    tiles(Single.self, convolution, pixels, block, to)
+  }
+}
 
 /// Where the input of an output pixel begins.
 @inline(__always)
-private func start(_ pixel: Int, _ plan: ConvolutionPlan) -> Int {
-  pixel / plan.outputWidth * plan.rowStep + pixel % plan.outputWidth * plan.pixelStep
+private func start(_ pixel: Int, _ c: Convolution) -> Int {
+  pixel / c.outputWidth * c.rowStep + pixel % c.outputWidth * c.pixelStep
 }
 
-/// Output pixels (counted row by row) of some channel blocks.
-package func convolve(
-  _ input: UnsafePointer<Float>, _ weights: PackedWeights, _ plan: ConvolutionPlan, _ activation: Activation,
-  pixels: Range<Int>, blocks: Range<Int>, _ output: UnsafeMutablePointer<Float>
-) {
-  if weights.isHalf {
-    convolve(Half.self, input, weights, plan, activation, pixels, blocks, output)
-  } else {
-    convolve(Single.self, input, weights, plan, activation, pixels, blocks, output)
-  }
+/// Some pixels' sums. Types instead of loops over arrays, so that every sum is a variable and stays in a register.
+private protocol Rows {
+  associatedtype A: Arithmetic
+  static var count: Int { get }
+  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector)
+  /// The next value of every pixel times two vectors of weights.
+  mutating func multiply(_ k: Int, _ low: A.Weights, _ high: A.Weights)
+  mutating func nextRow(_ step: Int)
+  /// Two vectors for every pixel.
+  func store(_ sums: UnsafeMutablePointer<Float>)
 }
 
-private func convolve<Format: WeightFormat>(
-  _ format: Format.Type, _ input: UnsafePointer<Float>, _ weights: PackedWeights, _ plan: ConvolutionPlan,
-  _ activation: Activation, _ pixels: Range<Int>, _ blocks: Range<Int>, _ output: UnsafeMutablePointer<Float>
-) {
-  for block in blocks {
-    let target = Target(
-      output: output + 16 * block, channels: weights.outputs,
-      count: min(weights.outputs - 16 * block, weights.width(block)), end: pixels.upperBound, activation: activation)
-    let (w, bias) = (weights.weights(block), weights.bias(block))
-    var pixel = pixels.lowerBound
-    if weights.width(block) == 16 {
-      while pixel < pixels.upperBound {
-        tile6x16(format, input, plan, w, bias, pixel, target)
-        pixel += 6
-      }
-    } else {
-      while pixel < pixels.upperBound {
-        tile8x8(format, input, plan, w, bias, pixel, target)
-        pixel += 8
-      }
-    }
-  }
-}
+private struct One<A: Arithmetic>: Rows {
+  private var from: UnsafePointer<A.Value>
+  private var low, high: Vector
 
-/// Where a block's channels go.
-private struct Target {
-  let output: UnsafeMutablePointer<Float>  // pixel 0, first channel of the block
-  let channels: Int
-  let count: Int  // channels of the block that exist
-  let end: Int  // first pixel that is not ours
-  let activation: Activation
+  @inline(__always) static var count: Int { 1 }
 
-  /// A tile: a tuple of one vector of `lanes` for each of `pixels`.
   @inline(__always)
-  func store<Tile>(_ tile: Tile, pixels: Int, lanes: Int, at pixel: Int) {
-    withUnsafeBytes(of: tile) { tile in
-      for i in 0..<min(pixels, end - pixel) {
-        let to = output + (pixel + i) * channels
-        forEachVector(count) { first, valid in
-          let values = tile.loadUnaligned(fromByteOffset: 4 * (lanes * i + first), as: SIMD8<Float>.self)
-          Kernels.store(activation(values), to + first, valid)
-        }
-      }
-    }
+  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector) {
+    from = c.input.assumingMemoryBound(to: A.Value.self) + start(pixel, c)
+    (self.low, self.high) = (low, high)
+  }
+
+  @inline(__always)
+  mutating func multiply(_ k: Int, _ lowWeights: A.Weights, _ highWeights: A.Weights) {
+    let value = from[k]
+    low = A.product(low, value, lowWeights)
+    high = A.product(high, value, highWeights)
+  }
+
+  @inline(__always) mutating func nextRow(_ step: Int) { from += step }
+
+  @inline(__always)
+  func store(_ sums: UnsafeMutablePointer<Float>) {
+    put(low, sums)
+    put(high, sums + lanes)
   }
 }
 
-@inline(__always)
-private func tile6x16<Format: WeightFormat>(
-  _: Format.Type, _ input: UnsafePointer<Float>, _ plan: ConvolutionPlan, _ weights: UnsafeRawPointer,
-  _ bias: UnsafeRawPointer, _ pixel: Int, _ target: Target
-) {
-  // Pixels beyond the end repeat the last one and are not stored.
-  let last = target.end - 1
-  var p0 = input + start(pixel, plan)
-  var p1 = input + start(min(pixel + 1, last), plan)
-  var p2 = input + start(min(pixel + 2, last), plan)
-  var p3 = input + start(min(pixel + 3, last), plan)
-  var p4 = input + start(min(pixel + 4, last), plan)
-  var p5 = input + start(min(pixel + 5, last), plan)
-  var a0 = bias.load(as: SIMD16<Float>.self)
-  var (a1, a2, a3, a4, a5) = (a0, a0, a0, a0, a0)
-  var w = weights
-  for _ in 0..<plan.kernelRows {
-    for k in 0..<plan.rowLength {
-      let v = SIMD16(lowHalf: Format.load(w), highHalf: Format.load(w + 8 * Format.size))
-      w += 16 * Format.size
-      a0.addProduct(SIMD16(repeating: p0[k]), v)
-      a1.addProduct(SIMD16(repeating: p1[k]), v)
-      a2.addProduct(SIMD16(repeating: p2[k]), v)
-      a3.addProduct(SIMD16(repeating: p3[k]), v)
-      a4.addProduct(SIMD16(repeating: p4[k]), v)
-      a5.addProduct(SIMD16(repeating: p5[k]), v)
-    }
-    p0 += plan.inputRow
-    p1 += plan.inputRow
-    p2 += plan.inputRow
-    p3 += plan.inputRow
-    p4 += plan.inputRow
-    p5 += plan.inputRow
+private struct Two<First: Rows, Second: Rows>: Rows where First.A == Second.A {
+  typealias A = First.A
+  private var first: First
+  private var second: Second
+
+  @inline(__always) static var count: Int { First.count + Second.count }
+
+  @inline(__always)
+  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector) {
+    first = First(c, pixel, low, high)
+    second = Second(c, pixel + First.count, low, high)
   }
-  target.store((a0, a1, a2, a3, a4, a5), pixels: 6, lanes: 16, at: pixel)
+
+  @inline(__always)
+  mutating func multiply(_ k: Int, _ low: A.Weights, _ high: A.Weights) {
+    first.multiply(k, low, high)
+    second.multiply(k, low, high)
+  }
+
+  @inline(__always)
+  mutating func nextRow(_ step: Int) {
+    first.nextRow(step)
+    second.nextRow(step)
+  }
+
+  @inline(__always)
+  func store(_ sums: UnsafeMutablePointer<Float>) {
+    first.store(sums)
+    second.store(sums + 2 * lanes * First.count)
+  }
 }
 
-@inline(__always)
-private func tile8x8<Format: WeightFormat>(
-  _: Format.Type, _ input: UnsafePointer<Float>, _ plan: ConvolutionPlan, _ weights: UnsafeRawPointer,
-  _ bias: UnsafeRawPointer, _ pixel: Int, _ target: Target
-) {
-  let last = target.end - 1
-  var p0 = input + start(pixel, plan)
-  var p1 = input + start(min(pixel + 1, last), plan)
-  var p2 = input + start(min(pixel + 2, last), plan)
-  var p3 = input + start(min(pixel + 3, last), plan)
-  var p4 = input + start(min(pixel + 4, last), plan)
-  var p5 = input + start(min(pixel + 5, last), plan)
-  var p6 = input + start(min(pixel + 6, last), plan)
-  var p7 = input + start(min(pixel + 7, last), plan)
-  var a0 = bias.load(as: SIMD8<Float>.self)
-  var (a1, a2, a3, a4, a5, a6, a7) = (a0, a0, a0, a0, a0, a0, a0)
-  var w = weights
-  for _ in 0..<plan.kernelRows {
-    for k in 0..<plan.rowLength {
-      let v = Format.load(w)
-      w += 8 * Format.size
-      a0.addProduct(SIMD8(repeating: p0[k]), v)
-      a1.addProduct(SIMD8(repeating: p1[k]), v)
-      a2.addProduct(SIMD8(repeating: p2[k]), v)
-      a3.addProduct(SIMD8(repeating: p3[k]), v)
-      a4.addProduct(SIMD8(repeating: p4[k]), v)
-      a5.addProduct(SIMD8(repeating: p5[k]), v)
-      a6.addProduct(SIMD8(repeating: p6[k]), v)
-      a7.addProduct(SIMD8(repeating: p7[k]), v)
-    }
-    p0 += plan.inputRow
-    p1 += plan.inputRow
-    p2 += plan.inputRow
-    p3 += plan.inputRow
-    p4 += plan.inputRow
-    p5 += plan.inputRow
-    p6 += plan.inputRow
-    p7 += plan.inputRow
-  }
-  target.store((a0, a1, a2, a3, a4, a5, a6, a7), pixels: 8, lanes: 8, at: pixel)
-}
+private typealias R2<A: Arithmetic> = Two<One<A>, One<A>>
+private typealias R3<A: Arithmetic> = Two<R2<A>, One<A>>
+private typealias R4<A: Arithmetic> = Two<R2<A>, R2<A>>
+private typealias R5<A: Arithmetic> = Two<R3<A>, R2<A>>
+private typealias R6<A: Arithmetic> = Two<R3<A>, R3<A>>
+#if AVX512
+  private typealias R7<A: Arithmetic> = Two<R6<A>, One<A>>
+  private typealias R8<A: Arithmetic> = Two<R4<A>, R4<A>>
+  private typealias R9<A: Arithmetic> = Two<R6<A>, R3<A>>
+  private typealias R10<A: Arithmetic> = Two<R5<A>, R5<A>>
+  private typealias R11<A: Arithmetic> = Two<R6<A>, R5<A>>
+  private typealias R12<A: Arithmetic> = Two<R6<A>, R6<A>>
+  private let mostRows = 12
+#else
+  private let mostRows = 6
+#endif
 
-/// Every channel by itself. weights `[taps, channels]`, bias `[channels]`; `plan.rowLength` is kernel width * channels.
-/// Four pixels at a time: their sums do not wait for each other.
-package func convolveDepthwise(
-  _ input: UnsafePointer<Float>, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, channels: Int,
-  _ plan: ConvolutionPlan, _ activation: Activation, pixels: Range<Int>, _ output: UnsafeMutablePointer<Float>
+private func tiles<A: Arithmetic>(
+  _: A.Type, _ c: Convolution, _ pixels: Range<Int>, _ block: Int, _ to: Destination
 ) {
-  let last = pixels.upperBound - 1
+  let first = 2 * lanes * block
+  let weights = c.weights + 2 * vectorSize * block * c.kernelRows * c.rowLength
+  let narrow = to.channels - first <= lanes
   var pixel = pixels.lowerBound
-  while pixel <= last {
-    let p0 = input + start(pixel, plan)
-    let p1 = input + start(min(pixel + 1, last), plan)
-    let p2 = input + start(min(pixel + 2, last), plan)
-    let p3 = input + start(min(pixel + 3, last), plan)
-    forEachVector(channels) { channel, lanes in
-      var a0 = load(bias + channel, lanes)
-      var (a1, a2, a3) = (a0, a0, a0)
-      var w = weights + channel
-      for row in 0..<plan.kernelRows {
-        var at = row * plan.inputRow + channel
-        let end = at + plan.rowLength
-        while at < end {
-          let v = load(w, lanes)
-          a0.addProduct(load(p0 + at, lanes), v)
-          a1.addProduct(load(p1 + at, lanes), v)
-          a2.addProduct(load(p2 + at, lanes), v)
-          a3.addProduct(load(p3 + at, lanes), v)
-          at += channels
-          w += channels
+  while pixel < pixels.upperBound {
+    if narrow {
+      tile1(A.self, c, weights, pixel, pixels.upperBound, first, to)
+      pixel += 8
+      continue
+    }
+    // As evenly as possible: 9 pixels are 5 + 4 rather than 6 + 3.
+    let rest = pixels.upperBound - pixel
+    let parts = (rest + mostRows - 1) / mostRows
+    let rows = (rest + parts - 1) / parts
+    switch rows {
+    case 1: tile2(One<A>.self, c, weights, pixel, first, to)
+    case 2: tile2(R2<A>.self, c, weights, pixel, first, to)
+    case 3: tile2(R3<A>.self, c, weights, pixel, first, to)
+    case 4: tile2(R4<A>.self, c, weights, pixel, first, to)
+    case 5: tile2(R5<A>.self, c, weights, pixel, first, to)
+    #if AVX512
+      case 6: tile2(R6<A>.self, c, weights, pixel, first, to)
+      case 7: tile2(R7<A>.self, c, weights, pixel, first, to)
+      case 8: tile2(R8<A>.self, c, weights, pixel, first, to)
+      case 9: tile2(R9<A>.self, c, weights, pixel, first, to)
+      case 10: tile2(R10<A>.self, c, weights, pixel, first, to)
+      case 11: tile2(R11<A>.self, c, weights, pixel, first, to)
+      default: tile2(R12<A>.self, c, weights, pixel, first, to)
+    #else
+      default: tile2(R6<A>.self, c, weights, pixel, first, to)
+    #endif
+    }
+    pixel += rows
+  }
+}
+
+/// Some pixels by two vectors of channels.
+@inline(__always)
+private func tile2<R: Rows>(
+  _: R.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ pixel: Int, _ first: Int, _ to: Destination
+) {
+  var rows = R(c, pixel, load(to.bias + first), load(to.bias + first + lanes))
+  var w = weights
+  for _ in 0..<c.kernelRows {
+    for k in 0..<c.rowLength {
+      rows.multiply(k, R.A.weights(w), R.A.weights(w + vectorSize))
+      w += 2 * vectorSize
+    }
+    rows.nextRow(c.inputRow)
+  }
+  withUnsafeTemporaryAllocation(of: Sum.self, capacity: 2 * R.count) { sums in
+    guard let sums = UnsafeMutableRawPointer(sums.baseAddress)?.assumingMemoryBound(to: Float.self) else { return }
+    rows.store(sums)
+    let rest = min(to.channels - first - lanes, lanes)
+    for r in 0..<R.count {
+      let at = (pixel + r) * to.channels + first
+      finish(load(sums + 2 * lanes * r), at, lanes, to)
+      finish(load(sums + 2 * lanes * r + lanes), at + lanes, rest, to)
+    }
+  }
+}
+
+/// 8 pixels by one vector of channels; pixels from `end` on repeat the last one and are not stored.
+@inline(__always)
+private func tile1<A: Arithmetic>(
+  _: A.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ pixel: Int, _ end: Int, _ first: Int, _ to: Destination
+) {
+  let input = c.input.assumingMemoryBound(to: A.Value.self)
+  var from = InlineArray<8, Place<A.Value>>(repeating: Place(input))
+  for r in 0..<8 { from[r].pointer = input + start(min(pixel + r, end - 1), c) }
+  var sums = InlineArray<8, Sum>(repeating: Sum(load(to.bias + first)))
+  var w = weights
+  for _ in 0..<c.kernelRows {
+    for k in 0..<c.rowLength {
+      for r in 0..<8 { sums[r].value = A.product(sums[r].value, from[r].pointer[k], A.weights(w)) }
+      w += vectorSize
+    }
+    for r in 0..<8 { from[r].pointer += c.inputRow }
+  }
+  withUnsafeTemporaryAllocation(of: Sum.self, capacity: 8) { finished in
+    for r in 0..<8 { finished[r] = sums[r] }
+    for r in 0..<min(8, end - pixel) {
+      finish(finished[r].value, (pixel + r) * to.channels + first, to.channels - first, to)
+    }
+  }
+}
+
+/// Residual and activation, for `count` channels at output position `at`.
+@inline(__always)
+func finish(_ sum: Vector, _ at: Int, _ count: Int, _ to: Destination) {
+  var y = sum
+  if let residual = to.residual { y += load(residual + at, count) }
+  store(to.activation(y), to.output + at, count)
+}
+
+extension Kernels {
+  /// Four pixels at a time: their sums do not wait for each other.
+  public static func convolveDepthwise(
+    _ c: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination
+  ) {
+    let input = c.input.assumingMemoryBound(to: Float.self)
+    let last = pixels.upperBound - 1
+    var pixel = pixels.lowerBound
+    while pixel <= last {
+      var from = InlineArray<4, Place<Float>>(repeating: Place(input))
+      for r in 0..<4 { from[r].pointer = input + start(min(pixel + r, last), c) }
+      forEachVector(to.channels) { channel, valid in
+        var sums = InlineArray<4, Sum>(repeating: Sum(load(to.bias + channel, valid)))
+        var w = weights + channel
+        for row in 0..<c.kernelRows {
+          var at = row * c.inputRow + channel
+          let end = at + c.rowLength
+          while at < end {
+            let v = load(w, valid)
+            for r in 0..<4 { sums[r].value = madd(sums[r].value, load(from[r].pointer + at, valid), v) }
+            at += to.channels
+            w += to.channels
+          }
+        }
+        for r in 0..<4 where pixel + r <= last {
+          finish(sums[r].value, (pixel + r) * to.channels + channel, valid, to)
         }
       }
-      let to = output + pixel * channels + channel
-      withUnsafeBytes(of: (a0, a1, a2, a3)) { sums in
-        for i in 0...min(3, last - pixel) {
-          let sum = sums.load(fromByteOffset: 32 * i, as: SIMD8<Float>.self)
-          store(activation(sum), to + i * channels, lanes)
+      pixel += 4
+    }
+  }
+
+  /// A copy with the padding's zeros around it, so that the convolution needs no borders; what stands before the
+  /// convolution (norm, activation) is done on the way.
+  public static func pad(_ p: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer) {
+    #if BF16
+      if paired {
+        let channels = (p.channels + 1) / 2 * 2
+        return padRows(p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
+          let values = halves(values)
+          if count >= lanes {
+            UnsafeMutableRawPointer(to).storeBytes(of: values, as: Halves.self)
+          } else {
+            for i in 0..<count { to[i] = values[i] }
+          }
+        }
+      }
+    #endif
+    padRows(p, rows, p.channels, output.assumingMemoryBound(to: Float.self)) { values, to, count in
+      store(values, to, count)
+    }
+  }
+}
+
+/// `channels`: of the output, those that the picture lacks are zero.
+@inline(__always)
+private func padRows<Element: ExpressibleByIntegerLiteral>(
+  _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,
+  store: (Vector, UnsafeMutablePointer<Element>, Int) -> Void
+) {
+  let width = p.paddedWidth
+  for row in rows {
+    var to = output + (row - rows.lowerBound) * width * channels
+    let y = row - p.top
+    guard y >= 0, y < p.height else {
+      to.update(repeating: 0, count: width * channels)
+      continue
+    }
+    to.update(repeating: 0, count: p.left * channels)
+    to += p.left * channels
+    let from = p.input + y * p.width * p.channels
+    if let factor = p.factor, let offset = p.offset {
+      for x in 0..<p.width {
+        forEachVector(p.channels) { c, valid in
+          let values = madd(load(offset + c, valid), load(from + x * p.channels + c, valid), load(factor + c, valid))
+          store(p.activation(values), to + x * channels + c, valid)
+        }
+      }
+    } else if channels == p.channels {
+      forEachVector(p.width * channels) { i, valid in store(p.activation(load(from + i, valid)), to + i, valid) }
+    } else {
+      for x in 0..<p.width {
+        forEachVector(p.channels) { c, valid in
+          store(p.activation(load(from + x * p.channels + c, valid)), to + x * channels + c, valid)
         }
       }
     }
-    pixel += 4
+    if channels > p.channels { for x in 0..<p.width { to[x * channels + p.channels] = 0 } }
+    to += p.width * channels
+    to.update(repeating: 0, count: p.right * channels)
   }
 }

@@ -1,61 +1,82 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Per channel of `[rows, channels]`, the sum over the rows of (x - mean)^power; mean `[channels]`, power 1 or 2.
-package func sumDeviations(
-  _ x: UnsafePointer<Float>, mean: UnsafePointer<Float>, power: Int, rows: Int, channels: Int,
-  _ output: UnsafeMutablePointer<Float>
-) {
-  forEachVector(channels) { first, lanes in
-    let mean = load(mean + first, lanes)
-    var (even, odd) = (SIMD8<Float>(), SIMD8<Float>())  // two sums, since an addition takes several cycles
+import KernelInterface
+
+extension Kernels {
+  /// Some vectors side by side, so that whole cache lines are read and additions do not wait for each other.
+  public static func sumDeviations(
+    _ x: UnsafePointer<Float>, rows: Int, width: Int, channels: Range<Int>, sums: UnsafeMutablePointer<Float>,
+    squares: UnsafeMutablePointer<Float>
+  ) {
+    var first = channels.lowerBound
+    while first < channels.upperBound {
+      if channels.upperBound - first >= 4 * lanes {
+        let x = x + first
+        var pivot = InlineArray<4, Sum>(repeating: Sum(Vector()))
+        for i in 0..<4 { pivot[i].value = load(x + i * lanes) }
+        var s = InlineArray<4, Sum>(repeating: Sum(Vector()))
+        var q = InlineArray<4, Sum>(repeating: Sum(Vector()))
+        for row in 1..<max(rows, 1) {
+          for i in 0..<4 {
+            let deviation = load(x + row * width + i * lanes) - pivot[i].value
+            s[i].value += deviation
+            q[i].value = madd(q[i].value, deviation, deviation)
+          }
+        }
+        for i in 0..<4 {
+          put(s[i].value, sums + first + i * lanes)
+          put(q[i].value, squares + first + i * lanes)
+        }
+        first += 4 * lanes
+      } else {
+        let count = min(lanes, channels.upperBound - first)
+        let x = x + first
+        let pivot = load(x, count)
+        var (s, q) = (Vector(), Vector())
+        for row in 1..<max(rows, 1) {
+          let deviation = load(x + row * width, count) - pivot
+          s += deviation
+          q = madd(q, deviation, deviation)
+        }
+        store(s, sums + first, count)
+        store(q, squares + first, count)
+        first += count
+      }
+    }
+  }
+
+  public static func normaliseRows(
+    _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, rows: Int, width: Int,
+    _ output: UnsafeMutablePointer<Float>
+  ) {
     for row in 0..<rows {
-      let deviation = load(x + row * channels + first, lanes) - mean
-      let term = power == 1 ? deviation : deviation * deviation
-      (even, odd) = (odd, even + term)
+      let (from, to) = (x + row * width, output + row * width)
+      let first = from[0]  // counted from here, a row of one value (digital silence) becomes exactly 0
+      let whole = width - width % lanes
+      var sums = Vector()
+      forEachVector(whole) { at, _ in sums += load(from + at) - first }
+      for i in whole..<width { sums[i - whole] += from[i] - first }
+      let mean = first + sum(sums) / Float(width)
+      sums = Vector()
+      forEachVector(whole) { at, _ in
+        let deviation = load(from + at) - mean
+        sums = madd(sums, deviation, deviation)
+      }
+      for i in whole..<width { sums[i - whole] += (from[i] - mean) * (from[i] - mean) }
+      let factor = 1 / (sum(sums) / Float(width) + 1e-5).squareRoot()
+      forEachVector(width) { at, valid in
+        var y = (load(from + at, valid) - mean) * factor
+        if let weight, let bias { y = madd(load(bias + at, valid), y, load(weight + at, valid)) }
+        store(y, to + at, valid)
+      }
     }
-    store(even + odd, output + first, lanes)
   }
 }
 
-/// `activation(x * factor + offset)` over `[rows, channels]`; factor, offset `[channels]`.
-package func scale(
-  _ x: UnsafePointer<Float>, factor: UnsafePointer<Float>, offset: UnsafePointer<Float>, _ activation: Activation,
-  rows: Int, channels: Int, _ output: UnsafeMutablePointer<Float>
-) {
-  for row in 0..<rows {
-    forEachVector(channels) { first, lanes in
-      let at = row * channels + first
-      let y = load(offset + first, lanes).addingProduct(load(x + at, lanes), load(factor + first, lanes))
-      store(activation(y), output + at, lanes)
-    }
-  }
-}
-
-/// Each row of `[rows, width]` to mean 0 and deviation 1, then times weight plus bias, both `[width]`.
-package func normaliseRows(
-  _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, rows: Int, width: Int,
-  _ output: UnsafeMutablePointer<Float>
-) {
-  for row in 0..<rows {
-    let (from, to) = (x + row * width, output + row * width)
-    let first = from[0]  // counted from here, a row of one value (digital silence) becomes exactly 0
-    let whole = width - width % 8
-    var sums = SIMD8<Float>()
-    forEachVector(whole) { at, _ in sums += load(from + at, 8) - first }
-    for i in whole..<width { sums[i - whole] += from[i] - first }
-    let mean = first + sums.sum() / Float(width)
-    sums = .zero
-    forEachVector(whole) { at, _ in
-      let deviation = load(from + at, 8) - mean
-      sums.addProduct(deviation, deviation)
-    }
-    for i in whole..<width { sums[i - whole] += (from[i] - mean) * (from[i] - mean) }
-    let factor = 1 / (sums.sum() / Float(width) + 1e-5).squareRoot()
-    forEachVector(width) { at, lanes in
-      var y = (load(from + at, lanes) - mean) * factor
-      if let weight, let bias { y = load(bias + at, lanes).addingProduct(y, load(weight + at, lanes)) }
-      store(y, to + at, lanes)
-    }
-  }
+@inline(__always)
+private func sum(_ values: Vector) -> Float {
+  var total: Float = 0
+  for i in 0..<lanes { total += values[i] }
+  return total
 }

@@ -27,8 +27,8 @@ package struct AudioLayer: Sendable {
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor {
-    let x = x + out(attention(qkv: qkv(norm1(x)), heads: heads))
-    return x + fc2(fc1(norm2(x), activation: .gelu))
+    let x = out(attention(qkv: qkv(norm1(x)), heads: heads), adding: x)
+    return fc2(fc1(norm2(x), activation: .gelu), adding: x)
   }
 }
 

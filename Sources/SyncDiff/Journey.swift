@@ -105,9 +105,9 @@ public struct Journey {
     stageEnded?(.encode)
     let prior = memory.previous.map { model.bottleneck($0) }
     let conditions = model.denoiser.prepare(
-      masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior)
+      masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule(settings.steps))
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
-    for step in Sampler(model.denoiser, conditions, schedule(settings.steps), noise: latent) { latent = step }
+    for step in Sampler(model.denoiser, conditions, noise: latent) { latent = step }
     stageEnded?(.denoise)
     let mouth = model.decoder(latent)
     stageEnded?(.decode)

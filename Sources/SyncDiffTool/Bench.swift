@@ -15,7 +15,8 @@ struct Bench: ParsableCommand {
     abstract: "Measures the speed of the networks and of the whole journey on this machine.",
     discussion: """
       All combinations of the values given are run in turn, round after round, so that whatever else happens on the \
-      machine falls on all alike; a first round does not count. Times are in milliseconds.
+      machine falls on all alike; a first round does not count. Times are in milliseconds. The instruction set is the \
+      best that the processor has, or the one that the environment variable SYNCDIFF_ISA names.
       """,
     subcommands: [BenchLayers.self, BenchDenoiser.self, BenchJourney.self])
 }

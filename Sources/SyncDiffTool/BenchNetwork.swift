@@ -53,7 +53,8 @@ struct BenchNetwork {
 
   /// F of the inputs, `[24, 24, 4]`.
   func output() -> Tensor {
-    denoiser.unet(x, time: denoiser.unet.time(t), denoiser.unet.prepare(tokens: tokens, prior: prior))
+    let unet = denoiser.unet
+    return unet(x, step: 0, unet.prepare(tokens: tokens, prior: prior, times: unet.embedded([t])))
   }
 
   /// What is timed for one measure; a `.step` is one of `steps` = 1.
@@ -67,18 +68,19 @@ struct BenchNetwork {
     }
     let (noisy, masked) = (part(0, channels), part(channels, channels))
     let (mask, identity) = (part(2 * channels, 1), part(2 * channels + 1, channels))
-    func prepared() -> Denoiser.Frame {
-      denoiser.prepare(masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior)
-    }
     let schedule = Schedule(steps: steps, of: denoiser)
+    func prepared() -> Denoiser.Frame {
+      denoiser.prepare(
+        masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
+    }
     switch measure {
     case .network:
       return { _ = output() }
     case .step:
       let frame = prepared()
-      return { for _ in Sampler(denoiser, frame, schedule, noise: noisy) {} }
+      return { for _ in Sampler(denoiser, frame, noise: noisy) {} }
     case .frame:
-      return { for _ in Sampler(denoiser, prepared(), schedule, noise: noisy) {} }
+      return { for _ in Sampler(denoiser, prepared(), noise: noisy) {} }
     }
   }
 }
@@ -153,8 +155,10 @@ struct BenchLayer {
   let work: Work
   /// How many there are.
   var count: Int
-  /// Runs one of them on noise.
-  let run: () -> Void
+  /// The ways to compute a convolution, the network's own first; one nil for other layers.
+  let methods: [Conv2d.Method?]
+  /// Makes what runs one of them on noise.
+  let runner: (Conv2d.Method?) -> () -> Void
 
   /// Every shape in a model file, in the order of the layers' names.
   static func all(_ model: Model, file path: String, _ precision: Dub.Precision) throws -> [BenchLayer] {
@@ -169,7 +173,8 @@ struct BenchLayer {
         } else {
           layers.append(
             BenchLayer(
-              network: network, work: work, count: 1, run: runner(work, name, weights, model.configuration.groups)))
+              network: network, work: work, count: 1, methods: methods(work, weights.precision),
+              runner: { runner(work, name, weights, $0, model.configuration.groups) }))
         }
       }
     }
@@ -248,14 +253,35 @@ struct BenchLayer {
     }
   }
 
-  /// The layer with its own weights.
-  private static func runner(_ work: Work, _ weight: String, _ weights: Weights, _ groups: Int) -> () -> Void {
+  private static func methods(_ work: Work, _ precision: Weights.Precision) -> [Conv2d.Method?] {
+    guard case .convolution(let height, let width, let inputs, let outputs, let kernel, let stride) = work else {
+      return [nil]
+    }
+    let own = Conv2d.method(
+      inputs, outputs, kernel: kernel, stride: stride, size: height * width, precision: precision)
+    let possible = Conv2d.Method.allCases.filter { method in
+      switch method {
+      case .direct: true
+      case .pairs: multipliesBF16
+      case .f2, .f4: kernel == 3 && stride == 1
+      }
+    }
+    return [own] + possible.filter { $0 != own }
+  }
+
+  /// The layer with its own weights, a convolution by `method`.
+  private static func runner(
+    _ work: Work, _ weight: String, _ weights: Weights, _ method: Conv2d.Method?, _ groups: Int
+  ) -> () -> Void {
     let name = String(weight.dropLast(".weight".count))
     var generator = GaussianNoise(seed: 0)
     func noise(_ shape: Int...) -> Tensor { Tensor(shape, generator.fill(shape.reduce(1, *))) }
     switch work {
     case .convolution(let height, let width, let inputs, let outputs, let kernel, let stride):
-      let layer = Conv2d(weights, name, inputs, outputs, kernel: kernel, stride: stride)
+      let pad = kernel / 2
+      let layer = Conv2d(
+        weight: weights.take(weight, [outputs, inputs, kernel, kernel]), bias: weights.take("\(name).bias", [outputs]),
+        stride: stride, padding: (pad, pad, pad, pad), method: method ?? .direct)
       let x = noise(height, width, inputs)
       return { _ = layer(x) }
     case .linear(let rows, let inputs, let outputs):
@@ -266,7 +292,7 @@ struct BenchLayer {
       return { _ = attention(q: q, k: k, v: v, heads: heads) }
     case .groupNorm(let height, let width, let channels):
       let (layer, x) = (GroupNorm(weights, name, channels, groups: groups), noise(height, width, channels))
-      return { _ = layer(x, activation: .silu) }
+      return { _ = layer(x) }
     case .layerNorm(let rows, let width):
       let (layer, x) = (LayerNorm(weights, name, width), noise(rows, width))
       return { _ = layer(x) }

@@ -37,11 +37,6 @@ extension JSON {
 struct Machine {
   let processor: String
   let cores = Int(ctensors_processor_count())
-  #if arch(x86_64)
-    let instructions = "x86-64-v3"
-  #else
-    let instructions = "generic"
-  #endif
 
   init() {
     var name: String?
@@ -88,11 +83,11 @@ extension BenchOptions {
     if json {
       let report = JSON.object([
         "bench": .string(command), "processor": .string(machine.processor), "cores": .integer(machine.cores),
-        "isa": .string(machine.instructions), "results": .array(results),
+        "isa": .string(instructionSet), "results": .array(results),
       ])
       print(report.text)
     } else {
-      print("\(machine.processor), \(machine.cores) cores, \(machine.instructions)\n")
+      print("\(machine.processor), \(machine.cores) cores, \(instructionSet)\n")
       print(table(rows, left: left), terminator: "")
     }
   }

@@ -3,20 +3,16 @@
 
 // What layers do between convolutions: functions without weights.
 
-import Kernels
-
-public typealias Activation = Kernels.Activation
+import KernelInterface
 
 public func relu(_ x: Tensor) -> Tensor { activated(x, .relu) }
 public func silu(_ x: Tensor) -> Tensor { activated(x, .silu) }
-public func gelu(_ x: Tensor) -> Tensor { activated(x, .gelu) }
 
 private func activated(_ x: Tensor, _ activation: Activation) -> Tensor {
-  Tensor(x.shape) { output in
-    x.values.withUnsafeBufferPointer { x in
-      guard let base = x.baseAddress else { return }
-      shareOut(x.count, cost: 1) {
-        activate(base + $0.lowerBound, activation, count: $0.count, output + $0.lowerBound)
+  Tensor(like: x) { output in
+    x.values.with { from in
+      shareOut(x.values.count, cost: 1) {
+        kernels.activate(from + $0.lowerBound, activation, count: $0.count, output + $0.lowerBound)
       }
     }
   }
@@ -25,48 +21,68 @@ private func activated(_ x: Tensor, _ activation: Activation) -> Tensor {
 /// Negative values times the slope of their channel. `[..., C]`, slope `[C]`.
 public func prelu(_ x: Tensor, slope: Tensor) -> Tensor {
   let channels = slope.values.count
-  precondition(x.shape.last == channels, "a slope for every channel")
-  return Tensor(x.shape) {
-    Kernels.prelu(x.values, slope: slope.values, rows: x.values.count / channels, channels: channels, $0)
-  }
-}
-
-public func + (a: Tensor, b: Tensor) -> Tensor {
-  precondition(a.shape == b.shape, "only tensors of one shape can be added")
-  return Tensor(a.shape) { add(a.values, b.values, count: a.values.count, $0) }
-}
-
-/// Every pixel twice in both directions: `[H, W, C]` -> `[2H, 2W, C]`.
-public func upsample2(_ x: Tensor) -> Tensor {
-  let (h, w, c) = (x.shape[0], x.shape[1], x.shape[2])
-  return Tensor([2 * h, 2 * w, c]) { output in
-    x.values.withUnsafeBufferPointer { x in
-      guard let x = x.baseAddress else { return }
-      for y in 0..<h {
-        let row = output + 4 * y * w * c
-        for i in 0..<w {
-          let pixel = x + (y * w + i) * c
-          (row + 2 * i * c).update(from: pixel, count: c)
-          (row + (2 * i + 1) * c).update(from: pixel, count: c)
-        }
-        (row + 2 * w * c).update(from: row, count: 2 * w * c)
+  precondition(x.picture.channels == channels, "a slope for every channel")
+  return Tensor(like: x) { output in
+    x.values.with { from in
+      slope.values.with {
+        kernels.prelu(from, slope: $0, rows: x.values.count / channels, channels: channels, output)
       }
     }
   }
 }
 
+public func + (a: Tensor, b: Tensor) -> Tensor {
+  precondition(a.values.count == b.values.count, "only tensors of one shape can be added")
+  return Tensor(like: a) { output in
+    a.values.with { x in b.values.with { kernels.add(x, $0, count: a.values.count, output) } }
+  }
+}
+
+extension Tensor {
+  /// Every value computed anew from its place and itself.
+  public func map(_ transform: (_ index: Int, _ value: Float) -> Float) -> Tensor {
+    Tensor(like: self) { output in
+      values.with { from in for i in 0..<values.count { output[i] = transform(i, from[i]) } }
+    }
+  }
+}
+
+/// Every pixel twice in both directions: `[H, W, C]` -> `[2H, 2W, C]`; beside each, if given, the channels of `other`
+/// `[2H, 2W, D]`: `[2H, 2W, C + D]`.
+public func upsample2(_ x: Tensor, beside other: Tensor? = nil) -> Tensor {
+  let (h, w, c) = x.picture
+  let d = other?.picture.channels ?? 0
+  precondition(other.map { $0.values.count == 4 * h * w * d } ?? true, "twice as large a picture")
+  let width = c + d
+  return Tensor(2 * h, 2 * w, width) { output in
+    let beside = other?.values.with { $0 }
+    x.values.with { x in
+      shareOut(2 * h, cost: w * width) { rows in
+        for y in rows {
+          for i in 0..<2 * w {
+            let to = output + (2 * w * y + i) * width
+            to.update(from: x + (w * (y / 2) + i / 2) * c, count: c)
+            if let beside { (to + c).update(from: beside + (2 * w * y + i) * d, count: d) }
+          }
+        }
+      }
+    }
+    withExtendedLifetime(other) {}
+  }
+}
+
 /// Largest of each 2x2 square: `[H, W, C]` -> `[H/2, W/2, C]`; an odd last row or column is dropped.
 public func maxPool2(_ x: Tensor) -> Tensor {
-  let (h, w, c) = (x.shape[0] / 2, x.shape[1] / 2, x.shape[2])
-  return Tensor([h, w, c]) { output in
-    x.values.withUnsafeBufferPointer { values in
+  let (height, width, c) = x.picture
+  let (h, w) = (height / 2, width / 2)
+  return Tensor(h, w, c) { output in
+    x.values.with { values in
       for y in 0..<h {
         for i in 0..<w {
-          let above = (2 * y * x.shape[1] + 2 * i) * c
-          let below = above + x.shape[1] * c
+          let above = values + (2 * y * width + 2 * i) * c
+          let below = above + width * c
           for k in 0..<c {
-            output[(y * w + i) * c + k] = max(
-              max(values[above + k], values[above + c + k]), max(values[below + k], values[below + c + k]))
+            output[(y * w + i) * c + k] = max(max(above[k], above[c + k]), max(below[k], below[c + k]))
           }
         }
       }
@@ -76,17 +92,31 @@ public func maxPool2(_ x: Tensor) -> Tensor {
 
 /// Channels of `a`, then channels of `b`: `[H, W, A]`, `[H, W, B]` -> `[H, W, A + B]`.
 public func concat(_ a: Tensor, _ b: Tensor) -> Tensor {
-  precondition(a.shape.dropLast() == b.shape.dropLast(), "only pictures of one size can be joined")
-  let (ca, cb) = (a.shape.last ?? 1, b.shape.last ?? 1)
-  return Tensor(a.shape.dropLast() + [ca + cb]) { output in
-    a.values.withUnsafeBufferPointer { a in
-      b.values.withUnsafeBufferPointer { b in
-        guard let first = a.baseAddress, let second = b.baseAddress else { return }
-        for i in 0..<a.count / ca {
+  let ((h, w, ca), (_, _, cb)) = (a.picture, b.picture)
+  precondition(b.values.count == h * w * cb, "only pictures of one size can be joined")
+  return Tensor(h, w, ca + cb) { output in
+    a.values.with { a in
+      b.values.with { b in
+        for i in 0..<h * w {
           let to = output + i * (ca + cb)
-          to.update(from: first + i * ca, count: ca)
-          (to + ca).update(from: second + i * cb, count: cb)
+          to.update(from: a + i * ca, count: ca)
+          (to + ca).update(from: b + i * cb, count: cb)
         }
+      }
+    }
+  }
+}
+
+/// Zeros behind the channels of every pixel: `[H, W, C]` -> `[H, W, channels]`.
+public func widened(_ x: Tensor, to channels: Int) -> Tensor {
+  let (h, w, c) = x.picture
+  precondition(channels >= c, "at least the channels that there are")
+  if channels == c { return x }
+  return Tensor(h, w, channels) { output in
+    x.values.with { x in
+      for i in 0..<h * w {
+        (output + i * channels).update(from: x + i * c, count: c)
+        (output + i * channels + c).update(repeating: 0, count: channels - c)
       }
     }
   }
@@ -95,18 +125,25 @@ public func concat(_ a: Tensor, _ b: Tensor) -> Tensor {
 /// Scaled dot-product attention (Vaswani et al. 2017): queries `[T, C]`, keys and values `[S, C]` -> `[T, C]`,
 /// each head on its own C / heads channels.
 public func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int) -> Tensor {
-  let (t, s, c) = (q.shape[0], k.shape[0], q.shape[1])
-  precondition(k.shape == [s, c] && v.shape == [s, c] && c % heads == 0 && s > 0, "q [T, C], k [S, C], v [S, C]")
-  return Tensor([t, c]) { attend(q.values, k.values, v.values, t, s, width: c, channels: c, heads: heads, $0) }
+  let ((t, _, c), (s, _, _)) = (q.picture, k.picture)
+  precondition(
+    k.values.count == s * c && v.values.count == s * c && c % heads == 0 && s > 0, "q [T, C], k [S, C], v [S, C]")
+  return Tensor(t, c) { output in
+    q.values.with { q in
+      k.values.with { k in
+        v.values.with { attend(q, k, $0, t, s, width: c, channels: c, heads: heads, output) }
+      }
+    }
+  }
 }
 
 /// Self-attention of `[T, 3C]`, each row a query, a key and a value side by side -> `[T, C]`.
 public func attention(qkv: Tensor, heads: Int) -> Tensor {
-  let (t, c) = (qkv.shape[0], qkv.shape[1] / 3)
-  precondition(qkv.shape[1] == 3 * c && c % heads == 0 && t > 0, "qkv [T, 3C]")
-  return Tensor([t, c]) { output in
-    qkv.values.withUnsafeBufferPointer {
-      guard let x = $0.baseAddress else { return }
+  let (t, _, width) = qkv.picture
+  let c = width / 3
+  precondition(width == 3 * c && c % heads == 0 && t > 0, "qkv [T, 3C]")
+  return Tensor(t, c) { output in
+    qkv.values.with { x in
       attend(x, x + c, x + 2 * c, t, t, width: 3 * c, channels: c, heads: heads, output)
     }
   }
@@ -119,9 +156,10 @@ private func attend(
 ) {
   let depth = channels / heads
   shareOut(heads, cost: t * s * depth / 4) { range in
-    Scratch.withFloats((depth + 1) * ((s + 15) / 16 * 16)) { scratch in
-      for first in range.map({ $0 * depth }) {
-        Kernels.attend(
+    Scratch.withFloats((depth + 1) * (s + kernels.lanes)) { scratch in
+      for head in range {
+        let first = head * depth
+        kernels.attend(
           q: q + first, k: k + first, v: v + first, queries: 0..<t, keys: s, width: width, depth: depth,
           scratch: scratch, output + first, outputWidth: channels)
       }

@@ -3,7 +3,9 @@
 
 // Layers: weights packed once at load, then called like functions. Plain twins are in Tests/TensorsTests/Plain.swift.
 
-import Kernels
+import KernelInterface
+
+public typealias Activation = KernelInterface.Activation
 
 /// Zeros added around a picture before a convolution, in pixels.
 public typealias Padding = (top: Int, bottom: Int, left: Int, right: Int)
@@ -12,7 +14,7 @@ public typealias Padding = (top: Int, bottom: Int, left: Int, right: Int)
 public struct Conv2d: Sendable {
   private enum Kind {
     case dense(PackedWeights)
-    case depthwise(weight: [Float], bias: [Float])  // [K * K, C], [C]
+    case depthwise(weight: Storage, bias: Storage)  // [K * K, C], [C]
   }
 
   private let kind: Kind
@@ -21,90 +23,180 @@ public struct Conv2d: Sendable {
   private let stride: Int
   private let padding: Padding
 
-  /// Symmetric padding of kernel / 2, as every convolution of our own networks has.
+  /// How a convolution is computed. Chosen by shape, not by timing at load, so that every run gives the same bytes;
+  /// measured in meta/decisions/0005-kernels.md.
+  public enum Method: String, CaseIterable, Sendable {
+    case direct
+    case pairs  // direct, bf16 multiplied as such
+    case f2, f4  // Winograd's F(2x2, 3x3), F(4x4, 3x3)
+  }
+
+  /// The best way to convolve pictures of `size` pixels: Winograd where its transforms cost less than they save.
+  public static func method(
+    _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision
+  ) -> Method {
+    if precision == .bf16, multipliesBF16, cin >= 8 { return .pairs }
+    guard kernel == 3, stride == 1, cin >= 16, cout >= 16 else { return .direct }
+    return size >= 100 ? .f4 : .f2
+  }
+
+  /// Symmetric padding of kernel / 2, as every convolution of our own networks has. `size`: the pixels of its pictures.
   public init(
-    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int = 3, stride: Int = 1
+    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int = 3, stride: Int = 1, size: Int
   ) {
     let p = kernel / 2
     self.init(
       weight: w.take("\(name).weight", [cout, cin, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
-      stride: stride, padding: (p, p, p, p), precision: w.precision)
+      stride: stride, padding: (p, p, p, p),
+      method: Self.method(cin, cout, kernel: kernel, stride: stride, size: size, precision: w.precision))
   }
 
-  /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`, kept in f32).
+  /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`). Winograd's methods
+  /// are for kernel 3, stride 1 and padding 1, `pairs` for a processor that multiplies bf16.
   public init(
-    weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, precision: Weights.Precision = .f32
+    weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct
   ) {
-    precondition(
-      weight.shape.count == 4 && bias.shape == [weight.shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
-    precondition(groups == 1 || weight.shape[..<2] == [groups, 1], "grouped convolutions are depthwise")
+    let shape = weight.shape
+    precondition(shape.count == 4 && bias.shape == [shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
+    precondition(groups == 1 || shape[..<2] == [groups, 1], "grouped convolutions are depthwise")
+    let isPlain = padding == (1, 1, 1, 1) && stride == 1 && shape[2...] == [3, 3]
+    precondition(isPlain || method == .direct || method == .pairs, "Winograd for 3 x 3, stride 1, padding 1")
     (self.stride, self.padding) = (stride, padding)
-    kernel = (weight.shape[2], weight.shape[3])
-    cout = weight.shape[0]
-    cin = weight.shape[1] * groups
+    kernel = (shape[2], shape[3])
+    cout = shape[0]
+    cin = shape[1] * groups
     let taps = kernel.height * kernel.width
     if groups > 1 {
-      let channels = cout
-      let packed = (0..<taps * channels).map { weight.values[$0 % channels * taps + $0 / channels] }
-      kind = .depthwise(weight: packed, bias: bias.values)
+      let packed = Storage(capacity: taps * cout)
+      for i in 0..<taps * cout { packed.memory[i] = weight.values[i % cout * taps + i / cout] }
+      let biases = Storage(capacity: cout)
+      for i in 0..<cout { biases.memory[i] = bias.values[i] }
+      kind = .depthwise(weight: packed, bias: biases)
     } else {
+      let packing: PackedWeights.Method =
+        switch method {
+        case .direct: .direct
+        case .pairs: .pairs
+        case .f2: .winograd(m: 2)
+        case .f4: .winograd(m: 4)
+        }
       kind = .dense(
         PackedWeights(
-          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, isHalf: precision == .bf16))
+          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, method: packing))
     }
   }
 
-  public func callAsFunction(_ x: Tensor, activation: Activation = .none) -> Tensor {
-    precondition(x.shape.count == 3 && x.shape[2] == cin, "a picture of \(cin) channels")
-    let height = x.shape[0] + padding.top + padding.bottom
-    let width = x.shape[1] + padding.left + padding.right
+  /// `activation(conv(before(norm(x))) + residual)`.
+  public func callAsFunction(
+    _ x: Tensor, norm: GroupNorm.Scale? = nil, before: Activation = .none, activation: Activation = .none,
+    adding residual: Tensor? = nil
+  ) -> Tensor {
+    let (inputHeight, inputWidth, channels) = x.picture
+    precondition(channels == cin, "a picture of \(cin) channels")
+    let height = inputHeight + padding.top + padding.bottom
+    let width = inputWidth + padding.left + padding.right
     precondition(height >= kernel.height && width >= kernel.width, "a picture at least as large as the kernel")
     let (h, w) = ((height - kernel.height) / stride + 1, (width - kernel.width) / stride + 1)
-    let plan: ConvolutionPlan = (
-      kernelRows: kernel.height, rowLength: kernel.width * cin, inputRow: width * cin, pixelStep: stride * cin,
-      rowStep: stride * width * cin, outputWidth: w
-    )
-    return Tensor([h, w, cout]) { output in
-      if padding == (0, 0, 0, 0) {
-        run(x.values, plan, activation, pixels: h * w, output)
-      } else {
-        Scratch.withFloats(height * width * cin) { padded in
-          pad(x.values, height: x.shape[0], width: x.shape[1], into: padded)
-          run(padded, plan, activation, pixels: h * w, output)
+    precondition(residual.map { $0.values.count == h * w * cout } ?? true, "a residual like the output")
+    return Tensor(h, w, cout) { output in
+      x.values.with { x in
+        let picture = PaddedPicture(
+          input: x, height: inputHeight, width: inputWidth, channels: cin, top: padding.top, left: padding.left,
+          right: padding.right, factor: norm?.factor, offset: norm?.offset, activation: before)
+        withExtendedLifetime((norm, residual)) {
+          run(picture, height, w, h * w, output, residual?.values.with { $0 }, activation)
         }
       }
     }
   }
 
+  /// `rows` of the padded picture; output `columns` wide.
   private func run(
-    _ input: UnsafePointer<Float>, _ plan: ConvolutionPlan, _ activation: Activation, pixels: Int,
-    _ output: UnsafeMutablePointer<Float>
+    _ picture: PaddedPicture, _ rows: Int, _ columns: Int, _ pixels: Int, _ output: UnsafeMutablePointer<Float>,
+    _ residual: UnsafePointer<Float>?, _ activation: Activation
   ) {
+    let bias =
+      switch kind {
+      case .dense(let weights): weights.bias
+      case .depthwise(_, let bias): bias
+      }
+    let to = Destination(
+      output: output, channels: cout, bias: bias.memory, residual: residual, activation: activation)
+    if case .dense(let weights) = kind, case .winograd(let m) = weights.method {
+      winograd(Winograd(m: m, picture: picture, weights: weights.weights.memory), weights, to)
+      return
+    }
+    let paired: Bool
+    if case .dense(let weights) = kind { paired = weights.method == .pairs } else { paired = false }
+    let channels = paired ? (cin + 1) / 2 : cin  // elements
+    let untouched = padding == (0, 0, 0, 0) && picture.factor == nil && picture.activation == .none && !paired
+    let size = untouched ? 0 : rows * picture.paddedWidth * channels
+    let padded = Workspace.shared.lease(size)
+    if !untouched {
+      shareOut(rows, cost: 4 * picture.paddedWidth * cin) { part in
+        let to = padded.memory + part.lowerBound * picture.paddedWidth * channels
+        kernels.pad(picture, rows: part, paired: paired, to)
+      }
+    }
+    let weights: UnsafePointer<Float> =
+      switch kind {
+      case .dense(let weights): UnsafePointer(weights.weights.memory)
+      case .depthwise(let weight, _): UnsafePointer(weight.memory)
+      }
+    let convolution = Convolution(
+      input: untouched ? UnsafeRawPointer(picture.input) : UnsafeRawPointer(padded.memory),
+      kernelRows: kernel.height, rowLength: kernel.width * channels, inputRow: picture.paddedWidth * channels,
+      pixelStep: stride * channels, rowStep: stride * picture.paddedWidth * channels, outputWidth: columns,
+      weights: weights, isPaired: paired)
     switch kind {
     case .dense(let weights):
-      product(input, weights, plan, activation, pixels: pixels, output)
-    case .depthwise(let weight, let bias):
+      product(convolution, weights, pixels: pixels, to)
+    case .depthwise:
       shareOut(pixels, cost: cin * kernel.height * kernel.width) {
-        convolveDepthwise(input, weights: weight, bias: bias, channels: cin, plan, activation, pixels: $0, output)
+        kernels.convolveDepthwise(convolution, weights: weights, pixels: $0, to: to)
       }
     }
+    withExtendedLifetime(padded) {}
   }
+}
 
-  /// A copy with the padding's zeros around it, so that the kernel needs no borders.
-  private func pad(
-    _ x: UnsafePointer<Float>, height: Int, width: Int, into padded: UnsafeMutablePointer<Float>
-  ) {
-    let row = (padding.left + width + padding.right) * cin
-    padded.update(repeating: 0, count: padding.top * row)
-    shareOut(height, cost: 4 * row) { rows in
-      for y in rows {
-        let to = padded + (padding.top + y) * row
-        to.update(repeating: 0, count: padding.left * cin)
-        (to + padding.left * cin).update(from: x + y * width * cin, count: width * cin)
-        (to + (padding.left + width) * cin).update(repeating: 0, count: padding.right * cin)
+/// Many tiles: every piece takes some rows of them the whole way, so that they stay in its cache. Few: all are
+/// transformed first, then shared out by channel blocks, so that each weight is read once.
+private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination) {
+  let (m, cin) = (w.m, weights.inputs)
+  let width = min((weights.outputs + kernels.lanes - 1) / kernels.lanes, 2) * kernels.lanes  // of a block
+  let strip = (m + 2) * (w.columns * m + 2) * cin + 40 * kernels.lanes
+  let group = max(1, 48 / w.columns)  // rows of tiles
+  let groups = (w.rows + group - 1) / group
+  if groups >= 4 {
+    let most = group * w.columns
+    ThreadPool.shared.parallel(count: groups) { index in
+      let rows = group * index..<min(group * (index + 1), w.rows)
+      let tiles = rows.count * w.columns
+      let transformed = w.positions * most * cin
+      Scratch.withFloats(transformed + max(strip, w.positions * most * width + 40 * kernels.lanes)) { memory in
+        let scratch = memory + transformed
+        kernels.winogradInput(w, rows: rows, first: 0, tiles: tiles, scratch: scratch, memory)
+        for block in 0..<weights.blocks {
+          kernels.winogradOutput(w, memory, rows: rows, block: block, scratch: scratch, to: to)
+        }
       }
     }
-    (padded + (padding.top + height) * row).update(repeating: 0, count: padding.bottom * row)
+  } else {
+    let tiles = w.rows * w.columns
+    let transformed = Workspace.shared.lease(w.positions * tiles * cin)
+    shareOut(w.rows, cost: 4 * strip) { rows in
+      Scratch.withFloats(strip) {
+        kernels.winogradInput(
+          w, rows: rows, first: rows.lowerBound * w.columns, tiles: tiles, scratch: $0, transformed.memory)
+      }
+    }
+    ThreadPool.shared.parallel(count: weights.blocks) { block in
+      Scratch.withFloats(w.positions * tiles * width + 40 * kernels.lanes) {
+        kernels.winogradOutput(w, transformed.memory, rows: 0..<w.rows, block: block, scratch: $0, to: to)
+      }
+    }
+    withExtendedLifetime(transformed) {}
   }
 }
 
@@ -113,35 +205,55 @@ public struct Linear: Sendable {
   private let weights: PackedWeights
 
   public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int) {
+    let paired = w.precision == .bf16 && multipliesBF16
     weights = PackedWeights(
       weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
-      inputs: cin, taps: 1, isHalf: w.precision == .bf16)
+      inputs: cin, taps: 1, method: paired ? .pairs : .direct)
   }
 
-  public func callAsFunction(_ x: Tensor, activation: Activation = .none) -> Tensor {
-    precondition(x.shape.last == weights.inputs, "rows of \(weights.inputs) values")
-    let rows = x.values.count / weights.inputs
-    let plan: ConvolutionPlan = (
-      kernelRows: 1, rowLength: weights.inputs, inputRow: 0, pixelStep: weights.inputs, rowStep: 0, outputWidth: rows
-    )
-    return Tensor([rows, weights.outputs]) {
-      product(x.values, weights, plan, activation, pixels: rows, $0)
+  /// `activation(linear(x) + residual)`.
+  public func callAsFunction(
+    _ x: Tensor, activation: Activation = .none, adding residual: Tensor? = nil
+  ) -> Tensor {
+    let (inputs, outputs) = (weights.inputs, weights.outputs)
+    precondition(x.values.count % inputs == 0, "rows of \(inputs) values")
+    let rows = x.values.count / inputs
+    precondition(residual.map { $0.values.count == rows * outputs } ?? true, "a residual like the output")
+    let paired = weights.method == .pairs
+    let length = paired ? (inputs + 1) / 2 : inputs
+    return Tensor(rows, outputs) { output in
+      x.values.with { x in
+        let pairs = Workspace.shared.lease(paired ? rows * length : 0)
+        if paired {
+          let picture = PaddedPicture(
+            input: x, height: rows, width: 1, channels: inputs, top: 0, left: 0, right: 0, factor: nil, offset: nil,
+            activation: .none)
+          kernels.pad(picture, rows: 0..<rows, paired: true, pairs.memory)
+        }
+        let convolution = Convolution(
+          input: paired ? UnsafeRawPointer(pairs.memory) : UnsafeRawPointer(x), kernelRows: 1, rowLength: length,
+          inputRow: 0, pixelStep: length, rowStep: 0, outputWidth: rows, weights: weights.weights.memory,
+          isPaired: paired)
+        let to = Destination(
+          output: output, channels: outputs, bias: weights.bias.memory, residual: residual?.values.with { $0 },
+          activation: activation)
+        product(convolution, weights, pixels: rows, to)
+        withExtendedLifetime((pairs, residual)) {}
+      }
     }
   }
 }
 
-/// The convolution that `plan` describes, shared out by channel blocks first, because the weights are what is large.
-private func product(
-  _ input: UnsafePointer<Float>, _ weights: PackedWeights, _ plan: ConvolutionPlan, _ activation: Activation,
-  pixels: Int, _ output: UnsafeMutablePointer<Float>
-) {
+/// A convolution shared out by channel blocks first, because the weights are what is large.
+private func product(_ convolution: Convolution, _ weights: PackedWeights, pixels: Int, _ to: Destination) {
   let pieces = pieces(pixels * weights.outputs * weights.inputs * weights.taps)
   let columns = min(pieces, weights.blocks)
   let rows = min((pieces + columns - 1) / columns, (pixels + 23) / 24)
   ThreadPool.shared.parallel(count: rows * columns) { index in
-    convolve(
-      input, weights, plan, activation, pixels: part(index % rows, of: rows, 0..<pixels, step: 24),
-      blocks: part(index / rows, of: columns, 0..<weights.blocks, step: 1), output)
+    let pixels = part(index % rows, of: rows, 0..<pixels, step: 24)
+    for block in part(index / rows, of: columns, 0..<weights.blocks, step: 1) {
+      kernels.convolve(convolution, pixels: pixels, block: block, to: to)
+    }
   }
 }
 
@@ -163,82 +275,106 @@ func shareOut(_ count: Int, cost: Int, _ body: (Range<Int>) -> Void) {
 
 /// Group normalisation over `[H, W, C]`, eps 1e-5 (Wu and He 2018).
 public struct GroupNorm: Sendable {
-  private let weight: [Float]
-  private let bias: [Float]
+  private let weight: Tensor
+  private let bias: Tensor
   private let groups: Int
 
   public init(_ w: Weights, _ name: String, _ channels: Int, groups: Int) {
-    weight = w.take("\(name).weight", [channels]).values
-    bias = w.take("\(name).bias", [channels]).values
+    weight = w.take("\(name).weight", [channels])
+    bias = w.take("\(name).bias", [channels])
     self.groups = groups
   }
 
-  /// `activation(norm(x) * (1 + scale) + shift)`; scale and shift `[C]`.
-  public func callAsFunction(
-    _ x: Tensor, scale: [Float]? = nil, shift: [Float]? = nil, activation: Activation = .none
-  ) -> Tensor {
-    let channels = weight.count
-    precondition(x.shape.last == channels && (scale ?? weight).count == channels && (shift ?? bias).count == channels)
-    let pixels = x.values.count / channels
-    let mean = moment(x, [Float](repeating: 0, count: channels), power: 1)
-    let variance = moment(x, mean, power: 2)
-    var (factor, offset) = (weight, bias)
-    for c in 0..<channels {
-      factor[c] /= (variance[c] + 1e-5).squareRoot()
-      offset[c] -= mean[c] * factor[c]
-      if let scale, let shift {
-        factor[c] *= 1 + scale[c]
-        offset[c] = offset[c] * (1 + scale[c]) + shift[c]
-      }
+  /// What the norm comes to for one picture: x * factor + offset, channel by channel. The convolution that follows
+  /// computes it while it pads.
+  public struct Scale: Sendable {
+    private let values: Tensor  // [2, C]
+
+    init(_ channels: Int, filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
+      values = Tensor(2, channels, filledBy: fill)
     }
-    return Tensor(x.shape) { output in
-      x.values.withUnsafeBufferPointer { x in
-        guard let x = x.baseAddress else { return }
-        shareOut(pixels, cost: channels) { rows in
-          Kernels.scale(
-            x + rows.lowerBound * channels, factor: factor, offset: offset, activation, rows: rows.count,
-            channels: channels, output + rows.lowerBound * channels)
+
+    /// Valid as long as the scale is.
+    var factor: UnsafePointer<Float> { values.values.with { $0 } }
+    var offset: UnsafePointer<Float> { factor + values.values.count / 2 }
+  }
+
+  /// `norm(x) * (1 + scale) + shift`; `modulation` is row `row` of `[rows, 2 C]`: scale, then shift.
+  public func callAsFunction(_ x: Tensor, modulation: Tensor? = nil, row: Int = 0) -> Scale {
+    let channels = weight.values.count
+    let (h, w, c) = x.picture
+    precondition(
+      c == channels && (modulation.map { $0.values.count >= 2 * c * (row + 1) } ?? true), "\(channels) channels")
+    let (pixels, width) = (h * w, channels / groups)
+    let deviations = Tensor(2, channels) { sums in
+      x.values.with { x in
+        shareOut((channels + 31) / 32, cost: 8 * pixels) { part in
+          kernels.sumDeviations(
+            x, rows: pixels, width: channels, channels: 32 * part.lowerBound..<min(32 * part.upperBound, channels),
+            sums: sums, squares: sums + channels)
         }
       }
     }
-  }
-
-  /// The mean of (x - mean)^power in the group of each channel, `[C]`.
-  private func moment(_ x: Tensor, _ mean: [Float], power: Int) -> [Float] {
-    let channels = weight.count
-    let (width, pixels) = (channels / groups, x.values.count / channels)
-    var sums = [Float](repeating: 0, count: channels)
-    sumDeviations(x.values, mean: mean, power: power, rows: pixels, channels: channels, &sums)
-    for first in stride(from: 0, to: channels, by: width) {
-      let sum = sums[first..<first + width].reduce(0, +)
-      for c in first..<first + width { sums[c] = sum / Float(width * pixels) }
+    return Scale(channels) { factor in
+      let n = Float(pixels)
+      for first in stride(from: 0, to: channels, by: width) {
+        let group = first..<first + width
+        var mean: Float = 0
+        for c in group { mean += x.values[c] + deviations.values[c] / n }
+        mean /= Float(width)
+        // Of each channel around its own mean, and of the channels' means around the group's.
+        var variance: Float = 0
+        for c in group {
+          let shift = deviations.values[c] / n
+          let apart = x.values[c] + shift - mean
+          variance += deviations.values[channels + c] / n - shift * shift + apart * apart
+        }
+        variance = max(variance / Float(width), 0)
+        let scale = 1 / (variance + 1e-5).squareRoot()
+        for c in group {
+          var (f, o) = (weight.values[c] * scale, bias.values[c] - mean * weight.values[c] * scale)
+          if let modulation {
+            let at = 2 * channels * row + c
+            f *= 1 + modulation.values[at]
+            o = o * (1 + modulation.values[at]) + modulation.values[at + channels]
+          }
+          (factor[c], factor[channels + c]) = (f, o)
+        }
+      }
     }
-    return sums
   }
 }
 
 /// Layer normalisation of each row of `[T, C]`, eps 1e-5 (Ba et al. 2016).
 public struct LayerNorm: Sendable {
-  private let weight: [Float]
-  private let bias: [Float]
+  private let weight: Tensor
+  private let bias: Tensor
 
   public init(_ w: Weights, _ name: String, _ width: Int) {
-    weight = w.take("\(name).weight", [width]).values
-    bias = w.take("\(name).bias", [width]).values
+    weight = w.take("\(name).weight", [width])
+    bias = w.take("\(name).bias", [width])
   }
 
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    precondition(x.shape.last == weight.count, "rows of \(weight.count) values")
-    return Tensor(x.shape) {
-      normaliseRows(x.values, weight: weight, bias: bias, rows: x.values.count / weight.count, width: weight.count, $0)
-    }
+    precondition(x.picture.channels == weight.values.count, "rows of \(weight.values.count) values")
+    return Self.normalised(x, weight, bias)
   }
 
   /// Without scale and shift.
-  public static func plain(_ x: Tensor) -> Tensor {
-    let width = x.shape.last ?? 1
-    return Tensor(x.shape) {
-      normaliseRows(x.values, weight: nil, bias: nil, rows: x.values.count / width, width: width, $0)
+  public static func plain(_ x: Tensor) -> Tensor { normalised(x, nil, nil) }
+
+  private static func normalised(_ x: Tensor, _ weight: Tensor?, _ bias: Tensor?) -> Tensor {
+    let width = x.picture.channels
+    let rows = x.values.count / max(width, 1)
+    return Tensor(like: x) { output in
+      let (w, b) = (weight?.values.with { $0 }, bias?.values.with { $0 })
+      x.values.with { x in
+        shareOut(rows, cost: width) { part in
+          let first = part.lowerBound * width
+          kernels.normaliseRows(x + first, weight: w, bias: b, rows: part.count, width: width, output + first)
+        }
+      }
+      withExtendedLifetime((weight, bias)) {}
     }
   }
 }

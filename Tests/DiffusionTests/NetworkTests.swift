@@ -43,9 +43,8 @@ import Testing
 
   @Test func nothingBelowTheMaskIsSeen() throws {
     let encoder = Encoder(Weights(tensors), "encoder", config)
-    var image = try part("image")
     let hidden = config.maskTop * config.window * 3
-    for i in hidden..<image.values.count { image.values[i] = -image.values[i] }
+    let image = try part("image").map { $0 < hidden ? $1 : -$1 }
     #expect(encoder.masked(image).latent == encoder.masked(try part("image")).latent)
   }
 
@@ -56,18 +55,20 @@ import Testing
 
   @Test func timesAreEmbedded() throws {
     let (times, expected) = (try part("times").values, try part("timestep_embedding"))
-    let actual = Tensor(expected.shape, times.flatMap { timestepEmbedding($0, expected.shape[1]).values })
-    expectNear(actual, expected, 1e-4, "timestep embedding")
+    expectNear(timestepEmbedding(Array(times), expected.shape[1]), expected, 1e-4, "timestep embedding")
   }
 
   @Test(arguments: precisions) func blocks(precision: Weights.Precision, tolerance: Float) throws {
     let w = Weights(tensors, precision: precision)
     let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
     let e = try part("e")
-    let same = ResBlock(w, "denoiser.unet.down1_res1", a, a, config)
-    expectNear(same(try part("x1"), e), parts["down1_res1"], tolerance, "residual block \(precision)")
-    let wider = ResBlock(w, "denoiser.unet.down2_res1", a, b, config)
-    expectNear(wider(try part("x1"), e), parts["down2_res1"], tolerance, "residual block with skip \(precision)")
+    let same = ResBlock(w, "denoiser.unet.down1_res1", a, a, size: 576, config)
+    expectNear(
+      same(try part("x1"), same.condition(e), step: 0), parts["down1_res1"], tolerance, "residual block \(precision)")
+    let wider = ResBlock(w, "denoiser.unet.down2_res1", a, b, size: 144, config)
+    expectNear(
+      wider(try part("x1"), wider.condition(e), step: 0), parts["down2_res1"], tolerance,
+      "residual block with skip \(precision)")
     let cross = CrossAttention(w, "denoiser.unet.down2_attn1", b, config)
     let listened = cross(try part("x2"), cross.memory(try part("tokens")))
     expectNear(listened, parts["down2_attn1"], tolerance, "cross-attention \(precision)")
@@ -80,15 +81,15 @@ import Testing
     let (x, tokens, prior) = (try part("x"), try part("tokens"), try part("prior"))
     let seen = concat(concat(concat(x, try part("masked")), try part("mask")), try part("identity"))
     let unet = denoiser.unet
+    let times = unet.embedded([0.75])
     expectNear(
-      unet(seen, time: unet.time(0.75), unet.prepare(tokens: tokens, prior: prior)), parts["unet"], tolerance,
+      unet(seen, step: 0, unet.prepare(tokens: tokens, prior: prior, times: times)), parts["unet"], tolerance,
       "U-Net \(precision)")
     expectNear(
-      unet(seen, time: unet.time(0.75), unet.prepare(tokens: tokens, prior: nil)), parts["unet_without_prior"],
+      unet(seen, step: 0, unet.prepare(tokens: tokens, prior: nil, times: times)), parts["unet_without_prior"],
       tolerance, "U-Net without prior \(precision)")
-    let time = Schedule(steps: 4, of: denoiser).times[1]
-    #expect(time.t == 0.75)
-    let velocity = denoiser(x, time, try frame(denoiser, prior: prior))
+    #expect(Schedule(steps: 4, of: denoiser).times[1] == 0.75)
+    let velocity = denoiser(x, step: 1, try frame(denoiser, prior: prior, steps: 4))
     expectNear(velocity, parts["velocity"], tolerance, "velocity \(precision)")
   }
 
@@ -104,16 +105,15 @@ import Testing
     for (name, prior, steps) in [
       ("sample", prior, 4), ("sample_without_previous", nil, 4), ("sample_3_steps", prior, 3),
     ] as [(String, Tensor?, Int)] {
-      let schedule = Schedule(steps: steps, of: denoiser)
-      let latents = Array(Sampler(denoiser, try frame(denoiser, prior: prior), schedule, noise: noise))
+      let latents = Array(Sampler(denoiser, try frame(denoiser, prior: prior, steps: steps), noise: noise))
       #expect(latents.count == steps)
       expectNear(try #require(latents.last), parts[name], tolerance, "\(name) \(precision)")
     }
   }
 
-  func frame(_ denoiser: Denoiser, prior: Tensor?) throws -> Denoiser.Frame {
+  func frame(_ denoiser: Denoiser, prior: Tensor?, steps: Int) throws -> Denoiser.Frame {
     denoiser.prepare(
       masked: try part("masked"), mask: try part("mask"), identity: try part("identity"), tokens: try part("tokens"),
-      prior: prior)
+      prior: prior, schedule: Schedule(steps: steps, of: denoiser))
   }
 }

@@ -16,7 +16,7 @@ import Testing
   }
 
   func conv(_ name: String, cout: Int, kernel: Int, stride: Int) -> Conv2d {
-    Conv2d(Weights(golden), name, 24, cout, kernel: kernel, stride: stride)
+    Conv2d(Weights(golden), name, 24, cout, kernel: kernel, stride: stride, size: 35)
   }
 
   @Test func convolves() throws {
@@ -29,10 +29,11 @@ import Testing
     expectClose(depthwise(x, activation: .relu), golden["depthwise.out"], 1e-5)
   }
 
-  @Test func normalises() {
+  @Test func normalises() throws {
     let norm = GroupNorm(Weights(golden), "norm", 24, groups: 8)
-    let (scale, shift) = (golden["norm.scale"]?.values, golden["norm.shift"]?.values)
-    expectClose(norm(x, scale: scale, shift: shift, activation: .silu), golden["norm.out"], 1e-5)
+    let (scale, shift) = (try #require(golden["norm.scale"]), try #require(golden["norm.shift"]))
+    let modulation = Tensor([1, 48], Array(scale.values) + Array(shift.values))
+    expectClose(applied(norm(x, modulation: modulation), to: x, .silu), golden["norm.out"], 1e-5)
     let tokens = x.reshaped([35, 24])
     expectClose(LayerNorm(Weights(golden), "norm", 24)(tokens), golden["layernorm.out"], 1e-5)
     expectClose(LayerNorm.plain(tokens), golden["layernorm.plain"], 1e-5)
@@ -52,7 +53,10 @@ import Testing
     expectClose(maxPool2(x), golden["pool.out"], 0)
     let y = try #require(golden["y"])
     expectClose(concat(x, y), golden["concat.out"], 0)
-    #expect((x + y).values == zip(x.values, y.values).map { $0 + $1 })
+    #expect(Array((x + y).values) == zip(x.values, y.values).map { $0 + $1 })
+    let beside = upsample2(x, beside: concat(upsample2(x), upsample2(x)))
+    #expect(beside == concat(upsample2(x), concat(upsample2(x), upsample2(x))))
+    #expect(widened(y, to: y.shape[2] + 3) == concat(y, Tensor(zeros: [7, 5, 3])))
   }
 }
 

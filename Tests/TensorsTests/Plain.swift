@@ -15,7 +15,7 @@ enum Plain {
     let (cout, cg, kh, kw) = (weight.shape[0], weight.shape[1], weight.shape[2], weight.shape[3])
     let oh = (h + padding.top + padding.bottom - kh) / stride + 1
     let ow = (w + padding.left + padding.right - kw) / stride + 1
-    var out = Tensor(zeros: [oh, ow, cout])
+    var out = [Float](repeating: 0, count: oh * ow * cout)
     for y in 0..<oh {
       for xx in 0..<ow {
         for o in 0..<cout {
@@ -31,11 +31,11 @@ enum Plain {
               }
             }
           }
-          out.values[(y * ow + xx) * cout + o] = Float(sum)
+          out[(y * ow + xx) * cout + o] = Float(sum)
         }
       }
     }
-    return out
+    return Tensor([oh, ow, cout], out)
   }
 
   static func activation(_ activation: Activation, _ x: Tensor) -> Tensor {
@@ -55,33 +55,33 @@ enum Plain {
   static func groupNorm(_ x: Tensor, groups: Int) -> Tensor {
     let channels = x.shape[2]
     let (pixels, width) = (x.values.count / channels, channels / groups)
-    var out = x
+    var out = Array(x.values)
     for g in 0..<groups {
       let indices = (0..<pixels * width).map { $0 / width * channels + g * width + $0 % width }
       normalise(&out, indices)
     }
-    return out
+    return Tensor(x.shape, out)
   }
 
   /// Each row of `[T, C]`.
   static func layerNorm(_ x: Tensor) -> Tensor {
     let width = x.shape[1]
-    var out = x
+    var out = Array(x.values)
     for row in 0..<x.shape[0] { normalise(&out, Array(row * width..<(row + 1) * width)) }
-    return out
+    return Tensor(x.shape, out)
   }
 
-  private static func normalise(_ x: inout Tensor, _ indices: [Int]) {
-    let mean = indices.reduce(0) { $0 + Double(x.values[$1]) } / Double(indices.count)
+  private static func normalise(_ x: inout [Float], _ indices: [Int]) {
+    let mean = indices.reduce(0) { $0 + Double(x[$1]) } / Double(indices.count)
     let variance =
-      indices.reduce(0) { $0 + (Double(x.values[$1]) - mean) * (Double(x.values[$1]) - mean) } / Double(indices.count)
-    for i in indices { x.values[i] = Float((Double(x.values[i]) - mean) / (variance + 1e-5).squareRoot()) }
+      indices.reduce(0) { $0 + (Double(x[$1]) - mean) * (Double(x[$1]) - mean) } / Double(indices.count)
+    for i in indices { x[i] = Float((Double(x[i]) - mean) / (variance + 1e-5).squareRoot()) }
   }
 
   static func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int) -> Tensor {
     let (t, s, c) = (q.shape[0], k.shape[0], q.shape[1])
     let d = c / heads
-    var out = Tensor(zeros: [t, c])
+    var out = [Float](repeating: 0, count: t * c)
     for first in stride(from: 0, to: c, by: d) {
       for i in 0..<t {
         let scores = (0..<s).map { j in
@@ -90,10 +90,10 @@ enum Plain {
         let weights = scores.map { exp($0 / Double(d).squareRoot()) }
         let total = weights.reduce(0, +)
         for n in first..<first + d {
-          out.values[i * c + n] = Float((0..<s).reduce(0) { $0 + weights[$1] / total * Double(v.values[$1 * c + n]) })
+          out[i * c + n] = Float((0..<s).reduce(0) { $0 + weights[$1] / total * Double(v.values[$1 * c + n]) })
         }
       }
     }
-    return out
+    return Tensor([t, c], out)
   }
 }

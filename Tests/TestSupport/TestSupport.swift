@@ -50,7 +50,7 @@ public func expectNear(
   at location: SourceLocation = #_sourceLocation
 ) {
   let scale = expected?.values.lazy.map(abs).max() ?? 0
-  let worst = zip(actual.values, expected?.values ?? []).lazy.map { abs($0 - $1) }.max() ?? 0
+  let worst = expected.map { zip(actual.values, $0.values).lazy.map { abs($0 - $1) }.max() ?? 0 } ?? 0
   print("\(name): largest difference \(worst / scale) of the largest value")
   expectClose(actual, expected, tolerance * scale, name, at: location)
 }

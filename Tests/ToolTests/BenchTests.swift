@@ -49,6 +49,25 @@ extension ToolTests {
     #expect(results.count { $0["threads"] as? Int == 1 } == results.count / 2)
   }
 
+  @Test("Layers: every way to compute a convolution, and one that the network uses")
+  func benchMethods() throws {
+    let results = try bench("layers", "--repeats", "1", "--precision", "f32", "--all-methods")
+    let layer = results.filter {
+      $0["network"] as? String == "denoiser" && $0["shape"] as? String == "24 x 24, 64 -> 64, 3/1"
+    }
+    #expect(Set(layer.compactMap { $0["method"] as? String }).isSuperset(of: ["direct", "f2", "f4"]))
+    #expect(layer.count { $0["own"] as? Bool == true } == 1)
+    let strided = results.filter { ($0["shape"] as? String)?.hasSuffix("3/2") ?? false }
+    #expect(!strided.isEmpty && strided.allSatisfy { ["direct", "pairs"].contains($0["method"] as? String) })
+  }
+
+  @Test("SYNCDIFF_ISA chooses the instruction set that a report names")
+  func benchInstructionSet() throws {
+    let line = "SYNCDIFF_ISA=generic exec \"\(tool.path)\" bench denoiser --measure network --repeats 1"
+    let outcome = try run(URL(fileURLWithPath: "/bin/sh"), ["-c", line])
+    #expect(outcome.status == 0 && outcome.out.contains(" cores, generic"), "\(outcome.err)")
+  }
+
   @Test("Denoiser: a result for each combination, with every round")
   func benchDenoiser() throws {
     let results = try bench("denoiser", "--repeats", "2", "--steps", "1", "2", "--precision", "f32", "bf16")

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Whether this processor has every instruction that the kernels are built with (x86-64-v3; any arm64).
-bool ctensors_processor_suffices(void);
+/// The instruction sets that the kernels are built for and this processor has: 0 none in particular, 1 x86-64-v3,
+/// 2 x86-64-v4 (AVX-512), 3 that and AVX512_BF16.
+int ctensors_processor_level(void);
 
 /// Processors that this process may use, at least 1.
 int ctensors_processor_count(void);

@@ -1,0 +1,4 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ckernels.h"

@@ -1,0 +1,149 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the kernels are called with. Sources/Kernels is compiled once for every instruction set; each build is one
+// `KernelSet`, and Tensors chooses among them at start. Everything here is plain memory: pointers and counts, nothing
+// whose copying would be compiled in some instruction set and shared with the others.
+
+public enum Activation: Sendable {
+  case none, relu, silu
+  case gelu  // the tanh approximation
+}
+
+/// A picture `[height, width, channels]` on its way into a convolution: `activation(x * factor + offset)`, zeros around.
+public struct PaddedPicture {
+  public var input: UnsafePointer<Float>
+  public var height, width, channels: Int
+  /// Columns of zeros, and rows of zeros above.
+  public var top, left, right: Int
+  /// `[channels]` each; nil: the values as they are.
+  public var factor, offset: UnsafePointer<Float>?
+  public var activation: Activation
+
+  public init(
+    input: UnsafePointer<Float>, height: Int, width: Int, channels: Int, top: Int, left: Int, right: Int,
+    factor: UnsafePointer<Float>?, offset: UnsafePointer<Float>?, activation: Activation
+  ) {
+    (self.input, self.height, self.width, self.channels) = (input, height, width, channels)
+    (self.top, self.left, self.right) = (top, left, right)
+    (self.factor, self.offset, self.activation) = (factor, offset, activation)
+  }
+
+  public var paddedWidth: Int { left + width + right }
+}
+
+/// Where a product's channels go: `activation(sum + bias + residual)`.
+public struct Destination {
+  public var output: UnsafeMutablePointer<Float>  // [pixels, channels]
+  public var channels: Int
+  public var bias: UnsafePointer<Float>  // [channels], zeros up to whole vectors
+  public var residual: UnsafePointer<Float>?  // like the output
+  public var activation: Activation
+
+  public init(
+    output: UnsafeMutablePointer<Float>, channels: Int, bias: UnsafePointer<Float>, residual: UnsafePointer<Float>?,
+    activation: Activation
+  ) {
+    (self.output, self.channels, self.bias) = (output, channels, bias)
+    (self.residual, self.activation) = (residual, activation)
+  }
+}
+
+/// A direct convolution over a padded picture, or a matrix product (one row of `cin` values a pixel). All counts in
+/// elements of the input: values, or pairs of bf16.
+public struct Convolution {
+  public var input: UnsafeRawPointer
+  public var kernelRows: Int
+  public var rowLength: Int  // kernel width * cin
+  public var inputRow: Int  // from one row of the padded input to the next
+  public var pixelStep: Int  // from one output pixel's input to the next one's: stride * cin
+  public var rowStep: Int  // the same for output rows: stride * inputRow
+  public var outputWidth: Int
+  public var weights: UnsafeRawPointer  // [block][kernelRows * rowLength][block width]
+  public var isPaired: Bool  // bf16 pairs instead of values, both in input and weights
+
+  public init(
+    input: UnsafeRawPointer, kernelRows: Int, rowLength: Int, inputRow: Int, pixelStep: Int, rowStep: Int,
+    outputWidth: Int, weights: UnsafeRawPointer, isPaired: Bool
+  ) {
+    (self.input, self.kernelRows, self.rowLength, self.inputRow) = (input, kernelRows, rowLength, inputRow)
+    (self.pixelStep, self.rowStep, self.outputWidth) = (pixelStep, rowStep, outputWidth)
+    (self.weights, self.isPaired) = (weights, isPaired)
+  }
+}
+
+/// A 3 x 3 convolution of stride 1 by Winograd's method F(m x m, 3 x 3) (Lavin and Gray, arXiv 1509.09308), m 2 or 4,
+/// for some rows of tiles at a time.
+public struct Winograd {
+  public var m: Int
+  public var picture: PaddedPicture  // one pixel on every side
+  public var weights: UnsafePointer<Float>  // [block][(m + 2)^2][cin][block width]
+
+  public init(m: Int, picture: PaddedPicture, weights: UnsafePointer<Float>) {
+    (self.m, self.picture, self.weights) = (m, picture, weights)
+  }
+
+  /// Tiles beside and above each other.
+  public var columns: Int { (picture.width + m - 1) / m }
+  public var rows: Int { (picture.height + m - 1) / m }
+  public var positions: Int { (m + 2) * (m + 2) }
+}
+
+/// The kernels of one instruction set.
+public protocol KernelSet: Sendable {
+  /// As `SYNCDIFF_ISA` names it.
+  static var name: String { get }
+  /// Floats in a vector. A block of packed weights is two vectors wide, the last one one vector if that suffices.
+  static var lanes: Int { get }
+  /// Whether pairs of bf16 can be multiplied.
+  static var hasPairs: Bool { get }
+
+  /// Rows (counted with those above) of a padded picture: as values or, `paired`, as bf16 with an even number of channels.
+  static func pad(_ picture: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer)
+
+  /// Output pixels, counted row by row, of one block.
+  static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination)
+
+  /// Every channel by itself. weights `[taps, channels]`; `rowLength` is kernel width * channels.
+  static func convolveDepthwise(
+    _ convolution: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination)
+
+  /// Transforms some rows of tiles: output `[(m + 2)^2][tiles][cin]`, where the rows start at tile `first`.
+  /// scratch: 40 vectors and m + 2 padded rows.
+  static func winogradInput(
+    _ winograd: Winograd, rows: Range<Int>, first: Int, tiles: Int, scratch: UnsafeMutablePointer<Float>,
+    _ output: UnsafeMutablePointer<Float>)
+
+  /// Some rows of tiles of one block; input as above. scratch: `[(m + 2)^2][tiles][block width]` and 40 vectors.
+  static func winogradOutput(
+    _ winograd: Winograd, _ input: UnsafePointer<Float>, rows: Range<Int>, block: Int,
+    scratch: UnsafeMutablePointer<Float>, to: Destination)
+
+  /// Per channel of `[rows, width]`, the sums of x - x0 and of (x - x0)^2 over the rows, x0 being the first row's.
+  static func sumDeviations(
+    _ x: UnsafePointer<Float>, rows: Int, width: Int, channels: Range<Int>, sums: UnsafeMutablePointer<Float>,
+    squares: UnsafeMutablePointer<Float>)
+
+  /// Each row of `[rows, width]` to mean 0 and deviation 1, then times weight plus bias, both `[width]` or nil.
+  static func normaliseRows(
+    _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, rows: Int, width: Int,
+    _ output: UnsafeMutablePointer<Float>)
+
+  /// Scaled dot-product attention of one head: q `[T, width]`, k, v `[S, width]`, output `[T, outputWidth]`; the head's
+  /// own `depth` channels start at the pointers. scratch: (depth + 1) * S rounded up to whole blocks.
+  static func attend(
+    q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
+    width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
+    outputWidth: Int)
+
+  static func activate(
+    _ x: UnsafePointer<Float>, _ activation: Activation, count: Int, _ output: UnsafeMutablePointer<Float>)
+
+  static func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, count: Int, _ output: UnsafeMutablePointer<Float>)
+
+  /// `[rows, channels]`, slope `[channels]`.
+  static func prelu(
+    _ x: UnsafePointer<Float>, slope: UnsafePointer<Float>, rows: Int, channels: Int,
+    _ output: UnsafeMutablePointer<Float>)
+}

@@ -1,0 +1,149 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// This folder is compiled once for every instruction set (Package.swift); what differs between them stands here.
+//
+// Everything must be inlined or specific to this module: a generic function of the standard library that is compiled
+// here, in wide instructions, could be taken by the linker for other modules too. meta/scripts/test looks for that.
+
+import KernelInterface
+
+#if AVX512
+  typealias Vector = SIMD16<Float>
+  typealias Bits = SIMD16<UInt32>
+  typealias Halves = SIMD16<UInt16>
+#elseif AVX2
+  typealias Vector = SIMD8<Float>
+  typealias Bits = SIMD8<UInt32>
+  typealias Halves = SIMD8<UInt16>
+#else
+  typealias Vector = SIMD4<Float>
+  typealias Bits = SIMD4<UInt32>
+  typealias Halves = SIMD4<UInt16>
+#endif
+
+/// The kernels of this instruction set.
+public enum Kernels: KernelSet {
+  #if BF16
+    public static let name = "avx512-bf16"
+    public static let hasPairs = true
+  #elseif AVX512
+    public static let name = "avx512"
+    public static let hasPairs = false
+  #elseif AVX2
+    public static let name = "x86-64-v3"
+    public static let hasPairs = false
+  #else
+    public static let name = "generic"
+    public static let hasPairs = false
+  #endif
+
+  @inline(__always) public static var lanes: Int { Vector.scalarCount }
+}
+
+/// What the `InlineArray`s here hold: types of this module's own, so that what the compiler makes of the array for them,
+/// where it is not inlined, is this module's own too and not shared with another instruction set's.
+struct Sum {
+  var value: Vector
+  @inline(__always) init(_ value: Vector) { self.value = value }
+}
+
+struct Place<Value> {
+  var pointer: UnsafePointer<Value>
+  @inline(__always) init(_ pointer: UnsafePointer<Value>) { self.pointer = pointer }
+}
+
+let lanes = Vector.scalarCount
+let vectorSize = MemoryLayout<Vector>.size
+
+/// a + x * y, in one instruction where there is one (elsewhere `addingProduct` is a call for every lane).
+@inline(__always)
+func madd(_ a: Vector, _ x: Vector, _ y: Vector) -> Vector {
+  #if arch(x86_64) && !AVX2
+    a + x * y
+  #else
+    a.addingProduct(x, y)
+  #endif
+}
+
+@inline(__always)
+func load(_ from: UnsafePointer<Float>) -> Vector { UnsafeRawPointer(from).loadUnaligned(as: Vector.self) }
+
+@inline(__always)
+func put(_ values: Vector, _ to: UnsafeMutablePointer<Float>) {
+  UnsafeMutableRawPointer(to).storeBytes(of: values, as: Vector.self)
+}
+
+/// The lanes beyond `count` are zero.
+@inline(__always)
+func load(_ from: UnsafePointer<Float>, _ count: Int) -> Vector {
+  if count >= lanes { return load(from) }
+  var values = Vector()
+  for i in 0..<count { values[i] = from[i] }
+  return values
+}
+
+@inline(__always)
+func store(_ values: Vector, _ to: UnsafeMutablePointer<Float>, _ count: Int) {
+  if count >= lanes {
+    put(values, to)
+  } else {
+    for i in 0..<count { to[i] = values[i] }
+  }
+}
+
+/// Calls `body` for vectors that cover `0..<count`; the last one overlaps the one before if need be, so `body` must not
+/// change what it reads. Only a count below a vector's is one shorter piece.
+/// (One call in the text, so that the compiler inlines it; `valid` never changes, so that it leaves the loop.)
+@inline(__always)
+func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
+  let valid = min(lanes, count)
+  var first = 0
+  while first < count {
+    body(min(first, count - valid), valid)
+    first += lanes
+  }
+}
+
+/// The nearest bf16 in the lower half of each lane, ties to even; what is not a number stays so.
+@inline(__always)
+func halves(_ x: Vector) -> Halves {
+  let bits = unsafeBitCast(x, to: Bits.self)
+  let rounded = (bits &+ 0x7FFF &+ (bits &>> 16 & 1)) &>> 16
+  return Halves(truncatingIfNeeded: rounded.replacing(with: 0x7FC0, where: (bits & 0x7FFF_FFFF) .> 0x7F80_0000))
+}
+
+extension Activation {
+  @inline(__always)
+  func callAsFunction(_ x: Vector) -> Vector {
+    switch self {
+    case .none: return x
+    case .relu: return x.replacing(with: 0, where: x .< 0)
+    case .silu: return x / (1 + exponential(-x))
+    case .gelu:  // 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u)
+      let u = x * (0.7978845608 + 0.0356774081 * (x * x))
+      return x / (1 + exponential(-2 * u))
+    }
+  }
+}
+
+/// e^x with an error below 2e-7 of the value: x = n ln 2 + r, then Cephes' polynomial (`expf`) in r.
+/// Below -87 and above 88 the argument is cut off, so that the result stays finite and normal.
+@inline(__always)
+func exponential(_ x: Vector) -> Vector {
+  var x = x.replacing(with: -87, where: x .< -87)
+  x.replace(with: 88, where: x .> 88)
+  let round = Vector(repeating: 0x1.8p23)  // after this addition the low bits hold n
+  let shifted = madd(round, x, Vector(repeating: 1.44269504))
+  let n = shifted - round
+  let r = madd(madd(x, n, Vector(repeating: -0.693359375)), n, Vector(repeating: 2.12194440e-4))
+  var p = Vector(repeating: 1.9875691500e-4)
+  p = madd(Vector(repeating: 1.3981999507e-3), p, r)
+  p = madd(Vector(repeating: 8.3334519073e-3), p, r)
+  p = madd(Vector(repeating: 4.1665795894e-2), p, r)
+  p = madd(Vector(repeating: 1.6666665459e-1), p, r)
+  p = madd(Vector(repeating: 5.0000001201e-1), p, r)
+  let y = madd(r + 1, p, r * r)
+  let bits = unsafeBitCast(shifted, to: Bits.self)
+  return y * unsafeBitCast((bits &<< 23) &+ 0x3F80_0000, to: Vector.self)
+}
