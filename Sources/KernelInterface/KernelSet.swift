@@ -10,6 +10,13 @@ public enum Activation: Sendable {
   case gelu  // the tanh approximation
 }
 
+/// How weights are kept.
+public enum WeightFormat: Sendable {
+  case single  // Float
+  case half  // IEEE 754 binary16, computed as Float: half the memory to read
+  case pairs  // pairs of bf16, multiplied as such with pairs in the input
+}
+
 /// A picture `[height, width, channels]` on its way into a convolution: `activation(x * factor + offset)`, zeros around.
 public struct PaddedPicture {
   public var input: UnsafePointer<Float>
@@ -60,15 +67,15 @@ public struct Convolution {
   public var rowStep: Int  // the same for output rows: stride * inputRow
   public var outputWidth: Int
   public var weights: UnsafeRawPointer  // [block][kernelRows * rowLength][block width]
-  public var isPaired: Bool  // bf16 pairs instead of values, both in input and weights
+  public var format: WeightFormat
 
   public init(
     input: UnsafeRawPointer, kernelRows: Int, rowLength: Int, inputRow: Int, pixelStep: Int, rowStep: Int,
-    outputWidth: Int, weights: UnsafeRawPointer, isPaired: Bool
+    outputWidth: Int, weights: UnsafeRawPointer, format: WeightFormat
   ) {
     (self.input, self.kernelRows, self.rowLength, self.inputRow) = (input, kernelRows, rowLength, inputRow)
     (self.pixelStep, self.rowStep, self.outputWidth) = (pixelStep, rowStep, outputWidth)
-    (self.weights, self.isPaired) = (weights, isPaired)
+    (self.weights, self.format) = (weights, format)
   }
 }
 
@@ -77,10 +84,11 @@ public struct Convolution {
 public struct Winograd {
   public var m: Int
   public var picture: PaddedPicture  // one pixel on every side
-  public var weights: UnsafePointer<Float>  // [block][(m + 2)^2][cin][block width]
+  public var weights: UnsafeRawPointer  // [block][(m + 2)^2][cin][block width]
+  public var format: WeightFormat  // single or half
 
-  public init(m: Int, picture: PaddedPicture, weights: UnsafePointer<Float>) {
-    (self.m, self.picture, self.weights) = (m, picture, weights)
+  public init(m: Int, picture: PaddedPicture, weights: UnsafeRawPointer, format: WeightFormat) {
+    (self.m, self.picture, self.weights, self.format) = (m, picture, weights, format)
   }
 
   /// Tiles beside and above each other.
@@ -95,7 +103,8 @@ public protocol KernelSet: Sendable {
   static var name: String { get }
   /// Floats in a vector. A block of packed weights is two vectors wide, the last one one vector if that suffices.
   static var lanes: Int { get }
-  /// Whether pairs of bf16 can be multiplied.
+  /// Whether weights can be halves, and pairs.
+  static var hasHalves: Bool { get }
   static var hasPairs: Bool { get }
 
   /// Rows (counted with those above) of a padded picture: as values or, `paired`, as bf16 with an even number of channels.

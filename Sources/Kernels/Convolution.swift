@@ -13,11 +13,14 @@ import KernelInterface
 private protocol Arithmetic {
   associatedtype Value  // one of the input's: of every pixel, one after the other
   associatedtype Weights  // a vector of them
+  static var size: Int { get }  // of a vector of them in memory, bytes
   static func weights(_ from: UnsafeRawPointer) -> Weights
   static func product(_ sum: Vector, _ value: Value, _ weights: Weights) -> Vector
 }
 
 private enum Single: Arithmetic {
+  @inline(__always) static var size: Int { vectorSize }
+
   @inline(__always)
   static func weights(_ from: UnsafeRawPointer) -> Vector { from.loadUnaligned(as: Vector.self) }
 
@@ -27,9 +30,25 @@ private enum Single: Arithmetic {
   }
 }
 
+#if AVX2
+  private enum Half: Arithmetic {
+    @inline(__always) static var size: Int { vectorSize / 2 }
+
+    @inline(__always)
+    static func weights(_ from: UnsafeRawPointer) -> Vector { ckernels_widened(from) }
+
+    @inline(__always)
+    static func product(_ sum: Vector, _ value: Float, _ weights: Vector) -> Vector {
+      madd(sum, Vector(repeating: value), weights)
+    }
+  }
+#endif
+
 #if BF16
   /// Two bf16 at once: their products are added to the same sum.
   private enum Pair: Arithmetic {
+    @inline(__always) static var size: Int { vectorSize }
+
     @inline(__always)
     static func weights(_ from: UnsafeRawPointer) -> SIMD16<Int32> { from.loadUnaligned(as: SIMD16<Int32>.self) }
 
@@ -43,7 +62,10 @@ private enum Single: Arithmetic {
 extension Kernels {
   public static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination) {
     #if BF16
-      if convolution.isPaired { return tiles(Pair.self, convolution, pixels, block, to) }
+      if convolution.format == .pairs { return tiles(Pair.self, convolution, pixels, block, to) }
+    #endif
+    #if AVX2
+      if convolution.format == .half { return tiles(Half.self, convolution, pixels, block, to) }
     #endif
     tiles(Single.self, convolution, pixels, block, to)
   }
@@ -55,16 +77,31 @@ private func start(_ pixel: Int, _ c: Convolution) -> Int {
   pixel / c.outputWidth * c.rowStep + pixel % c.outputWidth * c.pixelStep
 }
 
+/// The same, pixel after pixel: a division costs as much as a dozen products.
+private struct Walk {
+  private var row, column: Int
+
+  init(_ pixel: Int, _ c: Convolution) { (row, column) = (pixel / c.outputWidth, pixel % c.outputWidth) }
+
+  @inline(__always)
+  mutating func next(_ c: Convolution) -> Int {
+    let place = row * c.rowStep + column * c.pixelStep
+    column += 1
+    if column == c.outputWidth { (row, column) = (row + 1, 0) }
+    return place
+  }
+}
+
 /// Some pixels' sums. Types instead of loops over arrays, so that every sum is a variable and stays in a register.
 private protocol Rows {
   associatedtype A: Arithmetic
   static var count: Int { get }
-  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector)
+  init(_ c: Convolution, _ walk: inout Walk, _ low: Vector, _ high: Vector)
   /// The next value of every pixel times two vectors of weights.
   mutating func multiply(_ k: Int, _ low: A.Weights, _ high: A.Weights)
   mutating func nextRow(_ step: Int)
-  /// Two vectors for every pixel.
-  func store(_ sums: UnsafeMutablePointer<Float>)
+  /// Two vectors for every pixel, pixels `step` floats apart.
+  func store(_ to: UnsafeMutablePointer<Float>, _ step: Int)
 }
 
 private struct One<A: Arithmetic>: Rows {
@@ -74,8 +111,8 @@ private struct One<A: Arithmetic>: Rows {
   @inline(__always) static var count: Int { 1 }
 
   @inline(__always)
-  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector) {
-    from = c.input.assumingMemoryBound(to: A.Value.self) + start(pixel, c)
+  init(_ c: Convolution, _ walk: inout Walk, _ low: Vector, _ high: Vector) {
+    from = c.input.assumingMemoryBound(to: A.Value.self) + walk.next(c)
     (self.low, self.high) = (low, high)
   }
 
@@ -89,9 +126,9 @@ private struct One<A: Arithmetic>: Rows {
   @inline(__always) mutating func nextRow(_ step: Int) { from += step }
 
   @inline(__always)
-  func store(_ sums: UnsafeMutablePointer<Float>) {
-    put(low, sums)
-    put(high, sums + lanes)
+  func store(_ to: UnsafeMutablePointer<Float>, _ step: Int) {
+    put(low, to)
+    put(high, to + lanes)
   }
 }
 
@@ -103,9 +140,9 @@ private struct Two<First: Rows, Second: Rows>: Rows where First.A == Second.A {
   @inline(__always) static var count: Int { First.count + Second.count }
 
   @inline(__always)
-  init(_ c: Convolution, _ pixel: Int, _ low: Vector, _ high: Vector) {
-    first = First(c, pixel, low, high)
-    second = Second(c, pixel + First.count, low, high)
+  init(_ c: Convolution, _ walk: inout Walk, _ low: Vector, _ high: Vector) {
+    first = First(c, &walk, low, high)
+    second = Second(c, &walk, low, high)
   }
 
   @inline(__always)
@@ -121,9 +158,9 @@ private struct Two<First: Rows, Second: Rows>: Rows where First.A == Second.A {
   }
 
   @inline(__always)
-  func store(_ sums: UnsafeMutablePointer<Float>) {
-    first.store(sums)
-    second.store(sums + 2 * lanes * First.count)
+  func store(_ to: UnsafeMutablePointer<Float>, _ step: Int) {
+    first.store(to, step)
+    second.store(to + First.count * step, step)
   }
 }
 
@@ -148,9 +185,10 @@ private func tiles<A: Arithmetic>(
   _: A.Type, _ c: Convolution, _ pixels: Range<Int>, _ block: Int, _ to: Destination
 ) {
   let first = 2 * lanes * block
-  let weights = c.weights + 2 * vectorSize * block * c.kernelRows * c.rowLength
+  let weights = c.weights + 2 * A.size * block * c.kernelRows * c.rowLength
   let narrow = to.channels - first <= lanes
   var pixel = pixels.lowerBound
+  var walk = Walk(pixel, c)
   while pixel < pixels.upperBound {
     if narrow {
       tile1(A.self, c, weights, pixel, pixels.upperBound, first, to)
@@ -162,21 +200,21 @@ private func tiles<A: Arithmetic>(
     let parts = (rest + mostRows - 1) / mostRows
     let rows = (rest + parts - 1) / parts
     switch rows {
-    case 1: tile2(One<A>.self, c, weights, pixel, first, to)
-    case 2: tile2(R2<A>.self, c, weights, pixel, first, to)
-    case 3: tile2(R3<A>.self, c, weights, pixel, first, to)
-    case 4: tile2(R4<A>.self, c, weights, pixel, first, to)
-    case 5: tile2(R5<A>.self, c, weights, pixel, first, to)
+    case 1: tile2(One<A>.self, c, weights, &walk, pixel, first, to)
+    case 2: tile2(R2<A>.self, c, weights, &walk, pixel, first, to)
+    case 3: tile2(R3<A>.self, c, weights, &walk, pixel, first, to)
+    case 4: tile2(R4<A>.self, c, weights, &walk, pixel, first, to)
+    case 5: tile2(R5<A>.self, c, weights, &walk, pixel, first, to)
     #if AVX512
-      case 6: tile2(R6<A>.self, c, weights, pixel, first, to)
-      case 7: tile2(R7<A>.self, c, weights, pixel, first, to)
-      case 8: tile2(R8<A>.self, c, weights, pixel, first, to)
-      case 9: tile2(R9<A>.self, c, weights, pixel, first, to)
-      case 10: tile2(R10<A>.self, c, weights, pixel, first, to)
-      case 11: tile2(R11<A>.self, c, weights, pixel, first, to)
-      default: tile2(R12<A>.self, c, weights, pixel, first, to)
+      case 6: tile2(R6<A>.self, c, weights, &walk, pixel, first, to)
+      case 7: tile2(R7<A>.self, c, weights, &walk, pixel, first, to)
+      case 8: tile2(R8<A>.self, c, weights, &walk, pixel, first, to)
+      case 9: tile2(R9<A>.self, c, weights, &walk, pixel, first, to)
+      case 10: tile2(R10<A>.self, c, weights, &walk, pixel, first, to)
+      case 11: tile2(R11<A>.self, c, weights, &walk, pixel, first, to)
+      default: tile2(R12<A>.self, c, weights, &walk, pixel, first, to)
     #else
-      default: tile2(R6<A>.self, c, weights, pixel, first, to)
+      default: tile2(R6<A>.self, c, weights, &walk, pixel, first, to)
     #endif
     }
     pixel += rows
@@ -186,21 +224,25 @@ private func tiles<A: Arithmetic>(
 /// Some pixels by two vectors of channels.
 @inline(__always)
 private func tile2<R: Rows>(
-  _: R.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ pixel: Int, _ first: Int, _ to: Destination
+  _: R.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ walk: inout Walk, _ pixel: Int, _ first: Int,
+  _ to: Destination
 ) {
-  var rows = R(c, pixel, load(to.bias + first), load(to.bias + first + lanes))
+  var rows = R(c, &walk, load(to.bias + first), load(to.bias + first + lanes))
   var w = weights
   for _ in 0..<c.kernelRows {
     for k in 0..<c.rowLength {
-      rows.multiply(k, R.A.weights(w), R.A.weights(w + vectorSize))
-      w += 2 * vectorSize
+      rows.multiply(k, R.A.weights(w), R.A.weights(w + R.A.size))
+      w += 2 * R.A.size
     }
     rows.nextRow(c.inputRow)
   }
+  let rest = min(to.channels - first - lanes, lanes)
+  if to.activation == .none, to.residual == nil, rest == lanes {
+    return rows.store(to.output + pixel * to.channels + first, to.channels)
+  }
   withUnsafeTemporaryAllocation(of: Sum.self, capacity: 2 * R.count) { sums in
     guard let sums = UnsafeMutableRawPointer(sums.baseAddress)?.assumingMemoryBound(to: Float.self) else { return }
-    rows.store(sums)
-    let rest = min(to.channels - first - lanes, lanes)
+    rows.store(sums, 2 * lanes)
     for r in 0..<R.count {
       let at = (pixel + r) * to.channels + first
       finish(load(sums + 2 * lanes * r), at, lanes, to)
@@ -221,8 +263,9 @@ private func tile1<A: Arithmetic>(
   var w = weights
   for _ in 0..<c.kernelRows {
     for k in 0..<c.rowLength {
-      for r in 0..<8 { sums[r].value = A.product(sums[r].value, from[r].pointer[k], A.weights(w)) }
-      w += vectorSize
+      let weights = A.weights(w)
+      for r in 0..<8 { sums[r].value = A.product(sums[r].value, from[r].pointer[k], weights) }
+      w += A.size
     }
     for r in 0..<8 { from[r].pointer += c.inputRow }
   }

@@ -38,6 +38,12 @@ public enum Kernels: KernelSet {
     public static let hasPairs = false
   #endif
 
+  #if AVX2
+    public static let hasHalves = true
+  #else
+    public static let hasHalves = false
+  #endif
+
   @inline(__always) public static var lanes: Int { Vector.scalarCount }
 }
 

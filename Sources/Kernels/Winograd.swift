@@ -92,7 +92,8 @@ extension Kernels {
     let (tiles, cin, positions) = (rows.count * w.columns, w.picture.channels, w.positions)
     let channels = min(to.channels - 2 * lanes * block, 2 * lanes)
     let width = channels <= lanes ? lanes : 2 * lanes
-    let weights = w.weights + 2 * lanes * block * positions * cin
+    let size = w.format == .half ? 2 : 4
+    let weights = w.weights + size * 2 * lanes * block * positions * cin
     // The products of one position are a matrix product of its own; the sums start from zero.
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * lanes) { zeros in
       guard let zeros = zeros.baseAddress else { return }
@@ -100,7 +101,7 @@ extension Kernels {
       for position in 0..<positions {
         let product = Convolution(
           input: input + position * tiles * cin, kernelRows: 1, rowLength: cin, inputRow: 0, pixelStep: cin, rowStep: 0,
-          outputWidth: tiles, weights: weights + position * cin * width, isPaired: false)
+          outputWidth: tiles, weights: weights + size * position * cin * width, format: w.format)
         let sums = Destination(
           output: scratch + position * tiles * width, channels: width, bias: UnsafePointer(zeros), residual: nil,
           activation: .none)

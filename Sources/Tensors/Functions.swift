@@ -155,7 +155,7 @@ private func attend(
   channels: Int, heads: Int, _ output: UnsafeMutablePointer<Float>
 ) {
   let depth = channels / heads
-  shareOut(heads, cost: t * s * depth / 4) { range in
+  shareOut(heads, cost: t * s * (depth + 10) / 4) { range in
     Scratch.withFloats((depth + 1) * (s + kernels.lanes)) { scratch in
       for head in range {
         let first = head * depth

@@ -123,7 +123,7 @@ public struct Conv2d: Sendable {
     let to = Destination(
       output: output, channels: cout, bias: bias.memory, residual: residual, activation: activation)
     if case .dense(let weights) = kind, case .winograd(let m) = weights.method {
-      winograd(Winograd(m: m, picture: picture, weights: weights.weights.memory), weights, to)
+      winograd(Winograd(m: m, picture: picture, weights: weights.weights, format: weights.format), weights, to)
       return
     }
     let paired: Bool
@@ -138,22 +138,23 @@ public struct Conv2d: Sendable {
         kernels.pad(picture, rows: part, paired: paired, to)
       }
     }
-    let weights: UnsafePointer<Float> =
+    let (weights, format): (UnsafeRawPointer, WeightFormat) =
       switch kind {
-      case .dense(let weights): UnsafePointer(weights.weights.memory)
-      case .depthwise(let weight, _): UnsafePointer(weight.memory)
+      case .dense(let weights): (weights.weights, weights.format)
+      case .depthwise(let weight, _): (UnsafeRawPointer(weight.memory), .single)
       }
     let convolution = Convolution(
       input: untouched ? UnsafeRawPointer(picture.input) : UnsafeRawPointer(padded.memory),
       kernelRows: kernel.height, rowLength: kernel.width * channels, inputRow: picture.paddedWidth * channels,
       pixelStep: stride * channels, rowStep: stride * picture.paddedWidth * channels, outputWidth: columns,
-      weights: weights, isPaired: paired)
+      weights: weights, format: format)
     switch kind {
     case .dense(let weights):
       product(convolution, weights, pixels: pixels, to)
     case .depthwise:
       shareOut(pixels, cost: cin * kernel.height * kernel.width) {
-        kernels.convolveDepthwise(convolution, weights: weights, pixels: $0, to: to)
+        kernels.convolveDepthwise(
+          convolution, weights: weights.assumingMemoryBound(to: Float.self), pixels: $0, to: to)
       }
     }
     withExtendedLifetime(padded) {}
@@ -232,8 +233,8 @@ public struct Linear: Sendable {
         }
         let convolution = Convolution(
           input: paired ? UnsafeRawPointer(pairs.memory) : UnsafeRawPointer(x), kernelRows: 1, rowLength: length,
-          inputRow: 0, pixelStep: length, rowStep: 0, outputWidth: rows, weights: weights.weights.memory,
-          isPaired: paired)
+          inputRow: 0, pixelStep: length, rowStep: 0, outputWidth: rows, weights: weights.weights,
+          format: weights.format)
         let to = Destination(
           output: output, channels: outputs, bias: weights.bias.memory, residual: residual?.values.with { $0 },
           activation: activation)
@@ -257,8 +258,8 @@ private func product(_ convolution: Convolution, _ weights: PackedWeights, pixel
   }
 }
 
-/// Into how many pieces to cut so many multiplications: some 20 us each, and not more than hands out evenly.
-private func pieces(_ cost: Int) -> Int { max(1, min(16, cost / 1_000_000)) }
+/// Into how many pieces to cut so many multiplications: some 5 us each at least, and not more than hands out evenly.
+private func pieces(_ cost: Int) -> Int { max(1, min(16, cost / 250_000)) }
 
 /// The `index`-th of `count` even parts, cut at multiples of `step`.
 private func part(_ index: Int, of count: Int, _ range: Range<Int>, step: Int) -> Range<Int> {
@@ -308,7 +309,7 @@ public struct GroupNorm: Sendable {
     let (pixels, width) = (h * w, channels / groups)
     let deviations = Tensor(2, channels) { sums in
       x.values.with { x in
-        shareOut((channels + 31) / 32, cost: 8 * pixels) { part in
+        shareOut((channels + 31) / 32, cost: 32 * pixels) { part in
           kernels.sumDeviations(
             x, rows: pixels, width: channels, channels: 32 * part.lowerBound..<min(32 * part.upperBound, channels),
             sums: sums, squares: sums + channels)

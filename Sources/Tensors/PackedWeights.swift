@@ -1,6 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CTensors
+import KernelInterface
+
 /// Weights of a convolution or a linear layer in the order in which a kernel reads them: blocks of two vectors of output
 /// channels, the last of one if that suffices; channels beyond the last one are zero.
 final class PackedWeights: Sendable {
@@ -15,11 +18,15 @@ final class PackedWeights: Sendable {
   let inputs: Int
   let taps: Int
   let method: Method
+  let format: WeightFormat
   let blocks: Int
-  let weights: Storage
   let bias: Storage  // [outputs], then zeros to whole blocks
+  private let storage: Storage
 
-  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`.
+  var weights: UnsafeRawPointer { UnsafeRawPointer(storage.memory) }
+
+  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
+  /// kept as such, and so are those that Winograd's method makes of them.
   init(weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method) {
     (self.outputs, self.inputs, self.taps, self.method) = (outputs, inputs, taps, method)
     let lanes = kernels.lanes
@@ -28,48 +35,57 @@ final class PackedWeights: Sendable {
     self.bias = Storage(capacity: 2 * lanes * blocks)
     for output in 0..<2 * lanes * blocks { self.bias.memory[output] = output < outputs ? bias[output] : 0 }
 
-    let (rows, size): (Int, Int)  // what a block holds for each of its channels, and the floats of all
-    switch method {
-    case .direct: (rows, size) = (taps * inputs, padded * taps * inputs)
-    case .pairs: (rows, size) = (taps * ((inputs + 1) / 2), padded * taps * ((inputs + 1) / 2))
-    case .winograd(let m): (rows, size) = ((m + 2) * (m + 2) * inputs, padded * (m + 2) * (m + 2) * inputs)
-    }
-    weights = Storage(capacity: size)
-    weights.memory.initialize(repeating: 0, count: size)
-    let memory = weights.memory
+    let rows =  // what a block holds for each of its channels
+      switch method {
+      case .direct: taps * inputs
+      case .pairs: taps * ((inputs + 1) / 2) * 2
+      case .winograd(let m): (m + 2) * (m + 2) * inputs
+      }
+    let format: WeightFormat =
+      method == .pairs ? .pairs : kernels.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
+    self.format = format
+    let size = format == .single ? 4 : 2
+    storage = Storage(capacity: padded * rows * size / 4)
+    let memory = UnsafeMutableRawPointer(storage.memory)
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: padded * rows * size)
     weight.with { weight in
       for output in 0..<outputs {
         let block = output / (2 * lanes)
         let width = min(padded - 2 * lanes * block, 2 * lanes)
-        let first = memory + 2 * lanes * block * rows + output % (2 * lanes)
+        let (first, column) = (2 * lanes * block * rows, output % (2 * lanes))
         let from = weight + output * inputs * taps
+        func put(_ row: Int, _ value: Float) {
+          switch format {
+          case .single:
+            memory.storeBytes(of: value, toByteOffset: 4 * (first + row * width + column), as: Float.self)
+          case .half:
+            memory.storeBytes(of: ctensors_to_half(value), toByteOffset: 2 * (first + row * width + column), as: UInt16.self)
+          case .pairs:
+            let place = first + row / 2 * 2 * width + 2 * column + row % 2
+            memory.storeBytes(of: Self.upperHalf(value), toByteOffset: 2 * place, as: UInt16.self)
+          }
+        }
         switch method {
-        case .direct:
-          for input in 0..<inputs {
-            for tap in 0..<taps { first[(tap * inputs + input) * width] = from[input * taps + tap] }
-          }
-        case .pairs:
-          let pairs = (inputs + 1) / 2
-          let first = UnsafeMutableRawPointer(first)
-          for input in 0..<inputs {
-            for tap in 0..<taps {
-              let place = 4 * (tap * pairs + input / 2) * width + input % 2 * 2
-              first.storeBytes(of: Self.half(from[input * taps + tap]), toByteOffset: place, as: UInt16.self)
-            }
-          }
+        case .direct, .pairs:
+          let length = rows / taps
+          for input in 0..<inputs { for tap in 0..<taps { put(tap * length + input, from[input * taps + tap]) } }
         case .winograd(let m):
           for input in 0..<inputs {
-            Self.transform(from + input * taps, m) { position, value in
-              first[(position * inputs + input) * width] = value
-            }
+            Self.transform(from + input * taps, m) { position, value in put(position * inputs + input, value) }
           }
         }
       }
     }
   }
 
+  private static func isHalf(_ value: Float) -> Bool {
+    let magnitude = value.bitPattern & 0x7FFF_FFFF
+    if magnitude & 0x1FFF == 0, magnitude >= 0x3880_0000, magnitude < 0x4780_0000 { return true }  // 2^-14 ... 65504
+    return ctensors_from_half(ctensors_to_half(value)) == value
+  }
+
   /// The nearest bf16, ties to even.
-  private static func half(_ value: Float) -> UInt16 {
+  private static func upperHalf(_ value: Float) -> UInt16 {
     let bits = value.bitPattern
     return value.isNaN ? 0x7FC0 : UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
   }

@@ -8,7 +8,7 @@ import Synchronization
 /// One worker for every further processor, shared by all streams of the process.
 ///
 /// Made to share the processors with decoders and encoders (figures: meta/decisions/0005-process.md):
-/// - Between two layers a worker spins for 20 us, because the next layer comes within that time; then it sleeps.
+/// - Between two layers a worker spins for 50 us, because the next layer comes within that time; then it sleeps.
 /// - Work is cut in small pieces, and whoever is free takes the next one. A worker that the system puts aside with a
 ///   piece in hand is fetched to the processor of its caller, who has nothing else to do by then.
 /// - A worker that wakes up on its caller's processor, where the system likes to put it, goes to another one.
@@ -18,7 +18,7 @@ public final class ThreadPool: @unchecked Sendable {
   // Sendable: everything is constant or atomic.
   public static let shared = ThreadPool(processors: Int(ctensors_processor_count()))
 
-  private static let patience: UInt64 = 20_000  // ns of spinning
+  private static let patience: UInt64 = 50_000  // ns of spinning
 
   private let processors: Int
   private let jobs: UnsafeMutableBufferPointer<Job>

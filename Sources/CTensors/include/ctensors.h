@@ -47,3 +47,7 @@ static inline void ctensors_pause(void) {
   __asm__ volatile("yield");
 #endif
 }
+
+/// The nearest IEEE 754 binary16 of a finite value, ties to even, and back. Beyond 65504 it is infinite.
+uint16_t ctensors_to_half(float value);
+float ctensors_from_half(uint16_t half);
