@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// From noise to a latent (twin of `SyncDiff.sample` in Sources/Training/model.py): Euler's method from t = 1 to 0 in
-// equal steps.
+// From noise to a latent (twin of `SyncDiff.sample` in Sources/Training/model.py): Adams and Bashforth's two-step
+// method from t = 1 to 0 in equal steps, the first one Euler's: the velocity goes on changing over a step as it did over
+// the one before.
 
 import Tensors
 
@@ -24,6 +25,7 @@ public struct Sampler: Sequence, IteratorProtocol {
   let denoiser: Denoiser
   let frame: Denoiser.Frame
   var x: Tensor
+  var before: Tensor?  // velocity of the step before
   var step = 0
 
   /// `noise` `[24, 24, 4]` is normal.
@@ -34,7 +36,9 @@ public struct Sampler: Sequence, IteratorProtocol {
   public mutating func next() -> Tensor? {
     guard step < frame.steps else { return nil }
     let velocity = denoiser(x, step: step, frame)
-    x = x.map { $1 - velocity.values[$0] / Float(frame.steps) }
+    let before = self.before ?? velocity
+    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.steps) }
+    self.before = velocity
     step += 1
     return x
   }

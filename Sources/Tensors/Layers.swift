@@ -24,7 +24,7 @@ public struct Conv2d: Sendable {
   private let padding: Padding
 
   /// How a convolution is computed. Chosen by shape, not by timing at load, so that every run gives the same bytes;
-  /// measured in meta/decisions/0005-kernels.md.
+  /// measured in meta/decisions/0009-kernels.md.
   public enum Method: String, CaseIterable, Sendable {
     case direct
     case pairs  // direct, bf16 multiplied as such
