@@ -37,7 +37,7 @@ public struct Conv2d: Sendable {
   ) -> Method {
     if precision == .bf16, multipliesBF16, cin >= 8 { return .pairs }
     guard kernel == 3, stride == 1, cin >= 16, cout >= 16 else { return .direct }
-    return size >= 100 ? .f4 : .f2
+    return size >= 256 ? .f4 : .f2
   }
 
   /// Symmetric padding of kernel / 2, as every convolution of our own networks has. `size`: the pixels of its pictures.

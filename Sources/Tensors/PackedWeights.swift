@@ -26,7 +26,7 @@ final class PackedWeights: Sendable {
   var weights: UnsafeRawPointer { UnsafeRawPointer(storage.memory) }
 
   /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
-  /// kept as such, and so are those that Winograd's method makes of them.
+  /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
   init(weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method) {
     (self.outputs, self.inputs, self.taps, self.method) = (outputs, inputs, taps, method)
     let lanes = kernels.lanes
@@ -42,7 +42,11 @@ final class PackedWeights: Sendable {
       case .winograd(let m): (m + 2) * (m + 2) * inputs
       }
     let format: WeightFormat =
-      method == .pairs ? .pairs : kernels.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
+      switch method {
+      case .pairs: .pairs
+      case .winograd(m: 4): .single
+      default: kernels.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
+      }
     self.format = format
     let size = format == .single ? 4 : 2
     storage = Storage(capacity: padded * rows * size / 4)
@@ -55,11 +59,12 @@ final class PackedWeights: Sendable {
         let (first, column) = (2 * lanes * block * rows, output % (2 * lanes))
         let from = weight + output * inputs * taps
         func put(_ row: Int, _ value: Float) {
+          let place = first + row * width + column
           switch format {
           case .single:
-            memory.storeBytes(of: value, toByteOffset: 4 * (first + row * width + column), as: Float.self)
+            memory.storeBytes(of: value, toByteOffset: 4 * place, as: Float.self)
           case .half:
-            memory.storeBytes(of: ctensors_to_half(value), toByteOffset: 2 * (first + row * width + column), as: UInt16.self)
+            memory.storeBytes(of: ctensors_to_half(value), toByteOffset: 2 * place, as: UInt16.self)
           case .pairs:
             let place = first + row / 2 * 2 * width + 2 * column + row % 2
             memory.storeBytes(of: Self.upperHalf(value), toByteOffset: 2 * place, as: UInt16.self)
