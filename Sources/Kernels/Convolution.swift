@@ -320,29 +320,41 @@ extension Kernels {
   /// A copy with the padding's zeros around it, so that the convolution needs no borders; what stands before the
   /// convolution (norm, activation) is done on the way.
   public static func pad(_ p: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer) {
-    #if BF16
-      if paired {
-        let channels = (p.channels + 1) / 2 * 2
-        return padRows(p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
-          let values = halves(values)
-          if count >= lanes {
-            UnsafeMutableRawPointer(to).storeBytes(of: values, as: Halves.self)
-          } else {
-            for i in 0..<count { to[i] = values[i] }
-          }
+    switch p.activation {
+    case .none: padRows(Line.self, p, rows, paired, output)
+    case .relu: padRows(Ramp.self, p, rows, paired, output)
+    case .silu: padRows(SiLU.self, p, rows, paired, output)
+    case .gelu: padRows(GELU.self, p, rows, paired, output)
+    }
+  }
+}
+
+@inline(__always)
+private func padRows<C: Curve>(
+  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ paired: Bool, _ output: UnsafeMutableRawPointer
+) {
+  #if BF16
+    if paired {
+      let channels = (p.channels + 1) / 2 * 2
+      return padRows(C.self, p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
+        let values = halves(values)
+        if count >= lanes {
+          UnsafeMutableRawPointer(to).storeBytes(of: values, as: Halves.self)
+        } else {
+          for i in 0..<count { to[i] = values[i] }
         }
       }
-    #endif
-    padRows(p, rows, p.channels, output.assumingMemoryBound(to: Float.self)) { values, to, count in
-      store(values, to, count)
     }
+  #endif
+  padRows(C.self, p, rows, p.channels, output.assumingMemoryBound(to: Float.self)) { values, to, count in
+    store(values, to, count)
   }
 }
 
 /// `channels`: of the output, those that the picture lacks are zero.
 @inline(__always)
-private func padRows<Element: ExpressibleByIntegerLiteral>(
-  _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,
+private func padRows<C: Curve, Element: ExpressibleByIntegerLiteral>(
+  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,
   store: (Vector, UnsafeMutablePointer<Element>, Int) -> Void
 ) {
   let width = p.paddedWidth
@@ -360,15 +372,15 @@ private func padRows<Element: ExpressibleByIntegerLiteral>(
       for x in 0..<p.width {
         forEachVector(p.channels) { c, valid in
           let values = madd(load(offset + c, valid), load(from + x * p.channels + c, valid), load(factor + c, valid))
-          store(p.activation(values), to + x * channels + c, valid)
+          store(C.of(values), to + x * channels + c, valid)
         }
       }
     } else if channels == p.channels {
-      forEachVector(p.width * channels) { i, valid in store(p.activation(load(from + i, valid)), to + i, valid) }
+      forEachVector(p.width * channels) { i, valid in store(C.of(load(from + i, valid)), to + i, valid) }
     } else {
       for x in 0..<p.width {
         forEachVector(p.channels) { c, valid in
-          store(p.activation(load(from + x * p.channels + c, valid)), to + x * channels + c, valid)
+          store(C.of(load(from + x * p.channels + c, valid)), to + x * channels + c, valid)
         }
       }
     }

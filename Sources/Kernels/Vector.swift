@@ -119,16 +119,40 @@ func halves(_ x: Vector) -> Halves {
   return Halves(truncatingIfNeeded: rounded.replacing(with: 0x7FC0, where: (bits & 0x7FFF_FFFF) .> 0x7F80_0000))
 }
 
+/// An activation as a type, so that it is compiled into the loops that use it.
+protocol Curve {
+  static func of(_ x: Vector) -> Vector
+}
+
+enum Line: Curve {
+  @inline(__always) static func of(_ x: Vector) -> Vector { x }
+}
+
+enum Ramp: Curve {
+  @inline(__always) static func of(_ x: Vector) -> Vector { x.replacing(with: 0, where: x .< 0) }
+}
+
+enum SiLU: Curve {
+  @inline(__always) static func of(_ x: Vector) -> Vector { x / (1 + exponential(-x)) }
+}
+
+/// 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u).
+enum GELU: Curve {
+  @inline(__always)
+  static func of(_ x: Vector) -> Vector {
+    let u = x * (0.7978845608 + 0.0356774081 * (x * x))
+    return x / (1 + exponential(-2 * u))
+  }
+}
+
 extension Activation {
   @inline(__always)
   func callAsFunction(_ x: Vector) -> Vector {
     switch self {
-    case .none: return x
-    case .relu: return x.replacing(with: 0, where: x .< 0)
-    case .silu: return x / (1 + exponential(-x))
-    case .gelu:  // 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u)
-      let u = x * (0.7978845608 + 0.0356774081 * (x * x))
-      return x / (1 + exponential(-2 * u))
+    case .none: Line.of(x)
+    case .relu: Ramp.of(x)
+    case .silu: SiLU.of(x)
+    case .gelu: GELU.of(x)
     }
   }
 }

@@ -108,10 +108,12 @@ extension Kernels {
         convolve(product, pixels: 0..<tiles, block: 0, to: sums)
       }
     }
-    if w.m == 4 {
-      transformOutput(F4.self, w, scratch, rows, 2 * lanes * block, channels, width, to)
-    } else {
-      transformOutput(F2.self, w, scratch, rows, 2 * lanes * block, channels, width, to)
+    let first = 2 * lanes * block
+    switch to.activation {
+    case .none: transformOutput(Line.self, w, scratch, rows, first, channels, width, to)
+    case .relu: transformOutput(Ramp.self, w, scratch, rows, first, channels, width, to)
+    case .silu: transformOutput(SiLU.self, w, scratch, rows, first, channels, width, to)
+    case .gelu: transformOutput(GELU.self, w, scratch, rows, first, channels, width, to)
     }
   }
 }
@@ -145,9 +147,20 @@ private func transformInput<F: Form>(
   }
 }
 
+private func transformOutput<C: Curve>(
+  _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int, _ channels: Int,
+  _ width: Int, _ to: Destination
+) {
+  if w.m == 4 {
+    transformOutput(F4.self, C.self, w, sums, rows, first, channels, width, to)
+  } else {
+    transformOutput(F2.self, C.self, w, sums, rows, first, channels, width, to)
+  }
+}
+
 @inline(__always)
-private func transformOutput<F: Form>(
-  _: F.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int, _ channels: Int,
+private func transformOutput<F: Form, C: Curve>(
+  _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int, _ channels: Int,
   _ width: Int, _ to: Destination
 ) {
   let (side, m) = (F.m + 2, F.m)
@@ -165,7 +178,13 @@ private func transformOutput<F: Form>(
       for y in 0..<bottom {
         F.output(p + y * side * lanes, lanes, line, lanes)
         let at = ((top + y) * w.picture.width + left) * to.channels + first + c
-        for x in 0..<right { finish(load(line + x * lanes) + bias, at + x * to.channels, channels - c, to) }
+        let count = channels - c
+        for x in 0..<right {
+          let place = at + x * to.channels
+          var y = load(line + x * lanes) + bias
+          if let residual = to.residual { y += load(residual + place, count) }
+          store(C.of(y), to.output + place, count)
+        }
       }
       c += lanes
     }

@@ -36,7 +36,7 @@ public struct Conv2d: Sendable {
     _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision
   ) -> Method {
     if precision == .bf16, multipliesBF16, cin >= 8 { return .pairs }
-    guard kernel == 3, stride == 1, cin >= 16, cout >= 16 else { return .direct }
+    guard kernel == 3, stride == 1, cin >= 8, cout >= 16 else { return .direct }
     return size >= 256 ? .f4 : .f2
   }
 
