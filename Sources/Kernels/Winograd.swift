@@ -160,8 +160,8 @@ private func transformOutput<C: Curve>(
 
 @inline(__always)
 private func transformOutput<F: Form, C: Curve>(
-  _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int, _ channels: Int,
-  _ width: Int, _ to: Destination
+  _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int,
+  _ channels: Int, _ width: Int, _ to: Destination
 ) {
   let (side, m) = (F.m + 2, F.m)
   let plane = rows.count * w.columns * width
