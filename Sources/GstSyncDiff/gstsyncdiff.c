@@ -28,8 +28,15 @@ enum {
   PROP_SILENCE,
   PROP_SILENCE_THRESHOLD,
   PROP_SILENCE_HOLD,
+  PROP_MISSING_AUDIO,
   PROP_SCENE_THRESHOLD,
+  PROP_OVERLOAD,
+  PROP_PROCESSING_LATENCY,
+  PROP_STALL_TIMEOUT,
+  PROP_QOS,
   PROP_POST_MESSAGES,
+  PROP_STATS_INTERVAL,
+  PROP_STATS,
   PROP_DISCLOSURE,
 };
 
@@ -116,6 +123,42 @@ gst_sync_diff_silence_get_type (void)
 
   if (g_once_init_enter (&type))
     g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffSilence", values));
+  return type;
+}
+
+#define GST_TYPE_SYNC_DIFF_MISSING_AUDIO (gst_sync_diff_missing_audio_get_type ())
+static GType
+gst_sync_diff_missing_audio_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH, "Frames pass untouched", "passthrough"},
+    {GST_SYNC_DIFF_MISSING_AUDIO_SILENCE, "As if the sound was silent", "silence"},
+    {GST_SYNC_DIFF_MISSING_AUDIO_ERROR,
+        "An error if no sound is linked, it ends before the picture, or none comes for stall-timeout", "error"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffMissingAudio", values));
+  return type;
+}
+
+#define GST_TYPE_SYNC_DIFF_OVERLOAD (gst_sync_diff_overload_get_type ())
+static GType
+gst_sync_diff_overload_get_type (void)
+{
+  static const GEnumValue values[] = {
+    {GST_SYNC_DIFF_OVERLOAD_AUTO, "Degrade when live, block otherwise", "auto"},
+    {GST_SYNC_DIFF_OVERLOAD_BLOCK, "Paint every frame, however long it takes", "block"},
+    {GST_SYNC_DIFF_OVERLOAD_DEGRADE,
+        "Paint with fewer steps, then every other frame, then none, until frames are in time", "degrade"},
+    {0, NULL, NULL},
+  };
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstSyncDiffOverload", values));
   return type;
 }
 
@@ -206,7 +249,7 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
       settings->preload = g_value_get_boolean (value);
       break;
     case PROP_LOOKAHEAD:
-      settings->lookahead = g_value_get_uint64 (value);
+      settings->lookahead = g_value_get_int64 (value);
       break;
     case PROP_STEPS:
       settings->steps = g_value_get_uint (value);
@@ -221,7 +264,7 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
       settings->passthrough = g_value_get_boolean (value);
       break;
     case PROP_AUDIO_OFFSET:
-      latency = settings->audio_offset != g_value_get_int64 (value);
+      latency = TRUE;
       settings->audio_offset = g_value_get_int64 (value);
       break;
     case PROP_FACE_SELECT:
@@ -246,11 +289,32 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
     case PROP_SILENCE_HOLD:
       settings->silence_hold = g_value_get_uint64 (value);
       break;
+    case PROP_MISSING_AUDIO:
+      latency = TRUE;
+      settings->missing_audio = g_value_get_enum (value);
+      break;
     case PROP_SCENE_THRESHOLD:
       settings->scene_threshold = g_value_get_double (value);
       break;
+    case PROP_OVERLOAD:
+      latency = TRUE;
+      settings->overload = g_value_get_enum (value);
+      break;
+    case PROP_PROCESSING_LATENCY:
+      latency = TRUE;
+      settings->processing_latency = g_value_get_uint64 (value);
+      break;
+    case PROP_STALL_TIMEOUT:
+      settings->stall_timeout = g_value_get_uint64 (value);
+      break;
+    case PROP_QOS:
+      settings->qos = g_value_get_boolean (value);
+      break;
     case PROP_POST_MESSAGES:
       settings->post_messages = g_value_get_flags (value);
+      break;
+    case PROP_STATS_INTERVAL:
+      settings->stats_interval = g_value_get_uint64 (value);
       break;
     case PROP_DISCLOSURE:
       settings->disclosure = g_value_get_boolean (value);
@@ -271,6 +335,10 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
   GstSyncDiff *self = SELF (object);
   const GstSyncDiffSettings *settings = &self->settings;
 
+  if (id == PROP_STATS) {
+    g_value_take_boxed (value, gst_sync_diff_get_stats (self));
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
     case PROP_MODEL:
@@ -286,7 +354,7 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
       g_value_set_boolean (value, settings->preload);
       break;
     case PROP_LOOKAHEAD:
-      g_value_set_uint64 (value, settings->lookahead);
+      g_value_set_int64 (value, settings->lookahead);
       break;
     case PROP_STEPS:
       g_value_set_uint (value, settings->steps);
@@ -324,11 +392,29 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
     case PROP_SILENCE_HOLD:
       g_value_set_uint64 (value, settings->silence_hold);
       break;
+    case PROP_MISSING_AUDIO:
+      g_value_set_enum (value, settings->missing_audio);
+      break;
     case PROP_SCENE_THRESHOLD:
       g_value_set_double (value, settings->scene_threshold);
       break;
+    case PROP_OVERLOAD:
+      g_value_set_enum (value, settings->overload);
+      break;
+    case PROP_PROCESSING_LATENCY:
+      g_value_set_uint64 (value, settings->processing_latency);
+      break;
+    case PROP_STALL_TIMEOUT:
+      g_value_set_uint64 (value, settings->stall_timeout);
+      break;
+    case PROP_QOS:
+      g_value_set_boolean (value, settings->qos);
+      break;
     case PROP_POST_MESSAGES:
       g_value_set_flags (value, settings->post_messages);
+      break;
+    case PROP_STATS_INTERVAL:
+      g_value_set_uint64 (value, settings->stats_interval);
       break;
     case PROP_DISCLOSURE:
       g_value_set_boolean (value, settings->disclosure);
@@ -371,6 +457,12 @@ gst_sync_diff_iterate_internal_links (GstPad *pad, GstObject *parent)
   return result;
 }
 
+static void
+gst_sync_diff_audio_link_changed (GstPad *pad, GstPad *peer, gpointer self)
+{
+  gst_sync_diff_audio_linked (SELF (self), gst_pad_is_linked (pad));
+}
+
 static GstPad *
 gst_sync_diff_request_new_pad (GstElement *element, GstPadTemplate *templ, const gchar *name, const GstCaps *caps)
 {
@@ -386,6 +478,8 @@ gst_sync_diff_request_new_pad (GstElement *element, GstPadTemplate *templ, const
   gst_pad_set_event_function (pad, gst_sync_diff_audio_event);
   gst_pad_set_query_function (pad, gst_sync_diff_audio_query);
   gst_pad_set_iterate_internal_links_function (pad, gst_sync_diff_iterate_internal_links);
+  g_signal_connect (pad, "linked", G_CALLBACK (gst_sync_diff_audio_link_changed), element);
+  g_signal_connect (pad, "unlinked", G_CALLBACK (gst_sync_diff_audio_link_changed), element);
   gst_sync_diff_audio_added (SELF (element));
   if (GST_STATE (element) > GST_STATE_READY || GST_STATE_NEXT (element) > GST_STATE_READY)
     gst_pad_set_active (pad, TRUE);
@@ -444,11 +538,10 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "at once; otherwise when the first frame needs it",
           TRUE, ready));
   g_object_class_install_property (object, PROP_LOOKAHEAD,
-      g_param_spec_uint64 ("lookahead", "Look-ahead",
+      g_param_spec_int64 ("lookahead", "Look-ahead",
           "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
-          "with lowers the latency and the quality; the rest counts as silence. More than 58 s never comes, for a minute of "
-          "sound is kept. -1 = the model's own",
-          0, G_MAXUINT64, GST_CLOCK_TIME_NONE, ready));
+          "with lowers the latency and the quality; the rest counts as silence. -1 = the model's own",
+          -1, G_GINT64_CONSTANT (58000000000), -1, ready));
   g_object_class_install_property (object, PROP_STEPS,
       g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,
           playing));
@@ -492,16 +585,49 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "Sound whose RMS stays below this many dBFS for silence-hold is silence", -200, 0, -50, playing));
   g_object_class_install_property (object, PROP_SILENCE_HOLD,
       g_param_spec_uint64 ("silence-hold", "Silence hold",
-          "Nanoseconds for which the sound has to be quiet to count as silence: pauses between words are shorter", 0,
-          2 * GST_SECOND, 300 * GST_MSECOND, playing));
+          "Nanoseconds for which the sound has to be quiet to count as silence: pauses between words are shorter. Sound "
+          "that is lost or late counts as silence for as long, and is missing then",
+          0, 2 * GST_SECOND, 300 * GST_MSECOND, playing));
+  g_object_class_install_property (object, PROP_MISSING_AUDIO,
+      g_param_spec_enum ("missing-audio", "Missing audio",
+          "What becomes of frames without sound: none is linked, it has not begun yet or ended already, or it is "
+          "lost or late by more than silence-hold",
+          GST_TYPE_SYNC_DIFF_MISSING_AUDIO, GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH, playing));
   g_object_class_install_property (object, PROP_SCENE_THRESHOLD,
       g_param_spec_double ("scene-threshold", "Scene threshold",
           "Difference of two frames, 0 for the same and 1 for unrelated ones, from which a new scene begins and nothing of "
           "the last one counts any more. 0 = never",
           0, 1, 0.4, playing));
+  g_object_class_install_property (object, PROP_OVERLOAD,
+      g_param_spec_enum ("overload", "Overload", "What happens when painting takes longer than there is time",
+          GST_TYPE_SYNC_DIFF_OVERLOAD, GST_SYNC_DIFF_OVERLOAD_AUTO, playing));
+  g_object_class_install_property (object, PROP_PROCESSING_LATENCY,
+      g_param_spec_uint64 ("processing-latency", "Processing latency",
+          "Nanoseconds that a frame may take to paint, as part of the reported latency; 0 = measured, and at most one "
+          "frame unless overload is block",
+          0, G_MAXINT64, 0, playing));
+  g_object_class_install_property (object, PROP_STALL_TIMEOUT,
+      g_param_spec_uint64 ("stall-timeout", "Stall timeout",
+          "Nanoseconds without any sound after which waiting frames go on without, with a warning; also how long sound "
+          "that is a minute ahead waits for the picture. 0 = for ever",
+          0, G_MAXINT64, 5 * GST_SECOND, playing));
+  g_object_class_install_property (object, PROP_QOS,
+      g_param_spec_boolean ("qos", "QoS",
+          "Let lateness at the sink lower the work (overload), and post QoS messages. QoS events never go on upstream, "
+          "for no frame is to be left out",
+          TRUE, playing));
   g_object_class_install_property (object, PROP_POST_MESSAGES,
       g_param_spec_flags ("post-messages", "Post messages", "Element messages that are posted on the bus",
           GST_TYPE_SYNC_DIFF_MESSAGES, GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE, playing));
+  g_object_class_install_property (object, PROP_STATS_INTERVAL,
+      g_param_spec_uint64 ("stats-interval", "Stats interval",
+          "Nanoseconds of running time between two syncdiff-stats messages, if post-messages has stats; 0 = none", 0,
+          G_MAXINT64, 0, playing));
+  g_object_class_install_property (object, PROP_STATS,
+      g_param_spec_boxed ("stats", "Statistics",
+          "Frames since the stream began: painted, reused (the mouth of the frame before), and passed for want of a "
+          "face, of sound, or of time; late ones; level of overload; nanoseconds of latency",
+          GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (object, PROP_DISCLOSURE,
       g_param_spec_boolean ("disclosure", "Disclosure",
           "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
@@ -512,6 +638,8 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_FACE_SELECT, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_NO_FACE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_SILENCE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_MISSING_AUDIO, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_OVERLOAD, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_MESSAGES, 0);
 
   gst_element_class_add_static_pad_template (element, &sink_template);
@@ -526,7 +654,7 @@ gst_sync_diff_init (GstSyncDiff *self)
 {
   self->settings.precision = GST_SYNC_DIFF_PRECISION_AUTO;
   self->settings.preload = TRUE;
-  self->settings.lookahead = GST_CLOCK_TIME_NONE;
+  self->settings.lookahead = -1;
   self->settings.strength = 1;
   self->settings.face_select = GST_SYNC_DIFF_FACE_SELECT_LARGEST;
   self->settings.max_faces = 4;
@@ -535,6 +663,8 @@ gst_sync_diff_init (GstSyncDiff *self)
   self->settings.silence_threshold = -50;
   self->settings.silence_hold = 300 * GST_MSECOND;
   self->settings.scene_threshold = 0.4;
+  self->settings.stall_timeout = 5 * GST_SECOND;
+  self->settings.qos = TRUE;
   self->settings.post_messages = GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE;
   self->settings.disclosure = TRUE;
 

@@ -54,6 +54,8 @@ public struct Journey {
     var identity: Tensor?
     /// The latent that was made for the frame before.
     var previous: Tensor?
+    /// The mouth that it wore in the frame before, `[96, 96, 3]`, -1 ... 1.
+    var mouth: Tensor?
   }
 
   let model: Model
@@ -114,12 +116,26 @@ public struct Journey {
     let strength = settings.strength * face.presence
     blend(into: frame, mouth: mouth, original: window, window: face.window, strength: strength)
     stageEnded?(.blend)
-    memories[face.id] = Memory(identity: identity, previous: latent)
+    memories[face.id] = Memory(identity: identity, previous: latent, mouth: mouth)
+  }
+
+  /// Gives the face of `frame` the mouth that it wore in the frame before, which costs next to nothing. False if there is
+  /// none.
+  public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) -> Bool {
+    guard let mouth = memories[face.id]?.mouth else { return false }
+    ThreadPool.shared.limited(to: threads) {
+      let window = crop(frame.view, face.window)
+      _ = blend(into: frame, mouth: mouth, original: window, window: face.window, strength: strength * face.presence)
+    }
+    return true
   }
 
   /// A frame went on untouched: the next one has no frame before it.
   public mutating func skip() {
-    for id in memories.keys { memories[id]?.previous = nil }
+    for id in memories.keys {
+      memories[id]?.previous = nil
+      memories[id]?.mouth = nil
+    }
   }
 
   /// A new size or place in the stream: nothing of what was seen counts any more.

@@ -18,20 +18,34 @@ final class Deadline {
 
   deinit { gst_object_unref(clock) }
 
-  var isOver: Bool { gst_clock_get_time(clock) >= time }
+  /// Nanoseconds until then; negative when it is over.
+  var left: Int64 {
+    Int64(clamping: time).subtractingClamped(Int64(clamping: gst_clock_get_time(clock)))
+  }
+
+  var isOver: Bool { left <= 0 }
 
   /// A request to be called at this time; free it with `gst_clock_id_unref`.
   var clockID: GstClockID? { gst_clock_new_single_shot_id(clock, time) }
 }
 
 extension Stream {
-  /// The deadline of a frame: what the latency leaves it, less the time that painting takes. Nil if the pipeline is not
-  /// live, or not playing. Under the monitor.
+  /// When a live frame that has no sound yet must go on without: in time to be painted. Nil if the pipeline is not live,
+  /// or not playing. Under the monitor.
   func deadline(of frame: RunningTime) -> Deadline? {
-    guard let liveLatency, base.pointee.current_state == GST_STATE_PLAYING, let clock = gst_element_get_clock(base)
-    else { return nil }
-    let wait = liveLatency.addingClamped(latencyReported - min(computeTime, latencyReported))
-    let time = gst_element_get_base_time(base).addingClamped(GstClockTime(frame.nanoseconds)).addingClamped(wait)
+    guard let liveLatency else { return nil }
+    return due(frame, after: liveLatency.addingClamped(latencyReported - min(paintingTime, latencyReported)))
+  }
+
+  /// When a frame must leave so as to be in time at a sink that is. Frames that are not live have no latency. Nil if the
+  /// pipeline is not playing. Under the monitor.
+  func departure(of frame: RunningTime) -> Deadline? {
+    due(frame, after: liveLatency.map { $0.addingClamped(latencyReported) } ?? 0)
+  }
+
+  private func due(_ frame: RunningTime, after latency: GstClockTime) -> Deadline? {
+    guard base.pointee.current_state == GST_STATE_PLAYING, let clock = gst_element_get_clock(base) else { return nil }
+    let time = gst_element_get_base_time(base).addingClamped(GstClockTime(frame.nanoseconds)).addingClamped(latency)
     return Deadline(clock, time)
   }
 }

@@ -17,6 +17,12 @@ struct Arrival {
   var refusedInterlaced = false
 
   init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
+
+  /// A new segment will come. What has been said stays said.
+  mutating func flushed() {
+    gst_segment_init(&segment, GST_FORMAT_UNDEFINED)
+    expected = nil
+  }
 }
 
 extension Stream {
@@ -49,7 +55,7 @@ extension Stream {
   private func timed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> Frame {
     let none = GstClockTime.max
     let segment = arrival.segment
-    guard segment.format == GST_FORMAT_TIME else { return Frame(buffer: buffer, time: nil, streamTime: none) }
+    guard segment.format == GST_FORMAT_TIME else { return Frame(buffer: buffer, time: nil, moment: Moment()) }
     var pts = buffer.pointee.pts
     if pts == none {
       pts = arrival.expected ?? segment.start
@@ -63,7 +69,10 @@ extension Stream {
     let duration = buffer.pointee.duration != none ? buffer.pointee.duration : monitor.locked { frameDuration } ?? 0
     arrival.expected = pts.addingClamped(duration)
 
-    let streamTime = gst_segment_to_stream_time(&arrival.segment, GST_FORMAT_TIME, pts)
+    var moment = Moment(timestamp: pts, duration: buffer.pointee.duration)
+    moment.streamTime = gst_segment_to_stream_time(&arrival.segment, GST_FORMAT_TIME, pts)
+    let time = gst_segment_to_running_time(&arrival.segment, GST_FORMAT_TIME, pts)
+    moment.runningTime = time
     guard segment.rate == 1, segment.applied_rate == 1 else {
       if !arrival.warnedRate {
         arrival.warnedRate = true
@@ -71,11 +80,10 @@ extension Stream {
           .stream(GST_STREAM_ERROR_FORMAT), "Lips can only be synchronised at normal speed.",
           debug: "The rate is \(segment.rate) (applied: \(segment.applied_rate)): frames pass untouched.")
       }
-      return Frame(buffer: buffer, time: nil, streamTime: streamTime)
+      return Frame(buffer: buffer, time: nil, moment: moment)
     }
-    let time = gst_segment_to_running_time(&arrival.segment, GST_FORMAT_TIME, pts)
     return Frame(
-      buffer: buffer, time: time == none ? nil : RunningTime(nanoseconds: UInt64(time)), streamTime: streamTime)
+      buffer: buffer, time: time == none ? nil : RunningTime(nanoseconds: UInt64(time)), moment: moment)
   }
 
   // MARK: Events
@@ -93,10 +101,13 @@ extension Stream {
       return pushed
     case GST_EVENT_FLUSH_STOP:
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
-      arrival = Arrival()
+      arrival.flushed()
       journey?.reset()
+      (fade, statisticsPosted) = (Fade(), nil)
       monitor.locked {
         clearVideo()
+        pairing.pictureFlushed()
+        overload.flushed()
         flushing = false
       }
       return startTask() && pushed
@@ -163,25 +174,27 @@ extension Stream {
     guard gst_query_type_get_flags(type).rawValue & GST_QUERY_TYPE_SERIALIZED.rawValue != 0 else {
       return gst_pad_query_default(pad, object, query) != 0
     }
-    let answer = monitor.locked {
-      guard !flushing, framesHeld == 0 else { return false }
+    let answer: Bool? = monitor.locked {
+      guard !flushing, framesHeld == 0 else { return nil }
       queryAnswer = nil
       items.append(.query(query))
       monitor.broadcast()
       while queryAnswer == nil {
         if flushing, let place = items.firstIndex(where: { if case .query = $0 { true } else { false } }) {
           items.remove(at: place)
-          return false
+          return nil
         }
         monitor.wait()
       }
-      return queryAnswer ?? false
+      return queryAnswer
     }
-    if answer, type == GST_QUERY_ALLOCATION { askForMore(query) }
-    return answer
+    guard answer != nil, type == GST_QUERY_ALLOCATION else { return answer ?? false }
+    askForMore(query)
+    return true
   }
 
-  /// Upstream's pool has to go round while frames are held here.
+  /// Upstream's pool has to go round while frames are held here, whatever downstream says. Which metas frames may have is
+  /// for downstream to say, as most frames go on as they are.
   private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
     let needed = UInt32(clamping: monitor.locked { heldLimit }).addingClamped(2)
     let pools = gst_query_get_n_allocation_pools(query)
@@ -215,5 +228,11 @@ extension FixedWidthInteger {
   func addingClamped(_ other: Self) -> Self {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum
+  }
+
+  /// The difference, or the nearest value that there is.
+  func subtractingClamped(_ other: Self) -> Self {
+    let (difference, overflow) = subtractingReportingOverflow(other)
+    return overflow ? (other > 0 ? .min : .max) : difference
   }
 }

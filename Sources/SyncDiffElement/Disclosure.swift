@@ -14,7 +14,8 @@ package let disclosure =
 extension Stream {
   /// Whether the element may paint and the user lets it say so.
   private var discloses: Bool {
-    Settings(of: element).disclosure && monitor.locked { pairing.linked }
+    let settings = Settings(of: element)
+    return settings.disclosure && mayPaint(settings)
   }
 
   /// Before a frame: sends the tag, unless a tag of upstream has brought it along.

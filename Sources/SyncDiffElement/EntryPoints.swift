@@ -39,6 +39,11 @@ public func gst_sync_diff_audio_added(_ self: UnsafeMutablePointer<GstSyncDiff>)
 }
 
 @c @implementation
+public func gst_sync_diff_audio_linked(_ self: UnsafeMutablePointer<GstSyncDiff>, _ linked: gboolean) {
+  stream(of: self).audioLinked(linked != 0)
+}
+
+@c @implementation
 public func gst_sync_diff_audio_removing(_ self: UnsafeMutablePointer<GstSyncDiff>) {
   stream(of: self).audioRemoving()
 }
@@ -46,6 +51,13 @@ public func gst_sync_diff_audio_removing(_ self: UnsafeMutablePointer<GstSyncDif
 @c @implementation
 public func gst_sync_diff_latency_changed(_ self: UnsafeMutablePointer<GstSyncDiff>) {
   stream(of: self).refreshLatency()
+}
+
+@c @implementation
+public func gst_sync_diff_get_stats(
+  _ self: UnsafeMutablePointer<GstSyncDiff>
+) -> UnsafeMutablePointer<GstStructure>? {
+  stream(of: self).statistics().take()
 }
 
 @c @implementation

@@ -115,7 +115,7 @@ extension Stream {
 
   /// Appends to the timeline, waiting first while it is full. False when flushing.
   ///
-  /// Full means a minute ahead of the picture. Live sound never waits, and sound waits no longer than `stallTimeout`
+  /// Full means a minute ahead of the picture. Live sound never waits, and sound waits no longer than the `stall-timeout`
   /// for a picture that does not come at all, since both may come from one thread: the oldest sound goes.
   private func append(_ samples: [Float], at start: Int64) -> Bool {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
@@ -123,8 +123,8 @@ extension Stream {
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
     while !soundStopped, !pictureOver, !pairing.hasRoom(upTo: range.upperBound) {
       if liveLatency != nil { break }
-      if let starvingSince {
-        let limit = max(starvingSince, hearing.fullSince ?? 0) + Self.stallTimeout
+      if let starvingSince, let timeout = Settings(of: element).stallTimeout {
+        let limit = max(starvingSince, hearing.fullSince ?? 0).addingClamped(gint64(timeout))
         if g_get_monotonic_time() >= limit { break }
         monitor.wait(until: limit)
       } else {
@@ -148,7 +148,7 @@ extension Stream {
       postWarning(
         .stream(GST_STREAM_ERROR_FAILED), "The picture is a minute behind the sound, old sound is let go.",
         debug:
-          "No frame has come to the pad sink for 5 s while the pad audio was full. If both come from one demuxer, give "
+          "No frame has come to the pad sink while the pad audio was full. If both come from one demuxer, give "
           + "the queue in front of the pad sink max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
     }
     return !stopped

@@ -5,35 +5,35 @@
 
 import CGStreamer
 import GstSyncDiff
+import Speech
 
 extension Stream {
   func sourceEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     switch event.pointee.type {
     case GST_EVENT_QOS:
       // Frames out = frames in: nobody upstream is to drop any.
+      lateAtSink(event)
       gst_event_unref(event)
       return true
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
       // The sound first, so that the old sound is gone when the new frames come.
       if let audio = gst_element_get_static_pad(base, "audio") {
-        if flushes(event) { monitor.locked { seeking = true } }
         gst_pad_push_event(audio, gst_event_ref(event))
         gst_object_unref(audio)
       }
-      let pushed = gst_pad_push_event(element.pointee.sink, event) != 0
-      if !pushed { monitor.locked { seeking = false } }
-      return pushed
+      return gst_pad_push_event(element.pointee.sink, event) != 0
     default:
       return gst_pad_event_default(element.pointee.src, object, event) != 0
     }
   }
 
-  /// Whether this is a flushing seek.
-  private func flushes(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
-    guard event.pointee.type == GST_EVENT_SEEK else { return false }
-    var flags = GST_SEEK_FLAG_NONE
-    gst_event_parse_seek(event, nil, nil, &flags, nil, nil, nil, nil)
-    return flags.rawValue & GST_SEEK_FLAG_FLUSH.rawValue != 0
+  /// What a QoS event says is for the ladder of `overload` alone.
+  private func lateAtSink(_ event: UnsafeMutablePointer<GstEvent>) {
+    guard Settings(of: element).qos else { return }
+    var (jitter, time): (GstClockTimeDiff, GstClockTime) = (0, 0)
+    gst_event_parse_qos(event, nil, nil, &jitter, &time)
+    guard time != .max else { return }
+    monitor.locked { overload.qos(RunningTime(nanoseconds: UInt64(time)), jitter: Int64(jitter)) }
   }
 
   func sourceQuery(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
@@ -79,26 +79,46 @@ extension Stream {
     monitor.locked { liveLatency = upstream.flatMap { $0.live ? $0.least : nil } }
   }
 
-  /// Look-ahead + one frame + the time to paint it, nanoseconds; 0 without an audio pad, when every frame passes.
+  /// Look-ahead + one frame + the time to paint it, nanoseconds; 0 where every frame passes. Where the ladder of `overload`
+  /// guards the time, more than one frame is not granted to painting: it could not be kept up.
   private func currentLatency() -> GstClockTime {
     let settings = Settings(of: element)
     return monitor.locked {
-      guard pairing.linked else { return 0 }
-      pairing.lookahead = lookahead(settings)
-      pairing.offset = settings.audioOffset
+      pair(settings)
+      let frame = frameDuration ?? Self.usualFrame
+      let measured = GstClockTime(computeTime.estimate)
+      paintingTime =
+        settings.processingLatency.map { GstClockTime($0) }
+        ?? (settings.overload == GST_SYNC_DIFF_OVERLOAD_BLOCK ? measured : min(measured, frame))
+      guard pairing.linked else {
+        return pairing.missing == .silence ? frame.addingClamped(paintingTime) : 0
+      }
       let wait = pairing.lookahead.addingClamped(
         Int64(clamping: settings.audioOffset < 0 ? settings.audioOffset.magnitude : 0))
-      return GstClockTime(clamping: wait).addingClamped(frameDuration ?? 40_000_000).addingClamped(computeTime)
+      return GstClockTime(clamping: wait).addingClamped(frame).addingClamped(paintingTime)
     }
   }
 
+  /// Nanoseconds from one frame to the next where the caps do not say.
+  static let usualFrame: GstClockTime = 40_000_000
+
+  /// What the properties say about waiting. Under the monitor.
+  func pair(_ settings: Settings) {
+    pairing.lookahead = lookahead(settings)
+    pairing.offset = settings.audioOffset
+    pairing.hold = Int64(clamping: settings.silenceHold)
+    pairing.missing = settings.missingAudio
+  }
+
   /// Recomputes the latency, and tells the pipeline if it has changed.
-  func refreshLatency() {
+  @discardableResult
+  func refreshLatency() -> GstClockTime {
     let own = currentLatency()
     let changed = monitor.locked {
       defer { latencyReported = own }
       return latencyReported != own
     }
     if changed { gst_element_post_message(base, gst_message_new_latency(object)) }
+    return own
   }
 }

@@ -30,17 +30,17 @@ extension Stream {
       default: .auto
       }
     do {
+      postProgress(GST_PROGRESS_TYPE_START, "Loading the model \(path)")
       let began = g_get_monotonic_time()
       let loaded = try Model.load(path: path, precision: precision)
       let ready = g_get_monotonic_time()
       let compute = warmUp(loaded, threads: settings.threads)
       monitor.locked {
         model = LoadedModel(model: loaded, path: path, precision: settings.precision)
-        computeTime = compute
+        computeTime = ComputeTime(warmUp: UInt64(compute))
       }
-      log(
-        GST_LEVEL_INFO, model: true,
-        "loaded \(path) in \((ready - began) / 1000) ms, a frame takes \(compute / 1_000_000) ms")
+      postProgress(GST_PROGRESS_TYPE_COMPLETE, "The model is loaded, a frame takes \(compute / 1_000_000) ms")
+      postReady(precision, load: ready - began, warmUp: g_get_monotonic_time() - ready)
     } catch {
       let problem: Problem =
         switch error {
@@ -49,12 +49,12 @@ extension Stream {
         case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
         case .unsupportedProcessor: .library(GST_LIBRARY_ERROR_INIT)
         }
+      postProgress(GST_PROGRESS_TYPE_ERROR, "The model is not loaded")
       postError(
         problem, error.description,
         debug: "Set the property model or the environment variable SYNCDIFF_MODEL to the path of a syncdiff model.")
       return false
     }
-    refreshLatency()
     return true
   }
 

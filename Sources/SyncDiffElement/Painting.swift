@@ -14,12 +14,12 @@ import Tensors
 extension Stream {
   /// Pushes a frame, painted or as it came. Takes the buffer.
   func deliver(_ frame: Frame) -> GstFlowReturn {
-    if frame.streamTime != .max { gst_object_sync_values(object, frame.streamTime) }
+    if frame.moment.streamTime != .max { gst_object_sync_values(object, frame.moment.streamTime) }
     disclose()
     let settings = Settings(of: element)
-    guard let time = frame.time, settings.strength > 0, !settings.passthrough, monitor.locked({ pairing.linked }) else {
-      if let time = frame.time { monitor.locked { passed(time) } }
-      return pass(frame.buffer)
+    defer { postStatistics(frame, settings) }
+    guard let time = frame.time, settings.strength > 0, !settings.passthrough, mayPaint(settings) else {
+      return pass(frame, .bypassed, settings)
     }
     if journey == nil, load(settings), let model = model?.model {
       journey = Journey(model: model, threads: settings.threads)
@@ -29,6 +29,9 @@ extension Stream {
       gst_buffer_unref(frame.buffer)
       return GST_FLOW_ERROR
     }
+    let began = g_get_monotonic_time()
+    let work = plan(frame, time, settings, steps: settings.steps ?? model.configuration.steps)
+    guard work != .pass || fade.isShowing else { return pass(frame, .overloaded, settings) }
     let scene = find(in: frame.buffer, at: time, settings)
     if let scene { announce(scene, frame, settings) }
     if let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR, !scene.sightings.contains(where: { $0.isChosen }) {
@@ -38,34 +41,117 @@ extension Stream {
       gst_buffer_unref(frame.buffer)
       return GST_FLOW_ERROR
     }
-    guard let scene, !scene.faces.isEmpty else {
-      monitor.locked { passed(time) }
-      return pass(frame.buffer)
-    }
+    if scene?.isCut == true { fade = Fade() }
+    guard let scene, !scene.faces.isEmpty else { return pass(frame, .faceless, settings) }
+    let searched = g_get_monotonic_time() - began
+    var sound: Tensor?
     switch awaitSound(of: time, settings, model) {
-    case .stacks(let sound): return push(painted(frame.buffer, scene.faces, sound, settings, model))
-    case .none: return pass(frame.buffer)
-    case .flushing:
+    case .stacks(let stacks): sound = stacks
+    case .none: break
+    case .missing, .flushing:
       gst_buffer_unref(frame.buffer)
-      return GST_FLOW_FLUSHING
+      return monitor.locked { flushing } ? GST_FLOW_FLUSHING : GST_FLOW_ERROR
     }
+
+    // A mouth that has nothing to say, or no time to be made, fades out as it was.
+    let share = fade.next(painting: sound != nil && work != .pass)
+    guard share > 0 else { return pass(frame, sound == nil ? .soundless : .overloaded, settings) }
+    let strength = Float(settings.strength * share)
+    let resumed = g_get_monotonic_time()
+    var frame = frame
+    frame.buffer = writable(frame.buffer)
+    let outcome: Statistics.Outcome? = drawing(on: frame.buffer) { view in
+      guard let sound, case .paint(let steps) = work else {
+        let worn = scene.faces.filter { journey?.repaint(view, face: $0, strength: strength) == true }
+        return worn.isEmpty ? nil : .reused
+      }
+      let paint = PaintSettings(steps: steps, strength: strength, seed: settings.seed)
+      for face in scene.faces { journey?.paint(view, face: face, sound: sound, settings: paint) }
+      return .painted
+    }
+    guard let outcome else { return pass(frame, .bypassed, settings) }
+    if outcome == .painted { measured(searched + g_get_monotonic_time() - resumed) }
+    return send(frame, outcome, settings)
   }
 
-  private func push(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
-    gst_pad_push(element.pointee.src, buffer)
+  /// Whether frames of this stream can be painted at all.
+  func mayPaint(_ settings: Settings) -> Bool {
+    settings.missingAudio != .pass || monitor.locked { pairing.linked }
   }
 
-  private func pass(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
+  private func pass(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
+    if outcome != .faceless { fade.cease() }  // a face that is found fades in by itself
     journey?.skip()
-    return push(buffer)
+    if let time = frame.time { monitor.locked { passed(time) } }
+    return send(frame, outcome, settings)
   }
 
   /// A frame is on its way: older sound can go. Under the monitor.
   private func passed(_ time: RunningTime) {
-    guard !seeking else { return }
     pairing.passed(time)
     timeline.drop(before: pairing.horizon.sample)
     monitor.broadcast()
+  }
+
+  /// Pushes a frame, and notes what became of it and whether it is in time.
+  private func send(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
+    let left: Int64? = monitor.locked {
+      counts.count(outcome)
+      let degrades = settings.degrades(live: liveLatency != nil)
+      guard liveLatency != nil || degrades, let left = frame.time.flatMap(departure)?.left else { return nil }
+      if left < 0 { counts.late &+= 1 }
+      if degrades, outcome != .bypassed { overload.finished(left: left) }
+      return left
+    }
+    if outcome == .overloaded { postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
+    return gst_pad_push(element.pointee.src, frame.buffer)
+  }
+
+  // MARK: Load
+
+  /// How much is done to a frame: all, unless time is short.
+  private func plan(_ frame: Frame, _ time: RunningTime, _ settings: Settings, steps: Int) -> Overload.Work {
+    let (work, change): (Overload.Work, Overload.Change?) = monitor.locked {
+      guard settings.degrades(live: liveLatency != nil) else { return (.paint(steps: steps), overload.off()) }
+      return overload.plan(
+        time, left: departure(of: time)?.left ?? .max, interval: Int64(clamping: frameDuration ?? Self.usualFrame),
+        steps: steps)
+    }
+    guard let change else { return work }
+    log(GST_LEVEL_INFO, "overload level \(change.level.rawValue): \(change.reason.rawValue), \(change.late) ns late")
+    if settings.posts(GST_SYNC_DIFF_MESSAGES_DEGRADE) {
+      let message = Structure("syncdiff-degrade")
+      message.set("level", Int32(clamping: change.level.rawValue))
+      message.set("reason", change.reason.rawValue)
+      message.set("late-ns", change.late)
+      post(message, at: frame.moment)
+    }
+    postQoS(frame, late: change.late, settings)
+    return work
+  }
+
+  /// Finding and painting a face took this many microseconds.
+  private func measured(_ microseconds: gint64) {
+    let nanoseconds = UInt64(clamping: microseconds) * 1000
+    let changed: Bool = monitor.locked {
+      overload.took(Int64(clamping: nanoseconds))
+      return overload.level == .full && computeTime.add(nanoseconds)
+    }
+    if changed { refreshLatency() }
+  }
+
+  /// Quality is 1,000,000 at full level, 0 at pass-through.
+  private func postQoS(_ frame: Frame, late: Int64, _ settings: Settings) {
+    guard settings.qos else { return }
+    let (live, level, counts): (Bool, Overload.Level, Statistics) = monitor.locked {
+      (liveLatency != nil, overload.level, self.counts)
+    }
+    let (moment, pass) = (frame.moment, Overload.Level.passThrough.rawValue)
+    let message = gst_message_new_qos(
+      object, live ? 1 : 0, moment.runningTime, moment.streamTime, moment.timestamp, moment.duration)
+    gst_message_set_qos_values(message, GstClockTimeDiff(late), 1, gint(1_000_000 / pass * (pass - level.rawValue)))
+    gst_message_set_qos_stats(message, GST_FORMAT_BUFFERS, guint64(counts.processed), guint64(counts.passed))
+    gst_element_post_message(base, message)
   }
 
   // MARK: Pictures
@@ -81,24 +167,21 @@ extension Stream {
     return journey?.find(view, at: time, findSettings)
   }
 
-  /// The frame with its new mouths: the same buffer if nobody else holds it, otherwise a copy.
-  private func painted(
-    _ buffer: UnsafeMutablePointer<GstBuffer>, _ faces: [Face], _ sound: Tensor, _ settings: Settings, _ model: Model
-  ) -> UnsafeMutablePointer<GstBuffer> {
+  /// The same buffer if nobody else holds it, otherwise a copy. Takes the buffer.
+  private func writable(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer> {
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    var writable = buffer
-    if gst_mini_object_is_writable(object) == 0 {
-      guard let copy = gst_mini_object_copy(object) else { return buffer }
-      writable = UnsafeMutableRawPointer(copy).assumingMemoryBound(to: GstBuffer.self)
-      gst_buffer_unref(buffer)
-    }
-    guard var map = map(writable, GstMapFlags(GST_MAP_READ.rawValue | GST_MAP_WRITE.rawValue)) else { return writable }
+    guard gst_mini_object_is_writable(object) == 0, let copy = gst_mini_object_copy(object) else { return buffer }
+    gst_buffer_unref(buffer)
+    return UnsafeMutableRawPointer(copy).assumingMemoryBound(to: GstBuffer.self)
+  }
+
+  /// What `body` makes of the buffer's picture; nil if that cannot be reached.
+  private func drawing<Result>(
+    on buffer: UnsafeMutablePointer<GstBuffer>, _ body: (MutableFrameView) -> Result?
+  ) -> Result? {
+    guard var map = map(buffer, GstMapFlags(GST_MAP_READ.rawValue | GST_MAP_WRITE.rawValue)) else { return nil }
     defer { gst_video_frame_unmap(&map) }
-    guard let view = MutableFrameView(map) else { return writable }
-    let paint = PaintSettings(
-      steps: settings.steps ?? model.configuration.steps, strength: Float(settings.strength), seed: settings.seed)
-    for face in faces { journey?.paint(view, face: face, sound: sound, settings: paint) }
-    return writable
+    return MutableFrameView(map).flatMap(body)
   }
 
   private func map(_ buffer: UnsafeMutablePointer<GstBuffer>, _ flags: GstMapFlags) -> GstVideoFrame? {
@@ -117,6 +200,7 @@ extension Stream {
   private enum Sound {
     case stacks(Tensor)
     case none
+    case missing  // an error, which has been posted
     case flushing
   }
 
@@ -126,14 +210,32 @@ extension Stream {
     var alarm: Alarm?
     monitor.lock()
     defer { monitor.unlock() }
-    pairing.lookahead = lookahead(settings)
-    pairing.offset = settings.audioOffset
+    pair(settings)
     passed(time)
     while !flushing {
       let deadline = deadline(of: time)
-      switch pairing.verdict(for: time, late: deadline?.isOver ?? false) {
-      case .paint: return pairing.soundTime(of: time).map { sound(at: $0, settings, model) } ?? .none
+      let late = deadline?.isOver ?? false
+      // A live frame does not wait long, so there the sound's own silence counts.
+      let since = liveLatency == nil ? max(began, soundMoved) : soundMoved
+      let stall = settings.stallTimeout.map { since.addingClamped(gint64($0)) } ?? .max
+      var verdict = pairing.verdict(for: time)
+      if verdict == .wait, late || liveLatency == nil, g_get_monotonic_time() >= stall {
+        pairing.stall()
+        monitor.unlock()
+        warnStalled(time, settings)
+        monitor.lock()
+        continue
+      }
+      if verdict == .wait, late { verdict = pairing.verdict(for: time, late: true) }
+      switch verdict {
+      case .paint: return sound(of: time, settings, model)
       case .pass: return .none
+      case .fail:
+        let why = missing
+        monitor.unlock()
+        postError(.stream(GST_STREAM_ERROR_FAILED), why, debug: "The property missing-audio makes this an error.")
+        monitor.lock()
+        return .missing
       case .wait: break
       }
       if let deadline {
@@ -144,26 +246,25 @@ extension Stream {
         } else {
           monitor.wait()
         }
-      } else if liveLatency != nil {
+      } else if liveLatency != nil || stall == .max {
         monitor.wait()  // paused: neither sound nor time goes on
       } else {
-        let limit = max(began, soundMoved).addingClamped(Self.stallTimeout)
-        guard g_get_monotonic_time() >= limit else {
-          monitor.wait(until: limit)
-          continue
-        }
-        pairing.stall()
-        monitor.unlock()
-        warnStalled(time)
-        monitor.lock()
+        monitor.wait(until: stall)
       }
     }
     return .flushing
   }
 
-  private func warnStalled(_ time: RunningTime) {
+  /// Why there is no sound. Under the monitor.
+  private var missing: String {
+    guard pairing.linked else { return "No sound is linked to the pad audio." }
+    return pairing.ended ? "The sound has ended before the picture." : "No sound comes to the pad audio."
+  }
+
+  private func warnStalled(_ time: RunningTime, _ settings: Settings) {
     postWarning(
-      .stream(GST_STREAM_ERROR_FAILED), "No sound has come to the pad audio for 5 s, frames pass untouched.",
+      .stream(GST_STREAM_ERROR_FAILED),
+      "No sound has come to the pad audio for \((settings.stallTimeout ?? 0) / 1000) ms, frames go on without it.",
       debug:
         "A frame at \(time.nanoseconds / 1_000_000) ms waits for it. Probably a queue is full elsewhere while this "
         + "branch is empty: give the queues beside syncdiff, above all the one that carries the same sound to a muxer or "
@@ -175,27 +276,34 @@ extension Stream {
     settings.lookahead ?? model.map { Int64(clamping: $0.model.lookahead.nanoseconds) } ?? 0
   }
 
-  /// What the model hears, unless frames go untouched in silence. Stacks beyond the look-ahead count as silence even if
-  /// their sound is there by chance, so that the same input gives the same output. Under the monitor.
-  private func sound(at time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
+  /// What the model hears at a frame's time, silence where nothing is; but nothing if frames go untouched in silence. Stacks
+  /// beyond the look-ahead count as silence even if their sound is there by chance, so that the same input gives the same
+  /// output. Under the monitor.
+  private func sound(of frame: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
     let (past, future) = (model.configuration.audioPast, model.configuration.audioFuture)
+    let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
+    guard pairing.linked, let time = pairing.soundTime(of: frame) else {
+      return passes ? .none : .stacks(Tensor.silence(past + 1 + future))
+    }
     let known = (0...future).prefix {
       SoundTimeline.lookahead(future: $0).nanoseconds <= UInt64(clamping: pairing.lookahead)
     }.count
     let silence = Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold)
-    if settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH {
-      if timeline.isSilent(atRow: time.row, future: known - 1, silence) { return .none }
-      return .stacks(timeline.stacks(atRow: time.row, past: past, future: known - 1).padded(to: past + 1 + future))
-    }
-    return .stacks(
-      timeline.stacks(atRow: time.row, past: past, future: known - 1, gate: silence).padded(to: past + 1 + future))
+    if passes, timeline.isSilent(atRow: time.row, future: known - 1, silence) { return .none }
+    let heard = timeline.stacks(atRow: time.row, past: past, future: known - 1, gate: passes ? nil : silence)
+    return .stacks(heard.padded(to: past + 1 + future))
   }
 }
 
 extension Tensor {
+  /// Stacks of silence, `[count, 104]`.
+  fileprivate static func silence(_ count: Int) -> Tensor {
+    let width = Filterbank.stack * Filterbank.bands
+    return Tensor([count, width], [Float](repeating: Filterbank.silence, count: count * width))
+  }
+
   /// Stacks of silence added behind, so that there are `count`.
   fileprivate func padded(to count: Int) -> Tensor {
-    let missing = [Float](repeating: Filterbank.silence, count: (count - shape[0]) * shape[1])
-    return Tensor([count, shape[1]], values + missing)
+    Tensor([count, shape[1]], values + Array(Self.silence(count - shape[0]).values))
   }
 }

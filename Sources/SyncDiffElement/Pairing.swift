@@ -9,9 +9,17 @@ import Speech
 /// What the element knows about its sound while the frames come by.
 package struct Pairing: Sendable {
   package enum Verdict: Equatable, Sendable {
-    case paint  // its sound is there, or as much of it as there will ever be
+    case paint  // its sound is there, or silence takes its place
     case pass  // it has no sound: push it untouched
+    case fail  // it has no sound, and that is an error
     case wait
+  }
+
+  /// What becomes of frames whose sound is missing.
+  package enum Missing: Sendable {
+    case pass
+    case silence  // painted as if it was silent
+    case error  // if the sound is gone for good; otherwise as `pass`
   }
 
   /// The most sound that is kept, in nanoseconds: 4 MB at 16 kHz. A branch that runs further ahead of the picture has
@@ -20,33 +28,66 @@ package struct Pairing: Sendable {
   /// Sound before the present frame that is kept, in nanoseconds: what the model looks back at, and room for the
   /// property `audio-offset` to change.
   package static let past: Int64 = 2_000_000_000
+  /// Less than this between two sounds is no hole, nanoseconds.
+  private static let seam: Int64 = 1_000_000
+  /// Holes that are remembered at most; what is forgotten counts as sound, and is zeros.
+  private static let mostHoles = 256
 
   /// Nanoseconds of sound after its own time that a frame waits for.
   package var lookahead: Int64 = 0
   /// Nanoseconds that the sound is moved by; positive: later.
   package var offset: Int64 = 0
+  /// Nanoseconds of a hole that are filled with silence; a frame further in it has no sound.
+  package var hold: Int64 = 0
+  package var missing = Missing.pass
   /// Whether a branch is linked to the audio pad.
   package var linked = false
   /// Whether the sound is at EOS.
   package var ended = false
   /// Whether frames have stopped waiting because no sound came for too long.
   package private(set) var stalled = false
-  /// What has arrived, without its holes.
+  /// What has arrived, from the first to the last.
   private var sound: Range<RunningTime>?
+  /// What has not arrived inside of it, in order.
+  private var holes: [Range<RunningTime>] = []
   /// The oldest sound that is still of use.
   package private(set) var horizon = RunningTime(nanoseconds: 0)
+  /// The sound has been flushed, the picture perhaps not yet: its frames may be old ones, whose time says nothing about
+  /// the new sound.
+  private var ahead = false
 
   package init() {}
 
-  /// Sound, or a gap in it, came for this time. Later sound counts: after a jump back the earlier end is forgotten.
+  /// Sound, or a gap in it that upstream knows of, came for this time. Later sound counts: after a jump back the earlier
+  /// end is forgotten. Late sound fills the hole that it left.
   package mutating func soundArrived(_ range: Range<RunningTime>) {
-    sound = min(sound?.lowerBound ?? range.lowerBound, range.lowerBound)..<range.upperBound
+    guard let held = sound else {
+      sound = range
+      return
+    }
+    if let i = holes.firstIndex(where: { $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound }) {
+      let hole = holes[i]
+      let rest = [hole.lowerBound..<range.lowerBound, range.upperBound..<hole.upperBound]
+      holes.replaceSubrange(i...i, with: rest.filter { !$0.isEmpty })
+      return
+    }
+    if range.lowerBound > held.upperBound.advanced(by: Self.seam) {
+      holes.append(held.upperBound..<range.lowerBound)
+      if holes.count > Self.mostHoles { holes.removeFirst() }
+    } else {
+      holes.removeAll { $0.upperBound > range.lowerBound }
+    }
+    sound = min(held.lowerBound, range.lowerBound)..<range.upperBound
   }
 
   /// The sound was flushed: what comes next starts anew.
   package mutating func soundFlushed() {
-    (sound, ended, stalled, horizon) = (nil, false, false, RunningTime(nanoseconds: 0))
+    (sound, holes, ended, stalled, horizon) = (nil, [], false, false, RunningTime(nanoseconds: 0))
+    ahead = true
   }
+
+  /// The picture was flushed, or there was none yet: frames and sound are of one time.
+  package mutating func pictureFlushed() { ahead = false }
 
   /// The time in the sound that belongs to a frame; nil when `offset` puts it before 0.
   package func soundTime(of frame: RunningTime) -> RunningTime? {
@@ -58,20 +99,47 @@ package struct Pairing: Sendable {
   ///
   /// Once a branch has stalled, frames stop waiting until one of them finds its sound there in time.
   package mutating func verdict(for frame: RunningTime, late: Bool = false) -> Verdict {
-    guard linked, let time = soundTime(of: frame) else { return .pass }
+    guard linked else { return silent(forGood: true) }
+    guard let time = soundTime(of: frame) else { return silent(forGood: false) }
     let reached = sound.map { $0.upperBound >= time.advanced(by: lookahead) } ?? false
-    guard reached || ended else { return late || stalled ? .pass : .wait }
-    stalled = false
-    return sound?.contains(time) ?? false ? .paint : .pass
+    guard reached || ended || late || stalled else { return .wait }
+    if reached { stalled = false }
+    guard let sound else { return silent(forGood: ended || stalled) }
+    guard time >= sound.lowerBound else { return silent(forGood: false) }
+    guard let lost = lost(at: time, sound) else { return .paint }
+    // EOS is no hole: the sound was meant to end there. But ends that differ a little are no error either.
+    let bridged = Int64(clamping: time.nanoseconds - lost.nanoseconds) < hold
+    if bridged, !ended || lost < sound.upperBound || missing == .error { return .paint }
+    return silent(forGood: stalled || ended && time >= sound.upperBound)
+  }
+
+  private func silent(forGood: Bool) -> Verdict {
+    switch missing {
+    case .silence: .paint
+    case .error where forGood: .fail
+    case .error, .pass: .pass
+    }
+  }
+
+  /// Where the sound that is missing at a time began to be missing; nil if it is there.
+  private func lost(at time: RunningTime, _ sound: Range<RunningTime>) -> RunningTime? {
+    if time >= sound.upperBound { return sound.upperBound }
+    return holes.first { $0.contains(time) }?.lowerBound
   }
 
   /// No sound came for too long: frames go on without.
   package mutating func stall() { stalled = true }
 
-  /// A frame is on its way: the sound before it is of no more use.
+  /// A frame is on its way: the sound before it is of no more use. Unless it may be a frame of before a flush; then sound
+  /// is given up only for want of room.
   package mutating func passed(_ frame: RunningTime) {
     guard let time = soundTime(of: frame) else { return }
+    if ahead {
+      guard let sound, !hasRoom(upTo: sound.upperBound.advanced(by: 1_000_000_000)) else { return }
+      ahead = false
+    }
     horizon = time.advanced(by: -Self.past)
+    holes.removeAll { $0.upperBound <= horizon }
   }
 
   /// Whether sound up to `end` can be kept beside what is already there.
@@ -79,6 +147,13 @@ package struct Pairing: Sendable {
     guard let sound else { return true }
     let oldest = max(sound.lowerBound, horizon)
     return end <= oldest || end.nanoseconds - oldest.nanoseconds <= Self.capacity
+  }
+
+  /// Nanoseconds of sound that are held.
+  package var held: UInt64 {
+    guard let sound else { return 0 }
+    let oldest = max(sound.lowerBound, horizon)
+    return sound.upperBound > oldest ? sound.upperBound.nanoseconds - oldest.nanoseconds : 0
   }
 
   /// Gives up the oldest sound so that there is room up to `end`.

@@ -28,8 +28,17 @@ struct Settings {
   var silenceThreshold: Double
   /// Nanoseconds.
   var silenceHold: UInt64
+  var missingAudio: Pairing.Missing
   var sceneThreshold: Float
+  var overload: GstSyncDiffOverload
+  /// Nanoseconds.
+  var processingLatency: UInt64?
+  /// Microseconds, as `g_get_monotonic_time` counts.
+  var stallTimeout: Int64?
+  var qos: Bool
   var postMessages: GstSyncDiffMessages
+  /// Nanoseconds.
+  var statsInterval: UInt64?
   var disclosure: Bool
 
   init(of element: Element) {
@@ -40,7 +49,7 @@ struct Settings {
     precision = raw.precision
     threads = Int(raw.threads)
     preload = raw.preload != 0
-    lookahead = raw.lookahead == .max ? nil : Int64(clamping: raw.lookahead)
+    lookahead = raw.lookahead < 0 ? nil : Int64(raw.lookahead)
     steps = raw.steps == 0 ? nil : Int(raw.steps)
     strength = raw.strength
     seed = UInt64(raw.seed)
@@ -53,8 +62,31 @@ struct Settings {
     silence = raw.silence
     silenceThreshold = raw.silence_threshold
     silenceHold = UInt64(raw.silence_hold)
+    missingAudio =
+      switch raw.missing_audio {
+      case GST_SYNC_DIFF_MISSING_AUDIO_SILENCE: .silence
+      case GST_SYNC_DIFF_MISSING_AUDIO_ERROR: .error
+      default: .pass
+      }
     sceneThreshold = Float(raw.scene_threshold)
+    overload = raw.overload
+    processingLatency = raw.processing_latency == 0 ? nil : UInt64(raw.processing_latency)
+    stallTimeout = raw.stall_timeout == 0 ? nil : Int64(clamping: raw.stall_timeout / 1000)
+    qos = raw.qos != 0
     postMessages = raw.post_messages
+    statsInterval = raw.stats_interval == 0 ? nil : UInt64(raw.stats_interval)
     disclosure = raw.disclosure != 0
+  }
+
+  /// Whether messages of this kind are wanted.
+  func posts(_ kind: GstSyncDiffMessages) -> Bool { postMessages.rawValue & kind.rawValue != 0 }
+
+  /// Whether the work shrinks when time is short.
+  func degrades(live: Bool) -> Bool {
+    switch overload {
+    case GST_SYNC_DIFF_OVERLOAD_BLOCK: false
+    case GST_SYNC_DIFF_OVERLOAD_DEGRADE: true
+    default: live
+    }
   }
 }

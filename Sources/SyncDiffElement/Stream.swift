@@ -9,8 +9,8 @@
 //
 // So neither branch can hold up the other: frames that wait are held here, not upstream, and sound flows past them. A
 // frame waits until its sound and the look-ahead after it are there, the sound is at EOS, its deadline is over (live), or
-// no sound has come for `stallTimeout` (not live: then something else in the pipeline blocks, the element says so and
-// goes on untouched).
+// no sound has come for the `stall-timeout` (then something else in the pipeline blocks, the element says so and goes on
+// without).
 
 import CGStreamer
 import Faces
@@ -27,16 +27,13 @@ final class Stream {
   }
 
   struct Frame {
-    let buffer: UnsafeMutablePointer<GstBuffer>
+    var buffer: UnsafeMutablePointer<GstBuffer>
     /// Nil for a frame that is pushed untouched because it has no place in time: outside the segment, or played at
     /// another rate than 1.
     let time: RunningTime?
-    /// Nanoseconds, for controlled properties; GST_CLOCK_TIME_NONE if unknown.
-    let streamTime: GstClockTime
+    let moment: Moment
   }
 
-  /// Microseconds without sound after which a waiting frame goes on, and without frames after which sound is let go.
-  static let stallTimeout: gint64 = 5_000_000
   /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
   static let slack: GstClockTime = 100_000_000
 
@@ -52,8 +49,6 @@ final class Stream {
   /// What downstream said last; the picture's thread hands it upstream.
   var flow = GST_FLOW_OK
   var videoEnded = false
-  /// From before a flushing seek until the picture's flush: the frames are still the old ones, the sound may be new.
-  var seeking = false
   var queryAnswer: Bool?
   /// Nanoseconds from one frame to the next; nil when the caps do not say.
   var frameDuration: GstClockTime?
@@ -66,9 +61,12 @@ final class Stream {
   var starvingSince: gint64?
   /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
   var liveLatency: GstClockTime?
-  /// Nanoseconds that painting a frame takes, as measured when the model was loaded.
-  var computeTime: GstClockTime = 0
+  var computeTime = ComputeTime()
+  /// The part of `latencyReported` that painting a frame may take, nanoseconds.
+  var paintingTime: GstClockTime = 0
   var latencyReported: GstClockTime = 0
+  var overload = Overload()
+  var counts = Statistics()
 
   // Owned by the picture's thread, or whoever stopped it.
 
@@ -85,6 +83,8 @@ final class Stream {
   var model: LoadedModel?
   var journey: Journey?
   var faceNews = FaceNews()
+  var fade = Fade()
+  var statisticsPosted: RunningTime?
   var warnedRegion: RegionOfInterest?
   var disclosed = false
   var warnedUnmappable = false
@@ -102,7 +102,9 @@ final class Stream {
     case GST_STATE_CHANGE_NULL_TO_READY, GST_STATE_CHANGE_READY_TO_PAUSED:
       let settings = Settings(of: element)
       if settings.preload, !load(settings) { return false }
-      if change == GST_STATE_CHANGE_READY_TO_PAUSED { monitor.locked { soundStopped = false } }
+      if change == GST_STATE_CHANGE_READY_TO_PAUSED {
+        monitor.locked { (soundStopped, counts, overload) = (false, Statistics(), Overload()) }
+      }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
       monitor.locked {
         flushing = true
@@ -117,17 +119,21 @@ final class Stream {
   func after(_ change: GstStateChange) {
     switch change {
     case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
-      monitor.locked { monitor.broadcast() }  // there is a clock now
+      monitor.locked {
+        soundMoved = g_get_monotonic_time()  // nothing came while paused
+        monitor.broadcast()  // there is a clock now
+      }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
       monitor.locked {
         clearVideo()
         clearSound()
+        pairing.pictureFlushed()
         (frameDuration, liveLatency) = (nil, nil)
       }
       arrival = Arrival()
       hearing = Hearing()
       (info, journey, faceNews, disclosed) = (nil, nil, FaceNews(), false)
-      (warnedRegion, warnedUnmappable) = (nil, false)
+      (fade, statisticsPosted, warnedRegion, warnedUnmappable) = (Fade(), nil, nil, false)
     case GST_STATE_CHANGE_READY_TO_NULL:
       monitor.locked { model = nil }
     default: break
@@ -168,7 +174,7 @@ final class Stream {
     }
     items = []
     (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
-    (starvingSince, seeking) = (nil, false)
+    starvingSince = nil
     monitor.broadcast()
   }
 
@@ -181,11 +187,18 @@ final class Stream {
   func audioAdded() {
     monitor.locked {
       clearSound()
-      pairing.linked = true
+      pairing.pictureFlushed()
       soundStopped = false
-      soundMoved = g_get_monotonic_time()
     }
     hearing = Hearing()
+  }
+
+  func audioLinked(_ linked: Bool) {
+    monitor.locked {
+      pairing.linked = linked
+      soundMoved = g_get_monotonic_time()
+      monitor.broadcast()
+    }
     refreshLatency()
   }
 
@@ -258,6 +271,7 @@ final class Stream {
       var parsed = GstVideoInfo()
       info = gst_video_info_from_caps(&parsed, caps) != 0 ? parsed : nil
       journey?.reset()
+      fade = Fade()
     case GST_EVENT_STREAM_START: disclosed = false
     case GST_EVENT_TAG:
       gst_pad_push_event(element.pointee.src, disclosing(event))

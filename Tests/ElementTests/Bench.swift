@@ -26,6 +26,11 @@ enum Output: Equatable, Sendable {
   case event(String)
 }
 
+/// What a probe writes to. Not the bench itself: the streaming thread must not be the last to hold that.
+private final class Outputs: Sendable {
+  let list = Mutex<[Output]>([])
+}
+
 /// `sink`, `src` and, if asked for, `audio` of one element. Not live, unless told.
 final class Bench: @unchecked Sendable {
   static let side = 192
@@ -36,7 +41,8 @@ final class Bench: @unchecked Sendable {
   let bus: UnsafeMutablePointer<GstBus>
   let video: UnsafeMutablePointer<GstHarness>
   private(set) var audio: UnsafeMutablePointer<GstHarness>?
-  private let outputs = Mutex<[Output]>([])
+  private let outputs = Outputs()
+  private var taken: [Post] = []
 
   /// `properties` in text form. The model is loaded when the first frame needs it.
   init(
@@ -68,31 +74,48 @@ final class Bench: @unchecked Sendable {
   }
 
   /// What has left the source pad so far, in order.
-  var noted: [Output] { outputs.withLock { $0 } }
+  var noted: [Output] { outputs.list.withLock { $0 } }
 
   private func note() {
     let pad = gst_element_get_static_pad(element, "src")
     let types = GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue
     gst_pad_add_probe(
       pad, GstPadProbeType(rawValue: types),
-      { _, info, bench in
-        guard let info, let bench else { return GST_PAD_PROBE_OK }
-        let outputs = Unmanaged<Bench>.fromOpaque(bench).takeUnretainedValue()
+      { _, info, box in
+        guard let info, let box else { return GST_PAD_PROBE_OK }
+        let outputs = Unmanaged<Outputs>.fromOpaque(box).takeUnretainedValue()
         let output: Output? =
           if info.pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 {
             gst_pad_probe_info_get_buffer(info).map { .frame(pts: $0.pointee.pts) }
           } else {
             gst_pad_probe_info_get_event(info).map { .event(name(of: $0)) }
           }
-        if let output { outputs.outputs.withLock { $0.append(output) } }
+        if let output { outputs.list.withLock { $0.append(output) } }
         return GST_PAD_PROBE_OK
-      }, Unmanaged.passUnretained(self).toOpaque(), nil)
+      }, Unmanaged.passRetained(outputs).toOpaque(),
+      { if let box = $0 { Unmanaged<Outputs>.fromOpaque(box).release() } })
     gst_object_unref(pad)
   }
 
   /// A property in text form.
   func set(_ name: String, _ value: String) {
     gst_util_set_object_arg(element.object, name, value)
+  }
+
+  /// The property `stats`.
+  var stats: [String: String] {
+    var value = GValue()
+    g_value_init(&value, gst_structure_get_type())
+    g_object_get_property(element.object, "stats", &value)
+    defer { g_value_unset(&value) }
+    return gst_value_get_structure(&value).map(texts) ?? [:]
+  }
+
+  /// The clock of a live bench with sound, which stands still until it is told.
+  func setClock(_ time: GstClockTime) {
+    let clock = gst_harness_get_testclock(audio ?? video)
+    gst_test_clock_set_time(clock, time)
+    gst_object_unref(clock)
   }
 
   // MARK: In
@@ -149,41 +172,73 @@ final class Bench: @unchecked Sendable {
   /// Waits until the source pad has sent EOS.
   func waitForEOS() -> Bool { wait { self.noted.contains(.event("eos")) } }
 
-  /// The element messages so far, as text.
-  var announcements: [String] {
-    var texts: [String] = []
-    while let message = gst_bus_pop_filtered(bus, GST_MESSAGE_ELEMENT) {
-      if let structure = gst_message_get_structure(message), let text = gst_structure_to_string(structure) {
-        texts.append(String(cString: text))
-        g_free(text)
-      }
+  /// The messages so far.
+  var posts: [Post] {
+    while let message = gst_bus_pop(bus) {
+      taken.append(Post(message))
       gst_message_unref(message)
     }
-    return texts
+    return taken
   }
 
+  /// The structures of element messages, or of those of another type, of this name.
+  func posts(_ name: String) -> [[String: String]] { posts.filter { $0.name == name }.map(\.fields) }
+
+  /// The element messages so far, as text, but for `syncdiff-ready`.
+  var announcements: [String] { posts.filter { $0.isElement && $0.name != "syncdiff-ready" }.map(\.text) }
+
   /// The errors and warnings so far, as "domain code: text".
-  var complaints: [String] {
-    var texts: [String] = []
-    let types = GstMessageType(rawValue: GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue)
-    while let message = gst_bus_pop_filtered(bus, types) {
-      var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
-      if message.pointee.type == GST_MESSAGE_ERROR {
-        gst_message_parse_error(message, &error, &debug)
-      } else {
-        gst_message_parse_warning(message, &error, &debug)
-      }
-      if let error {
-        let domain = String(cString: g_quark_to_string(error.pointee.domain))
-        let text = String(cString: error.pointee.message) + (debug.map { " | \(String(cString: $0))" } ?? "")
-        texts.append("\(domain) \(error.pointee.code): \(text)")
-      }
-      g_clear_error(&error)
-      g_free(debug)
-      gst_message_unref(message)
+  var complaints: [String] { posts.compactMap(\.complaint) }
+}
+
+/// A message on the bus.
+struct Post {
+  /// Of an element message its structure's name, of others their type's.
+  let name: String
+  let isElement: Bool
+  let text: String
+  var fields: [String: String] = [:]
+  /// Of an error or a warning: "domain code: text".
+  var complaint: String?
+
+  init(_ message: UnsafeMutablePointer<GstMessage>) {
+    let structure = gst_message_get_structure(message)
+    let type = message.pointee.type
+    isElement = type == GST_MESSAGE_ELEMENT
+    let called = isElement ? gst_structure_get_name(structure) : gst_message_type_get_name(type)
+    name = called.map { String(cString: $0) } ?? ""
+    let written = structure.flatMap { gst_structure_to_string($0) }
+    text = written.map { String(cString: $0) } ?? ""
+    g_free(written)
+    if let structure { fields = texts(structure) }
+    guard type == GST_MESSAGE_ERROR || type == GST_MESSAGE_WARNING else { return }
+    var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
+    if type == GST_MESSAGE_ERROR {
+      gst_message_parse_error(message, &error, &debug)
+    } else {
+      gst_message_parse_warning(message, &error, &debug)
     }
-    return texts
+    if let error {
+      let domain = String(cString: g_quark_to_string(error.pointee.domain))
+      let text = String(cString: error.pointee.message) + (debug.map { " | \(String(cString: $0))" } ?? "")
+      complaint = "\(domain) \(error.pointee.code): \(text)"
+    }
+    g_clear_error(&error)
+    g_free(debug)
   }
+}
+
+/// The fields of a structure as texts.
+func texts(_ structure: UnsafePointer<GstStructure>) -> [String: String] {
+  var fields: [String: String] = [:]
+  for i in 0..<gst_structure_n_fields(structure) {
+    guard let name = gst_structure_nth_field_name(structure, guint(i)),
+      let text = gst_value_serialize(gst_structure_get_value(structure, name))
+    else { continue }
+    fields[String(cString: name)] = String(cString: text)
+    g_free(text)
+  }
+  return fields
 }
 
 extension UnsafeMutablePointer<GstElement> {

@@ -98,7 +98,11 @@ import Testing
     gst_segment_init(&segment, GST_FORMAT_TIME)
     segment.rate = 2
     gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
-    for i in 0..<3 {
+    for i in 0..<6 {
+      if i == 3 {  // as another seek at this rate
+        bench.flush(bench.video)
+        gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+      }
       bench.push(try bench.frame(i))
       gst_buffer_unref(try bench.pull())
     }
@@ -235,7 +239,7 @@ import Testing
 
   @Test("No sound on a linked pad: a warning within the stall timeout, then frames pass")
   func stalls() throws {
-    let (bench, face) = (try Bench(sound: true), try portrait())
+    let (bench, face) = (try Bench(["stall-timeout": "300000000"], sound: true), try portrait())
     for i in 0..<3 { bench.push(try bench.frame(i, face)) }
     for i in 0..<3 {
       let out = try bench.pull()
@@ -249,7 +253,7 @@ import Testing
 
   @Test("Sound a minute ahead waits for the picture, but not for one that does not come: then there is a warning")
   func minute() throws {
-    let bench = try Bench(sound: true)
+    let bench = try Bench(["stall-timeout": "1200000000"], sound: true)
     for i in 0..<60 { #expect(try bench.pushSound(i) == GST_FLOW_OK) }
     let began = g_get_monotonic_time()
     #expect(try bench.pushSound(60) == GST_FLOW_OK)
@@ -333,10 +337,7 @@ import Testing
     func dubbed(seeking: Bool) throws -> [UInt8] {
       let bench = try Bench(sound: true)
       if seeking {
-        let seek = gst_event_new_seek(
-          1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1)
-        gst_harness_push_upstream_event(bench.video, seek)
-        bench.flush(bench.audio)
+        bench.flush(bench.audio)  // through another sink: the element has not heard of a seek
       }
       try bench.pushSound(0)
       if seeking {

@@ -9,9 +9,12 @@ import Testing
 private func ms(_ time: UInt64) -> RunningTime { RunningTime(nanoseconds: time * 1_000_000) }
 
 /// A pairing with a look-ahead of 250 ms and sound linked.
-private func pairing(sound: Range<UInt64>? = nil, ended: Bool = false, offset: Int64 = 0) -> Pairing {
+private func pairing(
+  sound: Range<UInt64>? = nil, ended: Bool = false, offset: Int64 = 0, missing: Pairing.Missing = .pass,
+  hold: Int64 = 0
+) -> Pairing {
   var pairing = Pairing()
-  (pairing.linked, pairing.ended) = (true, ended)
+  (pairing.linked, pairing.ended, pairing.missing, pairing.hold) = (true, ended, missing, hold * 1_000_000)
   (pairing.lookahead, pairing.offset) = (250_000_000, offset * 1_000_000)
   if let sound { pairing.soundArrived(ms(sound.lowerBound)..<ms(sound.upperBound)) }
   return pairing
@@ -49,27 +52,91 @@ private func pairing(sound: Range<UInt64>? = nil, ended: Bool = false, offset: I
     #expect(pairing.verdict(for: ms(frame)) == verdict)
   }
 
-  @Test("Without a link every frame passes")
-  func unlinked() {
-    var pairing = Pairing()
-    #expect(pairing.verdict(for: ms(0)) == .pass)
+  @Test(
+    "Without a link nobody waits, and `missing-audio` decides",
+    arguments: [(.pass, .pass), (.silence, .paint), (.error, .fail)] as [(Pairing.Missing, Pairing.Verdict)])
+  func unlinked(missing: Pairing.Missing, verdict: Pairing.Verdict) {
+    var pairing = pairing(sound: 0..<1000, missing: missing)
+    pairing.linked = false
+    #expect(pairing.verdict(for: ms(0)) == verdict)
   }
 
-  @Test("A live frame passes when its deadline is over, and paints if its sound came in time")
+  @Test(
+    "After the end of the sound, before its beginning, and in a long hole `missing-audio` decides",
+    arguments: [
+      (frame: 500, missing: .pass, verdict: .pass),  // before the beginning
+      (frame: 500, missing: .silence, verdict: .paint),
+      (frame: 500, missing: .error, verdict: .pass),
+      (frame: 2400, missing: .pass, verdict: .pass),  // in the hole, beyond the hold
+      (frame: 2400, missing: .silence, verdict: .paint),
+      (frame: 2400, missing: .error, verdict: .pass),  // it came back
+      (frame: 4000, missing: .pass, verdict: .pass),  // at the end
+      (frame: 4000, missing: .silence, verdict: .paint),
+      (frame: 4000, missing: .error, verdict: .paint),  // ends may differ a little
+      (frame: 4300, missing: .pass, verdict: .pass),
+      (frame: 4300, missing: .silence, verdict: .paint),
+      (frame: 4300, missing: .error, verdict: .fail),
+    ] as [(frame: UInt64, missing: Pairing.Missing, verdict: Pairing.Verdict)])
+  func missing(frame: UInt64, missing: Pairing.Missing, verdict: Pairing.Verdict) {
+    var pairing = pairing(sound: 1000..<2000, missing: missing, hold: 300)
+    pairing.soundArrived(ms(3000)..<ms(4000))
+    pairing.ended = true
+    #expect(pairing.verdict(for: ms(frame)) == verdict)
+  }
+
+  @Test(
+    "A hole is silence as long as the hold, then frames pass; late sound closes it",
+    arguments: [
+      (frame: 960, late: nil, verdict: .paint),
+      (frame: 1280, late: nil, verdict: .paint),
+      (frame: 1320, late: nil, verdict: .pass),
+      (frame: 1999, late: nil, verdict: .pass),
+      (frame: 2000, late: nil, verdict: .paint),
+      (frame: 1320, late: 1000..<2000, verdict: .paint),
+      (frame: 1320, late: 1000..<1300, verdict: .paint),
+      (frame: 1640, late: 1000..<1300, verdict: .pass),
+      (frame: 1640, late: 1500..<1600, verdict: .paint),
+      (frame: 1480, late: 1500..<1600, verdict: .pass),
+    ] as [(frame: UInt64, late: Range<UInt64>?, verdict: Pairing.Verdict)])
+  func hole(frame: UInt64, late: Range<UInt64>?, verdict: Pairing.Verdict) {
+    var pairing = pairing(sound: 0..<1000, hold: 300)
+    pairing.soundArrived(ms(2000)..<ms(3000))
+    if let late { pairing.soundArrived(ms(late.lowerBound)..<ms(late.upperBound)) }
+    #expect(pairing.verdict(for: ms(frame)) == verdict)
+  }
+
+  @Test("Holes without end do not pile up")
+  func holes() {
+    var pairing = pairing(sound: 0..<10, hold: 5)
+    for i in 1...10_000 as ClosedRange<UInt64> { pairing.soundArrived(ms(20 * i)..<ms(20 * i + 10)) }
+    pairing.ended = true
+    #expect(pairing.verdict(for: ms(199_999)) == .pass)
+    #expect(pairing.verdict(for: ms(15)) == .paint)  // forgotten: zeros
+  }
+
+  @Test("After a jump back sound counts up to its new end only")
+  func jumpBack() {
+    var pairing = pairing(sound: 0..<1000)
+    pairing.soundArrived(ms(200)..<ms(500))
+    #expect(pairing.verdict(for: ms(240)) == .paint)
+    #expect(pairing.verdict(for: ms(600)) == .wait)
+  }
+
+  @Test("When its deadline is over a live frame takes silence for what is still to come, as long as the hold")
   func late() {
-    var pairing = pairing(sound: 0..<260)
-    #expect(pairing.verdict(for: ms(0), late: true) == .paint)
-    #expect(pairing.verdict(for: ms(40), late: true) == .pass)
+    var pairing = pairing(sound: 0..<260, hold: 300)
     #expect(pairing.verdict(for: ms(40)) == .wait)
+    for frame in [0, 40, 240, 520] as [UInt64] { #expect(pairing.verdict(for: ms(frame), late: true) == .paint) }
+    #expect(pairing.verdict(for: ms(560), late: true) == .pass)
   }
 
   @Test("After a stall frames pass until one finds its sound in time; then they wait again")
   func stall() {
     var pairing = pairing(sound: 0..<260)
     pairing.stall()
-    #expect(pairing.verdict(for: ms(40)) == .pass)
+    #expect(pairing.verdict(for: ms(280)) == .pass)
     pairing.soundArrived(ms(260)..<ms(340))
-    #expect(pairing.verdict(for: ms(120)) == .pass)
+    #expect(pairing.verdict(for: ms(360)) == .pass)
     pairing.soundArrived(ms(340)..<ms(1000))
     #expect(pairing.verdict(for: ms(160)) == .paint)
     #expect(pairing.verdict(for: ms(800)) == .wait)
@@ -92,6 +159,34 @@ private func pairing(sound: Range<UInt64>? = nil, ended: Bool = false, offset: I
     pairing.stall()
     pairing.soundFlushed()
     #expect(pairing.verdict(for: ms(0)) == .wait)
+  }
+
+  @Test("With no sound at all for too long `missing-audio` decides")
+  func stalledForGood() {
+    for (missing, verdict) in [(.pass, .pass), (.silence, .paint), (.error, .fail)]
+      as [(Pairing.Missing, Pairing.Verdict)]
+    {
+      var pairing = pairing(missing: missing)
+      #expect(pairing.verdict(for: ms(0)) == .wait)
+      pairing.stall()
+      #expect(pairing.verdict(for: ms(0)) == verdict)
+    }
+  }
+
+  @Test("Between the flush of the sound and that of the picture old frames drop no new sound, unless it is full")
+  func flushedAhead() {
+    var pairing = pairing(sound: 90_000..<100_000)
+    pairing.soundFlushed()
+    pairing.soundArrived(ms(0)..<ms(20_000))
+    pairing.passed(ms(100_000))
+    #expect(pairing.horizon == ms(0))
+    pairing.soundArrived(ms(20_000)..<ms(59_500))
+    pairing.passed(ms(30_000))
+    #expect(pairing.horizon == ms(28_000))
+    pairing.soundFlushed()
+    pairing.pictureFlushed()
+    pairing.passed(ms(10_000))
+    #expect(pairing.horizon == ms(8_000))
   }
 
   @Test("There is room for a minute of sound after the oldest that is of use")

@@ -40,19 +40,31 @@ typedef enum {
 } GstSyncDiffSilence;
 
 typedef enum {
+  GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH,
+  GST_SYNC_DIFF_MISSING_AUDIO_SILENCE,
+  GST_SYNC_DIFF_MISSING_AUDIO_ERROR,
+} GstSyncDiffMissingAudio;
+
+typedef enum {
+  GST_SYNC_DIFF_OVERLOAD_AUTO,
+  GST_SYNC_DIFF_OVERLOAD_BLOCK,
+  GST_SYNC_DIFF_OVERLOAD_DEGRADE,
+} GstSyncDiffOverload;
+
+typedef enum {
   GST_SYNC_DIFF_MESSAGES_FACE = 1 << 0,
   GST_SYNC_DIFF_MESSAGES_DEGRADE = 1 << 1,
   GST_SYNC_DIFF_MESSAGES_SCENE = 1 << 2,
   GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
 } GstSyncDiffMessages;
 
-/// The properties. `model` NULL, `lookahead` GST_CLOCK_TIME_NONE and `steps` 0 stand for the defaults.
+/// The properties. `model` NULL, `lookahead` -1 and `steps` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
   GstSyncDiffPrecision precision;
   guint threads;
   gboolean preload;
-  GstClockTime lookahead;
+  gint64 lookahead;
   guint steps;
   gdouble strength;
   guint64 seed;
@@ -65,8 +77,14 @@ typedef struct {
   GstSyncDiffSilence silence;
   gdouble silence_threshold;
   GstClockTime silence_hold;
+  GstSyncDiffMissingAudio missing_audio;
   gdouble scene_threshold;
+  GstSyncDiffOverload overload;
+  GstClockTime processing_latency;
+  GstClockTime stall_timeout;
+  gboolean qos;
   GstSyncDiffMessages post_messages;
+  GstClockTime stats_interval;
   gboolean disclosure;
 } GstSyncDiffSettings;
 
@@ -107,8 +125,12 @@ gboolean gst_sync_diff_before_change (GstSyncDiff *self, GstStateChange change);
 void gst_sync_diff_after_change (GstSyncDiff *self, GstStateChange change);
 
 void gst_sync_diff_audio_added (GstSyncDiff *self);
+void gst_sync_diff_audio_linked (GstSyncDiff *self, gboolean linked);
 void gst_sync_diff_audio_removing (GstSyncDiff *self);
 void gst_sync_diff_latency_changed (GstSyncDiff *self);
+
+/// Counts since the stream began; the caller's to free.
+GstStructure *_Nullable gst_sync_diff_get_stats (GstSyncDiff *self);
 
 gboolean gst_sync_diff_src_activate_mode (GstPad *pad, GstObject *parent, GstPadMode mode, gboolean active);
 gboolean gst_sync_diff_src_event (GstPad *pad, GstObject *parent, GstEvent *event);

@@ -1,0 +1,168 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a frame may cost when time is short. No frame is dropped and nobody upstream waits; instead the work shrinks, rung
+// by rung, and grows back when there is room. Times only: no clock, no lock, no GStreamer.
+
+import Speech
+
+/// The ladder. Ask for a `plan` before each frame, and tell how long the work took and how much time was left after it.
+///
+/// It goes one rung down before a frame that would be late, or after one that was. It climbs one rung when every frame of
+/// two seconds would have fitted the rung above. A climb that fails within two seconds doubles the wait before the next.
+package struct Overload: Sendable {
+  package enum Level: Int, Comparable, Sendable {
+    case full
+    case fewerSteps  // half of them
+    case everyOther  // and every other frame wears the mouth of the one before
+    case passThrough
+
+    package static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  /// What is done to a frame.
+  package enum Work: Equatable, Sendable {
+    case paint(steps: Int)
+    case reuse
+    case pass
+  }
+
+  package enum Reason: String, Sendable {
+    case late  // a frame was late, or would have been
+    case qos  // downstream says so
+    case headroom
+    case off  // the property `overload` forbids the ladder
+  }
+
+  package struct Change: Equatable, Sendable {
+    package var level: Level
+    package var reason: Reason
+    /// How late the frame was or would have been, nanoseconds.
+    package var late: Int64 = 0
+  }
+
+  /// Nanoseconds of headroom before a climb.
+  package static let patience: Int64 = 2_000_000_000
+  private static let longestPatience: Int64 = 64_000_000_000
+  /// Lateness at a sink that counts, nanoseconds: less is the scheduler's noise.
+  package static let jitter: Int64 = 20_000_000
+
+  package private(set) var level = Level.full
+  /// The first frame at this level.
+  private var entered: RunningTime?
+  /// Since when there has been headroom.
+  private var calm: RunningTime?
+  private var climbed: RunningTime?
+  private var patience = Self.patience
+  /// What painting a frame takes at this level, nanoseconds: grows at once, shrinks slowly. Nil: not known.
+  private var cost: Int64?
+  private var reused = false
+  /// Lateness that the next frame has to answer for.
+  private var late: (by: Int64, reason: Reason)?
+
+  package init() {}
+
+  /// What to do with a frame that has to leave in `left` nanoseconds. Frames follow each other every `interval`
+  /// nanoseconds; at full level they are painted in `steps`.
+  package mutating func plan(_ frame: RunningTime, left: Int64, interval: Int64, steps: Int) -> (Work, Change?) {
+    let reuses = level == .everyOther && !reused
+    let need = level == .passThrough || reuses ? 0 : cost ?? 0
+    if late == nil, left < need { late = (need.subtractingClamped(left), .late) }
+    if let climbed, frame.since(climbed) >= Self.patience { (self.climbed, patience) = (nil, Self.patience) }
+    var change: Change?
+    if let late {
+      calm = nil
+      if level != .passThrough { change = descend(at: frame, steps, late) }
+    } else if level != .full {
+      if fitsAbove(interval) {
+        let since = calm ?? frame
+        calm = since
+        if frame.since(since) >= patience { change = climb(at: frame, steps) }
+      } else {
+        calm = nil
+      }
+    }
+    late = nil
+    if entered == nil { entered = frame }
+    return (work(steps), change)
+  }
+
+  /// Painting a frame took this many nanoseconds.
+  package mutating func took(_ nanoseconds: Int64) {
+    let known = cost ?? 0
+    cost = max(nanoseconds, known - known / 8 + nanoseconds / 8)
+  }
+
+  /// A frame leaves, `left` nanoseconds before it has to.
+  package mutating func finished(left: Int64) {
+    if left < 0 { late = (left == .min ? .max : -left, .late) }
+  }
+
+  /// A sink got a frame `jitter` nanoseconds late. Frames of before the last change say nothing about it.
+  package mutating func qos(_ frame: RunningTime, jitter: Int64) {
+    guard jitter > Self.jitter, cost != nil || level == .passThrough, let entered, frame >= entered else { return }
+    late = (jitter, .qos)
+  }
+
+  /// A new place in the stream: what was measured in time no longer counts, the level stays.
+  package mutating func flushed() {
+    (entered, calm, climbed, late) = (nil, nil, nil, nil)
+  }
+
+  /// The ladder is not wanted.
+  package mutating func off() -> Change? {
+    defer { self = Overload() }
+    return level == .full ? nil : Change(level: .full, reason: .off)
+  }
+
+  private mutating func work(_ steps: Int) -> Work {
+    switch level {
+    case .full: return .paint(steps: steps)
+    case .fewerSteps: return .paint(steps: (steps + 1) / 2)
+    case .everyOther:
+      reused.toggle()
+      return reused ? .reuse : .paint(steps: (steps + 1) / 2)
+    case .passThrough: return .pass
+    }
+  }
+
+  /// Whether the work of the rung above fits between two frames, with a tenth to spare. Half of the steps is taken for
+  /// two thirds of the work; after pass-through only trying tells.
+  private func fitsAbove(_ interval: Int64) -> Bool {
+    guard level != .passThrough else { return true }
+    let above = level == .fewerSteps ? (cost ?? 0).addingClamped((cost ?? 0) / 2) : cost ?? 0
+    return above <= interval - interval / 10
+  }
+
+  private mutating func descend(at frame: RunningTime, _ steps: Int, _ late: (by: Int64, reason: Reason)) -> Change {
+    if let climbed, frame.since(climbed) < Self.patience {
+      patience = min(patience * 2, Self.longestPatience)
+    }
+    switch level {
+    case .full:
+      level = steps > 1 ? .fewerSteps : .everyOther
+      if steps > 1 { cost = cost.map { $0 - $0 / 3 } }
+    case .fewerSteps: level = .everyOther
+    case .everyOther, .passThrough: level = .passThrough
+    }
+    (entered, climbed, reused) = (frame, nil, false)  // late already: begin with a mouth that is there
+    return Change(level: level, reason: late.reason, late: late.by)
+  }
+
+  private mutating func climb(at frame: RunningTime, _ steps: Int) -> Change {
+    switch level {
+    case .passThrough: (level, cost) = (.everyOther, nil)
+    case .everyOther: level = steps > 1 ? .fewerSteps : .full
+    case .fewerSteps, .full: (level, cost) = (.full, cost.map { $0.addingClamped($0 / 2) })
+    }
+    (entered, climbed, calm, reused) = (frame, frame, nil, true)  // begin with a mouth of its own
+    return Change(level: level, reason: .headroom)
+  }
+}
+
+extension RunningTime {
+  /// Nanoseconds from an earlier time to this one; 0 if it is not earlier.
+  fileprivate func since(_ earlier: RunningTime) -> Int64 {
+    self > earlier ? Int64(clamping: nanoseconds - earlier.nanoseconds) : 0
+  }
+}

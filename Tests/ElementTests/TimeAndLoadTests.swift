@@ -1,0 +1,217 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the element does when sound or time is missing, and what it says about it.
+
+import CGStreamer
+import CGStreamerCheck
+import GstSyncDiff
+import Testing
+
+/// Frames of ten seconds, which is time enough on any machine; two seconds of headroom are from one to the next.
+private let slow = "video/x-raw,format=I420,width=\(Bench.side),height=\(Bench.side),framerate=1/10"
+
+extension Bench {
+  /// Pushes a portrait for this time, and returns what comes out; nil for the very same buffer.
+  fileprivate func dub(_ face: [UInt8], at time: GstClockTime) throws -> [UInt8]? {
+    let frame = try frame(0, face)
+    frame.pointee.pts = time
+    #expect(push(frame) == GST_FLOW_OK)
+    let out = try pull()
+    defer { gst_buffer_unref(out) }
+    let new = bytes(of: out)
+    return out == frame && new == face ? nil : new
+  }
+}
+
+/// How much a picture differs from another, 0 if not at all.
+private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
+  a.map { zip($0, b).reduce(0) { $0 + abs(Int($1.0) - Int($1.1)) } } ?? 0
+}
+
+@Suite struct TimeAndLoadTests {
+  let face: [UInt8]
+
+  init() throws { face = try portrait() }
+
+  // MARK: Load
+
+  @Test("Live, late frames go down the ladder and frames in time climb it again, each change with its messages")
+  func ladder() throws {
+    let bench = try Bench(["missing-audio": "silence"], caps: slow, live: true)
+    bench.setClock(60 * second)
+    var painted: [Bool] = []
+    let times: [GstClockTime] = Array(0..<4) + Array(6..<13)
+    for time in times { painted.append(try bench.dub(face, at: time * 10 * second) != nil) }
+    let changes = bench.posts("syncdiff-degrade")
+    #expect(changes.map { $0["level"] } == ["1", "2", "3", "2", "1", "0"])
+    #expect(changes.map { $0["reason"] } == ["late", "late", "late", "headroom", "headroom", "headroom"])
+    let seconds: [GstClockTime] = [0, 10, 20, 80, 100, 120]
+    #expect(changes.map { $0["running-time"] } == seconds.map { "\($0 * second)" })
+    for key in ["timestamp", "stream-time", "duration"] { #expect(changes.allSatisfy { $0[key] != nil }) }
+    #expect((Int(changes.first?["late-ns"] ?? "") ?? 0) >= 40_000_000_000)
+    // Two frames fade out; the mouth comes back at 80 s.
+    #expect(painted == (0..<11).map { $0 < 4 || $0 >= 6 })
+    let (stats, qos) = (bench.stats, bench.posts("qos"))
+    #expect(stats["frames"] == "11" && stats["overloaded"] == "2" && stats["passed"] == "2" && stats["late"] == "4")
+    #expect(qos.count == 6 + 2)
+    #expect(qos.last?["processed"] == "8" && qos.last?["dropped"] == "2", "\(qos.last ?? [:])")
+    #expect(bench.complaints == [])
+  }
+
+  @Test(
+    "The ladder is for live frames, unless told otherwise",
+    arguments: [("auto", true, true), ("auto", false, false), ("block", true, false), ("degrade", false, true)])
+  func overload(value: String, live: Bool, degrades: Bool) throws {
+    let bench = try Bench(["overload": value], sound: true, live: live)
+    for i in 0..<2 { try bench.pushSound(i) }
+    bench.setClock(5 * second)
+    for i in 0..<3 { _ = try bench.dub(face, at: GstClockTime(i) * frameDuration) }
+    #expect(bench.posts("syncdiff-degrade").count == (degrades ? 3 : 0))
+    #expect(bench.posts("qos").isEmpty == !degrades)
+  }
+
+  @Test("A late sink is heard if `qos` is set", arguments: [true, false])
+  func qos(heard: Bool) throws {
+    let bench = try Bench(["qos": "\(heard)", "missing-audio": "silence"], caps: slow, live: true)
+    for i in 0..<2 {
+      _ = try bench.dub(face, at: GstClockTime(i) * 10 * second)
+      gst_harness_push_upstream_event(bench.video, gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 1, 90_000_000, 0))
+    }
+    let changes = bench.posts("syncdiff-degrade")
+    #expect(changes.map { $0["reason"] } == (heard ? ["qos"] : []))
+    #expect(changes.map { $0["late-ns"] } == (heard ? ["90000000"] : []))
+  }
+
+  @Test("`post-messages` decides what is posted, `stats-interval` how often")
+  func messages() throws {
+    let bench = try Bench(["post-messages": "stats", "stats-interval": "1000000000"], sound: true, live: true)
+    for i in 0..<4 { try bench.pushSound(i) }
+    bench.setClock(5 * second)
+    for i in 0..<60 {
+      bench.push(try bench.frame(i))
+      gst_buffer_unref(try bench.pull())
+    }
+    #expect(bench.posts("syncdiff-degrade").isEmpty)
+    let stats = bench.posts("syncdiff-stats")
+    #expect(stats.map { $0["running-time"] } == ["1000000000", "2000000000"])
+    #expect(stats.map { $0["frames"] } == ["26", "51"])
+  }
+
+  // MARK: Sound that is missing
+
+  @Test("When the sound ends the mouth fades back over three frames, and in over three when it returns")
+  func fade() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    try bench.pushSound(0)
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    var shown: [Int] = []
+    for i in 23..<29 { shown.append(difference(try bench.dub(face, at: GstClockTime(i) * frameDuration), face)) }
+    #expect(shown[1] > shown[2] && shown[2] > shown[3] && shown[3] > 0)
+    #expect(shown[4] == 0 && shown[5] == 0)
+    #expect(bench.complaints == [])
+  }
+
+  @Test("`missing-audio` without a link: untouched, painted as silent, or one error", arguments: [0, 1, 2])
+  func unlinked(policy: Int) throws {
+    let bench = try Bench(["missing-audio": ["passthrough", "silence", "error"][policy], "steps": "1"])
+    if policy == 2 {
+      #expect(wait { bench.push((try? bench.frame(0, face)) ?? gst_buffer_new()) == GST_FLOW_ERROR })
+      #expect(bench.complaints.count == 1 && bench.complaints.first?.contains("linked") == true)
+    } else {
+      #expect(try (bench.dub(face, at: 0) != nil) == (policy == 1))
+      #expect(bench.complaints == [])
+    }
+  }
+
+  @Test("`missing-audio=error` when the sound ends before the picture")
+  func endsEarly() throws {
+    let bench = try Bench(["missing-audio": "error", "steps": "1"], sound: true)
+    try bench.pushSound(0)
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    #expect(try bench.dub(face, at: second) != nil)  // ends may differ by silence-hold
+    bench.push(try bench.frame(40, face))
+    #expect(wait { bench.complaints.count == 1 })
+    #expect(bench.complaints.first?.contains("ended") == true)
+  }
+
+  @Test("A hole in the sound is silence for `silence-hold`, then frames pass")
+  func hole() throws {
+    let bench = try Bench(["steps": "1", "silence-hold": "200000000"], sound: true)
+    try bench.pushSound(0)
+    try bench.pushSound(3)
+    // The first two frames beyond the hold fade out.
+    for (time, painted) in [(900, true), (1160, true), (1240, true), (1280, true), (1320, false), (3100, true)] {
+      #expect(try (bench.dub(face, at: GstClockTime(time) * 1_000_000) != nil) == painted, "\(time) ms")
+    }
+    #expect(bench.stats["no-sound"] == "1")
+  }
+
+  @Test("A requested pad without a link holds nobody up; linking and unlinking take effect at once")
+  func requested() throws {
+    let bench = try Bench(["steps": "1"])
+    let pad = gst_element_request_pad_simple(bench.element, "audio")
+    defer { gst_object_unref(pad) }
+    #expect(try bench.dub(face, at: 0) == nil)
+    let source = gst_pad_new("sound", GST_PAD_SRC)
+    defer { gst_object_unref(source) }
+    gst_pad_set_active(source, 1)
+    #expect(gst_pad_link(source, pad) == GST_PAD_LINK_OK)
+    bench.push(try bench.frame(1, face))
+    g_usleep(100_000)
+    #expect(!bench.noted.contains(.frame(pts: frameDuration)))
+    #expect(gst_pad_unlink(source, pad) != 0)
+    gst_buffer_unref(try bench.pull())
+    #expect(bench.complaints == [])
+    gst_element_release_request_pad(bench.element, pad)
+  }
+
+  @Test("Live, no sound at all for `stall-timeout` is one warning, while frames go at their deadlines")
+  func liveStall() throws {
+    let bench = try Bench(["stall-timeout": "1000000"], sound: true, live: true)
+    _ = gst_harness_query_latency(bench.video)
+    bench.setClock(5 * second)
+    for i in 0..<3 { #expect(try bench.dub(face, at: GstClockTime(i) * frameDuration) == nil) }
+    #expect(bench.complaints.count == 1)
+  }
+
+  // MARK: Latency, loading
+
+  @Test("`processing-latency` replaces what was measured, and a change of it is told")
+  func processingLatency() throws {
+    let bench = try Bench(["lookahead": "300000000"], sound: true, live: true)
+    #expect(gst_harness_query_latency(bench.video) == 300_000_000 + frameDuration)
+    let before = bench.posts("latency").count
+    bench.set("processing-latency", "70000000")
+    #expect(bench.posts("latency").count == before + 1)
+    #expect(gst_harness_query_latency(bench.video) == 370_000_000 + frameDuration)
+    bench.set("processing-latency", "70000000")
+    bench.set("audio-offset", "0")
+    #expect(bench.posts("latency").count == before + 1)
+  }
+
+  @Test("What painting takes is part of the latency, but never more than a frame where the ladder guards the time")
+  func measured() throws {
+    let bench = try Bench(["lookahead": "300000000"], sound: true, live: true)
+    bench.push(try bench.frame(0))
+    gst_buffer_unref(try bench.pull())  // loads the model
+    let latency = gst_harness_query_latency(bench.video)
+    #expect(latency > 300_000_000 + frameDuration && latency <= 300_000_000 + 2 * frameDuration)
+  }
+
+  @Test("Loading a model shows its progress, and what it has come to")
+  func ready() throws {
+    let bench = try Bench(sound: true)
+    gst_element_set_state(bench.element, GST_STATE_NULL)
+    bench.set("preload", "true")
+    #expect(gst_element_set_state(bench.element, GST_STATE_READY) == GST_STATE_CHANGE_SUCCESS)
+    #expect(bench.posts("progress").map { $0["code"] } == ["load-model", "load-model"])
+    let ready = bench.posts("syncdiff-ready")
+    #expect(ready.count == 1)
+    for key in ["load-ms", "warmup-ms", "isa", "precision", "latency", "timestamp", "running-time"] {
+      #expect(ready.first?[key] != nil, "\(key)")
+    }
+    #expect(ready.first?["precision"] == "f32")
+    #expect((UInt64(ready.first?["latency"] ?? "") ?? 0) > 255_000_000)
+  }
+}
