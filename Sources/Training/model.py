@@ -28,7 +28,7 @@ class Config:
     audio_layers: int = 3
     audio_past: int = 8           # stacks of 40 ms before the picture's own
     audio_future: int = 5         # stacks after it
-    steps: int = 4
+    steps: int = 2
 
     @property
     def tokens(self):
