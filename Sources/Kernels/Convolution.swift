@@ -339,7 +339,7 @@ private func padRows<C: Curve>(
       return padRows(C.self, p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
         let values = halves(values)
         if count >= lanes {
-          UnsafeMutableRawPointer(to).storeBytes(of: values, as: Halves.self)
+          UnsafeMutableRawPointer(to).storeBytes(of: values, as: SIMD16<UInt16>.self)
         } else {
           for i in 0..<count { to[i] = values[i] }
         }

@@ -11,15 +11,12 @@ import KernelInterface
 #if AVX512
   typealias Vector = SIMD16<Float>
   typealias Bits = SIMD16<UInt32>
-  typealias Halves = SIMD16<UInt16>
 #elseif AVX2
   typealias Vector = SIMD8<Float>
   typealias Bits = SIMD8<UInt32>
-  typealias Halves = SIMD8<UInt16>
 #else
   typealias Vector = SIMD4<Float>
   typealias Bits = SIMD4<UInt32>
-  typealias Halves = SIMD4<UInt16>
 #endif
 
 /// The kernels of this instruction set.
@@ -111,13 +108,16 @@ func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
   }
 }
 
-/// The nearest bf16 in the lower half of each lane, ties to even; what is not a number stays so.
-@inline(__always)
-func halves(_ x: Vector) -> Halves {
-  let bits = unsafeBitCast(x, to: Bits.self)
-  let rounded = (bits &+ 0x7FFF &+ (bits &>> 16 & 1)) &>> 16
-  return Halves(truncatingIfNeeded: rounded.replacing(with: 0x7FC0, where: (bits & 0x7FFF_FFFF) .> 0x7F80_0000))
-}
+#if BF16
+  /// The nearest bf16 in the lower half of each lane, ties to even; what is not a number stays so.
+  @inline(__always)
+  func halves(_ x: Vector) -> SIMD16<UInt16> {
+    let bits = unsafeBitCast(x, to: Bits.self)
+    let rounded = (bits &+ 0x7FFF &+ (bits &>> 16 & 1)) &>> 16
+    let values = rounded.replacing(with: 0x7FC0, where: (bits & 0x7FFF_FFFF) .> 0x7F80_0000)
+    return unsafeBitCast(values, to: SIMD32<UInt16>.self).evenHalf  // truncatingIfNeeded: would be a shared function
+  }
+#endif
 
 /// An activation as a type, so that it is compiled into the loops that use it.
 protocol Curve {
