@@ -45,7 +45,7 @@ let package = Package(
       dependencies: ["KernelInterface", "CTensors"]
         + instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
     .target(name: "Speech", dependencies: ["Tensors"]),
-    .target(name: "Faces", dependencies: ["Tensors"]),
+    .target(name: "Faces", dependencies: ["Tensors", "KernelInterface"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),
     .target(name: "SyncDiff", dependencies: ["Speech", "Faces", "Diffusion"]),
     .systemLibrary(

@@ -1,27 +1,23 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The face window: where the lower face is cut out of a frame. Twin of Sources/Training/geometry.py.
+// Where the face window lies in a frame. Twin of Sources/Training/geometry.py.
 //
-// A window is 96 x 96 px. A similarity transform brings ten points of the face mesh that do not move with the mouth
-// (eye corners, nose bridge, forehead) onto a template by least squares.
+// A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
+// forehead) onto a template of 96 x 96 px by least squares. Windows of other sides are that one, enlarged.
 
 import Glibc
 
-public enum FaceWindow {
-  /// px, width and height of the window.
-  public static let side = 96
-  /// px, first row that is hidden from the model: just under the nose.
-  public static let maskTop = 28
+extension FaceWindow {
   /// Face-mesh points that do not move with the mouth.
-  package static let stable = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151]
-  /// Where they lie in the window, px, x right, y down (geometry.py, TEMPLATE).
-  package static let template: [SIMD2<Float>] = [
+  private static let stable = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151]
+  /// Where they lie in it, px, x right, y down (geometry.py, TEMPLATE).
+  private static let template: [SIMD2<Float>] = [
     [13.45, -12.57], [34.55, -11.44], [61.45, -11.44], [82.55, -12.57], [48.0, -15.57],
     [48.0, -9.22], [48.0, -3.12], [48.0, 2.59], [48.0, -28.46], [48.0, -42.64],
   ]
 
-  /// The window of a face with these 468 mesh points; nil when they span no area.
+  /// Frame px -> px of the template, of a face with these 468 mesh points; nil when they span no area.
   package static func aligned(_ points: [SIMD2<Float>]) -> Similarity? {
     Similarity(from: stable.compactMap { $0 < points.count ? points[$0] : nil }, to: template)
   }
@@ -63,6 +59,15 @@ public struct Similarity: Equatable, Sendable {
     let (a, b) = (scale * cos(angle), -scale * sin(angle))
     self.init(
       a: a, b: b, tx: target.x - a * center.x + b * center.y, ty: target.y - b * center.x - a * center.y)
+  }
+
+  /// Followed by an enlargement of `factor`, 0.1 ... 10, of the target.
+  func scaled(_ factor: Double) -> Similarity {
+    Similarity(unchecked: factor * a, factor * b, factor * tx, factor * ty)
+  }
+
+  private init(unchecked a: Double, _ b: Double, _ tx: Double, _ ty: Double) {
+    (self.a, self.b, self.tx, self.ty) = (a, b, tx, ty)
   }
 
   /// Target pixels per source pixel.

@@ -2,183 +2,159 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Pictures out of frames, straight from the frame's own format: the face window, and the small copies that the detector
-// looks at. Components are interpolated first and turned into RGB then; the two are the same, as the turn is linear.
+// looks at. Components are interpolated and smoothed first and turned into RGB then; that is the same, as the turn is
+// linear, and cheaper. Only what a picture shows is read.
 
 import Glibc
 import Tensors
 
-/// RGB in -1 ... 1, one SIMD4 a pixel (the fourth value means nothing), row-major.
-struct Picture {
-  let width, height: Int
-  var pixels: [SIMD4<Float>]
-
-  /// `[H, W, 3]`.
-  var tensor: Tensor {
-    let values = [Float](unsafeUninitializedCapacity: 3 * pixels.count) { values, count in
-      for (i, p) in pixels.enumerated() {
-        (values[3 * i], values[3 * i + 1], values[3 * i + 2]) = (p.x, p.y, p.z)
-      }
-      count = 3 * pixels.count
-    }
-    return Tensor([height, width, 3], values)
-  }
-}
-
-/// What `window` shows of the frame: `[side, side, 3]`, RGB in -1 ... 1. Beyond the frame its edges go on.
+/// What `window` shows of the frame when a face lies at `place`: `[side, side, 3]`, RGB in -1 ... 1. Beyond the frame its
+/// edges go on.
 ///
 /// Bilinear; where the window is smaller than the face in the frame the frame is first smoothed by a Gaussian of 0.4
 /// window px, so that nothing aliases. Twin of `windows` in Sources/Training/prepare.py.
-public func crop(_ frame: FrameView, _ window: Similarity, side: Int = FaceWindow.side) -> Tensor {
-  guard window.scale < 0.7 else { return plainCrop(frame, window, side: side) }
+public func crop(_ frame: FrameView, _ window: FaceWindow, at place: Similarity) -> Tensor {
+  let transform = window.transform(place)
+  guard transform.scale < 0.7 else { return plainCrop(frame, transform, side: window.side) }
   // A finer grid, nearly as dense as the frame, smoothed and thinned in each direction.
-  let fine = min(max(Int((0.6 / window.scale).rounded(.up)), 2), 8)
+  let fine = min(max(Int((0.6 / transform.scale).rounded(.up)), 2), 8)
   let reach = Int((1.2 * Double(fine)).rounded(.up))
-  let grid = sampled(
-    frame, window, from: -Double(reach) / Double(fine), spacing: 1 / Double(fine),
-    count: (side - 1) * fine + 1 + 2 * reach)
-  var taps = (-reach...reach).map { Float(exp(-pow(Double($0) / Double(fine) / 0.4, 2) / 2)) }
-  let total = taps.reduce(0, +)
-  taps = taps.map { $0 / total }
-  return thinned(thinned(grid, taps, fine, side), taps, fine, side).tensor
+  let taps = (-reach...reach).map { Float(exp(-pow(Double($0) / Double(fine) / 0.4, 2) / 2)) }
+  return Grid(frame, transform, fine: fine, taps: taps).picture(side: window.side)
 }
 
 /// The same without smoothing, as MediaPipe shows faces to the mesh.
 func plainCrop(_ frame: FrameView, _ window: Similarity, side: Int) -> Tensor {
-  sampled(frame, window, from: 0, spacing: 1, count: side).tensor
+  Grid(frame, window, fine: 1, taps: [1]).picture(side: side)
 }
 
-/// `count` x `count` points of the window, the first at (from, from), `spacing` window px apart.
-private func sampled(_ frame: FrameView, _ window: Similarity, from: Double, spacing: Double, count: Int) -> Picture {
-  let toRGB = frame.colorimetry.transforms(isRGB: frame.format.isRGB).toRGB
-  let (first, second, third) = frame.samples
-  let start = window.inverse(from, from)
-  let step = window.inverse(from + spacing, from) - start  // along a row; down a column it is (-step.y, step.x)
-  var out = Picture(width: count, height: count, pixels: Array(repeating: .zero, count: count * count))
-  out.pixels.withUnsafeMutableBufferPointer { buffer in
-    guard let pixels = buffer.baseAddress else { return }
-    inStripes(count) { rows in
-      for row in rows {
-        let left = start + Double(row) * SIMD2(-step.y, step.x)
-        for column in 0..<count {
-          let point = SIMD2<Float>(left + Double(column) * step)
-          let levels = SIMD4(first(point.x, point.y), second(point.x, point.y), third(point.x, point.y), 0)
-          pixels[row * count + column] = toRGB(levels)
-        }
-      }
-    }
-  }
-  return out
-}
-
-/// Rows filtered by `taps` at every `step`-th place and written as columns: twice gives both directions.
-private func thinned(_ picture: Picture, _ taps: [Float], _ step: Int, _ count: Int) -> Picture {
-  var out = Picture(
-    width: picture.height, height: count, pixels: Array(repeating: .zero, count: picture.height * count))
-  out.pixels.withUnsafeMutableBufferPointer { pixels in
-    picture.pixels.withUnsafeBufferPointer { source in
-      for y in 0..<picture.height {
-        for i in 0..<count {
-          var sum = SIMD4<Float>.zero
-          for (k, tap) in taps.enumerated() { sum += tap * source[y * picture.width + i * step + k] }
-          pixels[i * picture.height + y] = sum
-        }
-      }
-    }
-  }
-  return out
-}
-
-/// Copies of a frame, each half as large as the one before; the first has one pixel for `factor` x `factor` of the
-/// frame's. Remainders at the right and lower edges are left out.
-struct Pyramid {
-  let factor: Int
-  let levels: [Picture]
-
-  /// `smallest`: px, the last level is the last one whose longer side is at least this.
-  init(_ frame: FrameView, factor: Int, smallest: Int) {
-    self.factor = factor
-    var levels = [reduced(frame, factor)]
-    while let last = levels.last, max(last.width, last.height) >= 2 * smallest, min(last.width, last.height) > 1 {
-      levels.append(halved(last))
-    }
-    self.levels = levels
-  }
-
-  /// `side` x `side` pixels, one for `scale` x `scale` of the frame's, the first at frame position (x, y): bilinear, -1
-  /// (black) outside of the frame. `[side, side, 3]`.
-  func tile(x: Double, y: Double, scale: Double, side: Int) -> Tensor {
-    var (k, picture) = (Double(factor), levels[0])
-    for level in levels.dropFirst() where 2 * k <= scale { (k, picture) = (2 * k, level) }
-    // Pixel i of the level shows frame pixels k i ... k i + k - 1: its centre lies at k i + (k - 1) / 2.
-    let step = Float(scale / k)
-    let (left, top) = (Float((x - (k - 1) / 2) / k), Float((y - (k - 1) / 2) / k))
-    var out = Picture(width: side, height: side, pixels: Array(repeating: SIMD4(repeating: -1), count: side * side))
-    out.pixels.withUnsafeMutableBufferPointer { out in
-      picture.pixels.withUnsafeBufferPointer { pixels in
-        func pixel(_ x: Int, _ y: Int) -> SIMD4<Float> {
-          x < 0 || y < 0 || x >= picture.width || y >= picture.height
-            ? SIMD4(repeating: -1) : pixels[y * picture.width + x]
-        }
-        for row in 0..<side {
-          let y = top + Float(row) * step
-          guard y > -1, y < Float(picture.height) else { continue }
-          let y0 = Int(y + 1) - 1
-          for column in 0..<side {
-            let x = left + Float(column) * step
-            guard x > -1, x < Float(picture.width) else { continue }
-            let x0 = Int(x + 1) - 1
-            let (fx, fy) = (x - Float(x0), y - Float(y0))
-            let upper = pixel(x0, y0) * (1 - fx) + pixel(x0 + 1, y0) * fx
-            let lower = pixel(x0, y0 + 1) * (1 - fx) + pixel(x0 + 1, y0 + 1) * fx
-            out[row * side + column] = upper * (1 - fy) + lower * fy
+/// `side` x `side` pixels, one for `scale` x `scale` of the frame's, the first at frame position (x, y); black (-1) outside
+/// of the frame. `[side, side, 3]`. A pixel is the mean of 2 x 2 samples, so little of a large frame is read.
+func tile(_ frame: FrameView, x: Double, y: Double, scale: Double, side: Int) -> Tensor {
+  let columns = Places(from: x, scale: scale, count: side, size: frame.width)
+  let rows = Places(from: y, scale: scale, count: side, size: frame.height)
+  let toRGB = frame.transforms.toRGB
+  return Tensor([side, side, 3]) { values in
+    values.initialize(repeating: -1, count: side * side * 3)
+    inStripes(rows.inside.count) { stripe in
+      withUnsafeTemporaryAllocation(of: SIMD4<Float>.self, capacity: columns.samples.count) { line in
+        guard let sums = line.baseAddress else { return }
+        for i in stripe {
+          sums.initialize(repeating: .zero, count: columns.samples.count)
+          for (c, samples) in frame.samples.enumerated() {
+            let lane = UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Float.self) + c
+            for row in rows.samples[2 * i...2 * i + 1] { samples.add(columns.samples, ofRow: Int(row), to: lane) }
+          }
+          let pixels = values + 3 * ((rows.inside.lowerBound + i) * side + columns.inside.lowerBound)
+          for j in 0..<columns.inside.count {
+            let color = toRGB((sums[2 * j] + sums[2 * j + 1]) / 4)
+            (pixels[3 * j], pixels[3 * j + 1], pixels[3 * j + 2]) = (color.x, color.y, color.z)
           }
         }
       }
     }
-    return out.tensor
   }
 }
 
-/// Mean colours of the `factor` x `factor` squares of a frame.
-private func reduced(_ frame: FrameView, _ factor: Int) -> Picture {
-  let toRGB = frame.colorimetry.transforms(isRGB: frame.format.isRGB).toRGB
-  let (width, height) = (max(frame.width / factor, 1), max(frame.height / factor, 1))
-  var out = Picture(width: width, height: height, pixels: Array(repeating: .zero, count: width * height))
-  let (first, second, third) = frame.samples
-  out.pixels.withUnsafeMutableBufferPointer { buffer in
-    guard let pixels = buffer.baseAddress else { return }
-    inStripes(height) { rows in
-      for row in rows {
-        for column in 0..<width {
-          let levels = SIMD4(
-            first.mean(column, row, factor), second.mean(column, row, factor), third.mean(column, row, factor), 0)
-          pixels[row * width + column] = toRGB(levels)
+/// One direction of a tile: which of its pixels lie inside of the frame, and where two samples of each of these are.
+private struct Places {
+  let inside: Range<Int>
+  let samples: [Int32]
+
+  init(from start: Double, scale: Double, count: Int, size: Int) {
+    let (centers, end) = ((0..<count).map { start + Double($0) * scale }, Double(size) - 0.5)
+    let first = centers.firstIndex { $0 > -0.5 } ?? count
+    let last = centers.lastIndex { $0 < end } ?? -1
+    inside = first..<max(first, last + 1)
+    samples = centers[inside].flatMap { center in
+      [center - scale / 4, center + scale / 4].map { Int32(min(max($0.rounded(), 0), Double(size - 1))) }
+    }
+  }
+}
+
+/// A square grid of places in a frame, `fine` times as dense as the picture that is made of it, and the filter between
+/// the two.
+private struct Grid {
+  private let frame: FrameView
+  private let toRGB: Affine
+  private let start, step: SIMD2<Double>  // frame px, along a row; down a column it is (-step.y, step.x)
+  private let fine: Int
+  private let taps: [Float]  // of sum 1, in both directions
+
+  /// The picture's pixel (0, 0) shows frame position `origin`, the next in its row `origin + across`.
+  init(_ frame: FrameView, origin: SIMD2<Double>, across: SIMD2<Double>, fine: Int, taps: [Float]) {
+    (self.frame, self.fine) = (frame, fine)
+    toRGB = frame.transforms.toRGB
+    step = across / Double(fine)
+    start = origin - Double(taps.count - 1) / 2 * (step + SIMD2(-step.y, step.x))
+    let total = taps.reduce(0, +)
+    self.taps = taps.map { $0 / total }
+  }
+
+  /// The picture's pixels are those of `window`.
+  init(_ frame: FrameView, _ window: Similarity, fine: Int, taps: [Float]) {
+    let origin = window.inverse(0, 0)
+    self.init(frame, origin: origin, across: window.inverse(1, 0) - origin, fine: fine, taps: taps)
+  }
+
+  /// `[side, side, 3]`, RGB in -1 ... 1.
+  func picture(side: Int) -> Tensor {
+    let values = [Float](unsafeUninitializedCapacity: side * side * 3) { values, count in
+      if let out = values.baseAddress {
+        inStripes(side) { rows in write(rows, of: side, to: out + 3 * side * rows.lowerBound) }
+      }
+      count = side * side * 3
+    }
+    return Tensor([side, side, 3], values)
+  }
+
+  private func write(_ rows: Range<Int>, of side: Int, to out: UnsafeMutablePointer<Float>) {
+    let width = (side - 1) * fine + taps.count
+    let height = (rows.count - 1) * fine + taps.count
+    // One line of the grid, and all its lines filtered along: Y, Cb, Cr or R, G, B levels, the fourth value is nothing.
+    withUnsafeTemporaryAllocation(of: SIMD4<Float>.self, capacity: width + height * side) { memory in
+      guard let line = memory.baseAddress else { return }
+      line.initialize(repeating: .zero, count: width)
+      let narrow = line + width
+      for row in 0..<height {
+        let left = SIMD2<Float>(start + Double(rows.lowerBound * fine + row) * SIMD2(-step.y, step.x))
+        for (i, samples) in frame.samples.enumerated() {
+          let lane = UnsafeMutableRawPointer(line).assumingMemoryBound(to: Float.self) + i
+          samples.line(from: left, step: SIMD2<Float>(step), count: width, to: lane)
+        }
+        filter(line, spacing: fine, 1, narrow + row * side, count: side)
+      }
+      for row in 0..<rows.count {
+        filter(narrow + row * fine * side, spacing: 1, side, line, count: side)
+        for column in 0..<side {
+          let (color, pixel) = (toRGB(line[column]), out + 3 * (row * side + column))
+          (pixel[0], pixel[1], pixel[2]) = (color.x, color.y, color.z)
         }
       }
     }
   }
-  return out
-}
 
-private func halved(_ picture: Picture) -> Picture {
-  let (width, height) = (picture.width / 2, picture.height / 2)
-  var out = Picture(width: width, height: height, pixels: Array(repeating: .zero, count: width * height))
-  out.pixels.withUnsafeMutableBufferPointer { pixels in
-    picture.pixels.withUnsafeBufferPointer { source in
-      for y in 0..<height {
-        for x in 0..<width {
-          let at = 2 * y * picture.width + 2 * x
-          pixels[y * width + x] =
-            (source[at] + source[at + 1] + source[at + picture.width] + source[at + picture.width + 1]) / 4
+  /// Output i is the sum over the taps k of input `i * spacing + k * apart`.
+  @inline(__always)
+  private func filter(
+    _ input: UnsafePointer<SIMD4<Float>>, spacing: Int, _ apart: Int, _ output: UnsafeMutablePointer<SIMD4<Float>>,
+    count: Int
+  ) {
+    taps.withUnsafeBufferPointer { taps in
+      for i in 0..<count {
+        var (sum, from) = (SIMD4<Float>.zero, input + i * spacing)
+        for tap in taps {
+          sum += tap * from.pointee
+          from += apart
         }
+        (output + i).initialize(to: sum)
       }
     }
   }
-  return out
 }
 
 /// Hands out `0..<count` in a few pieces to all threads; worth it from some ten thousand operations on.
 func inStripes(_ count: Int, _ body: (Range<Int>) -> Void) {
-  let pieces = min(count, 8)
+  let pieces = min(count, 6)
   ThreadPool.shared.parallel(count: pieces) { body($0 * count / pieces..<($0 + 1) * count / pieces) }
 }

@@ -32,18 +32,18 @@ public struct CutDetector: Sendable {
 
   /// Mean luma (of RGB: mean of the three) of each cell, 0 ... 1, less the mean of all.
   private static func image(_ frame: FrameView) -> [Float] {
-    let samples = frame.samples
-    let components = frame.format.isRGB ? [samples.0, samples.1, samples.2] : [samples.0]
+    let components = frame.format.isRGB ? frame.samples : [frame.samples[0]]
     var image = [Float](repeating: 0, count: width * height)
     let (columns, rows) = (width * points, height * points)
+    let places = (0..<columns).map { Int32((2 * $0 + 1) * frame.width / (2 * columns)) }
     for row in 0..<rows {
-      let y = (2 * row + 1) * frame.height / (2 * rows)
-      for column in 0..<columns {
-        let x = (2 * column + 1) * frame.width / (2 * columns)
-        for component in components { image[row / points * width + column / points] += component.level(x, y) }
+      var line = [Float](repeating: 0, count: 4 * columns)
+      for component in components {
+        component.add(places, ofRow: (2 * row + 1) * frame.height / (2 * rows), to: &line)
       }
+      for column in 0..<columns { image[row / points * width + column / points] += line[4 * column] }
     }
-    let scale = 1 / Float(255 * points * points * components.count)
+    let scale = 1 / Float(((1 << frame.format.depth) - 1) * points * points * components.count)
     let mean = image.reduce(0, +) * scale / Float(image.count)
     return image.map { $0 * scale - mean }
   }

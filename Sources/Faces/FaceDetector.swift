@@ -67,18 +67,19 @@ public struct FaceDetector: Sendable {
   /// Looks at the whole frame, then at tiles of a third and of a sixth of its longer side, until `accept` is content with
   /// what was found there (best first, every face once) and returns something.
   func search<Found>(_ frame: FrameView, accept: ([Detection]) -> Found?) -> Found? {
-    let sides = Self.sides(frame.width, frame.height)
-    let factor = max(Int((sides.last ?? 1) / Double(Self.side)), 1)
-    let pyramid = Pyramid(frame, factor: factor, smallest: Self.side)
-    for side in sides {
-      let seen = Self.starts(frame.height, side).flatMap { y in
-        Self.starts(frame.width, side).flatMap { x in
-          detections(pyramid.tile(x: x, y: y, scale: side / Double(Self.side), side: Self.side), x: x, y: y, side: side)
-        }
-      }
+    let tiles = Self.tiles(frame.width, frame.height)
+    for side in Self.sides(frame.width, frame.height) {
+      let seen = tiles.filter { $0.side == side }.flatMap { detections(frame, $0) }
       if let found = accept(Self.merged(seen)) { return found }
     }
     return nil
+  }
+
+  /// Looks at the whole frame and at three of the tiles: others for every `turn`, all of them in some turns.
+  func glance<Found>(_ frame: FrameView, turn: Int, accept: ([Detection]) -> Found?) -> Found? {
+    let tiles = Self.tiles(frame.width, frame.height)
+    let first = 1 + 3 * (turn % max((tiles.count + 1) / 3, 1))
+    return accept(Self.merged((tiles[..<1] + tiles[first...].prefix(3)).flatMap { detections(frame, $0) }))
   }
 
   /// px, of the tiles to look at: the whole frame, a third and a sixth of its longer side.
@@ -99,23 +100,8 @@ public struct FaceDetector: Sendable {
     }
   }
 
-  /// What is seen in one tile, every face once. Beyond the frame its edges go on.
-  func look(_ frame: FrameView, _ tile: Tile) -> [Detection] {
-    // Few samples for each pixel of the picture will do, however many of the frame's it stands for.
-    let fine = min(max(Int((tile.side / Double(2 * Self.side)).rounded(.up)), 1), 3)
-    let scale = Double(fine * Self.side) / tile.side
-    guard let window = Similarity(a: scale, b: 0, tx: -tile.x * scale, ty: -tile.y * scale) else { return [] }
-    let samples = plainCrop(frame, window, side: fine * Self.side)
-    var picture = Tensor([Self.side, Self.side, 3], [Float](repeating: 0, count: 3 * Self.side * Self.side))
-    let (row, share) = (3 * fine * Self.side, 1 / Float(fine * fine))
-    for y in 0..<fine * Self.side {
-      for x in 0..<fine * Self.side {
-        let (from, to) = (y * row + 3 * x, 3 * (y / fine * Self.side + x / fine))
-        for c in 0..<3 { picture.values[to + c] += share * samples.values[from + c] }
-      }
-    }
-    return Self.merged(detections(picture, x: tile.x, y: tile.y, side: tile.side))
-  }
+  /// What is seen in one tile, every face once.
+  func look(_ frame: FrameView, _ tile: Tile) -> [Detection] { Self.merged(detections(frame, tile)) }
 
   /// The same in the square three times as wide as `box` around it.
   func look(_ frame: FrameView, around box: Box) -> [Detection] {
@@ -132,9 +118,10 @@ public struct FaceDetector: Sendable {
   }
 
   /// The network's answers about one tile, in frame px.
-  private func detections(_ tile: Tensor, x: Double, y: Double, side: Double) -> [Detection] {
-    let (boxes, scores) = network(tile)
-    let (side, origin, picture) = (Float(side), SIMD2(Float(x), Float(y)), Float(Self.side))
+  private func detections(_ frame: FrameView, _ place: Tile) -> [Detection] {
+    let scale = place.side / Double(Self.side)
+    let (boxes, scores) = network(tile(frame, x: place.x, y: place.y, scale: scale, side: Self.side))
+    let (side, origin, picture) = (Float(place.side), SIMD2(Float(place.x), Float(place.y)), Float(Self.side))
     return anchors.indices.compactMap { i in
       let score = 1 / (1 + expf(-scores.values[i]))
       guard score >= Self.threshold else { return nil }

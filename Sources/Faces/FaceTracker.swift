@@ -39,10 +39,12 @@ public struct Sighting: Equatable, Sendable {
 /// Those that are chosen are followed by the mesh, which looks where the face was in the frame before. The others have
 /// only their boxes, which the detector refreshes. It looks at one square of the frame every 80 ms, in turn at the place
 /// of such a face and at the next tile of the frame, so what it costs does not grow with the faces. The whole frame is searched
-/// at once only while no face is in view, and when that found none, every 0.24 s.
+/// at once only when no face is in view any more; while that found none, every frame is glanced at: the whole of it and
+/// three tiles, others each time.
 public struct FaceTracker: Sendable {
   private static let threshold: Float = 0.5  // of the mesh's score
-  private static let rest = 0.22  // seconds without a search after one that found nothing
+  private static let rest = 0.22  // seconds without a look into a region after one that found nothing
+  private static let glance = 0.038  // seconds from one glance at a frame to the next
   private static let pace = 0.078  // seconds from one look around to the next
   private static let patience = 3  // looks that may miss a face that is not chosen
   private static let fade: Float = 1 / 3  // of the presence, a frame
@@ -57,6 +59,7 @@ public struct FaceTracker: Sendable {
   private var searchFrom = -Double.infinity  // seconds
   private var lookFrom = -Double.infinity  // seconds
   private var looks = 0
+  private var glances: Int?  // since the frame was searched in vain
 
   private struct Track: Sendable {
     var id: Int
@@ -170,18 +173,20 @@ public struct FaceTracker: Sendable {
     }
   }
 
-  /// The whole frame: until a face is found if the largest is meant, in every tile otherwise.
+  /// The whole frame, or a glance at it: until a face is found if the largest is meant, in every tile otherwise.
   private mutating func search(_ frame: FrameView, _ time: Double, _ selection: FaceSelection) {
     var seen: [Sight] = []
-    _ = detector.search(frame) { detections in
+    func accept(_ detections: [Detection]) -> Bool? {
       for detection in detections where !seen.contains(where: { $0.box.overlap(detection.box) > FaceDetector.sameFace })
       {
         if let face = sight(frame, detection) { seen.append(face) }
       }
       return selection == .largest(1) && !seen.isEmpty ? true : nil
     }
+    _ = glances.map { detector.glance(frame, turn: $0, accept: accept) } ?? detector.search(frame, accept: accept)
     for face in seen { add(face) }
-    if seen.isEmpty { searchFrom = time + Self.rest }
+    glances = seen.isEmpty ? (glances ?? -1) &+ 1 : nil
+    if seen.isEmpty { searchFrom = time + Self.glance }
   }
 
   /// One square: the place of a face that is not followed, or a tile of the frame.

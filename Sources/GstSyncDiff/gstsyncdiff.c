@@ -43,8 +43,8 @@ enum {
 #define VIDEO_CAPS                                                                                            \
   "video/x-raw, "                                                                                             \
   "format = (string) { I420, YV12, NV12, NV21, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, "    \
-  "RGBA, BGRA, ARGB, ABGR }, width = (int) [ 64, max ], height = (int) [ 64, max ], "                         \
-  "framerate = (fraction) [ 0, max ]"
+  "RGBA, BGRA, ARGB, ABGR, I420_10LE, P010_10LE, I422_10LE, v210 }, width = (int) [ 64, max ], "              \
+  "height = (int) [ 64, max ], framerate = (fraction) [ 0, max ]"
 
 #define AUDIO_CAPS                                                                                            \
   "audio/x-raw, format = (string) { S16LE, S24LE, S32LE, F32LE, F64LE }, rate = (int) [ 8000, 384000 ], "     \

@@ -97,6 +97,14 @@ public struct Winograd {
   public var positions: Int { (m + 2) * (m + 2) }
 }
 
+/// How the samples of a row lie in memory. Their place is counted in bytes, or in samples where they are packed.
+public enum SampleStorage: UInt8, Sendable {
+  case byte
+  case low10  // the low 10 bits of two bytes, little endian
+  case high10  // the high 10 bits of two bytes, little endian
+  case packed10  // three samples of 10 bits in four bytes, little endian, the first in the lowest bits (v210)
+}
+
 /// The kernels of one instruction set.
 public protocol KernelSet: Sendable {
   /// As `SYNCDIFF_ISA` names it.
@@ -155,4 +163,48 @@ public protocol KernelSet: Sendable {
   static func prelu(
     _ x: UnsafePointer<Float>, slope: UnsafePointer<Float>, rows: Int, channels: Int,
     _ output: UnsafeMutablePointer<Float>)
+
+  /// Writes `count` levels into every fourth float of `out`: bilinear between the four nearest samples of places along a
+  /// line, the first at (x, y), each (dx, dy) beyond the one before. Beyond the edges the nearest sample counts.
+  ///
+  /// Sample (x, y) of the plane lies at `offset + x * step` of the row that begins at byte `y * stride`; `width` x `height`
+  /// samples, at most 32768 each.
+  static func sampleLine(
+    _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, offset: Int, step: Int, width: Int, height: Int,
+    x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
+  )
+
+  /// Adds the levels of samples `columns[i] >> shift` of a row to every fourth float of `out`.
+  static func gatherLine(
+    _ row: UnsafeRawPointer, storage: SampleStorage, offset: Int, step: Int, columns: UnsafePointer<Int32>,
+    shift: Int32,
+    count: Int, _ out: UnsafeMutablePointer<Float>
+  )
+
+  /// Writes the window's levels at `count` places along a line, the first at (x, y), each (dx, dy) beyond the one before;
+  /// up to 7 more are written. Eight in a row whose shares are all 0 are left out.
+  ///
+  /// `source` holds rows of `side + 3` floats with the border repeated, one pixel before and two behind, so that
+  /// interpolation needs no limits. A level is the mean of those at `points` around the place.
+  static func windowLine(
+    _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    _ out: UnsafeMutablePointer<Float>
+  )
+
+  /// Mixes `shares[i]` (0 ... 1) of `colors[i]`, limited to `low ... high`, into samples `first ..< first + count` of a row.
+  /// Samples with a share of 0 keep all their bits.
+  static func paintLine(
+    _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
+    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+  )
+
+  /// Writes the mask, 0 ... 1, at `count` places along a line, the first at (x, y), each (dx, dy) beyond the one before; up
+  /// to 7 values more are written.
+  ///
+  /// Coordinates are those of the 96 px template. The mask rises within 6 px below row `top`, and ends in 10 px along the
+  /// outline of a U that is 88 px wide and reaches to row 94.
+  static func maskLine(
+    top: Float, x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
+  )
 }

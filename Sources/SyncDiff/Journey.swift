@@ -98,7 +98,7 @@ public struct Journey {
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
     let memory = memories[face.id] ?? Memory()
-    let window = crop(frame.view, face.window)
+    let window = crop(frame.view, model.window, at: face.window)
     stageEnded?(.align)
     let tokens = model.hearing(sound)
     stageEnded?(.hear)
@@ -114,7 +114,7 @@ public struct Journey {
     let mouth = model.decoder(latent)
     stageEnded?(.decode)
     let strength = settings.strength * face.presence
-    blend(into: frame, mouth: mouth, original: window, window: face.window, strength: strength)
+    blend(into: frame, mouth: mouth, original: window, model.window, at: face.window, strength: strength)
     stageEnded?(.blend)
     memories[face.id] = Memory(identity: identity, previous: latent, mouth: mouth)
   }
@@ -124,8 +124,9 @@ public struct Journey {
   public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) -> Bool {
     guard let mouth = memories[face.id]?.mouth else { return false }
     ThreadPool.shared.limited(to: threads) {
-      let window = crop(frame.view, face.window)
-      _ = blend(into: frame, mouth: mouth, original: window, window: face.window, strength: strength * face.presence)
+      let window = crop(frame.view, model.window, at: face.window)
+      blend(
+        into: frame, mouth: mouth, original: window, model.window, at: face.window, strength: strength * face.presence)
     }
     return true
   }

@@ -39,6 +39,7 @@ public final class Model: Sendable {
   static let version = "1"
 
   public let configuration: Configuration
+  let window: FaceWindow
   let hearing: AudioEncoder
   let encoder: Encoder
   let decoder: Decoder
@@ -104,12 +105,7 @@ public final class Model: Sendable {
     } catch {
       throw .malformed(path: path, why: error.description)
     }
-    guard configuration.window == FaceWindow.side, configuration.maskTop == FaceWindow.maskTop else {
-      throw .malformed(
-        path: path,
-        why: "its window is \(configuration.window) px with the mask from \(configuration.maskTop), this syncdiff cuts "
-          + "out \(FaceWindow.side) px with the mask from \(FaceWindow.maskTop)")
-    }
+    window = FaceWindow(side: configuration.window, maskTop: configuration.maskTop)
     let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
     hearing = AudioEncoder(
       weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,

@@ -12,7 +12,8 @@ extension FrameView {
     guard let format = map.pixelFormat else { return nil }
     self.init(
       format: format, width: Int(map.info.width), height: Int(map.info.height),
-      planes: map.planes.map { (base: UnsafeRawPointer($0.base), stride: $0.stride) }, colorimetry: map.colorimetry)
+      planes: map.planes.map { (base: UnsafeRawPointer($0.base), stride: $0.stride) }, colorimetry: map.colorimetry,
+      chromaSite: map.chromaSite)
   }
 }
 
@@ -22,7 +23,7 @@ extension MutableFrameView {
     guard let format = map.pixelFormat else { return nil }
     self.init(
       format: format, width: Int(map.info.width), height: Int(map.info.height), planes: map.planes,
-      colorimetry: map.colorimetry)
+      colorimetry: map.colorimetry, chromaSite: map.chromaSite)
   }
 }
 
@@ -39,6 +40,13 @@ extension GstVideoFrame {
     {
       base, stride in base.map { (base: $0, stride: Int(stride)) }
     }
+  }
+
+  /// That alternating lines may hold Cb and Cr alone (`dv`) is not looked at: no such frame is progressive.
+  fileprivate var chromaSite: ChromaSite {
+    func has(_ flag: GstVideoChromaSite) -> Bool { info.chroma_site.rawValue & flag.rawValue != 0 }
+    if info.chroma_site == GST_VIDEO_CHROMA_SITE_UNKNOWN { return .left }
+    return ChromaSite(cositedX: has(GST_VIDEO_CHROMA_SITE_H_COSITED), cositedY: has(GST_VIDEO_CHROMA_SITE_V_COSITED))
   }
 
   /// What is not told, or is of a kind that Faces does not know, counts as BT.709, and its range as full for RGB and

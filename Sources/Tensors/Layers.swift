@@ -3,7 +3,7 @@
 
 // Layers: weights packed once at load, then called like functions. Plain twins are in Tests/TensorsTests/Plain.swift.
 
-import KernelInterface
+public import KernelInterface
 
 public typealias Activation = KernelInterface.Activation
 

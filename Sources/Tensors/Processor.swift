@@ -5,7 +5,7 @@
 
 import CTensors
 import Glibc
-import KernelInterface
+public import KernelInterface
 import KernelsGeneric
 
 #if arch(x86_64)
@@ -15,7 +15,7 @@ import KernelsGeneric
 #endif
 
 /// What every layer is computed with.
-let kernels: any KernelSet.Type = choice.kernels
+package let kernels: any KernelSet.Type = choice.kernels
 
 /// The name of the instruction set in use: generic, x86-64-v3, avx512 or avx512-bf16.
 public var instructionSet: String { kernels.name }

@@ -5,7 +5,10 @@
 One safetensors file, float16: audio_encoder.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of model.SyncDiff) from
 the training's moving averages, and faces.* as convert_faces.py wrote them. Its metadata: format "syncdiff", version
 "1", config (JSON of model.Config). Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it
-back."""
+back.
+
+`--untrained WINDOW` instead of `--cache` writes seeded random weights: such a file paints noise, but takes as long as a
+trained one, so that `syncdiff bench journey --model FILE` tells what a larger window will cost."""
 import argparse
 import json
 from pathlib import Path
@@ -14,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from model import Config, SyncDiff
+from model import CONFIGS, Config, SyncDiff
 
 VERSION = "1"
 
@@ -39,13 +42,26 @@ def load(path):
     return model.eval()
 
 
+def untrained(window):
+    """model.SyncDiff as training begins it, with nothing left at zero that would be skipped or copied."""
+    torch.manual_seed(0)
+    model = SyncDiff(CONFIGS[window])
+    for value in model.parameters():
+        if not value.any():
+            torch.nn.init.normal_(value, std=0.02)
+    return model.eval()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument("--cache", type=Path, help="where the training left its weights")
+    weights.add_argument("--untrained", type=int, choices=CONFIGS, metavar="WINDOW",
+                         help=f"random weights for a window of {' or '.join(map(str, CONFIGS))} px, for timing")
     parser.add_argument("--faces", type=Path, default=Path(__file__).parents[2] / "meta/models/faces.safetensors")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    model = trained(args.cache)
+    model = trained(args.cache) if args.cache else untrained(args.untrained)
     tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     with safe_open(args.faces, "pt") as faces:
         tensors |= {name: faces.get_tensor(name).half().contiguous() for name in faces.keys()}

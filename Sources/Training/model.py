@@ -38,6 +38,10 @@ class Config:
         return asdict(self)
 
 
+# By the side of the window. Only the one of 96 px has been trained; the larger is for faces in HD.
+CONFIGS = {96: Config(), 256: Config(window=256, mask_top=76, ae_channels=(16, 32, 64), unet_channels=(48, 96, 192))}
+
+
 def attention(q, k, v):
     """Scaled dot-product attention over [B, heads, T, D]. Written out: for a few tokens PyTorch's fused kernel is slower
     on a CPU, several times so in its backward pass."""

@@ -135,6 +135,32 @@ import Testing
     #expect(try dubbed(seed: 2) != once)
   }
 
+  /// The bytes of a luma row are those of all samples of a row in v210.
+  @Test(
+    "Of 10 bits, too, the mouth alone changes",
+    arguments: [("I420_10LE", 2), ("P010_10LE", 2), ("I422_10LE", 2), ("v210", 16.0 / 6)])
+  func paintsDeepFormats(format: String, bytesPerPixel: Double) throws {
+    /// The rows and columns of the luma that change.
+    func changed(_ format: String, _ bytesPerPixel: Double) throws -> (rows: Set<Int>, columns: Set<Int>) {
+      let bench = try Bench(caps: Bench.caps.replacing("I420", with: format), sound: true)
+      let face = try portrait(format)
+      try bench.pushSound(0)
+      bench.push(try bench.frame(0, face, size: face.count))
+      let out = try bench.pull()
+      defer { gst_buffer_unref(out) }
+      let (new, row) = (bytes(of: out), Int(Double(Bench.side) * bytesPerPixel))
+      let places = (0..<row * Bench.side).filter { new[$0] != face[$0] }
+      return (Set(places.map { $0 / row }), Set(places.map { Int(Double($0 % row) / bytesPerPixel) }))
+    }
+    let (deep, plain) = (try changed(format, bytesPerPixel), try changed("I420", 1))
+    #expect(plain.rows.count > 20 && plain.columns.count > 20)
+    // Six pixels of v210 lie among each other.
+    for (deep, plain, near) in [(deep.rows, plain.rows, 2), (deep.columns, plain.columns, 8)] {
+      #expect(deep.count > plain.count - 2 * near)
+      #expect(deep.allSatisfy { place in plain.contains { abs($0 - place) <= near } })
+    }
+  }
+
   @Test("A live frame waits for its sound until its deadline, and then goes untouched")
   func deadline() throws {
     let (bench, face) = (try Bench(sound: true, live: true), try portrait())

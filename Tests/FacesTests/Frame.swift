@@ -10,19 +10,21 @@ final class Frame {
   let format: PixelFormat
   let width, height: Int
   let colorimetry: Colorimetry
+  let site: ChromaSite
   private let planes: [(base: UnsafeMutableRawPointer, stride: Int, rows: Int)]
 
   /// All bytes `fill`.
   init(
     _ format: PixelFormat, _ width: Int, _ height: Int, _ colorimetry: Colorimetry = Colorimetry(.bt709, .limited),
-    fill: UInt8 = 77
+    fill: UInt8 = 77, site: ChromaSite = .left
   ) {
     (self.format, self.width, self.height, self.colorimetry) = (format, width, height, colorimetry)
+    self.site = site
     let components = format.components
     planes = (0...(components.map { $0.plane }.max() ?? 0)).map { plane in
-      let sizes = components.filter { $0.plane == plane }.map { ($0.size(width, height), $0.step) }
-      let stride = (sizes.map { $0.0.width * $0.1 }.max() ?? 0) + 7
-      let rows = sizes.map { $0.0.height }.max() ?? 0
+      let parts = components.filter { $0.plane == plane }
+      let stride = (parts.map { $0.rowBytes(width) }.max() ?? 0) + 7
+      let rows = parts.map { $0.size(width, height).height }.max() ?? 0
       let base = UnsafeMutableRawPointer.allocate(byteCount: stride * rows, alignment: 16)
       base.initializeMemory(as: UInt8.self, repeating: fill, count: stride * rows)
       return (base, stride, rows)
@@ -34,9 +36,9 @@ final class Frame {
   /// Shows `color(x, y)`, RGB in 0 ... 1: the plain way, a sample of a component is the mean over its pixels.
   convenience init(
     _ format: PixelFormat, _ width: Int, _ height: Int, _ colorimetry: Colorimetry = Colorimetry(.bt709, .limited),
-    color: (Int, Int) -> SIMD3<Double>
+    site: ChromaSite = .left, color: (Int, Int) -> SIMD3<Double>
   ) {
-    self.init(format, width, height, colorimetry)
+    self.init(format, width, height, colorimetry, site: site)
     for (c, component) in format.components.enumerated() {
       let size = component.size(width, height)
       for y in 0..<size.height {
@@ -48,7 +50,7 @@ final class Frame {
               count += 1
             }
           }
-          self[component, x, y] = UInt8(max(0, min(255, (sum / count).rounded())))
+          self[component, x, y] = max(0, min((1 << format.depth) - 1, Int((sum / count).rounded())))
         }
       }
     }
@@ -56,6 +58,8 @@ final class Frame {
 
   private func levels(of color: SIMD3<Double>, _ c: Int) -> Double {
     let limited = colorimetry.range == .limited
+    let unit = Double(1 << (format.depth - 8))
+    let most = 256 * unit - 1
     if format.isRGB { return limited ? 16 + 219 * color[c] : 255 * color[c] }
     let (kr, kb) =
       switch colorimetry.matrix {
@@ -65,19 +69,54 @@ final class Frame {
       }
     let luma = kr * color[0] + (1 - kr - kb) * color[1] + kb * color[2]
     switch c {
-    case 0: return limited ? 16 + 219 * luma : 255 * luma
-    case 1: return 128 + (limited ? 224 : 255) * (color[2] - luma) / (2 - 2 * kb)
-    default: return 128 + (limited ? 224 : 255) * (color[0] - luma) / (2 - 2 * kr)
+    case 0: return limited ? unit * (16 + 219 * luma) : most * luma
+    case 1: return 128 * unit + (limited ? 224 * unit : most) * (color[2] - luma) / (2 - 2 * kb)
+    default: return 128 * unit + (limited ? 224 * unit : most) * (color[0] - luma) / (2 - 2 * kr)
     }
   }
 
-  subscript(component: Component, x: Int, y: Int) -> UInt8 {
-    get { planes[component.plane].base.load(fromByteOffset: offset(component, x, y), as: UInt8.self) }
-    set { planes[component.plane].base.storeBytes(of: newValue, toByteOffset: offset(component, x, y), as: UInt8.self) }
+  /// The level of a sample: `bits` bits from bit `low` on of the little-endian word that holds it.
+  subscript(component: Component, x: Int, y: Int) -> Int {
+    get {
+      let (base, bytes, low, bits) = place(component, x, y)
+      let word = (0..<bytes).reduce(0) { $0 | Int(base.load(fromByteOffset: $1, as: UInt8.self)) << (8 * $1) }
+      return (word >> low) & ((1 << bits) - 1)
+    }
+    set {
+      let (base, bytes, low, bits) = place(component, x, y)
+      for i in 0..<bytes {
+        let old = base.load(fromByteOffset: i, as: UInt8.self)
+        let mask = UInt8(truncatingIfNeeded: (((1 << bits) - 1) << low) >> (8 * i))
+        let new = UInt8(truncatingIfNeeded: (newValue << low) >> (8 * i))
+        base.storeBytes(of: old & ~mask | new & mask, toByteOffset: i, as: UInt8.self)
+      }
+    }
   }
 
-  private func offset(_ component: Component, _ x: Int, _ y: Int) -> Int {
-    y * planes[component.plane].stride + component.offset + x * component.step
+  private func place(
+    _ component: Component, _ x: Int, _ y: Int
+  ) -> (base: UnsafeMutableRawPointer, bytes: Int, low: Int, bits: Int) {
+    let row = planes[component.plane].base + y * planes[component.plane].stride
+    let index = component.offset + x * component.step
+    return switch component.storage {
+    case .byte: (row + index, 1, 0, 8)
+    case .low10: (row + index, 2, 0, 10)
+    case .high10: (row + index, 2, 6, 10)
+    case .packed10: (row + index / 3 * 4, 4, 10 * (index % 3), 10)
+    }
+  }
+
+  /// The first bytes of a row of a plane.
+  func fill(_ plane: Int, row: Int, with bytes: [UInt8]) {
+    (planes[plane].base + row * planes[plane].stride).copyMemory(from: bytes, byteCount: bytes.count)
+  }
+
+  /// Every sample's level, component after component.
+  var levels: [Int] {
+    format.components.flatMap { component in
+      let size = component.size(width, height)
+      return (0..<size.height).flatMap { y in (0..<size.width).map { x in self[component, x, y] } }
+    }
   }
 
   /// Every byte of every plane, padding included.
@@ -90,23 +129,30 @@ final class Frame {
     guard
       let view = MutableFrameView(
         format: format, width: width, height: height, planes: planes.map { ($0.base, $0.stride) },
-        colorimetry: colorimetry)
+        colorimetry: colorimetry, chromaSite: site)
     else { throw Refused() }
     return try withExtendedLifetime(self) { try body(view) }
   }
 
-  func crop(_ window: Similarity) throws -> Tensor { try paint { Faces.crop($0.view, window) } }
+  func crop(_ place: Similarity, _ window: FaceWindow = window) throws -> Tensor {
+    try paint { Faces.crop($0.view, window, at: place) }
+  }
 
   /// The face that is followed, or was found last.
   func track(_ watch: inout Watch) throws -> Face? { try watch.faces(self).max { $0.id < $1.id } }
 
   @discardableResult
-  func blend(_ mouth: Tensor, over original: Tensor, _ window: Similarity, _ strength: Float = 1) throws -> Region {
-    try paint { Faces.blend(into: $0, mouth: mouth, original: original, window: window, strength: strength) }
+  func blend(
+    _ mouth: Tensor, over original: Tensor, _ place: Similarity, _ strength: Float = 1, _ window: FaceWindow = window
+  ) throws -> Region {
+    try paint { Faces.blend(into: $0, mouth: mouth, original: original, window, at: place, strength: strength) }
   }
 }
 
 struct Refused: Error {}
+
+/// The window of the model that ships.
+let window = FaceWindow(side: 96, maskTop: 28)
 
 /// The golden portrait, `[160, 160, 3]`, levels 0 ... 255. Its face is 53 x 60 px.
 func portrait() throws -> Tensor {

@@ -131,6 +131,20 @@ import Testing
     return picture
   }
 
+  /// Tiny networks with made-up weights: what they paint is noise, but where the shipped model paints.
+  @Test func aLargerWindowIsPaintedInTheSamePlace() throws {
+    let large = try untrainedModel(window: 256, maskTop: 76)
+    func rows(_ model: Model) throws -> (first: Int, last: Int) {
+      var (journey, again) = (Journey(model: model), Journey(model: model))
+      let new = try dubbed(&journey, sound(1))
+      #expect(try dubbed(&again, sound(1)) == new)
+      let rows = new.indices.filter { new[$0] != portrait[$0] }.map { $0 / 3 / Self.side }
+      return (try #require(rows.min()), try #require(rows.max()))
+    }
+    let (a, b) = (try rows(model), try rows(large))
+    #expect(abs(a.first - b.first) <= 2 && abs(a.last - b.last) <= 2 && b.last - b.first > 30)
+  }
+
   /// Stacks of a loud and of a quiet sound.
   private func sound(_ level: Float) -> Tensor {
     let count = model.configuration.tokens * 104

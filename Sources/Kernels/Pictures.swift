@@ -1,0 +1,247 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What is done for every sample of a frame around a face, a line at a time: reading along any line through a plane, the
+// mask and the window's colours along a row, painting on it. Frames are read and written in their own format.
+
+import KernelInterface
+
+extension Kernels {
+  public static func sampleLine(
+    _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, offset: Int, step: Int, width: Int, height: Int,
+    x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
+  ) {
+    @inline(__always) func run<S: Storage>(_: S.Type) {
+      let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
+      let (highX, highY) = (Float(width &- 1), Float(height &- 1))
+      let (lastX, lastY) = (highX > 1 ? highX - 1 : 0, highY > 1 ? highY - 1 : 0)
+      var i = 0
+      while i < count {
+        let t = places + Float(i)
+        let (px, py) = (inside(x + t * dx, highX), inside(y + t * dy, highY))
+        let (x0, y0) = (whole(px, lastX), whole(py, lastY))
+        let (fx, fy) = (px - x0, py - y0)
+        let (columns, rows) = (integers(x0), integers(y0))
+        // Two neighbours in one word: level | level << 16.
+        var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
+        for k in 0..<8 {
+          let row = plane + Int(rows[k]) &* stride
+          let at = offset &+ Int(columns[k]) &* step
+          upper[k] = S.load(row, at) | S.load(row, at &+ right) &<< 16
+          lower[k] = S.load(row + below, at) | S.load(row + below, at &+ right) &<< 16
+        }
+        let (a, b) = (floats(upper & 0xFFFF), floats(upper &>> 16))
+        let (c, d) = (floats(lower & 0xFFFF), floats(lower &>> 16))
+        let above = a + fx * (b - a)
+        let levels = above + fy * (c + fx * (d - c) - above)
+        if count &- i >= 8 {
+          for k in 0..<8 { out[4 &* (i &+ k)] = levels[k] }
+        } else {
+          for k in 0..<count &- i { out[4 &* (i &+ k)] = levels[k] }
+        }
+        i &+= 8
+      }
+    }
+    switch storage {
+    case .byte: run(Byte.self)
+    case .low10: run(Low10.self)
+    case .high10: run(High10.self)
+    case .packed10: run(Packed10.self)
+    }
+  }
+
+  public static func gatherLine(
+    _ row: UnsafeRawPointer, storage: SampleStorage, offset: Int, step: Int, columns: UnsafePointer<Int32>,
+    shift: Int32,
+    count: Int, _ out: UnsafeMutablePointer<Float>
+  ) {
+    @inline(__always) func run<S: Storage>(_: S.Type) {
+      for i in 0..<count {
+        out[4 &* i] += Float(Int32(truncatingIfNeeded: S.load(row, offset &+ Int(columns[i] &>> shift) &* step)))
+      }
+    }
+    switch storage {
+    case .byte: run(Byte.self)
+    case .low10: run(Low10.self)
+    case .high10: run(High10.self)
+    case .packed10: run(Packed10.self)
+    }
+  }
+
+  public static func windowLine(
+    _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    _ out: UnsafeMutablePointer<Float>
+  ) {
+    let part = 1 / Float(pointCount)
+    let (last, stride) = (Float(side &- 1), side &+ 3)
+    var i = 0
+    while i < count {
+      let share = UnsafeRawPointer(shares + i).loadUnaligned(as: SIMD8<Float>.self)
+      if any(share .> 0) {
+        let t = places + Float(i)
+        let (px, py) = (x + t * dx, y + t * dy)
+        var sum = SIMD8<Float>.zero
+        for point in 0..<pointCount {
+          let (cx, cy) = (inside(px + points[point].x, last), inside(py + points[point].y, last))
+          let (x0, y0) = (whole(cx, last), whole(cy, last))
+          let (fx, fy) = (cx - x0, cy - y0)
+          let corners = integers(y0) &* Int32(truncatingIfNeeded: stride) &+ integers(x0)
+          sum += vector { k in catmullRom(source + Int(corners[k]), stride, fx[k], fy[k]) }
+        }
+        UnsafeMutableRawPointer(out + i).storeBytes(of: sum * part, as: SIMD8<Float>.self)
+      }
+      i &+= 8
+    }
+  }
+
+  public static func paintLine(
+    _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
+    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+  ) {
+    @inline(__always) func run<S: Storage>(_: S.Type) {
+      for i in 0..<count where shares[i] > 0 {
+        let at = offset &+ (first &+ i) &* step
+        let old = Float(Int32(truncatingIfNeeded: S.load(row, at)))
+        let bounded = colors[i] < low ? low : colors[i] > high ? high : colors[i]
+        // After this addition the low bits hold the nearest level.
+        let new = old + shares[i] * (bounded - old) + 0x1p23
+        S.store(new.bitPattern & 0xFFFF, row, at)
+      }
+    }
+    switch storage {
+    case .byte: run(Byte.self)
+    case .low10: run(Low10.self)
+    case .high10: run(High10.self)
+    case .packed10: run(Packed10.self)
+    }
+  }
+
+  public static func maskLine(
+    top: Float, x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
+  ) {
+    typealias V = SIMD8<Float>
+    @inline(__always) func positive(_ v: V) -> V { v.replacing(with: 0, where: .!(v .> 0)) }
+    @inline(__always) func smooth(_ v: V) -> V {
+      let t = positive(v).replacing(with: 1, where: v .> 1)
+      return t * t * (3 - 2 * t)
+    }
+    var i = 0
+    while i < count {
+      let t = places + Float(i)
+      let (px, py) = (x + t * dx, y + t * dy)
+      let centered = px - 48
+      let u = positive(centered.replacing(with: -centered, where: centered .< 0) - 10)
+      let v = positive(py - 60)
+      let depth = (34 - (u * u + v * v).squareRoot()) / 10
+      let mask = smooth((py - top) / 6) * smooth(depth)
+      UnsafeMutableRawPointer(out + i).storeBytes(of: mask, as: V.self)
+      i &+= 8
+    }
+  }
+}
+
+// Not stored, as that would ask at every use whether they are there.
+private var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7) } }
+
+/// After this addition the low bits of a float hold its nearest whole number.
+private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
+
+/// Unrolled, so that no lane is looked up in memory.
+@inline(__always)
+private func vector<Scalar: SIMDScalar>(_ lane: (Int) -> Scalar) -> SIMD8<Scalar> {
+  SIMD8(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7))
+}
+
+/// Each value brought to 0 ... high; not a number counts as 0.
+@inline(__always)
+private func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
+  let low = v.replacing(with: 0, where: .!(v .> 0))
+  return low.replacing(with: high, where: low .> high)
+}
+
+/// A whole number next to each value of 0 ... 2^21, not above it nor above `high`: the value lies 0 ... 1 behind it.
+@inline(__always)
+private func whole(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
+  let below = v - 0.5 + round - round
+  return below.replacing(with: high, where: below .> high)
+}
+
+/// The nearest integers, of magnitudes up to 2^21.
+@inline(__always)
+private func integers(_ v: SIMD8<Float>) -> SIMD8<Int32> {
+  unsafeBitCast(v + round, to: SIMD8<Int32>.self) &- 0x4B40_0000
+}
+
+/// Of integers below 2^23.
+@inline(__always)
+private func floats(_ v: SIMD8<UInt32>) -> SIMD8<Float> {
+  unsafeBitCast(v | 0x4B00_0000, to: SIMD8<Float>.self) - 0x1p23
+}
+
+/// Interpolated by cubics through 4 x 4 pixels (Catmull-Rom; Keys 1981, a = -0.5), at (fx, fy) behind the second of each
+/// direction: sharper than bilinear where the window is enlarged.
+@inline(__always)
+private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Float, _ fy: Float) -> Float {
+  typealias V = SIMD4<Float>
+  @inline(__always) func weights(_ t: Float) -> V {
+    let cubic = V(1, -2.5, 2, -0.5) + t * V(-0.5, 1.5, -1.5, 0.5)
+    return V(0, 1, 0, 0) + t * (V(-0.5, 0, 0.5, 0) + t * cubic)
+  }
+  @inline(__always) func line(_ i: Int) -> V { UnsafeRawPointer(corner + i &* stride).loadUnaligned(as: V.self) }
+  let (wx, wy) = (weights(fx), weights(fy))
+  let column = line(0) * wy.x + line(1) * wy.y + line(2) * wy.z + line(3) * wy.w
+  return (wx * column).sum()
+}
+
+/// A sample in a row. Storing leaves the bits around the sample alone.
+private protocol Storage {
+  static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
+  static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
+}
+
+private enum Byte: Storage {
+  @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
+    UInt32(row.load(fromByteOffset: at, as: UInt8.self))
+  }
+  @inline(__always) static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int) {
+    row.storeBytes(of: UInt8(truncatingIfNeeded: level), toByteOffset: at, as: UInt8.self)
+  }
+}
+
+private enum Low10: Storage {
+  @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
+    UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) & 0x3FF)
+  }
+  @inline(__always) static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int) {
+    let old = UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) & ~0x3FF
+    let new = old | UInt16(truncatingIfNeeded: level)
+    row.storeBytes(of: new.littleEndian, toByteOffset: at, as: UInt16.self)
+  }
+}
+
+private enum High10: Storage {
+  @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
+    UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) &>> 6)
+  }
+  @inline(__always) static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int) {
+    let old = UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) & 0x3F
+    let new = old | UInt16(truncatingIfNeeded: level &<< 6)
+    row.storeBytes(of: new.littleEndian, toByteOffset: at, as: UInt16.self)
+  }
+}
+
+private enum Packed10: Storage {
+  @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
+    let word = at / 3
+    let bits = UInt32(littleEndian: row.loadUnaligned(fromByteOffset: 4 &* word, as: UInt32.self))
+    return bits &>> UInt32(truncatingIfNeeded: 10 &* (at &- 3 &* word)) & 0x3FF
+  }
+  @inline(__always) static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int) {
+    let word = at / 3
+    let shift = UInt32(truncatingIfNeeded: 10 &* (at &- 3 &* word))
+    let bits = UInt32(littleEndian: row.loadUnaligned(fromByteOffset: 4 &* word, as: UInt32.self))
+    let new = bits & ~(0x3FF &<< shift) | level &<< shift
+    row.storeBytes(of: new.littleEndian, toByteOffset: 4 &* word, as: UInt32.self)
+  }
+}
