@@ -64,7 +64,7 @@ gst_sync_diff_precision_get_type (void)
   static const GEnumValue values[] = {
     {GST_SYNC_DIFF_PRECISION_AUTO, "The one that keeps the picture's full quality: f32", "auto"},
     {GST_SYNC_DIFF_PRECISION_F32, "32-bit floating point", "f32"},
-    {GST_SYNC_DIFF_PRECISION_BF16, "Weights in 16-bit brain floating point: half the memory", "bf16"},
+    {GST_SYNC_DIFF_PRECISION_BF16, "Weights and layers' inputs as 16-bit brain floats where the processor multiplies them (AVX512_BF16), else f32", "bf16"},
     {0, NULL, NULL},
   };
   static gsize type = 0;
@@ -528,7 +528,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "in, else /usr/local/share/syncdiff/syncdiff.safetensors",
           NULL, ready));
   g_object_class_install_property (object, PROP_PRECISION,
-      g_param_spec_enum ("precision", "Precision", "Number format of the weights in memory",
+      g_param_spec_enum ("precision", "Precision", "Number format of the networks",
           GST_TYPE_SYNC_DIFF_PRECISION, GST_SYNC_DIFF_PRECISION_AUTO, ready));
   g_object_class_install_property (object, PROP_THREADS,
       g_param_spec_uint ("threads", "Threads", "Threads that compute one frame, 0 = one per core", 0, 256, 0, ready));

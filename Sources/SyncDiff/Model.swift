@@ -12,7 +12,7 @@ public import Speech
 import Synchronization
 import Tensors
 
-/// How weights are held: `bf16` halves their memory, arithmetic is 32-bit in both. `auto` is `f32`.
+/// Number format of the networks: `bf16` where the processor multiplies it, else `f32`. `auto` is `f32`.
 public enum Precision: Sendable { case auto, f32, bf16 }
 
 /// Why a model cannot be had.

@@ -7,8 +7,8 @@
 /// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then names
 /// them all, with the tensors that nobody asked for. A tensor lives from `take` until its layer has packed it.
 public final class Weights {
-  /// How convolutions and linear layers keep their weights. `bf16`: the upper half of a `Float`, rounded to nearest,
-  /// ties to even; half the memory. Arithmetic is in `Float` either way.
+  /// How convolutions and linear layers compute. `bf16`: products of bf16, summed in `Float`, where the processor has them
+  /// (`multipliesBF16`); elsewhere as `f32`.
   public enum Precision: Sendable { case f32, bf16 }
 
   public let precision: Precision
