@@ -17,6 +17,7 @@ enum {
   PROP_PRELOAD,
   PROP_LOOKAHEAD,
   PROP_STEPS,
+  PROP_GUIDANCE_SCALE,
   PROP_STRENGTH,
   PROP_SEED,
   PROP_PASSTHROUGH,
@@ -254,6 +255,9 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
     case PROP_STEPS:
       settings->steps = g_value_get_uint (value);
       break;
+    case PROP_GUIDANCE_SCALE:
+      settings->guidance_scale = g_value_get_double (value);
+      break;
     case PROP_STRENGTH:
       settings->strength = g_value_get_double (value);
       break;
@@ -358,6 +362,9 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
       break;
     case PROP_STEPS:
       g_value_set_uint (value, settings->steps);
+      break;
+    case PROP_GUIDANCE_SCALE:
+      g_value_set_double (value, settings->guidance_scale);
       break;
     case PROP_STRENGTH:
       g_value_set_double (value, settings->strength);
@@ -545,6 +552,11 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_STEPS,
       g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,
           playing));
+  g_object_class_install_property (object, PROP_GUIDANCE_SCALE,
+      g_param_spec_double ("guidance-scale", "Guidance scale",
+          "How far the sound leads the lips away from those of silence: 1 = as they were learned, more opens them "
+          "wider, 0 = the model's own, which is 1. All but 1 doubles the work",
+          0, 10, 0, playing | GST_PARAM_CONTROLLABLE));
   g_object_class_install_property (object, PROP_STRENGTH,
       g_param_spec_double ("strength", "Strength", "Blend of the new mouth over the original, 0 = the original only",
           0, 1, 1, playing | GST_PARAM_CONTROLLABLE));

@@ -14,9 +14,11 @@ public struct PaintSettings: Equatable, Sendable {
   public var steps: Int  // denoising steps, at least 1
   public var strength: Float  // 0 ... 1, blend of the new mouth over the old one
   public var seed: UInt64  // of the noise
+  /// How far the sound leads away from silence; 1: as in training, at half of the cost.
+  public var guidance: Float
 
-  public init(steps: Int, strength: Float = 1, seed: UInt64 = 0) {
-    (self.steps, self.strength, self.seed) = (steps, strength, seed)
+  public init(steps: Int, strength: Float = 1, seed: UInt64 = 0, guidance: Float = 1) {
+    (self.steps, self.strength, self.seed, self.guidance) = (steps, strength, seed, guidance)
   }
 }
 
@@ -66,6 +68,7 @@ public struct Journey {
   var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
   var schedule: (steps: Int, times: Schedule)?
+  var silent: Tensor?
   /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
   public var stageEnded: ((Stage) -> Void)?
 
@@ -106,10 +109,15 @@ public struct Journey {
     let identity = memory.identity ?? model.encoder(window)
     stageEnded?(.encode)
     let prior = memory.previous.map { model.bottleneck($0) }
-    let conditions = model.denoiser.prepare(
-      masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule(settings.steps))
+    let schedule = schedule(settings.steps)
+    func conditions(_ tokens: Tensor) -> Denoiser.Frame {
+      model.denoiser.prepare(
+        masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
+    }
+    let guidance =
+      settings.guidance == 1 ? nil : Sampler.Guidance(settings.guidance, from: conditions(silence()))
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
-    for step in Sampler(model.denoiser, conditions, noise: latent) { latent = step }
+    for step in Sampler(model.denoiser, conditions(tokens), noise: latent, guidance: guidance) { latent = step }
     stageEnded?(.denoise)
     let mouth = model.decoder(latent)
     stageEnded?(.decode)
@@ -157,6 +165,15 @@ public struct Journey {
     let values = Tensor(shape, generator.fill(shape.reduce(1, *)))
     noise = (seed, values)
     return values
+  }
+
+  /// What the model hears in digital silence.
+  private mutating func silence() -> Tensor {
+    if let silent { return silent }
+    let (tokens, width) = (model.configuration.tokens, Filterbank.stack * Filterbank.bands)
+    let heard = model.hearing(Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width)))
+    silent = heard
+    return heard
   }
 
   private mutating func schedule(_ steps: Int) -> Schedule {

@@ -56,5 +56,5 @@ extension Stream {
     }
   }
 
-  private static func whole(_ value: Float) -> Int32 { Int32(min(max(value.rounded(), -1e9), 1e9)) }
+  private static func whole(_ value: Float) -> Int32 { abs(value) < 1e9 ? Int32(value.rounded()) : 0 }
 }

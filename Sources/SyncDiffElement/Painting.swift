@@ -65,7 +65,8 @@ extension Stream {
         let worn = scene.faces.filter { journey?.repaint(view, face: $0, strength: strength) == true }
         return worn.isEmpty ? nil : .reused
       }
-      let paint = PaintSettings(steps: steps, strength: strength, seed: settings.seed)
+      let paint = PaintSettings(
+        steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance)
       for face in scene.faces { journey?.paint(view, face: face, sound: sound, settings: paint) }
       return .painted
     }

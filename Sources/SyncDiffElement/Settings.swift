@@ -14,6 +14,7 @@ struct Settings {
   /// Nanoseconds.
   var lookahead: Int64?
   var steps: Int?
+  var guidance: Float
   var strength: Double
   var seed: UInt64
   var passthrough: Bool
@@ -51,6 +52,7 @@ struct Settings {
     preload = raw.preload != 0
     lookahead = raw.lookahead < 0 ? nil : Int64(raw.lookahead)
     steps = raw.steps == 0 ? nil : Int(raw.steps)
+    guidance = raw.guidance_scale == 0 ? 1 : Float(raw.guidance_scale)
     strength = raw.strength
     seed = UInt64(raw.seed)
     passthrough = raw.passthrough != 0

@@ -89,6 +89,25 @@ import Testing
     #expect(try dubbed(&lost, sound(1)) == first)
   }
 
+  /// Guidance leads away from silence: there it changes nothing, and 1 is none.
+  @Test func guidanceLeadsAwayFromSilence() throws {
+    let count = model.configuration.tokens * 104
+    let silence = Tensor([model.configuration.tokens, 104], [Float](repeating: Filterbank.silence, count: count))
+    func first(_ sound: Tensor, guidance: Float) throws -> [UInt8] {
+      var journey = Journey(model: model)
+      return try dubbed(&journey, sound, guidance: guidance)
+    }
+    #expect(try first(silence, guidance: 3) == first(silence, guidance: 1))
+    let (plain, guided) = (try first(sound(1), guidance: 1), try first(sound(1), guidance: 2))
+    #expect(plain != guided)
+    // Twice as far from silence, roughly: the mouth of silence lies on the other side.
+    let quiet = try first(silence, guidance: 1)
+    let product = plain.indices.reduce(0) { sum, i in
+      sum + (Int(guided[i]) - Int(plain[i])) * (Int(plain[i]) - Int(quiet[i]))
+    }
+    #expect(product > 0)
+  }
+
   /// Two faces beside each other, each with its own sound: what one said before does not show in the other.
   @Test func everyFaceHasItsOwnMemory() throws {
     func second(_ left: Float, _ right: Float) throws -> [UInt8] {
@@ -160,14 +179,16 @@ import Testing
   }
 
   private func dubbed(
-    _ journey: inout Journey, _ sound: Tensor, on picture: [UInt8]? = nil, strength: Float = 1, seed: UInt64 = 0
+    _ journey: inout Journey, _ sound: Tensor, on picture: [UInt8]? = nil, strength: Float = 1, seed: UInt64 = 0,
+    guidance: Float = 1
   ) throws -> [UInt8] {
     var picture = picture ?? portrait
     try picture.withUnsafeMutableBytes { bytes in
       let frame = try view(bytes)
       let found = journey.find(frame.view, at: RunningTime(nanoseconds: 0)).faces.first
       let face = try #require(found)
-      journey.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 2, strength: strength, seed: seed))
+      let settings = PaintSettings(steps: 2, strength: strength, seed: seed, guidance: guidance)
+      journey.paint(frame, face: face, sound: sound, settings: settings)
     }
     return picture
   }

@@ -58,7 +58,7 @@ typedef enum {
   GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
 } GstSyncDiffMessages;
 
-/// The properties. `model` NULL, `lookahead` -1 and `steps` 0 stand for the defaults.
+/// The properties. `model` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
   GstSyncDiffPrecision precision;
@@ -66,6 +66,7 @@ typedef struct {
   gboolean preload;
   gint64 lookahead;
   guint steps;
+  gdouble guidance_scale;
   gdouble strength;
   guint64 seed;
   gboolean passthrough;
