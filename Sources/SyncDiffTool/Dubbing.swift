@@ -75,6 +75,7 @@ final class Dubbing {
     }
     let began = g_get_monotonic_time()
     let interrupted = try play()
+    let (painted, faceless) = (count("painted"), count("no-face"))
     gst_element_set_state(pipeline, GST_STATE_NULL)
     guard rename(partial, output) == 0 else {
       throw Failure("cannot write \(output): \(String(cString: strerror(errno)))")
@@ -82,8 +83,11 @@ final class Dubbing {
     let (frames, position) = watch.progress
     let spent = Double(g_get_monotonic_time() - began) / 1e6
     say(
-      "\(output): \(frames) frames, \(tenths(position)) s, in \(tenths(spent)) s (\(hundredths(position / spent))x real time)"
-    )
+      "\(output): \(frames) frames, \(painted) with a new mouth, \(tenths(position)) s, in \(tenths(spent)) s "
+        + "(\(hundredths(position / spent))x real time)")
+    if painted == 0, faceless > 0 {
+      say("Warning: no face was found in \(picture.path), so its picture is as it was.")
+    }
     if interrupted { throw Failure("interrupted: \(output) ends early") }
   }
 
@@ -119,6 +123,17 @@ final class Dubbing {
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
     }
+  }
+
+  /// Of the frames so far, as the element's property `stats` has it.
+  private func count(_ field: String) -> UInt64 {
+    var value = GValue()
+    g_value_init(&value, gst_structure_get_type())
+    defer { g_value_unset(&value) }
+    g_object_get_property(element("dub").object, "stats", &value)
+    var count: guint64 = 0
+    if let stats = gst_value_get_structure(&value) { gst_structure_get_uint64(stats, field, &count) }
+    return UInt64(count)
   }
 
   private func text(of message: UnsafeMutablePointer<GstMessage>) -> String {

@@ -67,6 +67,13 @@ final class Folder {
     return try make(name, "videotestsrc num-buffers=\(frames) ! \(caps) ! x264enc ! mp4mux")
   }
 
+  /// The sample's portrait, 25 frames a second.
+  func face(frames: Int) throws -> String {
+    let still = "filesrc location=\(portrait) ! jpegdec ! videoconvert ! videoscale ! imagefreeze num-buffers=\(frames)"
+    let caps = "video/x-raw,format=I420,width=192,height=192,framerate=25/1"
+    return try make("face.mp4", "\(still) ! \(caps) ! x264enc ! mp4mux")
+  }
+
   func sound(seconds: Int = 1) throws -> String {
     let source = "audiotestsrc num-buffers=\(seconds * 50) samplesperbuffer=882"
     return try make("sound.wav", "\(source) ! audio/x-raw,rate=44100,channels=2 ! wavenc")
@@ -169,9 +176,19 @@ private func timestamps(of path: String) throws -> [String] {
     )
     let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out)
     #expect(outcome.status == 0 && outcome.out.isEmpty, "\(outcome.err)")
-    #expect(outcome.err.contains("60 frames"))
+    #expect(outcome.err.contains("60 frames, 0 with a new mouth"))
+    #expect(outcome.err.contains("Warning: no face was found in \(picture)"))
     let (before, after) = (try timestamps(of: picture), try timestamps(of: out))
     #expect(before.count == 60 && before == after)
+  }
+
+  @Test("Every frame with a face gets a new mouth, and there is no warning then")
+  func dubsFace() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (try folder.face(frames: 10), try folder.sound(), folder.file("out.mp4"))
+    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, "--steps", "1")
+    #expect(outcome.status == 0 && outcome.err.contains("10 frames, 10 with a new mouth"), "\(outcome.err)")
+    #expect(!outcome.err.contains("Warning"))
   }
 
   @Test("Ctrl-C leaves a playable file")
