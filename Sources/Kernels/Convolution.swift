@@ -337,11 +337,13 @@ private func padRows<C: Curve>(
     if paired {
       let channels = (p.channels + 1) / 2 * 2
       return padRows(C.self, p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
-        let values = halves(values)
         if count >= lanes {
-          UnsafeMutableRawPointer(to).storeBytes(of: values, as: SIMD16<UInt16>.self)
+          ckernels_store_halves(to, values)
         } else {
-          for i in 0..<count { to[i] = values[i] }
+          withUnsafeTemporaryAllocation(of: UInt16.self, capacity: lanes) { whole in
+            ckernels_store_halves(whole.baseAddress, values)
+            for i in 0..<count { to[i] = whole[i] }
+          }
         }
       }
     }

@@ -108,17 +108,6 @@ func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
   }
 }
 
-#if BF16
-  /// The nearest bf16 in the lower half of each lane, ties to even; what is not a number stays so.
-  @inline(__always)
-  func halves(_ x: Vector) -> SIMD16<UInt16> {
-    let bits = unsafeBitCast(x, to: Bits.self)
-    let rounded = (bits &+ 0x7FFF &+ (bits &>> 16 & 1)) &>> 16
-    let values = rounded.replacing(with: 0x7FC0, where: (bits & 0x7FFF_FFFF) .> 0x7F80_0000)
-    return unsafeBitCast(values, to: SIMD32<UInt16>.self).evenHalf  // truncatingIfNeeded: would be a shared function
-  }
-#endif
-
 /// An activation as a type, so that it is compiled into the loops that use it.
 protocol Curve {
   static func of(_ x: Vector) -> Vector

@@ -55,7 +55,7 @@ public final class Model: Sendable {
   /// checked and packed. Loads of several threads take turns.
   public static func load(path: String, precision: Precision = .auto) throws(ModelError) -> Model {
     if let problem = processorProblem { throw .unsupportedProcessor(why: problem) }
-    let isHalf = precision == .bf16
+    let isHalf = precision == .bf16 && multipliesBF16
     guard let file = FileIdentity(path: path) else { return try read(path, isHalf: isHalf) }  // which says why
     return try shelf.withLock { models throws(ModelError) -> Model in
       if let model = models[Copy(file: file, isHalf: isHalf)]?.model { return model }

@@ -26,7 +26,7 @@ struct BenchOptions: ParsableArguments {
   @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
   var model: String?
 
-  @Option(parsing: .upToNextOption, help: "Number formats of the weights: auto, f32, bf16.")
+  @Option(parsing: .upToNextOption, help: "Number formats of the networks: auto, f32, bf16.")
   var precision = [Dub.Precision.auto]
 
   @Option(parsing: .upToNextOption, help: "Threads, 0 = one per core.")

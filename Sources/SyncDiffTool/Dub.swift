@@ -42,7 +42,7 @@ struct Dub: ParsableCommand {
   @Option(help: "Threads that compute one frame, 0 = one per core.")
   var threads: UInt32 = 0
 
-  @Option(help: "Number format of the weights.")
+  @Option(help: "Number format of the networks.")
   var precision = Precision.auto
 
   enum Precision: String, ExpressibleByArgument, CaseIterable { case auto, f32, bf16 }

@@ -9,7 +9,7 @@ import Testing
 /// Every part against model.py, element by element: `python Sources/Training/golden.py`. Differences are relative to
 /// the largest value.
 @Suite struct NetworkTests {
-  /// Winograd's weights are kept as halves, which costs some 1e-4.
+  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 1e-4.
   static let precisions: [(Weights.Precision, Float)] = [(.f32, 2e-4), (.bf16, 2e-2)]
 
   let config: Configuration

@@ -23,6 +23,12 @@ static inline __attribute__((always_inline)) ckernels_vector ckernels_widened(co
 #if defined(__AVX512BF16__)
 typedef int ckernels_pairs __attribute__((ext_vector_type(16)));
 
+/// Writes the nearest bf16 of every lane, ties to even; what is below the normal range becomes 0.
+static inline __attribute__((always_inline)) void ckernels_store_halves(void *to, ckernels_vector values) {
+  typedef __bf16 halves __attribute__((ext_vector_type(16), aligned(2)));
+  *(halves *)to = __builtin_convertvector(values, halves);
+}
+
 /// sum + a.lower * b.lower + a.upper * b.upper in every lane, a and b being pairs of bf16.
 static inline __attribute__((always_inline)) ckernels_vector ckernels_dot_pairs(
     ckernels_vector sum, ckernels_pairs a, ckernels_pairs b) {
