@@ -1,164 +1,258 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the shipped model through the product: `python evaluate.py FOLDER --output DIR` dubs the validation clips of
-FOLDER (SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them) with `syncdiff dub` and writes DIR/report.json and
-DIR/sheet.png (above the original, below the same moments speaking the other sound).
+"""Measures dubs: lips against sound, pictures against the original. meta/metrics.md defines every figure.
 
-Each clip speaks the sound of the next validation clip of its speaker ("cross"), its own sound ("own"), and is compared with
-the sound of a third clip ("shuffled", the floor). Lip opening = mean gap of three inner-lip pairs / distance of the outer
-eye corners (MediaPipe's attention mesh, which follows lips more finely than the plain one); correlation = best Pearson
-r over +-3 frames between the first and the last word.
+    evaluate.py pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]   any two videos of one face
+    evaluate.py folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
+
+`pair` prints the figures as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them, and dubs
+the clips of the validation list with `syncdiff dub`: with the sound of the clip of that speaker that shares the fewest
+words ("cross"), with its own ("own"), and the first two of a speaker with silence ("silent"); "real" is the original
+with its own sound, "mismatched" the original with the cross sound. With --sounds the cross sounds come from a folder of
+sound files instead; then there are no lips to compare with, and "mismatched" is the dub with the sound of another
+clip's dub. Both write REPORT/report.html with curves, contact sheets and videos to play, and the figures as
+REPORT/report.json; videos are held in memory whole.
 """
 import argparse
 import json
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+import identity
+import metrics
+import report
+import sync
+import syncnet
 from data import VALIDATION, is_validation
-from geometry import LIPS
-from prepare import decode, interpolated, mesh
+from footage import Footage, bilabials, silence, words
+from metrics import FPS
 
-LAGS = range(-3, 4)
-BILABIAL = 6, 1, 0.2, 0.015  # frames of context, frames of tolerance, share of the range, least range
-
-
-def opening(points):
-    gap = points[:, [87, 14, 317]] - points[:, [82, 13, 312]]
-    eyes = np.linalg.norm(points[:, 33] - points[:, 263], axis=-1)
-    return np.linalg.norm(gap, axis=-1).mean(1) / eyes
+SILENT = 2  # clips of a speaker that are dubbed with silence
+LONG = 40   # seconds from which on the end is compared with the beginning
 
 
-def words(path):
-    """[(start, end, word)] in frames at 25 fps."""
-    rows = [line.split() for line in path.read_text().splitlines()]
-    return [(int(a) / 1000, int(b) / 1000, w) for a, b, w in rows if w not in ("sil", "sp")]
+class Ruler:
+    """The networks that measure, each optional: our own sync network, SyncNet."""
+
+    def __init__(self, own=None, published=None):
+        self.own = sync.load(own) if own else None
+        self.published = syncnet.load(published) if published else None
+
+    def sync(self, made, sound):
+        """Figures and curves of distance by shift, of the pictures of one video with the sound of another."""
+        figures, curves = {}, {}
+        parts = []
+        if self.own:
+            parts.append(("sync", *sync.embeddings(self.own, made.windows, sound.fbank)))
+        if self.published:
+            crops = syncnet.face_crops(made.frames, made.points)
+            parts.append(("lse", *syncnet.embeddings(self.published, crops, sound.sound)))
+        for name, seen, heard in parts:
+            curves[name] = metrics.distances(seen, heard, sync.SHIFTS)
+            for part, value in zip("dco", metrics.lse(curves[name])):
+                figures[f"{name}_{part}"] = value
+        return figures, curves
 
 
-def correlation(made, donor, align):
-    """Best r over the lags, and its lag (positive: the made lips come late)."""
-    n = min(len(made), len(donor))
-    spoken = words(align)
-    first, last = int(spoken[0][0]), min(n, int(np.ceil(spoken[-1][1])))
-    by = {}
-    for lag in LAGS:
-        a, b = max(first, -lag), min(last, n - lag)
-        by[lag] = float(np.corrcoef(made[a + lag:b + lag], donor[a:b])[0, 1])
-    lag = max(by, key=by.get)
-    return by[lag], lag
+def lips_and_sound(ruler, made, sound, level, donor=None, align=None):
+    """How well the lips of `made` fit the sound of `sound`: figures, curves. donor: the video of the talker who made
+    that sound, align: its words. level: the opening of this face's shut mouth."""
+    figures, curves = ruler.sync(made, sound)
+    pauses = metrics.still(metrics.loudness(sound.fbank, len(made)))
+    figures["jitter"] = metrics.jitter(made.lips, pauses)
+    figures["energy"] = metrics.energy_correlation(made.opening, sound.fbank)
+    curves["opening"] = made.opening
+    if donor:
+        spoken = words(align) if align else []
+        span = (spoken[0][0], spoken[-1][1]) if spoken else None
+        figures["correlation"], figures["lag"] = metrics.correlation(made.opening, donor.opening, span)
+        figures["lip_distance"] = metrics.landmark_distance(metrics.moves(made.lips), metrics.moves(donor.lips))
+        curves["donor"] = donor.opening
+        events = metrics.closures(made.opening, bilabials(spoken), level)
+        if events:
+            figures["closed"], figures["shut"] = np.mean(events, 0)
+            figures["onsets"] = len(events)
+    return figures, curves
 
 
-def closures(made, align):
-    """For each word in b or p: does the mouth close within a frame of its onset, relative to its range nearby?"""
-    context, near, share, least = BILABIAL
-    out = []
-    for start, _, word in words(align):
-        t = round(start)
-        if word[0] not in "bp" or t < context or t + context >= len(made):
-            continue
-        window = made[t - context:t + context + 1]
-        span = window.max() - window.min()
-        out.append(bool(span >= least and made[t - near:t + near + 1].min() - window.min() <= share * span))
-    return out
+def against_original(made, original):
+    """Pictures of `made` beside those of the video it was made from: figures, curves."""
+    if made.frames.shape[1:] != original.frames.shape[1:]:
+        raise SystemExit(f"{made.path} and {original.path} differ in size: {made.frames.shape[2:0:-1]}, "
+                         f"{original.frames.shape[2:0:-1]}")
+    rows = metrics.picture_figures(made.frames, original.frames, original.mouth_boxes, original.painted)
+    flicker = rows["flicker"].mean(0)
+    faces = [identity.descriptors(f.frames, f.points) for f in (made, original)]
+    figures = {"mouth_psnr": metrics.psnr(rows["mouth_error"].mean()), "mouth_ssim": rows["mouth_ssim"].mean(),
+               "outside_psnr": metrics.psnr(rows["outside_error"].mean()), "outside_ssim": rows["outside_ssim"].mean(),
+               "sharpness": np.median(rows["sharpness"]), "flicker": flicker[0] / max(flicker[1], 1e-9),
+               "identity": identity.distance(*faces)}
+    curves = {}
+    if len(made) >= LONG * FPS:
+        span = min(60, len(made) // FPS // 4) * FPS
+        seconds = len(made) // FPS
+        by_second = {"sharpness": rows["sharpness"], "mouth_psnr": rows["mouth_error"], "opening": made.opening}
+        for name, values in by_second.items():
+            first, last, change = metrics.drift(values, span)
+            if name == "mouth_psnr":
+                first, last = metrics.psnr(first), metrics.psnr(last)
+                change = (last - first) / first
+            figures[f"{name}_first"], figures[f"{name}_last"], figures[f"{name}_drift"] = first, last, change
+            if name != "opening":
+                means = values[:seconds * FPS].reshape(seconds, FPS).mean(1)
+                curves[f"{name} by second"] = [metrics.psnr(v) for v in means] if name == "mouth_psnr" else means
+    return figures, curves
 
 
-def mouth_box(points, size):
-    lips = points[:, list(LIPS)]
-    low, high = lips.min(1), lips.max(1)
-    pad = 0.35 * (high[:, :1] - low[:, :1])
-    return np.column_stack([np.clip(low - pad, 0, size), np.clip(high + pad, 0, size)]).round().astype(int)
+def pair(args):
+    ruler = Ruler(args.sync, args.syncnet)
+    made, original = Footage(args.generated), Footage(args.original)
+    donor = Footage(args.donor) if args.donor else original
+    level = metrics.closed_level(original.opening)
+    figures, curves = lips_and_sound(ruler, made, made, level, donor, args.align)
+    if args.donor:
+        figures["own_mouth"] = metrics.correlation(made.opening, original.opening)[0]
+    more, further = against_original(made, original)
+    case = report.Case("pair", made.path.stem, "cross" if args.donor else "own", figures | more, curves | further)
+    print(json.dumps(case.rounded(), indent=1))
+    if args.output:
+        case.show(original, made, args.output)
+        report.write([case], args.output, f"{args.generated.name} beside {args.original.name}")
 
 
-def picture_figures(made, original, points):
-    """Mouth PSNR in dB, share of the Laplacian variance kept (median), flicker against the original's."""
-    errors, sharp, flicker = [], [], []
-    size = np.array(original.shape[2:0:-1])
-    boxes = mouth_box(points, size)
-    steady = [*boxes[:, :2].min(0), *boxes[:, 2:].max(0)]
-    previous = None
-    for a, b, (x0, y0, x1, y1) in zip(made, original, boxes):
-        errors.append(((a[y0:y1, x0:x1].astype(np.float32) - b[y0:y1, x0:x1]) ** 2).mean())
-        grey = [cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (a, b)]
-        detail = [cv2.Laplacian(g[y0:y1, x0:x1], cv2.CV_64F).var() for g in grey]
-        sharp.append(detail[0] / max(detail[1], 1e-9))
-        mouths = [g[steady[1]:steady[3], steady[0]:steady[2]].astype(np.float32) for g in grey]
-        if previous is not None:
-            flicker.append([np.abs(m - p).mean() for m, p in zip(mouths, previous)])
-        previous = mouths
-    flicker = np.mean(flicker, 0)
-    return {"psnr": 10 * np.log10(255 ** 2 / np.mean(errors)), "sharpness": float(np.median(sharp)),
-            "flicker": flicker[0] / flicker[1]}
+def donor_of(clip, clips):
+    """The clip whose words differ most from those of `clip`, place by place; the next one in order where several do."""
+    i, said = clips.index(clip), {c: [w for _, _, w in words(align_of(c))] for c in clips}
+    common = lambda c: sum(a == b for a, b in zip(said[clip], said[c]))
+    return min(clips[i + 1:] + clips[:i], key=common)
 
 
-def faces(video, points):
-    """Seven moments of a face, 144 px square: what the contact sheet shows."""
-    low, high = points[0].min(0), points[0].max(0)
-    x, y = (low + high) / 2
-    half = 0.75 * (high - low).max()
-    grid = np.float32([[72 / half, 0, 72 - 72 / half * x], [0, 72 / half, 72 - 72 / half * y]])
-    return [cv2.warpAffine(video[n], grid, (144, 144), flags=cv2.INTER_AREA) for n in range(18, 58, 6)]
+def align_of(clip):
+    return clip.with_suffix(".align")
 
 
-def dub(tool, video, sound, output, extra):
-    done = subprocess.run([tool, "dub", "--video", video, "--audio", sound, "-o", output, *extra], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"syncdiff dub {video.name}: {done.stderr.strip()}")
+class Speaker:
+    """The validation clips of one speaker, dubbed by the product and measured."""
+
+    def __init__(self, name, clips, ruler, args):
+        self.name, self.clips, self.ruler, self.args = name, clips, ruler, args
+        self.real = {clip: Footage(clip) for clip in clips}
+        self.level = {clip: metrics.closed_level(self.real[clip].opening) for clip in clips}
+        self.cases = []
+
+    def dub(self, clip, sound, kind):
+        output = self.args.output / f"{self.name}_{clip.stem}_{kind}.mp4"
+        command = [self.args.tool, "dub", "--video", clip, "--audio", sound, "-o", output, *self.args.dub_options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"syncdiff dub {clip.name}: {done.stderr.strip()}")
+        return Footage(output)
+
+    def add(self, clip, kind, figures, curves):
+        self.cases.append(report.Case(self.name, clip.stem, kind, figures, curves))
+        return self.cases[-1]
+
+    def heard(self, clip, kind, made, sound, donor=None):
+        """One more case: the lips of `made`, footage of the face of `clip`, against sound. donor: the clip it is
+        from."""
+        lips = (self.real[donor], align_of(donor)) if donor else ()
+        return self.add(clip, kind, *lips_and_sound(self.ruler, made, sound, self.level[clip], *lips))
+
+    def dubbed(self, clip, kind, made, donor=None):
+        """One more case: a dub of clip, lips and pictures."""
+        case = self.heard(clip, kind, made, made, donor)
+        figures, curves = against_original(made, self.real[clip])
+        case.figures |= figures
+        case.curves |= curves
+        return case
+
+    def leak_of(self, made, clip):
+        """Correlation with the lips of a clip whose sound was not heard, over its speech."""
+        spoken = words(align_of(clip))
+        return metrics.correlation(made.opening, self.real[clip].opening, (spoken[0][0], spoken[-1][1]))[0]
+
+    def crossed(self):
+        """All kinds of cases, the sound of each clip being that of another."""
+        for i, clip in enumerate(self.clips):
+            donor = donor_of(clip, self.clips)
+            third = next(c for c in self.clips[i + 1:] + self.clips if c not in (clip, donor))
+            cross, own = self.dub(clip, donor, "cross"), self.dub(clip, clip, "own")
+            case = self.dubbed(clip, "cross", cross, donor)
+            case.figures["own_mouth"] = self.leak_of(cross, clip)
+            case.figures["shuffled"] = self.leak_of(cross, third)
+            lips = [footage.lips for footage in (cross, own, self.real[donor], self.real[clip])]
+            case.figures["shortcut"] = metrics.shortcut(*lips)
+            case.show(self.real[clip], cross, self.args.output)
+            self.dubbed(clip, "own", own, clip)
+            self.heard(clip, "real", self.real[clip], self.real[clip], clip)
+            self.heard(clip, "mismatched", self.real[clip], self.real[donor], donor)
+            if i < SILENT:
+                nothing = self.args.output / f"{self.name}_{clip.stem}_silence.wav"
+                silence(nothing, len(self.real[clip]) / FPS)
+                leak = metrics.silence_leak(self.dub(clip, nothing, "silent").opening, self.level[clip])
+                self.add(clip, "silent", dict(zip(("leak", "leak_share"), leak)), {})
+            print(self.name, clip.stem, json.dumps(case.rounded()["figures"]), flush=True)
+
+    def open_speech(self, sounds):
+        """Clips with the sounds of files; mismatched is each dub with the sound of the next one."""
+        made = [self.dub(clip, sound, "cross") for clip, sound in zip(self.clips, sounds)]
+        for clip, cross, other in zip(self.clips, made, made[1:] + made[:1]):
+            self.dubbed(clip, "cross", cross).show(self.real[clip], cross, self.args.output)
+            self.heard(clip, "real", self.real[clip], self.real[clip], clip)
+            self.heard(clip, "mismatched", cross, other)
+
+
+def folder(args):
+    args.output.mkdir(parents=True, exist_ok=True)
+    speakers = {}
+    for video in sorted(args.folder.rglob("*.mp4")):
+        if is_validation(video.parent.name, video.stem) and align_of(video).exists():
+            speakers.setdefault(video.parent.name, []).append(video)
+    speakers = {name: clips[:args.limit] for name, clips in speakers.items() if len(clips[:args.limit]) > 2}
+    if not speakers:
+        raise SystemExit(f"no speaker with three clips of the validation list, or --limit below 3, in {args.folder}: "
+                         f"{' '.join(sorted(VALIDATION))}")
+    sounds = sorted(p for p in args.sounds.iterdir() if p.is_file()) if args.sounds else []
+    if args.sounds and len(sounds) < max(map(len, speakers.values())):
+        raise SystemExit(f"{args.sounds} holds {len(sounds)} files, fewer than a speaker has clips; lower --limit")
+    ruler, cases = Ruler(args.sync, args.syncnet), []
+    for name, clips in speakers.items():
+        speaker = Speaker(name, clips, ruler, args)
+        speaker.open_speech(sounds) if sounds else speaker.crossed()
+        cases += speaker.cases
+    title = f"Dubs of {args.folder.name}" + (f" with the sounds of {args.sounds.name}" if sounds else "")
+    report.write(cases, args.output, title)
+    print(json.dumps(report.summary(cases), indent=1))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--tool", type=Path, default=Path(__file__).parents[2] / ".build/release/syncdiff")
-    parser.add_argument("--limit", type=int, default=30, help="clips of each speaker")
-    parser.add_argument("dub_options", nargs="*", help="after --: passed on to syncdiff dub")
+    commands = parser.add_subparsers(required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--sync", type=Path, help="our own sync network, CACHE/sync.pt of sync.py")
+    shared.add_argument("--syncnet", type=Path, help="syncnet_v2.model of SyncNet's authors, for LSE-C and LSE-D")
+    one = commands.add_parser("pair", parents=[shared], help="measures a dub beside the video it was made from")
+    one.add_argument("generated", type=Path)
+    one.add_argument("original", type=Path)
+    one.add_argument("--donor", type=Path, help="the video that the sound is from, if not the original")
+    one.add_argument("--align", type=Path, help="words of the donor in GRID's format: start, end (1/25,000 s), word")
+    one.add_argument("--output", type=Path, help="folder for the report")
+    one.set_defaults(run=pair)
+    many = commands.add_parser("folder", parents=[shared], help="dubs the validation clips of a folder, measures them")
+    many.add_argument("folder", type=Path)
+    many.add_argument("--output", type=Path, required=True)
+    many.add_argument("--tool", type=Path, default=Path(__file__).parents[2] / ".build/release/syncdiff")
+    many.add_argument("--limit", type=int, default=30, help="clips of each speaker")
+    many.add_argument("--sounds", type=Path, help="folder of sound files for open speech")
+    many.add_argument("dub_options", nargs="*", help="after --: passed on to syncdiff dub")
+    many.set_defaults(run=folder)
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    speakers = {}
-    for video in sorted(args.folder.rglob("*.mp4")):
-        if is_validation(video.parent.name, video.stem) and video.with_suffix(".align").exists():
-            speakers.setdefault(video.parent.name, []).append(video)
-    if not speakers:
-        raise SystemExit(f"no clips of the validation list in {args.folder}: {' '.join(sorted(VALIDATION))}")
-    report, rows = {}, []
-    for speaker, clips in speakers.items():
-        clips = clips[:args.limit]
-        donors, others = clips[1:] + clips[:1], clips[2:] + clips[:2]
-        figures = {name: [] for name in ("cross", "lag", "own_mouth", "shuffled", "closures", "psnr", "sharpness", "flicker",
-                                         "cross_sharpness", "cross_flicker")}
-        pictures = {clip: decode(clip)[0] for clip in clips}
-        points = {clip: interpolated(mesh(pictures[clip], attention=True)) for clip in clips}
-        lips = {clip: opening(points[clip]) for clip in clips if points[clip] is not None}
-        for clip, donor, other in zip(clips, donors, others):
-            if not {clip, donor, other} <= set(lips):
-                continue
-            cross, own = (args.output / f"{speaker}_{clip.stem}_{name}.mp4" for name in (donor.stem, "own"))
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda job: dub(args.tool, clip, *job, args.dub_options), [(donor, cross), (clip, own)]))
-            made, made_own = decode(cross)[0], decode(own)[0]
-            lip = opening(interpolated(mesh(made, attention=True)))
-            r, lag = correlation(lip, lips[donor], donor.with_suffix(".align"))
-            figures["cross"].append(r)
-            figures["lag"].append(lag)
-            figures["own_mouth"].append(correlation(lip, lips[clip], clip.with_suffix(".align"))[0])
-            figures["shuffled"].append(correlation(lip, lips[other], other.with_suffix(".align"))[0])
-            figures["closures"] += closures(lip, donor.with_suffix(".align"))
-            for name, value in picture_figures(made_own, pictures[clip], points[clip]).items():
-                figures[name].append(value)
-            crossed = picture_figures(made, pictures[clip], points[clip])
-            figures["cross_sharpness"].append(crossed["sharpness"])
-            figures["cross_flicker"].append(crossed["flicker"])
-            if len(figures["cross"]) <= 2:
-                rows += [np.hstack(faces(video, points[clip])) for video in (pictures[clip], made)]
-        report[speaker] = {name: round(float(np.mean(values)), 3) for name, values in figures.items() if values}
-        report[speaker]["clips"] = len(figures["cross"])
-        print(speaker, json.dumps(report[speaker]), flush=True)
-    (args.output / "report.json").write_text(json.dumps(report, indent=1))
-    sheet = np.vstack(rows)
-    cv2.imwrite(str(args.output / "sheet.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    try:
+        args.run(args)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

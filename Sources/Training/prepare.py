@@ -38,14 +38,26 @@ def ffmpeg(path, part, *options):
     return done.stdout
 
 
-def decode(path):
-    """uint8 RGB [T, H, W, 3], upright, at 25 fps, and int16 mono sound at 16 kHz. ValueError when either is missing."""
-    raw = ffmpeg(path, "pictures", "-vf", f"fps={FPS}", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24")
-    sound = ffmpeg(path, "sound", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le")
+def pictures(path):
+    """uint8 RGB [T, H, W, 3], upright, at 25 fps from time 0 on."""
+    raw = ffmpeg(path, "pictures", "-vf", f"fps={FPS}:start_time=0", "-f", "image2pipe", "-c:v", "ppm",
+                 "-pix_fmt", "rgb24")
     header = re.match(rb"P6\n(\d+) (\d+)\n255\n", raw)  # before every picture; its size is the turned picture's
     width, height = map(int, header.groups())
     frames = np.frombuffer(raw, np.uint8).reshape(-1, header.end() + height * width * 3)[:, header.end():]
-    return frames.reshape(-1, height, width, 3), np.frombuffer(sound, np.int16)
+    return frames.reshape(-1, height, width, 3)
+
+
+def sound(path):
+    """int16 mono at 16 kHz from time 0 on: where the sound begins later than the picture, silence comes first."""
+    raw = ffmpeg(path, "sound", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE),
+                 "-f", "s16le")
+    return np.frombuffer(raw, np.int16)
+
+
+def decode(path):
+    """Pictures and sound. ValueError when either is missing."""
+    return pictures(path), sound(path)
 
 
 def mesh(frames, attention=False):
@@ -104,7 +116,7 @@ def prepare(path, cache):
     if store.exists():
         return None
     try:
-        frames, sound = decode(path)
+        frames, samples = decode(path)
     except ValueError as error:
         return f"{path}: {error}, skipped"
     if track.exists():
@@ -116,7 +128,7 @@ def prepare(path, cache):
     if points is None:
         return f"{path}: no face in more than a tenth of the frames, skipped"
     crops, lips = windows(frames, points)
-    save(store, window=crops, lips=lips, fbank=log_filterbank(sound))
+    save(store, window=crops, lips=lips, fbank=log_filterbank(samples))
     return None
 
 

@@ -1,0 +1,91 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""A video as evaluate.py measures it: pictures, sound, face-mesh points, and what is read off them."""
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import metrics
+from geometry import MARGIN, MASK_TOP, STABLE, TEMPLATE, WINDOW, similarity
+from prepare import interpolated, mesh, pictures, sound, windows
+from speech import SAMPLE_RATE, log_filterbank
+
+
+class Footage:
+    """At 25 fps, one face. ValueError where there are no pictures, or no face in more than a tenth of them."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.frames = pictures(path)
+        self.points = interpolated(mesh(self.frames, attention=True))
+        if self.points is None:
+            raise ValueError(f"{path}: no face in more than a tenth of the frames")
+
+    def __len__(self):
+        return len(self.frames)
+
+    @cached_property
+    def sound(self):
+        """int16 mono at 16 kHz."""
+        return sound(self.path)
+
+    @cached_property
+    def fbank(self):
+        return log_filterbank(self.sound)
+
+    @cached_property
+    def opening(self):
+        return metrics.aperture(self.points)
+
+    @cached_property
+    def _aligned(self):
+        return windows(self.frames, self.points)
+
+    @property
+    def windows(self):
+        """uint8 [T, 96, 96, 3]"""
+        return self._aligned[0][:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+    @property
+    def lips(self):
+        """[T, 40, 2], px of the window"""
+        return self._aligned[1]
+
+    @property
+    def mouth_boxes(self):
+        return metrics.mouth_boxes(self.points, self.frames.shape[2:0:-1])
+
+    @cached_property
+    def painted(self):
+        """x0, y0, x1, y1: the box that holds the hidden part of the window in every frame. The model paints nothing
+        else."""
+        corners = np.array([[0, MASK_TOP], [WINDOW, MASK_TOP], [0, WINDOW], [WINDOW, WINDOW]], float)
+        boxes = []
+        for points in self.points[:, STABLE]:
+            matrix = similarity(TEMPLATE, points)
+            boxes.append(corners @ matrix[:, :2].T + matrix[:, 2])
+        boxes, (height, width) = np.concatenate(boxes), self.frames.shape[1:3]
+        low, high = np.floor(boxes.min(0) - 2), np.ceil(boxes.max(0) + 2)
+        return [*np.clip(low, 0, (width, height)).astype(int), *np.clip(high, 0, (width, height)).astype(int)]
+
+
+def words(path):
+    """[(start, end, word)] of a GRID alignment, in frames at 25 fps; without pauses."""
+    rows = [line.split() for line in Path(path).read_text().splitlines()]
+    return [(int(a) / 1000, int(b) / 1000, w) for a, b, w in rows if w not in ("sil", "sp")]
+
+
+def bilabials(spoken):
+    """Onsets of words that begin with b, p or m. The letter m is spoken "em"."""
+    return [start for start, _, word in spoken if word[0] in "bpm" and word != "m"]
+
+
+def silence(path, seconds):
+    """Writes a WAV file of digital silence."""
+    import wave
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(bytes(2 * int(seconds * SAMPLE_RATE)))
