@@ -16,6 +16,7 @@ REPORT/report.json; videos are held in memory whole.
 import argparse
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,7 @@ def lips_and_sound(ruler, made, sound, level, donor=None, align=None):
         spoken = words(align) if align else []
         span = (spoken[0][0], spoken[-1][1]) if spoken else None
         figures["correlation"], figures["lag"] = metrics.correlation(made.opening, donor.opening, span)
+        figures["range"] = metrics.spread(made.opening, donor.opening, span)
         figures["lip_distance"] = metrics.landmark_distance(metrics.moves(made.lips), metrics.moves(donor.lips))
         curves["donor"] = donor.opening
         events = metrics.closures(made.opening, bilabials(spoken), level)
@@ -246,9 +248,10 @@ def main():
     many.add_argument("--tool", type=Path, default=Path(__file__).parents[2] / ".build/release/syncdiff")
     many.add_argument("--limit", type=int, default=30, help="clips of each speaker")
     many.add_argument("--sounds", type=Path, help="folder of sound files for open speech")
-    many.add_argument("dub_options", nargs="*", help="after --: passed on to syncdiff dub")
     many.set_defaults(run=folder)
-    args = parser.parse_args()
+    cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args = parser.parse_args(sys.argv[1:cut])
+    args.dub_options = sys.argv[cut + 1:]
     try:
         args.run(args)
     except ValueError as error:

@@ -31,10 +31,16 @@ def pearson(a, b):
     return float((a * b).sum() / scale) if scale > 1e-12 else 0.0
 
 
+def spoken_frames(made, truth, span):
+    """First frame of speech and the one after the last that both series have. span: in frames, None for all."""
+    n = min(len(made), len(truth))
+    return (0, n) if span is None else (max(0, int(span[0])), min(n, int(np.ceil(span[1]))))
+
+
 def correlation(made, truth, span=None):
     """Best correlation over LAGS and its lag (positive: the made ones come late). span: frames of truth that count."""
     n = min(len(made), len(truth))
-    first, last = (0, n) if span is None else (max(0, int(span[0])), min(n, int(np.ceil(span[1]))))
+    first, last = spoken_frames(made, truth, span)
     if last - first < 2 * max(LAGS) + 10:
         raise ValueError(f"{max(0, last - first)} frames of speech in both videos: too few to correlate, 16 are needed")
     by = {}
@@ -43,6 +49,12 @@ def correlation(made, truth, span=None):
         by[lag] = pearson(made[a + lag:b + lag], truth[a:b])
     lag = max(by, key=by.get)
     return by[lag], lag
+
+
+def spread(made, truth, span=None):
+    """Standard deviation of the made opening as a share of the true one's, in speech."""
+    first, last = spoken_frames(made, truth, span)
+    return float(np.std(made[first:last]) / max(np.std(truth[first:last]), 1e-9))
 
 
 def closed_level(opening):

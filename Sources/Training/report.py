@@ -15,6 +15,7 @@ from metrics import FPS
 FIGURES = {  # name: what the table says
     "correlation": "lip opening against the lips of the sound's talker, r",
     "lag": "lips come late by, frames",
+    "range": "spread of the lip opening (the talker's: 1)",
     "own_mouth": "r against the face's old lips (floor: mismatched)",
     "shuffled": "r against the lips of a third clip (floor)",
     "closed": "closed at b, p, m", "shut": "shut at b, p, m", "onsets": "of so many onsets",
@@ -103,14 +104,14 @@ def summary(cases):
     return out
 
 
-def plot(lines, x0=0.0, step=1.0, width=560, height=130):
+def plot(lines, x0=0.0, step=1.0, width=560, height=140):
     """SVG of lines [(label, colour, values)] that share their axes; x runs from x0 in steps."""
     count = max(len(v) for _, _, v in lines)
     low, high = (f(f(v) for _, _, v in lines) for f in (min, max))
-    y = lambda v: height - 18 - (height - 26) * (v - low) / max(high - low, 1e-9)
-    x = lambda n: 40 + (width - 48) * n / max(count - 1, 1)
+    y = lambda v: height - 18 - (height - 40) * (v - low) / max(high - low, 1e-9)
+    x = lambda n: 40 + (width - 60) * n / max(count - 1, 1)
     parts = [f'<svg width="{width}" height="{height}" font-size="10" fill="none">',
-             f'<path d="M40 8V{height - 18}H{width - 8}" stroke="#999"/>']
+             f'<path d="M40 22V{height - 18}H{width - 20}" stroke="#999"/>']
     for value in (low, high):
         parts.append(f'<text x="36" y="{y(value) + 3:.0f}" text-anchor="end" fill="#555">{value:.2f}</text>')
     for n in (0, count // 2, count - 1):
@@ -118,7 +119,7 @@ def plot(lines, x0=0.0, step=1.0, width=560, height=130):
     for k, (label, colour, values) in enumerate(lines):
         points = " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate(values))
         parts.append(f'<polyline points="{points}" stroke="{colour}" stroke-width="1.5"/>')
-        parts.append(f'<text x="{50 + 110 * k}" y="14" fill="{colour}">{html.escape(label)}</text>')
+        parts.append(f'<text x="{50 + 110 * k}" y="12" fill="{colour}">{html.escape(label)}</text>')
     return "".join(parts) + "</svg>"
 
 

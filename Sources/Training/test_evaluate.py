@@ -43,6 +43,11 @@ class Lips(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "12 frames of speech"):
             metrics.correlation(truth, truth, (3, 15))
 
+    def test_spread_is_that_of_the_speech(self):
+        truth = np.array([9, 1, -1, 1, -1, 9.0])
+        self.assertAlmostEqual(metrics.spread(truth / 4 + 3, truth, (1, 4.5)), 0.25)
+        self.assertAlmostEqual(metrics.spread(np.zeros(6), truth), 0)
+
     def test_closures(self):
         opening = np.full(40, 0.2)
         opening[[9, 20, 30]] = 0.02, 0.1, 0.16
