@@ -97,7 +97,7 @@ class Look:
 
     def __call__(self, images):
         """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1."""
-        out = F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bilinear",
+        out = F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bicubic",
                             padding_mode="border", align_corners=True)
         out = ((out + 1) / 2).clamp(1e-3, 1) ** self.gamma
         grey = out.mean(1, keepdim=True)

@@ -4,10 +4,12 @@
 CACHE/audio.pt, or goes on from a model file, `--init MODEL`; resumes from CACHE/diffusion.pt; draws CACHE/curve.png and
 CACHE/sheet.png at every validation.
 
-Recipe (method.md): flow matching, t logit-normal with 15 % at t = 1; velocity error with the mouth four times as heavy,
-plus the distance of the lips that a frozen probe reads off the predicted and the true clean latent. The previous frame is
-dropped half of the time, and what passes its bottleneck is noisy. Validation drives each held-out face with the sound of
-another held-out clip, frame after frame, and correlates the probe's lip opening with that of the clip the sound is from.
+Recipe (method.md): flow matching; the two-step sampler asks at t = 1 and 0.5 only, so 30 % of the times are 1, 20 % are near 0.5,
+the others logit-normal; velocity error with the mouth four times as heavy, plus the distance of the lips that a frozen
+probe reads off the predicted and the true clean latent. The previous frame is dropped half of the time, and what passes its
+bottleneck is noisy. Validation drives each held-out face with the sound of another held-out clip, frame after frame, and
+correlates the probe's lip opening with that of the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...`
+trains on several GPUs or machines: each process takes its own batches, and minutes count as before.
 """
 import argparse
 import copy
@@ -20,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+import distributed
 import plots
 from audio import COMPONENTS, Lips, aperture, clip_stacks, correlation
 from data import BANDS, SILENCE
@@ -47,9 +50,9 @@ class Probe(nn.Module):
 class Pool:
     """Latents of clips under random looks, renewed bit by bit while the training runs."""
 
-    def __init__(self, model, clips, lips, size, rng):
-        self.model, self.clips, self.rng, self.size = model, clips, rng, size
-        self.weights = data.balanced(clips)
+    def __init__(self, model, clips, lips, size, rng, look=1.0):
+        self.model, self.clips, self.rng, self.size, self.look = model, clips, rng, size, look
+        self.weights = data.balanced(clips, 0.45)
         self.sounds = [torch.from_numpy(clip_stacks(c, model.config)) for c in clips]
         self.quiet = [self._quiet(c) for c in clips]
         self.targets = [torch.from_numpy(lips(c.lips)) for c in clips]
@@ -68,7 +71,7 @@ class Pool:
         index = self.rng.choice(len(self.clips), p=self.weights)
         device = next(self.model.parameters()).device
         images = data.as_image(self.clips[index].window)
-        images = data.Look(self.rng)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
+        images = data.Look(self.rng, self.look)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
         images = images.to(device)
         with autocast(device.type):
             latents, strips = self.model.encoder(images), self.model.masked(images)[0][:, :, :self.model.config.mask_top // 4]
@@ -127,8 +130,10 @@ def train_probe(probe, pool, minutes):
 def loss_of(model, probe, batch, weight):
     """Velocity loss and probe loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
+    place = torch.rand(b, device=z.device)
     t = torch.sigmoid(torch.randn(b, device=z.device))
-    t = torch.where(torch.rand(b, device=z.device) < 0.15, torch.ones_like(t), t)
+    t = torch.where(place < 0.5, 0.5 + 0.06 * torch.randn_like(t), t)
+    t = torch.where(place < 0.3, torch.ones_like(t), t)
     noise = torch.randn_like(z)
     x = (1 - t.view(-1, 1, 1, 1)) * z + t.view(-1, 1, 1, 1) * noise
     previous = batch["previous"] + PREVIOUS_NOISE * torch.randn_like(z)
@@ -141,6 +146,56 @@ def loss_of(model, probe, batch, weight):
     clean = x - t.view(-1, 1, 1, 1) * velocity
     lips = F.smooth_l1_loss(probe(clean), probe(z))
     return matching, lips
+
+
+class Training:
+    """The model that learns, the moving average that is kept of it, and the optimizer. Under torchrun every process draws
+    its own batches; their gradients are averaged, so that all hold the same weights."""
+
+    def __init__(self, model, probe, lr, batch):
+        self.model, self.probe, self.lr, self.batch = model, probe, lr, batch
+        self.average = copy.deepcopy(model)
+        groups = [{"params": [*model.denoiser.parameters(), *model.bottleneck.parameters()], "scale": 1.0},
+                  {"params": list(model.audio_encoder.parameters()), "scale": 0.25}]
+        self.parameters = [p for group in groups for p in group["params"]]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+        self.device = next(model.parameters()).device
+        self.weight = torch.ones(24, 24, device=self.device)
+        self.weight[:7] = 0.25
+        self.weight[7:20, 5:19] = MOUTH_WEIGHT
+        self.count, self.curve = 0, []
+
+    def state(self):
+        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "probe": self.probe.state_dict(),
+                "optimizer": self.optimizer.state_dict(), "step": self.count, "curve": self.curve,
+                "config": self.model.config.dict()}
+
+    def restore(self, kept):
+        for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
+                           (self.optimizer, "optimizer")):
+            part.load_state_dict(kept[name])
+        self.count, self.curve = kept["step"], kept["curve"]
+
+    def step(self, pool, progress):
+        """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity and lip loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
+        with autocast(self.device.type):
+            matching, lips = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight)
+            loss = matching + PROBE_WEIGHT * lips
+        self.optimizer.zero_grad()
+        loss.backward()
+        distributed.average([p.grad for p in self.parameters])
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.count += 1
+        with torch.no_grad():
+            keep = min(0.998, (1 + self.count) / (10 + self.count))
+            for a, p in zip(self.average.parameters(), self.model.parameters()):
+                a.lerp_(p, 1 - keep)
+        if self.count % 10 == 0:
+            pool.renew()
+        return matching.item(), lips.item()
 
 
 class Validation:
@@ -218,7 +273,7 @@ def main():
     parser.add_argument("--validate-every", type=float, default=6, help="minutes")
     parser.add_argument("--init", type=Path, help="a model file to go on from")
     args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.start()
     if args.init:
         model = load(args.init)
     else:
@@ -235,70 +290,39 @@ def main():
     clips = data.load(args.cache, False)
     held = data.load(args.cache, True)
     model.to(device, memory_format=torch.channels_last)
-    validation = Validation(model, held)
-    probe.to(device)
-    average = copy.deepcopy(model)
+    validation = Validation(model, held) if distributed.first() else None
+    training = Training(model, probe.to(device), args.lr, args.batch)
     kept = torch.load(store, "cpu", weights_only=True) if store.exists() else None
     pool = Pool(model, clips, Lips(clips), args.pool, rng)
     while len(pool.slots) < args.pool:
         pool.renew()
     if kept:
-        model.load_state_dict(kept["model"])
-        average.load_state_dict(kept["average"])
-        probe.load_state_dict(kept["probe"])
+        training.restore(kept)
         probe.requires_grad_(False)
     else:
         train_probe(probe, pool, args.probe_minutes)
-    groups = [{"params": list(model.denoiser.parameters()) + list(model.bottleneck.parameters()), "scale": 1.0},
-              {"params": list(model.audio_encoder.parameters()), "scale": 0.25}]
-    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
-    if kept:
-        optimizer.load_state_dict(kept["optimizer"])
-    weight = torch.ones(24, 24, device=device)
-    weight[:7] = 0.25
-    weight[7:20, 5:19] = MOUTH_WEIGHT
-    curve = kept["curve"] if kept else []
-    step = kept["step"] if kept else 0
+        distributed.share([*probe.parameters(), *model.parameters()])
     start = checked = printed = time.time()
     losses = []
     while True:
-        progress = (time.time() - start) / (60 * args.minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * group["scale"] * min(1, (step + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
-        batch = pool.sample(args.batch)
-        with autocast(device):
-            matching, lips = loss_of(model, probe, batch, weight)
-            loss = matching + PROBE_WEIGHT * lips
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
-        optimizer.step()
-        step += 1
-        losses.append([matching.item(), lips.item()])
-        with torch.no_grad():
-            keep = min(0.998, (1 + step) / (10 + step))
-            for a, p in zip(average.parameters(), model.parameters()):
-                a.lerp_(p, 1 - keep)
-        if step % 20 == 0:
-            pool.renew()
-            pool.renew()
-        if step % 200 == 0:
-            rate = len(losses) * args.batch / (time.time() - printed)
-            curve.append([step * args.batch, *np.mean(losses, 0).tolist()])
-            print(f"{(time.time() - start) / 60:5.1f} min, step {step}, {rate:.0f} samples/s, "
-                  f"velocity {curve[-1][1]:.4f}, lips {curve[-1][2]:.4f}", flush=True)
+        progress = distributed.same((time.time() - start) / (60 * args.minutes), device)
+        losses.append(training.step(pool, progress))
+        if distributed.first() and training.count % 200 == 0:
+            rate = len(losses) * args.batch * distributed.processes() / (time.time() - printed)
+            training.curve.append([training.count * args.batch * distributed.processes(), *np.mean(losses, 0).tolist()])
+            print(f"{(time.time() - start) / 60:5.1f} min, step {training.count}, {rate:.0f} samples/s, "
+                  f"velocity {training.curve[-1][1]:.4f}, lips {training.curve[-1][2]:.4f}", flush=True)
             losses.clear()
             printed = time.time()
-        if time.time() - checked > 60 * args.validate_every or progress >= 1:
-            print("  cross, own, range:", validation.report(average, probe, args.cache / "sheet.png"), flush=True)
-            torch.save({"model": model.state_dict(), "average": average.state_dict(), "probe": probe.state_dict(),
-                        "optimizer": optimizer.state_dict(), "step": step, "curve": curve,
-                        "config": model.config.dict()}, store.with_suffix(".tmp"))
+        if distributed.first() and (time.time() - checked > 60 * args.validate_every or progress >= 1):
+            print("  cross, own, range:", validation.report(training.average, probe, args.cache / "sheet.png"), flush=True)
+            torch.save(training.state(), store.with_suffix(".tmp"))
             store.with_suffix(".tmp").rename(store)
-            plots.plot(curve, ["velocity loss", "lip loss"], args.cache / "curve.png")
+            plots.plot(training.curve, ["velocity loss", "lip loss"], args.cache / "curve.png")
             checked = time.time()
-            if progress >= 1:
-                break
+        if progress >= 1:
+            break
+    distributed.stop()
 
 
 if __name__ == "__main__":

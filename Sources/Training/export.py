@@ -52,6 +52,18 @@ def untrained(window):
     return model.eval()
 
 
+def save(model, faces, output):
+    """Writes a model and the face networks as one model file."""
+    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    with safe_open(faces, "pt") as file:
+        tensors |= {name: file.get_tensor(name).half().contiguous() for name in file.keys() if name.startswith("faces.")}
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise SystemExit(f"not finite in float16: {', '.join(bad)}")
+    save_file(tensors, output, {"format": "syncdiff", "version": VERSION, "config": json.dumps(model.config.dict())})
+    print(f"{output}: {len(tensors)} tensors, {output.stat().st_size / 1e6:.1f} MB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     weights = parser.add_mutually_exclusive_group(required=True)
@@ -62,14 +74,7 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     model = trained(args.cache) if args.cache else untrained(args.untrained)
-    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    with safe_open(args.faces, "pt") as faces:
-        tensors |= {name: faces.get_tensor(name).half().contiguous() for name in faces.keys()}
-    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
-    if bad:
-        raise SystemExit(f"not finite in float16: {', '.join(bad)}")
-    save_file(tensors, args.output, {"format": "syncdiff", "version": VERSION, "config": json.dumps(model.config.dict())})
-    print(f"{args.output}: {len(tensors)} tensors, {args.output.stat().st_size / 1e6:.1f} MB")
+    save(model, args.faces, args.output)
 
 
 if __name__ == "__main__":

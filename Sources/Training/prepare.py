@@ -7,7 +7,7 @@ Per video, CACHE/clips/SPEAKER__NAME.npz holds
   lips    float32 [T, 40, 2]      lip outline in window px
   fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on
 The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged, without sound
-or without a face is skipped and named. Each video is held in memory whole: cut long ones into clips of some seconds.
+or without a face is skipped and named. A video longer than 8 s becomes clips of at most 6 s, NAME-000, NAME-001, ...
 """
 import argparse
 import re
@@ -25,12 +25,15 @@ from speech import SAMPLE_RATE, log_filterbank
 
 FPS = 25
 VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
+LONGEST, PART = 8, 6  # seconds: what is held in memory at once
+WHOLE = 0, 86400  # the span (start, seconds) of any file
 SMOOTHING = 1.5  # frames, standard deviation of the Gaussian over the stable points
 
 
-def ffmpeg(path, part, *options):
-    """What ffmpeg writes for a file. ValueError that names the part and ffmpeg's reason when there is nothing."""
-    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), *options, "-"]
+def ffmpeg(path, part, span, *options):
+    """What ffmpeg writes for a span of a file. ValueError that names the part and ffmpeg's reason when there is nothing."""
+    start, seconds = map(str, span)
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-ss", start, "-t", seconds, "-i", str(path), *options, "-"]
     done = subprocess.run(command, capture_output=True)
     if done.returncode or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
@@ -38,9 +41,9 @@ def ffmpeg(path, part, *options):
     return done.stdout
 
 
-def pictures(path):
-    """uint8 RGB [T, H, W, 3], upright, at 25 fps from time 0 on."""
-    raw = ffmpeg(path, "pictures", "-vf", f"fps={FPS}:start_time=0", "-f", "image2pipe", "-c:v", "ppm",
+def pictures(path, span=WHOLE):
+    """uint8 RGB [T, H, W, 3], upright, at 25 fps from the span's start on."""
+    raw = ffmpeg(path, "pictures", span, "-vf", f"fps={FPS}:start_time=0", "-f", "image2pipe", "-c:v", "ppm",
                  "-pix_fmt", "rgb24")
     header = re.match(rb"P6\n(\d+) (\d+)\n255\n", raw)  # before every picture; its size is the turned picture's
     width, height = map(int, header.groups())
@@ -48,16 +51,24 @@ def pictures(path):
     return frames.reshape(-1, height, width, 3)
 
 
-def sound(path):
-    """int16 mono at 16 kHz from time 0 on: where the sound begins later than the picture, silence comes first."""
-    raw = ffmpeg(path, "sound", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE),
+def sound(path, span=WHOLE):
+    """int16 mono at 16 kHz from the span's start on: where the sound begins later than the picture, silence comes first."""
+    raw = ffmpeg(path, "sound", span, "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE),
                  "-f", "s16le")
     return np.frombuffer(raw, np.int16)
 
 
-def decode(path):
+def decode(path, span=WHOLE):
     """Pictures and sound. ValueError when either is missing."""
-    return pictures(path), sound(path)
+    return pictures(path, span), sound(path, span)
+
+
+def parts(path):
+    """The spans of the clips that a file becomes."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    seconds = float(told) if re.fullmatch(r"[0-9.]+", told) else 0
+    return [WHOLE] if seconds <= LONGEST else [(start, PART) for start in range(0, int(seconds), PART)]
 
 
 def mesh(frames, attention=False):
@@ -86,7 +97,7 @@ def windows(frames, points):
         matrix[:, 2] += MARGIN
         if scale < 0.7:  # a large face: average before sampling, so that nothing aliases
             frame = cv2.GaussianBlur(frame, (0, 0), 0.4 / scale)
-        crops.append(cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        crops.append(cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
     return np.stack(crops), np.stack(lips).astype(np.float32)
 
 
@@ -110,26 +121,45 @@ def save(path, **arrays):
 
 
 def prepare(path, cache):
-    """None, or why the video was skipped."""
-    name = f"{path.parent.name}__{path.stem}.npz"
-    store, track = cache / "clips" / name, cache / "mesh" / name
-    if store.exists():
-        return None
-    try:
-        frames, samples = decode(path)
-    except ValueError as error:
-        return f"{path}: {error}, skipped"
-    if track.exists():
-        points = np.load(track)["points"]
-    else:
-        points = mesh(frames)
-        save(track, points=points)
-    points = interpolated(points)
-    if points is None:
-        return f"{path}: no face in more than a tenth of the frames, skipped"
-    crops, lips = windows(frames, points)
-    save(store, window=crops, lips=lips, fbank=log_filterbank(samples))
-    return None
+    """Why the video or parts of it were skipped: a list, empty when all went well."""
+    spans, problems = parts(path), []
+    for k, span in enumerate(spans):
+        name = f"{path.parent.name}__{path.stem}{f'-{k:03d}' if len(spans) > 1 else ''}.npz"
+        store, track = cache / "clips" / name, cache / "mesh" / name
+        if store.exists():
+            continue
+        place = str(path) if len(spans) == 1 else f"{path} from {span[0]} s"
+        try:
+            frames, samples = decode(path, span)
+        except ValueError as error:
+            problems.append(f"{place}: {error}, skipped")
+            continue
+        if track.exists():
+            points = np.load(track)["points"]
+        else:
+            points = mesh(frames)
+            save(track, points=points)
+        points = interpolated(points)
+        if points is None:
+            problems.append(f"{place}: no face in more than a tenth of the frames, skipped")
+            continue
+        crops, lips = windows(frames, points)
+        save(store, window=crops, lips=lips, fbank=log_filterbank(samples))
+    return problems
+
+
+def prepare_all(folders, cache, jobs=2):
+    """Prepares every video in the folders (a folder may be a single file); names on stderr what was skipped."""
+    for part in ("clips", "mesh"):
+        (cache / part).mkdir(parents=True, exist_ok=True)
+    videos = sorted(p for folder in folders for p in ([folder] if folder.is_file() else folder.rglob("*"))
+                    if p.suffix.lower() in VIDEOS)
+    with ProcessPoolExecutor(jobs) as pool:
+        for done, problems in enumerate(pool.map(prepare, videos, [cache] * len(videos)), 1):
+            for problem in problems:
+                print(problem, file=sys.stderr)
+            if done % 20 == 0 or done == len(videos):
+                print(f"{done}/{len(videos)} videos", flush=True)
 
 
 def template(cache):
@@ -158,17 +188,9 @@ def main():
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    for part in ("clips", "mesh"):
-        (args.cache / part).mkdir(parents=True, exist_ok=True)
     if args.folders == [Path("template")]:
         return template(args.cache)
-    videos = sorted(p for folder in args.folders for p in folder.rglob("*") if p.suffix.lower() in VIDEOS)
-    with ProcessPoolExecutor(args.jobs) as pool:
-        for done, problem in enumerate(pool.map(prepare, videos, [args.cache] * len(videos)), 1):
-            if problem:
-                print(problem, file=sys.stderr)
-            if done % 20 == 0 or done == len(videos):
-                print(f"{done}/{len(videos)} videos", flush=True)
+    prepare_all(args.folders, args.cache, args.jobs)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training in several processes, on one machine or many: `torchrun --nproc-per-node N diffusion.py ...`. Without torchrun all
+of this does nothing. CUDA processes speak NCCL and take the GPU of their local rank, others speak gloo."""
+import os
+
+import torch
+import torch.distributed as dist
+
+
+def start():
+    """Joins the other processes, if there are some. Returns this process's device."""
+    cuda = torch.cuda.is_available()
+    if "RANK" in os.environ:
+        dist.init_process_group("nccl" if cuda else "gloo")
+        if cuda:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return "cuda" if cuda else "cpu"
+
+
+def stop():
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def processes():
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def first():
+    """Whether this process prints, validates and saves."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def share(tensors):
+    """Gives every process the first one's values."""
+    if dist.is_initialized():
+        for tensor in tensors:
+            dist.broadcast(tensor.data, 0)
+
+
+def same(number, device):
+    """The first process's number, in every process."""
+    if not dist.is_initialized():
+        return number
+    told = torch.tensor(number, dtype=torch.float64, device=device)
+    dist.broadcast(told, 0)
+    return told.item()
+
+
+def average(gradients):
+    """Replaces each gradient by its mean over the processes; one message for all of them."""
+    if dist.is_initialized():
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients])):
+            gradient.copy_(mean.view_as(gradient))

@@ -1,0 +1,44 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes that speak gloo: gradients are averaged, the first one's weights and numbers go to both."""
+import os
+import socket
+import unittest
+
+import torch
+import torch.multiprocessing as processes
+
+import distributed
+
+
+def member(rank, port, told):
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    distributed.start()
+    gradients = [torch.full((2, 3), float(rank)), torch.tensor([4.0, 8.0]) * rank]
+    distributed.average(gradients)
+    weights = torch.full((3,), 7.0 + rank)
+    distributed.share([weights])
+    told.put((rank, distributed.processes(), distributed.first(), distributed.same(0.25 + rank, "cpu"),
+              [g.tolist() for g in gradients], weights.tolist()))
+    distributed.stop()
+
+
+class DistributedTests(unittest.TestCase):
+    def test_two_processes_agree(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        told = processes.get_context("spawn").SimpleQueue()
+        processes.spawn(member, (port, told), nprocs=2)
+        mean = [[[0.5] * 3] * 2, [2.0, 4.0]]
+        self.assertEqual(sorted(told.get() for _ in range(2)),
+                         [(0, 2, True, 0.25, mean, [7.0] * 3), (1, 2, False, 0.25, mean, [7.0] * 3)])
+
+    def test_one_process_is_left_alone(self):
+        gradients = [torch.ones(2)]
+        distributed.average(gradients)
+        self.assertEqual((gradients[0].tolist(), distributed.same(0.5, "cpu"), distributed.first()), ([1.0, 1.0], 0.5, True))
+
+
+if __name__ == "__main__":
+    unittest.main()
