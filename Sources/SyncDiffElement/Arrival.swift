@@ -193,10 +193,16 @@ extension Stream {
     return true
   }
 
-  /// Upstream's pool has to go round while frames are held here, whatever downstream says. Which metas frames may have is
-  /// for downstream to say, as most frames go on as they are.
+  /// Upstream's pool has to go round while frames are held here, and its frames may have strides of their own, whatever
+  /// downstream says.
   private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
-    let needed = UInt32(clamping: monitor.locked { heldLimit }).addingClamped(2)
+    let meta = gst_video_meta_api_get_type()
+    let understood = gst_query_find_allocation_meta(query, meta, nil) != 0
+    if !understood { gst_query_add_allocation_meta(query, meta, nil) }
+    let needed = monitor.locked {
+      repacks = !understood
+      return UInt32(clamping: heldLimit).addingClamped(2)
+    }
     let pools = gst_query_get_n_allocation_pools(query)
     if pools == 0 {
       var caps: UnsafeMutablePointer<GstCaps>?

@@ -81,7 +81,11 @@ extension Stream {
   }
 
   private func pass(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
-    if outcome != .faceless { fade.cease() }  // a face that is found fades in by itself
+    switch outcome {
+    case .bypassed: fade = Fade()  // nobody asked for a fade
+    case .faceless: break  // a face that is found fades in by itself
+    default: fade.cease()
+    }
     journey?.skip()
     if let time = frame.time { monitor.locked { passed(time) } }
     return send(frame, outcome, settings)
@@ -105,7 +109,7 @@ extension Stream {
       return left
     }
     if outcome == .overloaded { postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
-    return gst_pad_push(element.pointee.src, frame.buffer)
+    return gst_pad_push(element.pointee.src, packed(frame.buffer))
   }
 
   // MARK: Load
@@ -176,6 +180,28 @@ extension Stream {
     return UnsafeMutableRawPointer(copy).assumingMemoryBound(to: GstBuffer.self)
   }
 
+  /// The same buffer if downstream knows where its lines are, otherwise a copy with the lines where the caps have them.
+  /// Takes the buffer.
+  private func packed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer> {
+    guard monitor.locked({ repacks }), var info, let meta = gst_buffer_get_video_meta(buffer),
+      !meta.pointee.isLaid(as: info), var from = map(buffer, GST_MAP_READ)
+    else { return buffer }
+    defer { gst_buffer_unref(buffer) }
+    defer { gst_video_frame_unmap(&from) }
+    guard let copy = gst_buffer_new_allocate(nil, info.size, nil) else { return gst_buffer_ref(buffer) }
+    var to = GstVideoFrame()
+    if gst_video_frame_map(&to, &info, copy, GST_MAP_WRITE) != 0 {
+      gst_video_frame_copy(&to, &from)
+      gst_video_frame_unmap(&to)
+    }
+    let all = GST_BUFFER_COPY_FLAGS.rawValue | GST_BUFFER_COPY_TIMESTAMPS.rawValue | GST_BUFFER_COPY_META.rawValue
+    gst_buffer_copy_into(copy, buffer, GstBufferCopyFlags(rawValue: all), 0, gsize.max)
+    if let meta = gst_buffer_get_video_meta(copy) {
+      gst_buffer_remove_meta(copy, UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstMeta.self))
+    }
+    return copy
+  }
+
   /// What `body` makes of the buffer's picture; nil if that cannot be reached.
   private func drawing<Result>(
     on buffer: UnsafeMutablePointer<GstBuffer>, _ body: (MutableFrameView) -> Result?
@@ -218,13 +244,14 @@ extension Stream {
       let late = deadline?.isOver ?? false
       // A live frame does not wait long, so there the sound's own silence counts.
       let since = liveLatency == nil ? max(began, soundMoved) : soundMoved
-      let stall = settings.stallTimeout.map { since.addingClamped(gint64($0)) } ?? .max
+      let stall = settings.stallTimeout.map { since.addingClamped(gint64(pairing.patience($0))) } ?? .max
       var verdict = pairing.verdict(for: time)
       if verdict == .wait, late || liveLatency == nil, g_get_monotonic_time() >= stall {
-        pairing.stall()
-        monitor.unlock()
-        warnStalled(time, settings)
-        monitor.lock()
+        if pairing.stall(at: time) {
+          monitor.unlock()
+          warnStalled(time, settings)
+          monitor.lock()
+        }
         continue
       }
       if verdict == .wait, late { verdict = pairing.verdict(for: time, late: true) }
@@ -293,6 +320,19 @@ extension Stream {
     if passes, timeline.isSilent(atRow: time.row, future: known - 1, silence) { return .none }
     let heard = timeline.stacks(atRow: time.row, past: past, future: known - 1, gate: passes ? nil : silence)
     return .stacks(heard.padded(to: past + 1 + future))
+  }
+}
+
+extension GstVideoMeta {
+  /// Whether planes and lines are where `info` has them.
+  fileprivate func isLaid(as info: GstVideoInfo) -> Bool {
+    let planes = Int(n_planes)
+    return values(of: offset, planes) == values(of: info.offset, planes)
+      && values(of: stride, planes) == values(of: info.stride, planes)
+  }
+
+  private func values<Number>(of four: (Number, Number, Number, Number), _ count: Int) -> [Number] {
+    Array([four.0, four.1, four.2, four.3].prefix(count))
   }
 }
 

@@ -24,7 +24,8 @@ package struct Pairing: Sendable {
 
   /// The most sound that is kept, in nanoseconds: 4 MB at 16 kHz. A branch that runs further ahead of the picture has
   /// to wait.
-  package static let capacity: UInt64 = 60_000_000_000
+  package static let capacity = UInt64(minute)
+  private static let minute: Int64 = 60_000_000_000
   /// Sound before the present frame that is kept, in nanoseconds: what the model looks back at, and room for the
   /// property `audio-offset` to change.
   package static let past: Int64 = 2_000_000_000
@@ -46,6 +47,9 @@ package struct Pairing: Sendable {
   package var ended = false
   /// Whether frames have stopped waiting because no sound came for too long.
   package private(set) var stalled = false
+  /// How often they have since sound last came in time for a minute, and the frame at which they did last.
+  private var stalls = 0
+  private var stalledAt = RunningTime(nanoseconds: 0)
   /// What has arrived, from the first to the last.
   private var sound: Range<RunningTime>?
   /// What has not arrived inside of it, in order.
@@ -82,7 +86,8 @@ package struct Pairing: Sendable {
 
   /// The sound was flushed: what comes next starts anew.
   package mutating func soundFlushed() {
-    (sound, holes, ended, stalled, horizon) = (nil, [], false, false, RunningTime(nanoseconds: 0))
+    (sound, holes, ended, horizon) = (nil, [], false, RunningTime(nanoseconds: 0))
+    (stalled, stalls) = (false, 0)
     ahead = true
   }
 
@@ -103,7 +108,10 @@ package struct Pairing: Sendable {
     guard let time = soundTime(of: frame) else { return silent(forGood: false) }
     let reached = sound.map { $0.upperBound >= time.advanced(by: lookahead) } ?? false
     guard reached || ended || late || stalled else { return .wait }
-    if reached { stalled = false }
+    if reached {
+      stalled = false
+      if frame > stalledAt.advanced(by: Self.minute) { stalls = 0 }
+    }
     guard let sound else { return silent(forGood: ended || stalled) }
     guard time >= sound.lowerBound else { return silent(forGood: false) }
     guard let lost = lost(at: time, sound) else { return .paint }
@@ -127,8 +135,16 @@ package struct Pairing: Sendable {
     return holes.first { $0.contains(time) }?.lowerBound
   }
 
-  /// No sound came for too long: frames go on without.
-  package mutating func stall() { stalled = true }
+  /// What of the `stall-timeout` a frame waits for: all of it the first time, a quarter of the last time after that. A
+  /// pipeline whose queues are too small stalls again and again, and is to end all the same.
+  package func patience(_ timeout: Int64) -> Int64 { timeout >> min(2 * stalls, 62) }
+
+  /// No sound came for too long: this frame and those behind it go on without. True if that is news.
+  package mutating func stall(at frame: RunningTime) -> Bool {
+    (stalled, stalledAt) = (true, frame)
+    stalls = min(stalls + 1, 31)
+    return stalls == 1
+  }
 
   /// A frame is on its way: the sound before it is of no more use. Unless it may be a frame of before a flush; then sound
   /// is given up only for want of room.

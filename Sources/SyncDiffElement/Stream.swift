@@ -50,6 +50,8 @@ final class Stream {
   var flow = GST_FLOW_OK
   var videoEnded = false
   var queryAnswer: Bool?
+  /// Downstream does not know GstVideoMeta, though upstream was told that it may use it.
+  var repacks = false
   /// Nanoseconds from one frame to the next; nil when the caps do not say.
   var frameDuration: GstClockTime?
   var pairing = Pairing()

@@ -91,12 +91,13 @@ import Testing
     #expect(bench.noted.filter { $0 != .event("segment") } == expected.filter { $0 != .event("segment") })
   }
 
-  @Test("Other speeds pass untouched, with one warning")
-  func rate() throws {
+  @Test("Other speeds, and backwards, pass untouched, with one warning", arguments: [2, 0.5, -1])
+  func rate(_ rate: Double) throws {
     let bench = try Bench(sound: true)
     var segment = GstSegment()
     gst_segment_init(&segment, GST_FORMAT_TIME)
-    segment.rate = 2
+    segment.rate = rate
+    if rate < 0 { segment.stop = 10 * second }
     gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
     for i in 0..<6 {
       if i == 3 {  // as another seek at this rate
@@ -205,6 +206,21 @@ import Testing
     #expect(bench.complaints == [])
   }
 
+  @Test("READY keeps the model, NULL lets it go")
+  func keepsModel() throws {
+    let bench = try Bench()
+    var loads: [Int] = []
+    bench.set("preload", "true")
+    let states = [
+      GST_STATE_READY, GST_STATE_PLAYING, GST_STATE_READY, GST_STATE_PAUSED, GST_STATE_NULL, GST_STATE_READY,
+    ]
+    for state in states {
+      #expect(gst_element_set_state(bench.element, state) == GST_STATE_CHANGE_SUCCESS)
+      loads.append(bench.posts("syncdiff-ready").count)
+    }
+    #expect(loads == [0, 1, 1, 1, 1, 2])
+  }
+
   // MARK: Refusals
 
   @Test("Interlaced video is one error that names deinterlace")
@@ -300,9 +316,11 @@ import Testing
     #expect(buffer.pointee.mini_object.refcount == 1)
   }
 
-  @Test("Held frames are asked of upstream, whether downstream has a pool or not")
-  func allocation() throws {
-    let bench = try Bench()
+  @Test(
+    "Held frames are asked of upstream, whether downstream has a pool or not, and strides of its own are welcome",
+    arguments: [false, true])
+  func allocation(sound: Bool) throws {
+    let bench = try Bench(["lookahead": "300000000"], sound: sound)
     let caps = gst_caps_from_string(Bench.caps)
     let query = gst_query_new_allocation(caps, 1)
     gst_caps_unref(caps)
@@ -310,10 +328,42 @@ import Testing
     let pad = gst_element_get_static_pad(bench.element, "sink")
     defer { gst_object_unref(pad) }
     #expect(gst_pad_query(pad, query) != 0)
+    #expect(gst_query_find_allocation_meta(query, gst_video_meta_api_get_type(), nil) != 0)
     try #require(gst_query_get_n_allocation_pools(query) == 1)
     var (size, least, most): (guint, guint, guint) = (0, 0, 0)
     gst_query_parse_nth_allocation_pool(query, 0, nil, &size, &least, &most)
-    #expect(size == Bench.frameSize && least == 4 && most == 0)
+    // 340 ms of latency and 100 ms more are 11 frames.
+    #expect(size == Bench.frameSize && least == (sound ? 11 + 2 + 2 : 4) && most == 0)
+  }
+
+  @Test("Strides of its own reach only those downstream who know them", arguments: [true, false])
+  func strides(known: Bool) throws {
+    let caps = "video/x-raw,format=RGB,width=66,height=64,framerate=25/1"
+    let bench = try Bench(caps: caps)
+    if known { gst_harness_add_propose_allocation_meta(bench.video, gst_video_meta_api_get_type(), nil) }
+    let query = gst_query_new_allocation(gst_pad_get_current_caps(bench.video.pointee.srcpad), 1)
+    defer { gst_query_unref(query) }
+    #expect(gst_pad_peer_query(bench.video.pointee.srcpad, query) != 0)
+    let (width, height, stride) = (66 * 3, 64, 256)
+    let frame = try bench.frame(3, (0..<stride * height).map { UInt8($0 % 251) }, size: stride * height)
+    var (offsets, strides): ([gsize], [gint]) = ([0, 0, 0, 0], [gint(stride), 0, 0, 0])
+    gst_buffer_add_video_meta_full(
+      frame, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_RGB, 66, 64, 1, &offsets, &strides)
+    gst_buffer_add_video_region_of_interest_meta(frame, "face", 1, 2, 3, 4)
+    bench.push(frame)
+    let out = try bench.pull()
+    defer { gst_buffer_unref(out) }
+    #expect((out == frame) == known)
+    #expect(out.pointee.pts == 3 * frameDuration && out.pointee.duration == frameDuration)
+    #expect(gst_buffer_get_n_meta(out, gst_video_region_of_interest_meta_api_get_type()) == 1)
+    guard !known else { return }
+    #expect(gst_buffer_get_video_meta(out) == nil)
+    let new = bytes(of: out)
+    let packed = 200  // GstVideoInfo rounds lines up to 4 bytes
+    #expect(new.count == packed * height)
+    for row in 0..<height {
+      #expect((0..<width).allSatisfy { new[row * packed + $0] == UInt8((row * stride + $0) % 251) })
+    }
   }
 
   // MARK: Latency

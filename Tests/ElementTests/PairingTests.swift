@@ -133,13 +133,32 @@ private func pairing(
   @Test("After a stall frames pass until one finds its sound in time; then they wait again")
   func stall() {
     var pairing = pairing(sound: 0..<260)
-    pairing.stall()
+    _ = pairing.stall(at: ms(280))
     #expect(pairing.verdict(for: ms(280)) == .pass)
     pairing.soundArrived(ms(260)..<ms(340))
     #expect(pairing.verdict(for: ms(360)) == .pass)
     pairing.soundArrived(ms(340)..<ms(1000))
     #expect(pairing.verdict(for: ms(160)) == .paint)
     #expect(pairing.verdict(for: ms(800)) == .wait)
+  }
+
+  @Test("Who stalls again and again waits less each time and is told of once, until all is well for a minute")
+  func patience() {
+    var pairing = pairing(sound: 0..<100)
+    var (waits, news): ([Int64], [Bool]) = ([], [])
+    for (frame, sound) in [(1, 3), (2, 4), (3, 70), (65, 400), (300, 400), (301, 500)] as [(UInt64, UInt64)] {
+      waits.append(pairing.patience(6400))
+      news.append(pairing.stall(at: ms(1000 * frame)))
+      pairing.soundArrived(ms(1000 * frame)..<ms(1000 * sound))
+      #expect(pairing.verdict(for: ms(1000 * frame)) == .paint)
+      #expect(pairing.verdict(for: ms(1000 * sound - 300)) == .paint)
+    }
+    #expect(waits == [6400, 1600, 400, 6400, 6400, 6400])
+    #expect(news == [true, false, false, true, true, true])
+    for _ in 0..<100 { _ = pairing.stall(at: ms(600_000)) }
+    #expect(pairing.patience(.max) <= 1)
+    pairing.soundFlushed()
+    #expect(pairing.patience(6400) == 6400)
   }
 
   @Test(
@@ -156,7 +175,7 @@ private func pairing(
   @Test("A flush forgets the sound, its EOS and a stall")
   func flush() {
     var pairing = pairing(sound: 0..<1000, ended: true)
-    pairing.stall()
+    _ = pairing.stall(at: ms(900))
     pairing.soundFlushed()
     #expect(pairing.verdict(for: ms(0)) == .wait)
   }
@@ -168,7 +187,7 @@ private func pairing(
     {
       var pairing = pairing(missing: missing)
       #expect(pairing.verdict(for: ms(0)) == .wait)
-      pairing.stall()
+      _ = pairing.stall(at: ms(0))
       #expect(pairing.verdict(for: ms(0)) == verdict)
     }
   }

@@ -147,6 +147,56 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.stats["no-sound"] == "1")
   }
 
+  @Test("A gap that upstream tells of is silence that has arrived")
+  func gap() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    bench.push(try bench.frame(0, face))
+    g_usleep(100_000)
+    #expect(!bench.noted.contains(.frame(pts: 0)))
+    gst_harness_push_event(bench.audio, gst_event_new_gap(0, second))
+    let out = try bench.pull()
+    #expect(bytes(of: out) != face)
+    gst_buffer_unref(out)
+  }
+
+  @Test("Sound of other caps in mid-stream goes on where it was")
+  func newSound() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    try bench.pushSound(0)
+    gst_harness_set_src_caps_str(bench.audio, "audio/x-raw,format=F32LE,rate=44100,channels=1,layout=interleaved")
+    let buffer = try #require(gst_buffer_new_allocate(nil, 44_100 * 4, nil))
+    gst_buffer_memset(buffer, 0, 0, 44_100 * 4)
+    buffer.pointee.pts = second
+    #expect(gst_harness_push(bench.audio, buffer) == GST_FLOW_OK)
+    for i in [10, 20, 30, 40] { #expect(try bench.dub(face, at: GstClockTime(i) * frameDuration) != nil) }
+    #expect(bench.complaints == [])
+  }
+
+  @Test("Frames of no certain rate find their sound by their timestamps")
+  func variableRate() throws {
+    let bench = try Bench(["steps": "1"], caps: Bench.caps.replacing("25/1", with: "0/1"), sound: true)
+    for i in 0..<2 { try bench.pushSound(i) }
+    for time in [0, 7, 480, 481, 1200] { #expect(try bench.dub(face, at: GstClockTime(time) * 1_000_000) != nil) }
+    bench.push(try bench.frame(50, face))  // at 2 s
+    g_usleep(100_000)
+    #expect(!bench.noted.contains(.frame(pts: 2 * second)))
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    gst_buffer_unref(try bench.pull())
+  }
+
+  @Test("`passthrough` means this very frame, when it is set and when it is taken back")
+  func passthrough() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    try bench.pushSound(0)
+    var shown: [Int] = []
+    for i in 0..<6 {
+      if i == 2 || i == 4 { bench.set("passthrough", i == 2 ? "true" : "false") }
+      shown.append(difference(try bench.dub(face, at: GstClockTime(i) * frameDuration), face))
+    }
+    #expect(shown[1] > 0 && shown[2] == 0 && shown[3] == 0)
+    #expect(2 * shown[4] > shown[1])  // a third of it if it faded in
+  }
+
   @Test("A requested pad without a link holds nobody up; linking and unlinking take effect at once")
   func requested() throws {
     let bench = try Bench(["steps": "1"])
