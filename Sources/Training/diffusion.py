@@ -29,7 +29,7 @@ from data import BANDS, SILENCE
 from export import load
 from model import Config, SyncDiff, autocast
 
-PRIOR_DROP, PRIOR_NOISE, PREVIOUS_NOISE = 0.5, 0.5, 0.3
+CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 PROBE_WEIGHT, MOUTH_WEIGHT = 0.15, 4.0
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
@@ -127,19 +127,20 @@ def train_probe(probe, pool, minutes):
     print(f"probe: last loss {loss.item():.3f}", flush=True)
 
 
-def loss_of(model, probe, batch, weight):
+def loss_of(model, probe, batch, weight, corruption):
     """Velocity loss and probe loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
+    drop, previous_noise, prior_noise = corruption
     place = torch.rand(b, device=z.device)
     t = torch.sigmoid(torch.randn(b, device=z.device))
     t = torch.where(place < 0.5, 0.5 + 0.06 * torch.randn_like(t), t)
     t = torch.where(place < 0.3, torch.ones_like(t), t)
     noise = torch.randn_like(z)
     x = (1 - t.view(-1, 1, 1, 1)) * z + t.view(-1, 1, 1, 1) * noise
-    previous = batch["previous"] + PREVIOUS_NOISE * torch.randn_like(z)
+    previous = batch["previous"] + previous_noise * torch.randn_like(z)
     prior = model.bottleneck(previous)
-    prior = prior + PRIOR_NOISE * torch.randn_like(prior)
-    has_prior = torch.rand(b, device=z.device) >= PRIOR_DROP
+    prior = prior + prior_noise * torch.randn_like(prior)
+    has_prior = torch.rand(b, device=z.device) >= drop
     tokens = model.audio_encoder(batch["stacks"])
     velocity = model.denoiser(x, t, batch["masked"], batch["mask"], batch["identity"], tokens, prior, has_prior).float()
     matching = ((velocity - (noise - z)).square() * weight).mean()
@@ -152,8 +153,8 @@ class Training:
     """The model that learns, the moving average that is kept of it, and the optimizer. Under torchrun every process draws
     its own batches; their gradients are averaged, so that all hold the same weights."""
 
-    def __init__(self, model, probe, lr, batch):
-        self.model, self.probe, self.lr, self.batch = model, probe, lr, batch
+    def __init__(self, model, probe, lr, batch, corruption=CORRUPTION):
+        self.model, self.probe, self.lr, self.batch, self.corruption = model, probe, lr, batch, corruption
         self.average = copy.deepcopy(model)
         groups = [{"params": [*model.denoiser.parameters(), *model.bottleneck.parameters()], "scale": 1.0},
                   {"params": list(model.audio_encoder.parameters()), "scale": 0.25}]
@@ -181,7 +182,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
         with autocast(self.device.type):
-            matching, lips = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight)
+            matching, lips = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption)
             loss = matching + PROBE_WEIGHT * lips
         self.optimizer.zero_grad()
         loss.backward()

@@ -22,6 +22,20 @@ def plot(curve, names, path):
     plt.close(figure)
 
 
+def dots(panels, label, path):
+    """One panel per title: the values over each name, and a line through their means. panels: {title: {name: [values]}}."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.8), squeeze=False)
+    for axis, (title, values) in zip(axes[0], panels.items()):
+        axis.plot([np.mean(v) for v in values.values()], color="tab:blue")
+        for place, v in enumerate(values.values()):
+            axis.plot([place] * len(v), v, "o", color="tab:blue")
+        axis.set(title=title, xlabel=label, xticks=range(len(values)), xticklabels=list(values))
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
 def sheet(rows, path):
     """Rows of as many pictures [N, 3, H, W] each, in -1 ... 1, at twice their size."""
     picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1).permute(1, 2, 0)
