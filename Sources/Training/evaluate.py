@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures dubs: lips against sound, pictures against the original. meta/metrics.md defines every figure.
 
-    evaluate.py pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]   any two videos of one face
+    evaluate.py pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]   any two videos of one face; of long ones the
+                                                                         first and the last minute
     evaluate.py folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
 
 `pair` prints the figures as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them, and dubs
@@ -11,7 +12,7 @@ words ("cross"), with its own ("own"), and the first two of a speaker with silen
 with its own sound, "mismatched" the original with the cross sound. With --sounds the cross sounds come from a folder of
 sound files instead; then there are no lips to compare with, and "mismatched" is the dub with the sound of another
 clip's dub. Both write REPORT/report.html with curves, contact sheets and videos to play, and the figures as
-REPORT/report.json; videos are held in memory whole.
+REPORT/report.json.
 """
 import argparse
 import json
@@ -28,10 +29,10 @@ import sync
 import syncnet
 from data import VALIDATION, is_validation
 from footage import Footage, bilabials, silence, words
-from metrics import FPS
+from prepare import FPS, WHOLE, duration
 
 SILENT = 2  # clips of a speaker that are dubbed with silence
-LONG = 40   # seconds from which on the end is compared with the beginning
+LONG = 150  # seconds from which on only the first and the last minute of a pair are measured, one beside the other
 
 
 class Ruler:
@@ -57,16 +58,15 @@ class Ruler:
         return figures, curves
 
 
-def lips_and_sound(ruler, made, sound, level, donor=None, align=None):
+def lips_and_sound(ruler, made, sound, level, donor=None, spoken=()):
     """How well the lips of `made` fit the sound of `sound`: figures, curves. donor: the video of the talker who made
-    that sound, align: its words. level: the opening of this face's shut mouth."""
+    that sound, spoken: its words. level: the opening of this face's shut mouth."""
     figures, curves = ruler.sync(made, sound)
     pauses = metrics.still(metrics.loudness(sound.fbank, len(made)))
     figures["jitter"] = metrics.jitter(made.lips, pauses)
     figures["energy"] = metrics.energy_correlation(made.opening, sound.fbank)
     curves["opening"] = made.opening
     if donor:
-        spoken = words(align) if align else []
         span = (spoken[0][0], spoken[-1][1]) if spoken else None
         figures["correlation"], figures["lag"] = metrics.correlation(made.opening, donor.opening, span)
         figures["range"] = metrics.spread(made.opening, donor.opening, span)
@@ -80,48 +80,38 @@ def lips_and_sound(ruler, made, sound, level, donor=None, align=None):
 
 
 def against_original(made, original):
-    """Pictures of `made` beside those of the video it was made from: figures, curves."""
+    """Pictures of `made` beside those of the video it was made from: figures."""
     if made.frames.shape[1:] != original.frames.shape[1:]:
         raise SystemExit(f"{made.path} and {original.path} differ in size: {made.frames.shape[2:0:-1]}, "
                          f"{original.frames.shape[2:0:-1]}")
     rows = metrics.picture_figures(made.frames, original.frames, original.mouth_boxes, original.painted)
     flicker = rows["flicker"].mean(0)
     faces = [identity.descriptors(f.frames, f.points) for f in (made, original)]
-    figures = {"mouth_psnr": metrics.psnr(rows["mouth_error"].mean()), "mouth_ssim": rows["mouth_ssim"].mean(),
-               "outside_psnr": metrics.psnr(rows["outside_error"].mean()), "outside_ssim": rows["outside_ssim"].mean(),
-               "sharpness": np.median(rows["sharpness"]), "flicker": flicker[0] / max(flicker[1], 1e-9),
-               "identity": identity.distance(*faces)}
-    curves = {}
-    if len(made) >= LONG * FPS:
-        span = min(60, len(made) // FPS // 4) * FPS
-        seconds = len(made) // FPS
-        by_second = {"sharpness": rows["sharpness"], "mouth_psnr": rows["mouth_error"], "opening": made.opening}
-        for name, values in by_second.items():
-            first, last, change = metrics.drift(values, span)
-            if name == "mouth_psnr":
-                first, last = metrics.psnr(first), metrics.psnr(last)
-                change = (last - first) / first
-            figures[f"{name}_first"], figures[f"{name}_last"], figures[f"{name}_drift"] = first, last, change
-            if name != "opening":
-                means = values[:seconds * FPS].reshape(seconds, FPS).mean(1)
-                curves[f"{name} by second"] = [metrics.psnr(v) for v in means] if name == "mouth_psnr" else means
-    return figures, curves
+    return {"mouth_psnr": metrics.psnr(rows["mouth_error"].mean()), "mouth_ssim": rows["mouth_ssim"].mean(),
+            "outside_psnr": metrics.psnr(rows["outside_error"].mean()), "outside_ssim": rows["outside_ssim"].mean(),
+            "sharpness": np.median(rows["sharpness"]), "flicker": flicker[0] / max(flicker[1], 1e-9),
+            "identity": identity.distance(*faces)}
 
 
 def pair(args):
-    ruler = Ruler(args.sync, args.syncnet)
-    made, original = Footage(args.generated), Footage(args.original)
-    donor = Footage(args.donor) if args.donor else original
-    level = metrics.closed_level(original.opening)
-    figures, curves = lips_and_sound(ruler, made, made, level, donor, args.align)
-    if args.donor:
-        figures["own_mouth"] = metrics.correlation(made.opening, original.opening)[0]
-    more, further = against_original(made, original)
-    case = report.Case("pair", made.path.stem, "cross" if args.donor else "own", figures | more, curves | further)
-    print(json.dumps(case.rounded(), indent=1))
+    ruler, cases = Ruler(args.sync, args.syncnet), []
+    seconds = int(min(duration(args.generated), duration(args.original)))
+    spans = {"first minute": (0, 60), "last minute": (seconds - 60, 60)} if seconds >= LONG else {None: WHOLE}
+    for kind, span in spans.items():
+        made, original = Footage(args.generated, span), Footage(args.original, span)
+        donor = Footage(args.donor, span) if args.donor else original
+        spoken = words(args.align, span) if args.align else []
+        level = metrics.closed_level(original.opening)
+        figures, curves = lips_and_sound(ruler, made, made, level, donor, spoken)
+        if args.donor:
+            figures["own_mouth"] = metrics.correlation(made.opening, original.opening)[0]
+        figures |= against_original(made, original)
+        cases.append(report.Case("pair", made.path.stem, kind or ("cross" if args.donor else "own"), figures, curves))
+        if args.output:
+            cases[-1].show(original, made, args.output)
     if args.output:
-        case.show(original, made, args.output)
-        report.write([case], args.output, f"{args.generated.name} beside {args.original.name}")
+        report.write(cases, args.output, f"{args.generated.name} beside {args.original.name}")
+    print(json.dumps(report.summary(cases)["pair"], indent=1))
 
 
 def donor_of(clip, clips):
@@ -159,15 +149,13 @@ class Speaker:
     def heard(self, clip, kind, made, sound, donor=None):
         """One more case: the lips of `made`, footage of the face of `clip`, against sound. donor: the clip it is
         from."""
-        lips = (self.real[donor], align_of(donor)) if donor else ()
+        lips = (self.real[donor], words(align_of(donor))) if donor else ()
         return self.add(clip, kind, *lips_and_sound(self.ruler, made, sound, self.level[clip], *lips))
 
     def dubbed(self, clip, kind, made, donor=None):
         """One more case: a dub of clip, lips and pictures."""
         case = self.heard(clip, kind, made, made, donor)
-        figures, curves = against_original(made, self.real[clip])
-        case.figures |= figures
-        case.curves |= curves
+        case.figures |= against_original(made, self.real[clip])
         return case
 
     def leak_of(self, made, clip):
@@ -220,12 +208,12 @@ def folder(args):
     if args.sounds and len(sounds) < max(map(len, speakers.values())):
         raise SystemExit(f"{args.sounds} holds {len(sounds)} files, fewer than a speaker has clips; lower --limit")
     ruler, cases = Ruler(args.sync, args.syncnet), []
+    title = f"Dubs of {args.folder.name}" + (f" with the sounds of {args.sounds.name}" if sounds else "")
     for name, clips in speakers.items():
         speaker = Speaker(name, clips, ruler, args)
         speaker.open_speech(sounds) if sounds else speaker.crossed()
         cases += speaker.cases
-    title = f"Dubs of {args.folder.name}" + (f" with the sounds of {args.sounds.name}" if sounds else "")
-    report.write(cases, args.output, title)
+        report.write(cases, args.output, title)
     print(json.dumps(report.summary(cases), indent=1))
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 EYES_AND_NOSE = (263, 362, 33, 133, 2)  # in the order of dlib's five points: eyes' outer and inner corners, nose base
-EVERY = 5  # frames
+EVERY = 15  # frames
 
 
 def descriptors(frames, points):
-    """[N, 128] of every fifth of the frames [T, H, W, 3]."""
+    """[N, 128] of every 15th of the frames [T, H, W, 3]."""
     import dlib
     folder = Path(find_spec("face_recognition_models").submodule_search_locations[0])
     net = dlib.face_recognition_model_v1(str(folder / "models/dlib_face_recognition_resnet_model_v1.dat"))

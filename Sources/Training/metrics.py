@@ -11,7 +11,6 @@ import numpy as np
 
 from geometry import LIPS
 
-FPS = 25
 LAGS = range(-3, 4)  # frames
 CONTEXT, NEAR, SHARE, LEAST, SHUT = 6, 1, 0.2, 0.015, 0.03  # of closures, see there
 PAUSE = 3            # frames around a frame that must be quiet as well before it counts as still
@@ -128,12 +127,6 @@ def energy_correlation(opening, fbank):
     n = min(len(opening), len(fbank) // 4)
     energy = np.logaddexp.reduce(fbank[:4 * n, ENERGY_BANDS].reshape(n, -1), axis=1)
     return correlation(opening[:n], energy.clip(energy.max() - 15))[0]
-
-
-def drift(values, span):
-    """Means over the first and the last `span` values, and the change as a share of the first."""
-    first, last = float(np.mean(values[:span])), float(np.mean(values[-span:]))
-    return first, last, (last - first) / max(abs(first), 1e-9)
 
 
 def distances(seen, heard, most):

@@ -63,11 +63,16 @@ def decode(path, span=WHOLE):
     return pictures(path, span), sound(path, span)
 
 
-def parts(path):
-    """The spans of the clips that a file becomes."""
+def duration(path):
+    """Seconds, 0 where the file does not tell."""
     command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
     told = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    seconds = float(told) if re.fullmatch(r"[0-9.]+", told) else 0
+    return float(told) if re.fullmatch(r"[0-9.]+", told) else 0
+
+
+def parts(path):
+    """The spans of the clips that a file becomes."""
+    seconds = duration(path)
     return [WHOLE] if seconds <= LONGEST else [(start, PART) for start in range(0, int(seconds), PART)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from metrics import FPS
+from prepare import FPS
 
 FIGURES = {  # name: what the table says
     "correlation": "lip opening against the lips of the sound's talker, r",
@@ -31,7 +31,7 @@ FIGURES = {  # name: what the table says
     "outside_ssim": "outside SSIM", "sharpness": "sharpness (original: 1)", "flicker": "flicker (original: 1)",
     "identity": "identity distance (same person below 0.6)",
 }
-KINDS = "cross", "own", "real", "mismatched", "silent"
+KINDS = "cross", "own", "real", "mismatched", "silent", "first minute", "last minute"
 COLOURS = {"cross": "#c33", "own": "#c93", "real": "#393", "mismatched": "#888"}
 MOMENTS = 8  # of a contact sheet
 STYLE = """body { font: 14px sans-serif; margin: 2em; max-width: 1200px }
@@ -56,14 +56,16 @@ class Case:
         """Writes the contact sheet (above the original, below the dub) and both videos side by side with the new
         sound."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{self.speaker}_{self.clip}_{self.kind}"
+        name = f"{self.speaker}_{self.clip}_{self.kind.replace(' ', '_')}"
         self.files = {"sheet": f"{name}.jpg", "video": f"{name}_beside.mp4"}
         picture = np.vstack([np.hstack(faces(v.frames, original.points)) for v in (original, made)])
         cv2.imwrite(str(folder / self.files["sheet"]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         beside = f"[0:v]fps={FPS},scale=-2:360[a];[1:v]fps={FPS},scale=-2:360[b];[a][b]hstack=shortest=1"
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", original.path, "-i", made.path, "-filter_complex", beside,
-                        "-map", "1:a", "-pix_fmt", "yuv420p", "-movflags", "+faststart", folder / self.files["video"]],
-                       check=True)
+        inputs = []
+        for video in (original, made):
+            inputs += ["-ss", str(video.span[0]), "-t", str(video.span[1]), "-i", video.path]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *inputs, "-filter_complex", beside, "-map", "1:a", "-pix_fmt",
+                        "yuv420p", "-movflags", "+faststart", folder / self.files["video"]], check=True)
 
 
 def faces(frames, points):
@@ -82,7 +84,8 @@ def rounded(figures):
 
 
 def summary(cases):
-    """{speaker: {kind: mean figures}}; closures weigh by their onsets; "place" is that of the mean confidence."""
+    """{speaker: {kind: mean figures}}; closures weigh by their onsets; "place" is that of the mean confidence. Of a
+    long pair, "drift" is the change from the first minute to the last as a share of the first."""
     out = {}
     for speaker in dict.fromkeys(c.speaker for c in cases):
         kinds = out[speaker] = {}
@@ -101,6 +104,10 @@ def summary(cases):
         if all("sync_c" in kinds.get(kind, {}) for kind in ("cross", "real", "mismatched")):
             low, high = kinds["mismatched"]["sync_c"], kinds["real"]["sync_c"]
             kinds["cross"]["place"] = round((kinds["cross"]["sync_c"] - low) / (high - low), 4)
+        if "last minute" in kinds:
+            first, last = kinds["first minute"], kinds["last minute"]
+            names = [n for n in FIGURES if n in last and first.get(n)]
+            kinds["drift"] = rounded({n: (last[n] - first[n]) / abs(first[n]) for n in names})
     return out
 
 
@@ -125,16 +132,15 @@ def plot(lines, x0=0.0, step=1.0, width=560, height=140):
 
 def table(kinds):
     names = [n for n in FIGURES if any(n in k for k in kinds.values())]
-    names += [n for n in dict.fromkeys(n for k in kinds.values() for n in k) if n not in FIGURES and n != "clips"]
-    head = "".join(f"<th>{kind}<br><small>{f['clips']} clips</small></th>" for kind, f in kinds.items())
-    rows = [f"<tr><td>{html.escape(FIGURES.get(n, n))}</td>" +
+    head = "".join(f"<th>{kind}<br><small>{f.get('clips', '')}</small></th>" for kind, f in kinds.items())
+    rows = [f"<tr><td>{html.escape(FIGURES[n])}</td>" +
             "".join(f"<td>{f[n]:.3g}</td>" if n in f else "<td></td>" for f in kinds.values()) for n in names]
     return f"<table><tr><th></th>{head}{''.join(rows)}</table>"
 
 
 def section(case):
     """A clip of the report: sheet, video, curves, figures."""
-    parts = [f"<h3>{html.escape(case.clip)}</h3>"]
+    parts = [f"<h3>{html.escape(case.clip)}, {case.kind}</h3>"]
     if case.files:
         parts.append(f'<img src="{case.files["sheet"]}" alt="above the original, below the dub"><br>'
                      f'<video src="{case.files["video"]}" controls preload="none" width="560"></video><br>')
@@ -142,9 +148,6 @@ def section(case):
     if "donor" in case.curves:
         lines.append(("of the sound's talker", COLOURS["real"], case.curves["donor"]))
     parts.append(plot(lines, step=1 / FPS))
-    for name, values in case.curves.items():
-        if name.endswith("by second"):
-            parts.append(f"<p>{name}</p>" + plot([(name, COLOURS["cross"], values)]))
     parts.append("<p><small>" + ", ".join(f"{n} {v:.3g}" for n, v in rounded(case.figures).items()) + "</small></p>")
     return "".join(parts)
 
@@ -155,8 +158,9 @@ def write(cases, folder, title):
     (folder / "report.json").write_text(json.dumps(figures, indent=1))
     parts = ["<!doctype html><meta charset=utf-8>", f"<title>{html.escape(title)}</title>", f"<style>{STYLE}</style>",
              f"<h1>{html.escape(title)}</h1>",
-             "<p>cross: another sound, own: its own sound again, real: the original, mismatched: lips with a sound that "
-             "is not theirs, silent: dubbed with silence. Definitions: meta/metrics.md.</p>"]
+             "<p>cross: another sound, own: its own sound again, real: the original, mismatched: lips with a sound "
+             "that is not theirs, silent: dubbed with silence; below, the number of clips. "
+             "Definitions: meta/metrics.md.</p>"]
     for speaker, kinds in means.items():
         parts += [f"<h2>{html.escape(speaker)}</h2>", table(kinds)]
         for name, label in (("sync", "own sync network"), ("lse", "SyncNet")):

@@ -79,10 +79,12 @@ def sound_windows(fbank, starts):
 @torch.no_grad()
 def embeddings(net, windows, fbank, lag_rows=0):
     """Of a whole clip: uint8 windows [T, 96, 96, 3] and its filterbank -> pictures and sounds [T - 4, 128] each."""
-    images = data.as_image(windows)
-    n = len(images) - FRAMES + 1
-    seen = net.see(torch.stack([images[k:k + n] for k in range(FRAMES)], 1))
-    return seen.numpy(), net.hear(sound_windows(fbank, STACK * np.arange(n) + lag_rows)).numpy()
+    n = len(windows) - FRAMES + 1
+    seen = []
+    for start in range(0, n, 64):
+        images = data.as_image(windows[start:start + 64 + FRAMES - 1])
+        seen.append(net.see(torch.stack([images[k:len(images) - FRAMES + 1 + k] for k in range(FRAMES)], 1)))
+    return torch.cat(seen).numpy(), net.hear(sound_windows(fbank, STACK * np.arange(n) + lag_rows)).numpy()
 
 
 class Batches:

@@ -100,10 +100,10 @@ def embeddings(net, crops, sound):
     n = min(len(crops), len(sound) // (SAMPLE_RATE // 25), (rows.shape[1] - ROWS) // 4 + 1 + FRAMES) - FRAMES
     if n < 1:
         raise ValueError("fewer than 6 pictures with sound: too short for SyncNet")
-    images = torch.from_numpy(crops).permute(3, 0, 1, 2).float()
+    images = torch.from_numpy(crops).permute(3, 0, 1, 2)
     seen, heard = [], []
     for start in range(0, n, BATCH):
         batch = range(start, min(start + BATCH, n))
-        seen.append(net.see(torch.stack([images[:, t:t + FRAMES] for t in batch])))
+        seen.append(net.see(torch.stack([images[:, t:t + FRAMES] for t in batch]).float()))
         heard.append(net.hear(torch.stack([rows[None, :, 4 * t:4 * t + ROWS] for t in batch])))
     return torch.cat(seen).numpy(), torch.cat(heard).numpy()

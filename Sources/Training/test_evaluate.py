@@ -98,9 +98,6 @@ class Lips(unittest.TestCase):
         fbank[:, metrics.ENERGY_BANDS] = np.repeat(20 * opening, 4)[:, None]
         self.assertAlmostEqual(metrics.energy_correlation(opening, fbank), 1)
 
-    def test_drift(self):
-        self.assertEqual(metrics.drift(np.array([4.0, 6, 0, 0, 5, 7]), 2), (5, 6, 0.2))
-
 
 class Distances(unittest.TestCase):
     def test_shifts_and_lse(self):
@@ -287,6 +284,11 @@ class Reports(unittest.TestCase):
         self.assertEqual(means["cross"], {"closed": 0.6, "onsets": 5, "sync_c": 0.6, "clips": 2, "place": 0.6667})
         self.assertEqual(means["mismatched"], {"sync_c": 0.2, "clips": 1})
 
+    def test_drift_is_the_change_from_the_first_minute_to_the_last(self):
+        cases = [report.Case("pair", "c", kind, {"sharpness": value, "lag": lag}, {})
+                 for kind, value, lag in (("first minute", 0.8, 0), ("last minute", 0.6, 1))]
+        self.assertEqual(report.summary(cases)["pair"]["drift"], {"sharpness": -0.25})
+
     def test_files(self):
         with tempfile.TemporaryDirectory() as folder:
             report.write(self.cases(), Path(folder), "a < b")
@@ -306,6 +308,8 @@ class Reports(unittest.TestCase):
                 clips[-1].with_suffix(".align").write_text("\n".join(rows))
             spoken = footage.words(clips[0].with_suffix(".align"))
             self.assertEqual(spoken[0], (5, 10, "bin"))
+            later = footage.words(clips[0].with_suffix(".align"), (0.4, 0.5))            # frames 10 to 22
+            self.assertEqual(later, [(0, 5, "blue"), (5, 10, "at"), (10, 15, "m")])
             self.assertEqual(footage.bilabials(spoken), [5, 10])                     # bin, blue; the letter m is "em"
             self.assertEqual(footage.bilabials(footage.words(clips[2].with_suffix(".align"))), [10, 15, 20])
             self.assertEqual(evaluate.donor_of(clips[0], clips), clips[2])
