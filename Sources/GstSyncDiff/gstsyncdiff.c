@@ -183,7 +183,8 @@ gst_sync_diff_messages_get_type (void)
 
 typedef GstElementClass GstSyncDiffClass;
 
-G_DEFINE_TYPE (GstSyncDiff, gst_sync_diff, GST_TYPE_ELEMENT);
+G_DEFINE_TYPE_WITH_CODE (GstSyncDiff, gst_sync_diff, GST_TYPE_ELEMENT,
+    G_IMPLEMENT_INTERFACE (GST_TYPE_PRESET, NULL));
 #define parent_class gst_sync_diff_parent_class
 #define SELF(object) ((GstSyncDiff *) (object))
 
@@ -653,6 +654,15 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_MISSING_AUDIO, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_OVERLOAD, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_MESSAGES, 0);
+
+  // GStreamer looks for presets in one folder of the application's own; a host that has chosen one keeps it.
+  if (!gst_preset_get_app_dir ()) {
+    gchar *folder = gst_sync_diff_copy_preset_folder ();
+
+    if (folder)
+      gst_preset_set_app_dir (folder);
+    g_free (folder);
+  }
 
   gst_element_class_add_static_pad_template (element, &sink_template);
   gst_element_class_add_static_pad_template (element, &audio_template);

@@ -22,6 +22,11 @@ public func gst_sync_diff_stream_free(_ stream: gpointer) {
 }
 
 @c @implementation
+public func gst_sync_diff_copy_preset_folder() -> UnsafeMutablePointer<gchar>? {
+  presetFolder().map { g_strdup($0) } ?? nil
+}
+
+@c @implementation
 public func gst_sync_diff_before_change(
   _ self: UnsafeMutablePointer<GstSyncDiff>, _ change: GstStateChange
 ) -> gboolean {

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the model is, and what is said when it is not there or not good.
+// Where the model and the presets are, and what is said when the model is not there or not good.
 
 import CGStreamer
 import Faces
@@ -93,7 +93,13 @@ package func defaultModel() -> String {
   return inSourceTree("meta/models/syncdiff.safetensors") ?? "/usr/local/share/syncdiff/syncdiff.safetensors"
 }
 
-/// A file of the source tree that the plugin or program was built in; nil where there is none.
+/// What lies beside the plugin, else what lies in the source tree around it. GStreamer knows where it is installed.
+package func presetFolder() -> String? {
+  let beside = "\(pluginFolder())/presets"
+  return access(beside, R_OK) == 0 ? beside : inSourceTree("meta/presets")
+}
+
+/// A file or folder of the source tree that the plugin or program was built in; nil where there is none.
 package func inSourceTree(_ file: String) -> String? {
   var folder = pluginFolder()
   while let slash = folder.lastIndex(of: "/") {

@@ -121,6 +121,9 @@ void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, 
 gpointer gst_sync_diff_stream_new (GstSyncDiff *self);
 void gst_sync_diff_stream_free (gpointer stream);
 
+/// The folder of the presets that came with this code, NULL if there is none; the caller's to free.
+gchar *_Nullable gst_sync_diff_copy_preset_folder (void);
+
 /// Before and after GstElement's own `change_state`. FALSE fails the change.
 gboolean gst_sync_diff_before_change (GstSyncDiff *self, GstStateChange change);
 void gst_sync_diff_after_change (GstSyncDiff *self, GstStateChange change);
