@@ -2,16 +2,21 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Live sources through the element to a sink that keeps time, and what arrived: rendered and dropped frames, once a second.
-# A test picture has no face, so this shows latency and timing, not lips. With a camera and a microphone put v4l2src and
-# autoaudiosrc in place of the test sources.
-set -eu
-[ $# -le 1 ] || { echo "usage: $0 [SECONDS]" >&2; exit 2; }
+# The face before the camera speaks what the microphone hears. A machine without a camera gets ten seconds of test
+# sources, whose picture has no face. Ctrl-C ends it.
+#
+#   live.sh [VIDEO_SOURCE [AUDIO_SOURCE [SINK]]]       such as live.sh "v4l2src device=/dev/video2" pulsesrc
+set -euf
+[ $# -le 3 ] || { echo "usage: $0 [VIDEO_SOURCE [AUDIO_SOURCE [SINK]]]" >&2; exit 2; }
 export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"
-seconds=${1:-10}
+camera=v4l2src microphone=autoaudiosrc
+if ! [ -e /dev/video0 ]; then
+  camera="videotestsrc is-live=true num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=25/1"
+  microphone="audiotestsrc is-live=true wave=ticks"
+fi
 
-gst-launch-1.0 -v \
-  videotestsrc is-live=true num-buffers=$((seconds * 25)) ! video/x-raw,width=1280,height=720,framerate=25/1 \
-    ! queue ! videoconvert ! syncdiff name=dub ! queue ! fpsdisplaysink video-sink=fakesink text-overlay=false \
-  audiotestsrc is-live=true wave=ticks num-buffers=$((seconds * 50)) samplesperbuffer=960 ! audio/x-raw,rate=48000 \
-    ! queue ! dub.audio
+# Not quoted, so that each can be several elements.
+exec gst-launch-1.0 -e \
+  ${1:-$camera} ! queue ! videoconvert ! syncdiff name=dub @preset=realtime \
+    ! queue ! videoconvert ! ${3:-autovideosink} \
+  ${2:-$microphone} ! queue ! audioconvert ! dub.audio
