@@ -54,8 +54,10 @@ package struct Overload: Sendable {
   private var calm: RunningTime?
   private var climbed: RunningTime?
   private var patience = Self.patience
-  /// What painting a frame takes at this level, nanoseconds: grows at once, shrinks slowly. Nil: not known.
+  /// What painting a frame may take at this level, nanoseconds: grows at once, shrinks slowly. Nil: not known.
   private var cost: Int64?
+  /// What it takes on average.
+  private var usual: Int64?
   private var reused = false
   /// Lateness that the next frame has to answer for.
   private var late: (by: Int64, reason: Reason)?
@@ -74,7 +76,7 @@ package struct Overload: Sendable {
       calm = nil
       if level != .passThrough { change = descend(at: frame, steps, late) }
     } else if level != .full {
-      if fitsAbove(interval) {
+      if fitsAbove(interval, steps) {
         let since = calm ?? frame
         calm = since
         if frame.since(since) >= patience { change = climb(at: frame, steps) }
@@ -89,8 +91,9 @@ package struct Overload: Sendable {
 
   /// Painting a frame took this many nanoseconds.
   package mutating func took(_ nanoseconds: Int64) {
-    let known = cost ?? 0
-    cost = max(nanoseconds, known - known / 8 + nanoseconds / 8)
+    func moved(_ known: Int64) -> Int64 { known - known / 8 + nanoseconds / 8 }
+    cost = max(nanoseconds, moved(cost ?? 0))
+    usual = usual.map(moved) ?? nanoseconds
   }
 
   /// A frame leaves, `left` nanoseconds before it has to.
@@ -118,20 +121,34 @@ package struct Overload: Sendable {
   private mutating func work(_ steps: Int) -> Work {
     switch level {
     case .full: return .paint(steps: steps)
-    case .fewerSteps: return .paint(steps: (steps + 1) / 2)
+    case .fewerSteps: return .paint(steps: fewer(steps))
     case .everyOther:
       reused.toggle()
-      return reused ? .reuse : .paint(steps: (steps + 1) / 2)
+      return reused ? .reuse : .paint(steps: fewer(steps))
     case .passThrough: return .pass
     }
   }
 
-  /// Whether the work of the rung above fits between two frames, with a tenth to spare. Half of the steps is taken for
-  /// two thirds of the work; after pass-through only trying tells.
-  private func fitsAbove(_ interval: Int64) -> Bool {
-    guard level != .passThrough else { return true }
-    let above = level == .fewerSteps ? (cost ?? 0).addingClamped((cost ?? 0) / 2) : cost ?? 0
+  /// Whether the work of the rung above fits between two frames on average, with a tenth to spare: a frame that takes
+  /// longer has its share of the latency. After pass-through only trying tells.
+  private func fitsAbove(_ interval: Int64, _ steps: Int) -> Bool {
+    guard level != .passThrough, let usual else { return true }
+    let above = level == .fewerSteps ? Self.work(usual, of: fewer(steps), as: steps) : usual
     return above <= interval - interval / 10
+  }
+
+  private func fewer(_ steps: Int) -> Int { (steps + 1) / 2 }
+
+  /// What so many steps cost if others cost so much: all that is not a step takes as long as two of them.
+  private static func work(_ cost: Int64, of steps: Int, as others: Int) -> Int64 {
+    let (work, overflow) = (cost / Int64(steps + 2)).multipliedReportingOverflow(by: Int64(others + 2))
+    return overflow ? .max : work
+  }
+
+  /// The costs so far were those of `steps`, the next will be those of `others`.
+  private mutating func change(from steps: Int, to others: Int) {
+    cost = cost.map { Self.work($0, of: steps, as: others) }
+    usual = usual.map { Self.work($0, of: steps, as: others) }
   }
 
   private mutating func descend(at frame: RunningTime, _ steps: Int, _ late: (by: Int64, reason: Reason)) -> Change {
@@ -141,7 +158,7 @@ package struct Overload: Sendable {
     switch level {
     case .full:
       level = steps > 1 ? .fewerSteps : .everyOther
-      if steps > 1 { cost = cost.map { $0 - $0 / 3 } }
+      if steps > 1 { change(from: steps, to: fewer(steps)) }
     case .fewerSteps: level = .everyOther
     case .everyOther, .passThrough: level = .passThrough
     }
@@ -151,9 +168,11 @@ package struct Overload: Sendable {
 
   private mutating func climb(at frame: RunningTime, _ steps: Int) -> Change {
     switch level {
-    case .passThrough: (level, cost) = (.everyOther, nil)
+    case .passThrough: (level, cost, usual) = (.everyOther, nil, nil)
     case .everyOther: level = steps > 1 ? .fewerSteps : .full
-    case .fewerSteps, .full: (level, cost) = (.full, cost.map { $0.addingClamped($0 / 2) })
+    case .fewerSteps, .full:
+      level = .full
+      change(from: fewer(steps), to: steps)
     }
     (entered, climbed, calm, reused) = (frame, frame, nil, true)  // begin with a mouth of its own
     return Change(level: level, reason: .headroom)

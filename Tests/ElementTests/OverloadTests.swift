@@ -10,8 +10,12 @@ private let ms: Int64 = 1_000_000
 /// A stream of 25 frames a second on a machine of a certain speed. Times in ms.
 private struct Machine {
   var overload = Overload()
-  /// What painting takes with all steps; half of them take two thirds, the mouth of the frame before a tenth.
+  var steps = 4
+  /// What painting takes with all steps; half of 4 take two thirds, of 2 three quarters, the mouth of the frame before a
+  /// tenth.
   var full: Int64 = 20
+  /// How often there is a frame that takes half as long again: every so many.
+  var hiccups = Int.max
   /// Before the next frame has to leave, when nothing is late: one frame and what painting takes.
   private var left: Int64 = 60
   private(set) var frame = 0
@@ -23,15 +27,16 @@ private struct Machine {
   mutating func run(_ count: Int) {
     for _ in 0..<count {
       let time = RunningTime(nanoseconds: UInt64(frame) * 40_000_000)
-      let (work, change) = overload.plan(time, left: left * ms, interval: 40 * ms, steps: 4)
+      let (work, change) = overload.plan(time, left: left * ms, interval: 40 * ms, steps: steps)
       if let change { changes.append("\(change.level.rawValue) \(change.reason.rawValue) \(frame)") }
       self.work.append(work)
       var took: Int64 = 0
       switch work {
-      case .paint(let steps): took = steps == 4 ? full : full * 2 / 3
+      case .paint(let painted): took = full * Int64(painted + 2) / Int64(steps + 2)
       case .reuse: took = full / 10
       case .pass: break
       }
+      if frame % hiccups == hiccups - 1 { took += took / 2 }
       if case .paint = work { overload.took(took * ms) }
       left -= took
       overload.finished(left: left * ms)
@@ -85,6 +90,21 @@ private struct Machine {
     let frames = climbs.compactMap { Int($0) }
     #expect(frames.count == 3)
     #expect(zip(frames, frames.dropFirst()).allSatisfy { (50...52).contains($1 - $0) }, "\(machine.changes)")
+  }
+
+  @Test("After a moment of load all steps come back, also where they hardly fit and some frames take longer")
+  func moment() {
+    for (steps, full) in [(4, 30), (2, 32)] as [(Int, Int64)] {
+      var machine = Machine()
+      (machine.steps, machine.full, machine.hiccups) = (steps, full, 12)
+      machine.run(50)
+      machine.full = 90
+      machine.run(3)
+      #expect(machine.overload.level != .full)
+      machine.full = full
+      machine.run(300)
+      #expect(machine.overload.level == .full, "\(machine.changes)")
+    }
   }
 
   @Test("It does not climb to work that would not fit")
