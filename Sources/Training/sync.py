@@ -128,7 +128,7 @@ class Batches:
 def contrast(seen, heard, scale):
     """InfoNCE both ways: each window against all of the batch, and against its own clip's alone."""
     def both(logits):
-        truth = torch.arange(logits.shape[-1]).expand(logits.shape[:-1]).reshape(-1)
+        truth = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:-1]).reshape(-1)
         side = lambda x: F.cross_entropy(x.reshape(len(truth), -1), truth)
         return (side(logits) + side(logits.transpose(-1, -2))) / 2
     inside = seen.view(CLIPS, TIMES, -1) @ heard.view(CLIPS, TIMES, -1).transpose(1, 2)
@@ -161,9 +161,10 @@ def main():
     parser.add_argument("--minutes", type=float, default=12)
     args = parser.parse_args()
     store = args.cache / "sync.pt"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     clips, held = data.load(args.cache, False), data.load(args.cache, True)
     batches, net = Batches(clips, np.random.default_rng()), Sync()
-    net.to(memory_format=torch.channels_last)
+    net.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     step, losses = 0, []
@@ -176,7 +177,7 @@ def main():
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / 50) * min(1, 2 * (1 - progress) + 0.02)
-        mouths, sounds = batches()
+        mouths, sounds = (x.to(device) for x in batches())
         loss = contrast(net.see_grey(mouths), net.hear(sounds), net.log_scale.exp().clamp(max=50))
         optimizer.zero_grad()
         loss.backward()
@@ -194,7 +195,7 @@ def main():
     torch.save({"average": average.state_dict(), "net": net.state_dict(), "optimizer": optimizer.state_dict(),
                 "step": step}, store.with_suffix(".tmp"))
     store.with_suffix(".tmp").rename(store)
-    for speaker, figures in accuracy(average.eval(), held).items():
+    for speaker, figures in accuracy(average.eval().cpu(), held).items():
         print(speaker, figures)
 
 
