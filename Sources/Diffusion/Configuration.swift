@@ -18,6 +18,7 @@ public struct Configuration: Equatable, Sendable {
   public let prior: Int  // values that pass the previous-frame bottleneck
   public let audioWidth: Int
   public let audioLayers: Int
+  public let avHuBERT: Int  // channels of AV-HuBERT if that is the audio encoder; 0: ours
   public let audioPast: Int  // stacks of 40 ms before the picture's own
   public let audioFuture: Int  // stacks after it
   public let steps: Int
@@ -27,7 +28,7 @@ public struct Configuration: Equatable, Sendable {
   /// Side of a latent.
   public var latentSide: Int { window / 4 }
 
-  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`.
+  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out.
   public init(json: String) throws(ConfigurationError) {
     var fields = try Fields(json: json)
     window = try fields.integer("window", in: 32...512, multipleOf: 16)
@@ -44,6 +45,7 @@ public struct Configuration: Equatable, Sendable {
     prior = try fields.integer("prior", in: 1...64)
     audioWidth = try fields.integer("audio_width", in: 1...1024, multipleOf: head)
     audioLayers = try fields.integer("audio_layers", in: 0...24)
+    avHuBERT = try fields.has("av_hubert") ? fields.integer("av_hubert", in: 128...1024, multipleOf: 64) : 0
     audioPast = try fields.integer("audio_past", in: 0...25)
     audioFuture = try fields.integer("audio_future", in: 0...25)
     steps = try fields.integer("steps", in: 1...1000)
@@ -82,6 +84,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
 /// The fields of the object, each taken once.
 private struct Fields {
   var values: [String: JSON]
+
+  func has(_ field: String) -> Bool { values[field] != nil }
 
   init(json: String) throws(ConfigurationError) {
     do {

@@ -8,6 +8,7 @@
 public enum Activation: Sendable {
   case none, relu, silu
   case gelu  // the tanh approximation
+  case erfGELU  // x times the normal distribution at x, as PyTorch's is by default
 }
 
 /// How weights are kept.

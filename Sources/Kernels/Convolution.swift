@@ -325,6 +325,7 @@ extension Kernels {
     case .relu: padRows(Ramp.self, p, rows, paired, output)
     case .silu: padRows(SiLU.self, p, rows, paired, output)
     case .gelu: padRows(GELU.self, p, rows, paired, output)
+    case .erfGELU: padRows(ErfGELU.self, p, rows, paired, output)
     }
   }
 }

@@ -134,6 +134,22 @@ enum GELU: Curve {
   }
 }
 
+/// With the polynomial 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", for erf: 1.5e-7 off at most.
+enum ErfGELU: Curve {
+  @inline(__always)
+  static func of(_ x: Vector) -> Vector {
+    let magnitude = x.replacing(with: -x, where: x .< 0)
+    let t = 1 / madd(Vector(repeating: 1), magnitude, Vector(repeating: 0.3275911 * 0.70710678))
+    var p = Vector(repeating: 1.061405429)
+    p = madd(Vector(repeating: -1.453152027), p, t)
+    p = madd(Vector(repeating: 1.421413741), p, t)
+    p = madd(Vector(repeating: -0.284496736), p, t)
+    p = madd(Vector(repeating: 0.254829592), p, t)
+    let tail = 0.5 * t * p * exponential(-0.5 * x * x)  // the distribution at -|x|
+    return x * (1 - tail).replacing(with: tail, where: x .< 0)
+  }
+}
+
 extension Activation {
   @inline(__always)
   func callAsFunction(_ x: Vector) -> Vector {
@@ -142,6 +158,7 @@ extension Activation {
     case .relu: Ramp.of(x)
     case .silu: SiLU.of(x)
     case .gelu: GELU.of(x)
+    case .erfGELU: ErfGELU.of(x)
     }
   }
 }

@@ -114,6 +114,7 @@ extension Kernels {
     case .relu: transformOutput(Ramp.self, w, scratch, rows, first, channels, width, to)
     case .silu: transformOutput(SiLU.self, w, scratch, rows, first, channels, width, to)
     case .gelu: transformOutput(GELU.self, w, scratch, rows, first, channels, width, to)
+    case .erfGELU: transformOutput(ErfGELU.self, w, scratch, rows, first, channels, width, to)
     }
   }
 }

@@ -9,6 +9,7 @@ import Tensors
 /// Pre-norm transformer layer over `[T, C]` (Vaswani et al. 2017; Xiong et al. 2020).
 package struct AudioLayer: Sendable {
   let heads: Int
+  let activation: Activation
   let norm1: LayerNorm
   let qkv: Linear
   let out: Linear
@@ -16,19 +17,21 @@ package struct AudioLayer: Sendable {
   let fc1: Linear
   let fc2: Linear
 
-  package init(_ w: Weights, _ name: String, width: Int, heads: Int) {
-    self.heads = heads
+  package init(
+    _ w: Weights, _ name: String, width: Int, heads: Int, expansion: Int = 3, activation: Activation = .gelu
+  ) {
+    (self.heads, self.activation) = (heads, activation)
     norm1 = LayerNorm(w, "\(name).norm1", width)
     qkv = Linear(w, "\(name).qkv", width, 3 * width)
     out = Linear(w, "\(name).out", width, width)
     norm2 = LayerNorm(w, "\(name).norm2", width)
-    fc1 = Linear(w, "\(name).fc1", width, 3 * width)
-    fc2 = Linear(w, "\(name).fc2", 3 * width, width)
+    fc1 = Linear(w, "\(name).fc1", width, expansion * width)
+    fc2 = Linear(w, "\(name).fc2", expansion * width, width)
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor {
     let x = out(attention(qkv: qkv(norm1(x)), heads: heads), adding: x)
-    return fc2(fc1(norm2(x), activation: .gelu), adding: x)
+    return fc2(fc1(norm2(x), activation: activation), adding: x)
   }
 }
 

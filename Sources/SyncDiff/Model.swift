@@ -39,8 +39,11 @@ public final class Model: Sendable {
   static let version = "1"
 
   public let configuration: Configuration
+  /// What whoever uses the model must be told of its licence; nil for a model under the project's own.
+  public let licence: String?
   let window: FaceWindow
-  let hearing: AudioEncoder
+  /// Stacks `[T, 104]` of one window -> audio tokens `[T, C]`.
+  let hearing: @Sendable (Tensor) -> Tensor
   let encoder: Encoder
   let decoder: Decoder
   let bottleneck: Bottleneck
@@ -105,11 +108,20 @@ public final class Model: Sendable {
     } catch {
       throw .malformed(path: path, why: error.description)
     }
+    licence = metadata["licence"]
     window = FaceWindow(side: configuration.window, maskTop: configuration.maskTop)
     let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
-    hearing = AudioEncoder(
-      weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
-      layers: configuration.audioLayers, head: configuration.head)
+    if configuration.avHuBERT > 0 {
+      let encoder = AVHuBERT(
+        weights, "audio_encoder", tokens: configuration.tokens, width: configuration.avHuBERT,
+        layers: configuration.audioLayers, output: configuration.audioWidth)
+      hearing = { encoder($0) }
+    } else {
+      let encoder = AudioEncoder(
+        weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
+        layers: configuration.audioLayers, head: configuration.head)
+      hearing = { encoder($0) }
+    }
     encoder = Encoder(weights, "encoder", configuration)
     decoder = Decoder(weights, "decoder", configuration)
     bottleneck = Bottleneck(weights, "bottleneck", configuration)

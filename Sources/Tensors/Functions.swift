@@ -7,6 +7,7 @@ public import KernelInterface
 
 public func relu(_ x: Tensor) -> Tensor { activated(x, .relu) }
 public func silu(_ x: Tensor) -> Tensor { activated(x, .silu) }
+public func erfGELU(_ x: Tensor) -> Tensor { activated(x, .erfGELU) }
 
 private func activated(_ x: Tensor, _ activation: Activation) -> Tensor {
   Tensor(like: x) { output in
@@ -103,6 +104,17 @@ public func concat(_ a: Tensor, _ b: Tensor) -> Tensor {
           (to + ca).update(from: b + i * cb, count: cb)
         }
       }
+    }
+  }
+}
+
+/// Some of the channels: `[H, W, C]` -> `[H, W, range.count]`.
+public func channels(_ range: Range<Int>, of x: Tensor) -> Tensor {
+  let (h, w, c) = x.picture
+  precondition(range.lowerBound >= 0 && range.upperBound <= c, "channels that there are")
+  return Tensor(h, w, range.count) { output in
+    x.values.with { x in
+      for i in 0..<h * w { (output + i * range.count).update(from: x + i * c + range.lowerBound, count: range.count) }
     }
   }
 }

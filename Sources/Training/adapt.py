@@ -78,6 +78,8 @@ def main():
     model = export.load(args.model).to(device, memory_format=torch.channels_last)
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
+    if model.config.av_hubert:
+        model.audio_encoder.freeze()
     validation = Validation(model, held)
     pool = Pool(model, learned, Lips(learned), min(64, 4 * len(learned)), np.random.default_rng(), LOOK)
     while len(pool.slots) < pool.size:

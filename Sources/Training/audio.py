@@ -5,7 +5,8 @@ listens to it. `python audio.py --cache CACHE --minutes 4` writes CACHE/audio.pt
 CACHE/audio_curve.png every minute and at the end.
 
 Target: lip opening and the first principal components of the lip outline, each clip's mean taken away, so that how a
-talker looks does not count, only how the lips move."""
+talker looks does not count, only how the lips move. `--audio-encoder FILE` begins with AV-HuBERT (convert_avhubert.py)
+instead of an encoder of ours; its first layers stay as they are."""
 import argparse
 import copy
 import time
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import avhubert
 import data
 import plots
 from model import AudioEncoder, Config, autocast
@@ -68,17 +70,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--audio-encoder", type=Path, help="AV-HuBERT as convert_avhubert.py wrote it")
+    parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = Config()
+    if args.audio_encoder:
+        net, config = avhubert.load(args.audio_encoder)
+        net.freeze(args.frozen_layers)
+        rate = 1e-4  # so that it keeps what it knows
+    else:
+        config, rate = Config(), 1e-3
+        net = AudioEncoder(config)
     clips, held = data.load(args.cache, False), data.load(args.cache, True)
     lips = Lips(clips)
-    net, head = AudioEncoder(config).to(device), nn.Linear(config.audio_width, 1 + COMPONENTS).to(device)
+    net, head = net.to(device), nn.Linear(config.audio_width, 1 + COMPONENTS).to(device)
     sounds = [torch.from_numpy(clip_stacks(c, config)) for c in clips]
     targets = [torch.from_numpy(lips(c.lips)) for c in clips]
     weights, rng = data.balanced(clips, 0.5), np.random.default_rng()
     parameters = list(net.parameters()) + list(head.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.02)
     average = copy.deepcopy(nn.ModuleList([net, head]))
     step, curve, losses, store = 0, [], [], args.cache / "audio.pt"
     if store.exists():
@@ -94,7 +104,8 @@ def main():
         curve.append([step * BATCH, float(np.mean(losses))])
         losses.clear()
         torch.save({"audio_encoder": average[0].state_dict(), "head": average[1].state_dict(), "net": net.state_dict(),
-                    "net_head": head.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "curve": curve},
+                    "net_head": head.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "curve": curve,
+                    "config": config.dict()},
                    store.with_suffix(".tmp"))
         store.with_suffix(".tmp").rename(store)
         plots.plot(curve, ["lip loss"], args.cache / "audio_curve.png")
@@ -115,7 +126,7 @@ def main():
 
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, step / 200) * min(1, 2 * (1 - progress) + 0.02)
+            group["lr"] = rate * min(1, step / 200) * min(1, 2 * (1 - progress) + 0.02)
         chosen = rng.choice(len(clips), BATCH // 8, p=weights)
         pick = [rng.integers(0, len(sounds[i]), 8) for i in chosen]
         x = torch.cat([sounds[i][p] for i, p in zip(chosen, pick)])

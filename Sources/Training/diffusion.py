@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import avhubert
 import data
 import distributed
 import plots
@@ -157,7 +158,7 @@ class Training:
         self.model, self.probe, self.lr, self.batch, self.corruption = model, probe, lr, batch, corruption
         self.average = copy.deepcopy(model)
         groups = [{"params": [*model.denoiser.parameters(), *model.bottleneck.parameters()], "scale": 1.0},
-                  {"params": list(model.audio_encoder.parameters()), "scale": 0.25}]
+                  {"params": [p for p in model.audio_encoder.parameters() if p.requires_grad], "scale": 0.25}]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
         self.device = next(model.parameters()).device
@@ -273,19 +274,23 @@ def main():
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     parser.add_argument("--validate-every", type=float, default=6, help="minutes")
     parser.add_argument("--init", type=Path, help="a model file to go on from")
+    parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
     device = distributed.start()
     if args.init:
         model = load(args.init)
     else:
-        model = SyncDiff(Config())
+        heard = torch.load(args.cache / "audio.pt", "cpu", weights_only=True)
+        model = SyncDiff(Config(**heard.get("config", {})))
         coder = torch.load(args.cache / "autoencoder.pt", "cpu", weights_only=True)
         model.encoder.load_state_dict(coder["encoder"])
         model.decoder.load_state_dict(coder["decoder"])
-        heard = torch.load(args.cache / "audio.pt", "cpu", weights_only=True)
         model.audio_encoder.load_state_dict(heard["audio_encoder"])
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
+    if model.config.av_hubert:
+        print(avhubert.LICENCE, flush=True)
+        model.audio_encoder.freeze(args.frozen_layers)
     probe, store = Probe(model.config), args.cache / "diffusion.pt"
     rng = np.random.default_rng()
     clips = data.load(args.cache, False)

@@ -4,7 +4,7 @@
 
 One safetensors file, float16: audio_encoder.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of model.SyncDiff) from
 the training's moving averages, and faces.* as convert_faces.py wrote them. Its metadata: format "syncdiff", version
-"1", config (JSON of model.Config). Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it
+"1", config (JSON of model.Config), and licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it
 back.
 
 `--untrained WINDOW` instead of `--cache` writes seeded random weights: such a file paints noise, but takes as long as a
@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from avhubert import LICENCE
 from model import CONFIGS, Config, SyncDiff
 
 VERSION = "1"
@@ -37,7 +38,10 @@ def trained(cache):
 def load(path):
     """model.SyncDiff of a model file, in float32."""
     with safe_open(path, "pt") as file:
-        model = SyncDiff(Config(**json.loads(file.metadata()["config"])))
+        metadata = file.metadata()
+        if "licence" in metadata:
+            print(f"{path}: {metadata['licence']}", flush=True)
+        model = SyncDiff(Config(**json.loads(metadata["config"])))
         model.load_state_dict({name: file.get_tensor(name).float() for name in model.state_dict()})
     return model.eval()
 
@@ -60,7 +64,11 @@ def save(model, faces, output):
     bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
     if bad:
         raise SystemExit(f"not finite in float16: {', '.join(bad)}")
-    save_file(tensors, output, {"format": "syncdiff", "version": VERSION, "config": json.dumps(model.config.dict())})
+    metadata = {"format": "syncdiff", "version": VERSION, "config": json.dumps(model.config.dict())}
+    if model.config.av_hubert:
+        metadata["licence"] = LICENCE
+        print(LICENCE)
+    save_file(tensors, output, metadata)
     print(f"{output}: {len(tensors)} tensors, {output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -4,7 +4,10 @@
 
 The networks of model.py with small sizes and random weights, none of them zero, rounded to float16 so that the files
 hold them exactly; inputs and outputs of every part in float32. Pictures are written as Swift holds them, [H, W, C]."""
+import functools
 import json
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from avhubert import AVHuBERT
 from model import Config, SyncDiff, timestep_embedding
 from speech import SAMPLE_RATE, log_filterbank, stacks
 
@@ -52,6 +56,48 @@ def network():
     return model.half().float()
 
 
+@functools.cache
+def hashed(name, *shape):
+    """float32 in -1 ... 1, each a multiple of 2^-10, from a hash of its name and place: Tests/SpeechTests/AVHuBERTTests.swift
+    makes the same, so that no file need hold the weights of a large network."""
+    seed = 2166136261
+    for byte in name.encode():
+        seed = (seed ^ byte) * 16777619 & 0xFFFFFFFF
+    x = np.arange(math.prod(shape), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed)
+    x = (x ^ x >> 15) * np.uint32(2246822519)
+    x = (x ^ x >> 13) * np.uint32(3266489917)
+    x = (x ^ x >> 16) >> 21
+    return torch.from_numpy((x.astype(np.float32) - 1024) / 1024).view(shape)
+
+
+def hashed_av_hubert(width, layers):
+    """avhubert.AVHuBERT with activations near 1 throughout; from the third on its layers come again."""
+    with torch.device("meta"):
+        model = AVHuBERT(Config(av_hubert=width, audio_layers=layers, audio_width=16)).eval()
+    weights = {}
+    for name, like in model.state_dict().items():
+        value = hashed(re.sub(r"layers\.(\d+)", lambda m: f"layers.{int(m[1]) % 3}", name), *like.shape)
+        if like.dim() > 1:
+            weights[name] = value * 2.0 ** -round(math.log2(like[0].numel() ** 0.5 / 1.7))
+        else:
+            weights[name] = value / 8 + ("norm" in name and name.endswith("weight"))
+    model.load_state_dict(weights, assign=True)
+    return model
+
+
+def av_hubert():
+    """{NAME.T: what AV-HuBERT makes of T stacks, in the first, the middle and the last of them}, and tokens."""
+    out = {}
+    for name, width, layers, lengths in (("small", 128, 4, (1, 2, 14, 31, 65, 150)), ("base", 768, 12, (31, 140)),
+                                         ("large", 1024, 24, (31,))):
+        model = hashed_av_hubert(width, layers)
+        for length in lengths:
+            stacks = 8 * hashed(f"stacks.{length}", 1, length, 104) - 10
+            out[f"{name}.{length}"] = model.features(stacks)[0, [0, length // 2, length - 1]]
+            out[f"{name}.{length}.tokens"] = model(stacks)[0, [0, length // 2, length - 1]]
+    return out
+
+
 def picture(x):
     """[1, C, H, W] -> [H, W, C]."""
     return x[0].permute(1, 2, 0)
@@ -80,6 +126,7 @@ def main():
     write("SpeechTests", "audio_encoder", {
         **weights("audio_encoder."), "stacks": heard[0], "layer": model.audio_encoder.layers[0](tokens)[0],
         "tokens": tokens[0]})
+    write("SpeechTests", "av_hubert", av_hubert())
     write("DiffusionTests", "autoencoder", weights("encoder.", "decoder."))
     write("DiffusionTests", "denoiser", weights("bottleneck.", "denoiser."), config=json.dumps(CONFIG.dict()))
 

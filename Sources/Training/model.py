@@ -29,13 +29,17 @@ class Config:
     audio_past: int = 8           # stacks of 40 ms before the picture's own
     audio_future: int = 5         # stacks after it
     steps: int = 2
+    av_hubert: int = 0            # channels of AV-HuBERT if that is the audio encoder (avhubert.py); 0: AudioEncoder
 
     @property
     def tokens(self):
         return self.audio_past + 1 + self.audio_future
 
     def dict(self):
-        return asdict(self)
+        fields = asdict(self)
+        if not self.av_hubert:
+            del fields["av_hubert"]
+        return fields
 
 
 # By the side of the window. Only the one of 96 px has been trained; the larger is for faces in HD.
@@ -57,23 +61,23 @@ def autocast(device):
 # ---------------------------------------------------------------- audio encoder
 
 class AudioLayer(nn.Module):
-    """Pre-norm transformer layer over [B, T, C]."""
+    """Pre-norm transformer layer over [B, T, C]. gelu: the `approximate` of PyTorch's function."""
 
-    def __init__(self, width, heads):
+    def __init__(self, width, heads, expansion=3, gelu="tanh"):
         super().__init__()
-        self.heads = heads
+        self.heads, self.gelu = heads, gelu
         self.norm1 = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, 3 * width)
-        self.fc2 = nn.Linear(3 * width, width)
+        self.fc1 = nn.Linear(width, expansion * width)
+        self.fc2 = nn.Linear(expansion * width, width)
 
     def forward(self, x):
         b, t, c = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         x = x + self.out(attention(q, k, v).transpose(1, 2).reshape(b, t, c))
-        return x + self.fc2(F.gelu(self.fc1(self.norm2(x)), approximate="tanh"))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x)), approximate=self.gelu))
 
 
 class AudioEncoder(nn.Module):
@@ -92,6 +96,13 @@ class AudioEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+
+def audio_encoder(config):
+    if not config.av_hubert:
+        return AudioEncoder(config)
+    from avhubert import AVHuBERT  # made of layers of this file
+    return AVHuBERT(config)
 
 
 # ---------------------------------------------------------------- autoencoder (no normalisation: strictly local)
@@ -322,7 +333,7 @@ class SyncDiff(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        self.audio_encoder = AudioEncoder(config)
+        self.audio_encoder = audio_encoder(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.bottleneck = Bottleneck(config)

@@ -53,6 +53,7 @@ import Testing
     expectClose(maxPool2(x), golden["pool.out"], 0)
     let y = try #require(golden["y"])
     expectClose(concat(x, y), golden["concat.out"], 0)
+    #expect(channels(24..<48, of: concat(x, y)) == y)
     #expect(Array((x + y).values) == zip(x.values, y.values).map { $0 + $1 })
     let beside = upsample2(x, beside: concat(upsample2(x), upsample2(x)))
     #expect(beside == concat(upsample2(x), concat(upsample2(x), upsample2(x))))

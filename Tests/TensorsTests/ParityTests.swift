@@ -65,7 +65,7 @@ func applied(_ scale: GroupNorm.Scale, to x: Tensor, _ activation: Activation) -
     if method == .pairs { (x, weight) = (x.map { half($1) }, weight.map { half($1) }) }
     let plain = Plain.convolution(x, weight: weight, bias: bias, stride: c.stride, padding: c.padding, groups: 1)
     let tolerance: Float = method == .f4 ? 2e-4 : 5e-5  // of values up to 10
-    for activation in [Activation.none, .relu, .silu, .gelu] {
+    for activation in [Activation.none, .relu, .silu, .gelu, .erfGELU] {
       expectClose(fast(x, activation: activation), Plain.activation(activation, plain), tolerance, "\(activation)")
     }
     let twice = Plain.activation(.silu, plain + plain)
@@ -152,8 +152,12 @@ func applied(_ scale: GroupNorm.Scale, to x: Tensor, _ activation: Activation) -
     let x = Tensor([4003], (-2001...2001).map { Float($0) * 0.05 })
     expectClose(silu(x), Plain.activation(.silu, x), 1e-5)
     expectClose(relu(x), Plain.activation(.relu, x), 0)
+    expectClose(erfGELU(x), Plain.activation(.erfGELU, x), 1e-5)
+    let near = Tensor([4003], (-2001...2001).map { Float($0) * 0.003 })
+    expectClose(erfGELU(near), Plain.activation(.erfGELU, near), 1e-6)
     let far = Tensor([4], [-1e30, -200, 200, 1e30])
     expectClose(silu(far), Tensor([4], [0, 0, 200, 1e30]), 1e-5)
+    expectClose(erfGELU(far), Tensor([4], [0, 0, 200, 1e30]), 1e-5)
   }
 }
 

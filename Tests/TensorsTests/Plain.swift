@@ -46,6 +46,7 @@ enum Plain {
       case .relu: Float(max(x, 0))
       case .silu: Float(x / (1 + exp(-x)))
       case .gelu: Float(0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))))
+      case .erfGELU: Float(0.5 * x * erfc(-x / 2.0.squareRoot()))
       }
     }
     return Tensor(x.shape, values)
