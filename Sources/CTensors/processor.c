@@ -7,6 +7,7 @@
 
 #include <linux/futex.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,26 +27,38 @@ int ctensors_processor_level(void) {
 #endif
 }
 
-int ctensors_processor_count(void) {
+struct ctensors_processors {
   cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+};
+
+const ctensors_processors *ctensors_processors_allowed(void) {
+  ctensors_processors *allowed = calloc(1, sizeof *allowed);
+  if (allowed) sched_getaffinity(0, sizeof allowed->set, &allowed->set);
+  return allowed;
+}
+
+int ctensors_processor_count(const ctensors_processors *processors) {
+  int count = processors ? CPU_COUNT(&processors->set) : 0;
+  return count > 0 ? count : 1;
 }
 
 int ctensors_processor(void) { return sched_getcpu(); }
 
 int ctensors_thread(void) { return gettid(); }
 
-void ctensors_move(int thread, int processor, bool away) {
-  cpu_set_t usual, wanted;
-  if (sched_getaffinity(thread, sizeof usual, &usual) != 0 || !CPU_ISSET(processor, &usual)) return;
+void ctensors_move(int thread, int processor, bool away, const ctensors_processors *usual) {
+  cpu_set_t now, wanted;
+  if (!usual || !CPU_ISSET(processor, &usual->set)) return;
+  if (sched_getaffinity(thread, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &usual->set)) return;
   if (away) {
-    wanted = usual;
+    wanted = usual->set;
     CPU_CLR(processor, &wanted);
   } else {
     CPU_ZERO(&wanted);
     CPU_SET(processor, &wanted);
   }
-  if (sched_setaffinity(thread, sizeof wanted, &wanted) == 0) sched_setaffinity(thread, sizeof usual, &usual);
+  if (sched_setaffinity(thread, sizeof wanted, &wanted) == 0)
+    sched_setaffinity(thread, sizeof usual->set, &usual->set);
 }
 
 void ctensors_sleep(const void *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL); }

@@ -36,7 +36,7 @@ extension JSON {
 /// The machine, as every report names it.
 struct Machine {
   let processor: String
-  let cores = Int(ctensors_processor_count())
+  let cores = Int(ctensors_processor_count(ctensors_processors_allowed()))
 
   init() {
     var name: String?

@@ -16,10 +16,11 @@ import Synchronization
 /// A call allocates nothing.
 public final class ThreadPool: @unchecked Sendable {
   // Sendable: everything is constant or atomic.
-  public static let shared = ThreadPool(processors: Int(ctensors_processor_count()))
+  public static let shared = ThreadPool()
 
   private static let patience: UInt64 = 50_000  // ns of spinning
 
+  private let allowed: OpaquePointer?  // processors; the workers' too
   private let processors: Int
   private let jobs: UnsafeMutableBufferPointer<Job>
   private let workers: UnsafeMutableBufferPointer<Worker>
@@ -28,8 +29,9 @@ public final class ThreadPool: @unchecked Sendable {
   private let asleep = Atomic(0)  // workers
   private let limitKey: pthread_key_t
 
-  private init(processors: Int) {
-    self.processors = processors
+  private init() {
+    allowed = ctensors_processors_allowed()
+    processors = Int(ctensors_processor_count(allowed))
     jobs = .allocate(capacity: processors / 2)  // with more callers, each works alone
     for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
     workers = .allocate(capacity: max(0, processors - 1))
@@ -87,7 +89,7 @@ public final class ThreadPool: @unchecked Sendable {
     if spin(for: max(Self.patience, 2 * piece), { jobs[job].isFinished }) { return }
     let here = ctensors_processor()
     for i in workers.indices where workers[i].job.load(ordering: .acquiring) == job {
-      ctensors_move(workers[i].thread.load(ordering: .relaxed), here, false)
+      ctensors_move(workers[i].thread.load(ordering: .relaxed), here, false, allowed)
     }
     jobs[job].sleepUntilFinished()
   }
@@ -105,7 +107,7 @@ public final class ThreadPool: @unchecked Sendable {
       seen = posted.value.pointee.load(ordering: .acquiring)
       for job in jobs.indices where jobs[job].isOpen {
         let here = ctensors_processor()
-        if jobs[job].processor.load(ordering: .relaxed) == here { ctensors_move(0, here, true) }
+        if jobs[job].processor.load(ordering: .relaxed) == here { ctensors_move(0, here, true, allowed) }
         workers[i].job.store(job, ordering: .releasing)
         _ = jobs[job].work(helping: true)
         workers[i].job.store(-1, ordering: .releasing)

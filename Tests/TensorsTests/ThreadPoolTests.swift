@@ -1,6 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CTensors
 import Foundation
 import Synchronization
 import Tensors
@@ -65,6 +66,19 @@ import Testing
       return tasks.allSatisfy { (allowed($0) ?? mine) == mine }
     }
     #expect(isFree)
+  }
+
+  /// However many move one thread at the same time, it may run afterwards where it might before.
+  @Test func moversDoNotMeet() {
+    let usual = ctensors_processors_allowed()
+    let count = ctensors_processor_count(usual)
+    let (me, home) = (ctensors_thread(), UInt(bitPattern: usual))
+    DispatchQueue.concurrentPerform(iterations: 8) { i in
+      for j in 0..<500 {
+        ctensors_move(me, Int32(i + j) % count, false, OpaquePointer(bitPattern: home))
+      }
+    }
+    #expect(ctensors_processor_count(ctensors_processors_allowed()) == count)
   }
 
   private final class Counter: Sendable { let value = Atomic(0) }

@@ -13,8 +13,14 @@
 /// 2 x86-64-v4 (AVX-512), 3 that and AVX512_BF16.
 int ctensors_processor_level(void);
 
-/// Processors that this process may use, at least 1.
-int ctensors_processor_count(void);
+/// Some of the system's processors.
+typedef struct ctensors_processors ctensors_processors;
+
+/// Those that the calling thread, and every thread that it starts, may use. Never freed; null without memory.
+const ctensors_processors *ctensors_processors_allowed(void);
+
+/// How many there are, at least 1.
+int ctensors_processor_count(const ctensors_processors *processors);
 
 /// The processor that the calling thread is on.
 int ctensors_processor(void);
@@ -22,9 +28,10 @@ int ctensors_processor(void);
 /// The system's number of the calling thread.
 int ctensors_thread(void);
 
-/// Moves a thread of this process (0: the calling one) to `processor`, or away from it if it is there. Does nothing where
-/// the thread may not go. Afterwards the system may move it again as before.
-void ctensors_move(int thread, int processor, bool away);
+/// Moves a thread of this process (0: the calling one) to `processor`, or away from it if it is there. Afterwards the system
+/// may move it again as before: among its `usual` processors. Does nothing to a thread that has others, for somebody else is
+/// moving it or has bound it, nor where it may not go.
+void ctensors_move(int thread, int processor, bool away, const ctensors_processors *usual);
 
 /// Sleeps if `*word` is `value`, until `ctensors_wake` of the same word, or for no reason (futex).
 void ctensors_sleep(const void *word, uint32_t value);
