@@ -22,6 +22,16 @@ let instructionSets: [(target: String, folder: String, flags: [String])] = {
   #endif
 }()
 
+// libFuzzer brings its own main, so its program can only be built with --sanitize fuzzer (meta/scripts/fuzz).
+let fuzzer: [Target] =
+  Context.environment["SYNCDIFF_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "FuzzModel", dependencies: ["Fuzzing"], path: "Tests/FuzzModel",
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+  ]
+
 // Imports go one way: what stands higher knows nothing of what stands lower.
 let package = Package(
   name: "syncdiff",
@@ -64,17 +74,22 @@ let package = Package(
         "CGStreamer", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"], exclude: ["Golden"]),
+    .target(name: "TestSupport", dependencies: ["SyncDiff", "Tensors"], path: "Tests/TestSupport"),
+    .target(
+      name: "Fuzzing", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors"], path: "Tests/Fuzzing",
+      exclude: ["Corpus"]),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CTensors", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),
-    .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "TestSupport"]),
+    .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "Fuzzing", "TestSupport"]),
     .systemLibrary(name: "CGStreamerCheck", path: "Tests/CGStreamerCheck", pkgConfig: "gstreamer-check-1.0"),
     .testTarget(
       name: "ElementTests",
-      dependencies: ["SyncDiffElement", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "Speech", "TestSupport"]),
+      dependencies: [
+        "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "Speech", "TestSupport",
+      ]),
     .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool"]),
-  ],
+  ] + fuzzer,
   swiftLanguageModes: [.v6]
 )

@@ -43,11 +43,13 @@ extension Stream {
     return GST_FLOW_OK
   }
 
-  /// Frames that are held at most. Under the monitor.
+  /// Frames that are held at most: those that wait for their sound. What painting takes counts only where nobody upstream
+  /// may wait, for elsewhere a slow machine would hold more. Under the monitor.
   var heldLimit: Int {
     guard pairing.linked else { return 2 }
     guard let frameDuration, frameDuration > 0 else { return 32 }
-    let wait = latencyReported.addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
+    let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
+    let wait = (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
     return Int(clamping: min(wait / frameDuration, 254)) + 2
   }
 
@@ -104,12 +106,13 @@ extension Stream {
       arrival.flushed()
       journey?.reset()
       (fade, statisticsPosted) = (Fade(), nil)
-      monitor.locked {
-        clearVideo()
+      let events = monitor.locked {
         pairing.pictureFlushed()
         overload.flushed()
         flushing = false
+        return clearVideo()
       }
+      keep(events)
       return startTask() && pushed
     case GST_EVENT_CAPS:
       guard accepts(event) else {

@@ -198,6 +198,7 @@ extension Stream {
 
   /// A stretch without sound is silence that has arrived.
   private func gap(_ event: UnsafeMutablePointer<GstEvent>) {
+    guard hearing.segment.format == GST_FORMAT_TIME else { return }
     var (start, duration): (GstClockTime, GstClockTime) = (0, 0)
     gst_event_parse_gap(event, &start, &duration)
     let end = duration == .max ? start : start.addingClamped(duration)

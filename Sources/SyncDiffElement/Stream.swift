@@ -126,12 +126,13 @@ final class Stream {
         monitor.broadcast()  // there is a clock now
       }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
-      monitor.locked {
-        clearVideo()
+      let events = monitor.locked {
         clearSound()
         pairing.pictureFlushed()
         (frameDuration, liveLatency) = (nil, nil)
+        return clearVideo()
       }
+      for event in events { gst_event_unref(event) }
       arrival = Arrival()
       hearing = Hearing()
       (info, journey, faceNews, disclosed) = (nil, nil, FaceNews(), false)
@@ -165,11 +166,20 @@ final class Stream {
       }, element, nil) != 0
   }
 
-  /// Forgets everything that is on its way. Under the monitor.
-  func clearVideo() {
+  /// Forgets everything that is on its way, and returns the events that stay true after a flush: upstream does not send
+  /// them again. Under the monitor.
+  func clearVideo() -> [UnsafeMutablePointer<GstEvent>] {
+    var lasting: [UnsafeMutablePointer<GstEvent>] = []
     for item in items {
       switch item {
-      case .event(let event): gst_event_unref(event)
+      case .event(let event):
+        let type = event.pointee.type
+        let isSticky = gst_event_type_get_flags(type).rawValue & GST_EVENT_TYPE_STICKY.rawValue != 0
+        if isSticky, type != GST_EVENT_SEGMENT, type != GST_EVENT_EOS {
+          lasting.append(event)
+        } else {
+          gst_event_unref(event)
+        }
       case .frame(let frame): gst_buffer_unref(frame.buffer)
       case .query: queryAnswer = false
       }
@@ -178,6 +188,7 @@ final class Stream {
     (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
     starvingSince = nil
     monitor.broadcast()
+    return lasting
   }
 
   /// Under the monitor.
@@ -267,13 +278,7 @@ final class Stream {
 
   private func push(_ event: UnsafeMutablePointer<GstEvent>) {
     switch event.pointee.type {
-    case GST_EVENT_CAPS:
-      var caps: UnsafeMutablePointer<GstCaps>?
-      gst_event_parse_caps(event, &caps)
-      var parsed = GstVideoInfo()
-      info = gst_video_info_from_caps(&parsed, caps) != 0 ? parsed : nil
-      journey?.reset()
-      fade = Fade()
+    case GST_EVENT_CAPS: useCaps(event)
     case GST_EVENT_STREAM_START: disclosed = false
     case GST_EVENT_TAG:
       gst_pad_push_event(element.pointee.src, disclosing(event))
@@ -281,5 +286,23 @@ final class Stream {
     default: break
     }
     gst_pad_push_event(element.pointee.src, event)
+  }
+
+  /// Events that a flush has overtaken go out before the next frame.
+  func keep(_ events: [UnsafeMutablePointer<GstEvent>]) {
+    for event in events {
+      if event.pointee.type == GST_EVENT_CAPS { useCaps(event) }
+      gst_pad_store_sticky_event(element.pointee.src, event)
+      gst_event_unref(event)
+    }
+  }
+
+  private func useCaps(_ event: UnsafeMutablePointer<GstEvent>) {
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    var parsed = GstVideoInfo()
+    info = gst_video_info_from_caps(&parsed, caps) != 0 ? parsed : nil
+    journey?.reset()
+    fade = Fade()
   }
 }

@@ -38,8 +38,7 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
     case .tooShort(let size):
       "the file has only \(size) bytes and is no safetensors file; give a model written by syncdiff's export"
     case .headerTooLong(let length):
-      "the header would be \(length) bytes long, so this is no safetensors file; "
-        + "give a model written by syncdiff's export"
+      "the header would be \(length) bytes long, more than any syncdiff model's; give a model written by syncdiff's export"
     case .headerBeyondEnd(let length, let size):
       "the header of \(length) bytes does not fit into the \(size) bytes of the file; it was cut off, copy it again"
     case .notJSON(let offset): "the header is not JSON at its byte \(offset); the file is damaged, copy it again"
@@ -66,8 +65,9 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
 
 /// A model file in memory. Its header has been checked whole; a tensor is widened to `Float` when it is asked for.
 public struct SafeTensors: Sendable {
-  static let longestHeader = 100_000_000  // bytes, as in the reference implementation
-  static let largestFile = 1 << 32  // bytes
+  // What a hostile file can make us read and say; ours have 60 kB and 20 MB.
+  static let longestHeader = 1 << 20  // bytes
+  static let largestFile = 1 << 30  // bytes
 
   /// The header's `__metadata__`.
   public let metadata: [String: String]
@@ -116,7 +116,7 @@ public struct SafeTensors: Sendable {
     }
     guard information.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a file") }
     let size = Int(information.st_size)
-    guard size <= largestFile else { throw .unreadable(path: path, reason: "it is larger than 4 GiB") }
+    guard size <= largestFile else { throw .unreadable(path: path, reason: "it is larger than 1 GiB") }
     // Read, not mapped: a mapped file that somebody shortens would end the process.
     var failure: Int32 = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in

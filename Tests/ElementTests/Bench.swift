@@ -258,10 +258,10 @@ private func name(of event: UnsafeMutablePointer<GstEvent>) -> String {
 let portraitPath =
   #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/meta/sample/portrait.jpg"
 
-/// The sample's portrait as one frame of `Bench.caps`, or in another format.
-func portrait(_ format: String = "I420") throws -> [UInt8] {
+/// The sample's portrait as one frame of `Bench.caps`, or in another format and size.
+func portrait(_ format: String = "I420", side: Int = Bench.side) throws -> [UInt8] {
   #expect(gstreamer)
-  let caps = "video/x-raw,format=\(format),width=\(Bench.side),height=\(Bench.side)"
+  let caps = "video/x-raw,format=\(format),width=\(side),height=\(side)"
   let harness = gst_harness_new_parse(
     "filesrc location=\(portraitPath) ! jpegdec ! videoconvert ! videoscale ! capsfilter caps=\"\(caps)\"")
   defer { gst_harness_teardown(harness) }

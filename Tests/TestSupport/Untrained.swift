@@ -1,25 +1,31 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A model file of another size than the one that ships, written by the test. What tensors it must hold it learns from
-// what the loader says is missing.
+// Model files of another size than the one that ships, written by the test. What tensors they must hold it learns from what
+// the loader says is missing.
 
-import Foundation
-import SyncDiff
+public import Foundation
+public import SyncDiff
 import Tensors
 import Testing
 
 /// The shipped face networks and the smallest networks of ours, for a window of `window` px.
-func untrainedModel(window: Int, maskTop: Int) throws -> Model {
+public func untrainedModel(window: Int, maskTop: Int) throws -> Model {
+  let file = try untrainedModelFile(window: window, maskTop: maskTop)
+  defer { try? FileManager.default.removeItem(at: file) }
+  return try Model.load(path: file.path)
+}
+
+/// The file of such a model; the caller removes it.
+public func untrainedModelFile(window: Int, maskTop: Int) throws -> URL {
   let config = """
     {"window": \(window), "mask_top": \(maskTop), "latent_channels": 4, "ae_channels": [4, 4, 8], \
     "unet_channels": [8, 8, 8], "groups": 4, "head": 4, "embedding": 8, "prior": 2, "audio_width": 8, \
     "audio_layers": 1, "audio_past": 8, "audio_future": 5, "steps": 2}
     """
-  let faces = URL(filePath: modelPath).deletingLastPathComponent().appending(path: "faces.safetensors").path
+  let faces = URL(filePath: #filePath).appending(path: "../../../meta/models/faces.safetensors").standardized.path
   var tensors = try SafeTensors.load(path: faces).tensors
   let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
-  defer { try? FileManager.default.removeItem(at: file) }
   try write(tensors, config, to: file)
   guard case .malformed(_, let why)? = #expect(throws: ModelError.self, performing: { try Model.load(path: file.path) })
   else { throw Missing() }
@@ -29,7 +35,7 @@ func untrainedModel(window: Int, maskTop: Int) throws -> Model {
     tensors[String(missing.1)] = Tensor(shape, values)
   }
   try write(tensors, config, to: file)
-  return try Model.load(path: file.path)
+  return file
 }
 
 private struct Missing: Error {}
@@ -37,12 +43,12 @@ private struct Missing: Error {}
 private func write(_ tensors: [String: Tensor], _ config: String, to file: URL) throws {
   var header: [String: Any] = ["__metadata__": ["format": "syncdiff", "version": "1", "config": config]]
   var data = Data()
-  for (name, tensor) in tensors {
+  for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
     let bytes = Array(tensor.values).withUnsafeBytes { Data($0) }
     header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [data.count, data.count + bytes.count]]
     data += bytes
   }
-  let text = try JSONSerialization.data(withJSONObject: header)
+  let text = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
   let prefix = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
   try (Data(prefix) + text + data).write(to: file)
 }
