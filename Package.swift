@@ -89,7 +89,7 @@ let package = Package(
       dependencies: [
         "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "Speech", "TestSupport",
       ]),
-    .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool"]),
+    .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool", "TestSupport"]),
   ] + fuzzer,
   swiftLanguageModes: [.v6]
 )

@@ -92,15 +92,17 @@ extension Stream {
     gst_element_post_message(base, gst_message_new_progress(object, type, "load-model", text))
   }
 
-  /// `syncdiff-ready`. Times in microseconds.
-  func postReady(_ precision: Precision, load: gint64, warmUp: gint64) {
+  /// `syncdiff-ready`, and a warning if the model's licence is not the project's. Times in microseconds.
+  func postReady(_ precision: Precision, load: gint64, warmUp: gint64, path: String, licence: String?) {
     let message = Structure("syncdiff-ready")
     message.set("load-ms", Int64(load / 1000))
     message.set("warmup-ms", Int64(warmUp / 1000))
     message.set("isa", instructionSet)
     message.set("precision", precision == .bf16 ? "bf16" : "f32")
     message.set("latency", UInt64(refreshLatency()))
+    if let licence { message.set("licence", licence) }
     post(message, at: Moment())
+    if let licence { postWarning(.resource(GST_RESOURCE_ERROR_SETTINGS), "The model \(path): \(licence)") }
   }
 
   func postError(

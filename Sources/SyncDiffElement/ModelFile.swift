@@ -40,7 +40,8 @@ extension Stream {
         computeTime = ComputeTime(warmUp: UInt64(compute))
       }
       postProgress(GST_PROGRESS_TYPE_COMPLETE, "The model is loaded, a frame takes \(compute / 1_000_000) ms")
-      postReady(precision, load: ready - began, warmUp: g_get_monotonic_time() - ready)
+      postReady(
+        precision, load: ready - began, warmUp: g_get_monotonic_time() - ready, path: path, licence: loaded.licence)
     } catch {
       let problem: Problem =
         switch error {

@@ -64,7 +64,9 @@ struct BenchOptions: ParsableArguments {
       case .bf16: .bf16
       }
     do {
-      return try Model.load(path: path, precision: wanted)
+      let model = try Model.load(path: path, precision: wanted)
+      if let licence = model.licence { say("Warning: \(path): \(licence)") }
+      return model
     } catch {
       throw Failure(error.description)
     }

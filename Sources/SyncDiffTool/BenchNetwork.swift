@@ -5,6 +5,7 @@
 
 import Diffusion
 import Glibc
+import Speech
 import SyncDiff
 import Tensors
 
@@ -233,16 +234,18 @@ struct BenchLayer {
       switch part {
       case "key", "value": return [.linear(rows: tokens, inputs: shape[1], outputs: shape[0])]
       case "query", "qkv":
+        let head = config.avHuBERT > 0 && name.hasPrefix("audio_encoder") ? AVHuBERT.head : config.head
         return [
           .linear(rows: pixels, inputs: shape[1], outputs: shape[0]),
           .attention(
             queries: pixels, keys: part == "query" ? tokens : pixels, channels: shape[1],
-            heads: shape[1] / config.head),
+            heads: shape[1] / head),
         ]
       default:
         let rows = name.contains("_attn") || name.contains("_self") || name.hasPrefix("audio_encoder") ? pixels : 1
         return [.linear(rows: rows, inputs: shape[1], outputs: shape[0])]
       }
+    case 3: return []  // the convolution over time of AV-HuBERT, which is no picture's
     default:
       let isGroup = name.contains("_res") || name == "denoiser.unet.norm"
       return [

@@ -18,7 +18,13 @@ import Testing
     #expect(config.autoencoderChannels == [24, 48, 96] && config.unetChannels == [64, 128, 192])
     #expect(config.groups == 8 && config.head == 32 && config.embedding == 256 && config.prior == 6)
     #expect(config.audioWidth == 192 && config.audioLayers == 3 && config.audioPast == 8 && config.audioFuture == 5)
-    #expect(config.tokens == 14 && config.steps == 4)
+    #expect(config.tokens == 14 && config.steps == 4 && config.avHuBERT == 0)
+  }
+
+  /// `Config(av_hubert=768, ...)`: the field is there only if it is not 0.
+  @Test func namesAVHuBERT() throws {
+    let json = Self.json.replacing("\"steps\": 4", with: "\"steps\": 4, \"av_hubert\": 768")
+    #expect(try Configuration(json: json).avHuBERT == 768)
   }
 
   /// A field of the JSON replaced by another text, and what the reader says.
@@ -42,6 +48,14 @@ import Testing
       ("\"groups\": 8", "\"groups\": 0", .outOfRange(field: "groups", value: 0, range: 1...1024)),
       ("\"embedding\": 256", "\"embedding\": 254", .notMultiple(field: "embedding", value: 254, of: 4)),
       ("\"audio_width\": 192", "\"audio_width\": 190", .notMultiple(field: "audio_width", value: 190, of: 32)),
+      (
+        "\"steps\": 4", "\"steps\": 4, \"av_hubert\": 0", .outOfRange(field: "av_hubert", value: 0, range: 128...1024)
+      ),
+      ("\"steps\": 4", "\"steps\": 4, \"av_hubert\": 200", .notMultiple(field: "av_hubert", value: 200, of: 64)),
+      (
+        "\"steps\": 4", "\"steps\": 4, \"av_hubert\": true",
+        .wrongType(field: "av_hubert", expected: "an integer")
+      ),
       ("\"steps\": 4", "\"steps\": -4", .outOfRange(field: "steps", value: -4, range: 1...1000)),
     ] as [(String, String, ConfigurationError)])
   func refuses(field: String, replacement: String, expected: ConfigurationError) throws {

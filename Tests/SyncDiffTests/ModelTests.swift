@@ -4,6 +4,7 @@
 import Foundation
 import SyncDiff
 import Tensors
+import TestSupport
 import Testing
 
 /// The model that ships.
@@ -87,6 +88,22 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
 
   @Test func aLaterVersion() throws {
     try expectMalformed(changed { $0.metadata["version"] = "2" }, "version 2")
+  }
+
+  @Test func aLicenceIsHandedOn() throws {
+    #expect(try Model.load(path: modelPath).licence == nil)
+    let path = try licensedModel("Not for \"sale\".")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    #expect(try Model.load(path: path).licence == "Not for \"sale\".")
+  }
+
+  /// A model of AV-HuBERT lacks our encoder, and the other way round.
+  @Test func anotherAudioEncoder() throws {
+    let config = try #require(try SafeTensors.load(path: modelPath).metadata["config"])
+    let other = config.replacing("\"window\": 96", with: "\"window\": 96, \"av_hubert\": 768")
+    let bytes = try changed { $0.metadata["config"] = other }
+    try expectMalformed(bytes, "audio_encoder.input.weight is [192, 104], expected [768, 104]")
+    try expectMalformed(bytes, "missing audio_encoder.fusion.weight [768, 1536]")
   }
 
   @Test func noConfiguration() throws {

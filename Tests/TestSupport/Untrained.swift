@@ -9,19 +9,20 @@ public import SyncDiff
 import Tensors
 import Testing
 
-/// The shipped face networks and the smallest networks of ours, for a window of `window` px.
-public func untrainedModel(window: Int, maskTop: Int) throws -> Model {
-  let file = try untrainedModelFile(window: window, maskTop: maskTop)
+/// The shipped face networks and the smallest networks of ours, for a window of `window` px; with channels of AV-HuBERT
+/// that is the audio encoder.
+public func untrainedModel(window: Int, maskTop: Int, avHuBERT: Int? = nil) throws -> Model {
+  let file = try untrainedModelFile(window: window, maskTop: maskTop, avHuBERT: avHuBERT)
   defer { try? FileManager.default.removeItem(at: file) }
   return try Model.load(path: file.path)
 }
 
 /// The file of such a model; the caller removes it.
-public func untrainedModelFile(window: Int, maskTop: Int) throws -> URL {
+public func untrainedModelFile(window: Int, maskTop: Int, avHuBERT: Int? = nil) throws -> URL {
   let config = """
     {"window": \(window), "mask_top": \(maskTop), "latent_channels": 4, "ae_channels": [4, 4, 8], \
     "unet_channels": [8, 8, 8], "groups": 4, "head": 4, "embedding": 8, "prior": 2, "audio_width": 8, \
-    "audio_layers": 1, "audio_past": 8, "audio_future": 5, "steps": 2}
+    "audio_layers": 1, "audio_past": 8, "audio_future": 5, "steps": 2\(avHuBERT.map { ", \"av_hubert\": \($0)" } ?? "")}
     """
   let faces = URL(filePath: #filePath).appending(path: "../../../meta/models/faces.safetensors").standardized.path
   var tensors = try SafeTensors.load(path: faces).tensors

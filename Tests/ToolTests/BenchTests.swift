@@ -4,6 +4,7 @@
 // What `syncdiff bench` prints, never how fast it is.
 
 import Foundation
+import TestSupport
 import Testing
 
 extension ToolTests {
@@ -150,6 +151,18 @@ extension ToolTests {
       let outcome = try syncdiff("bench", "journey", "--repeats", "1", "--picture", path)
       #expect(outcome.status == 1 && outcome.out.isEmpty && outcome.err.contains(message), "\(outcome.err)")
     }
+  }
+
+  @Test("What a model's licence says is printed, by bench and by dub")
+  func licence() throws {
+    let path = try licensedModel("For research only.")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let folder = try Folder()
+    let (picture, sound, out) = (try folder.picture(frames: 5), try folder.sound(), folder.file("out.mp4"))
+    let dubbed = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, "--model", path)
+    #expect(dubbed.status == 0 && dubbed.err.contains("Warning: The model \(path): For research only.\n"))
+    let outcome = try syncdiff("bench", "denoiser", "--repeats", "1", "--model", path)
+    #expect(outcome.status == 0 && outcome.err == "Warning: \(path): For research only.\n")
   }
 
   @Test("Without --json there is a table under the machine's name", arguments: ["layers", "denoiser", "journey"])
