@@ -109,7 +109,7 @@ extension Stream {
       let events = monitor.locked {
         pairing.pictureFlushed()
         overload.flushed()
-        flushing = false
+        (flushing, failed) = (false, false)
         return clearVideo()
       }
       keep(events)

@@ -105,11 +105,16 @@ extension Stream {
     if let licence { postWarning(.resource(GST_RESOURCE_ERROR_SETTINGS), "The model \(path): \(licence)") }
   }
 
+  /// The first error of a stream; what follows from it, or comes along with it, would only hide it.
   func postError(
     _ problem: Problem, _ text: String, debug: String? = nil, file: String = #fileID, function: String = #function,
     line: gint = #line
   ) {
-    post(GST_MESSAGE_ERROR, problem, text, debug, (file, function, line))
+    let isFirst = monitor.locked {
+      defer { failed = true }
+      return !failed
+    }
+    if isFirst { post(GST_MESSAGE_ERROR, problem, text, debug, (file, function, line)) }
   }
 
   func postWarning(

@@ -46,6 +46,8 @@ final class Stream {
   /// Frames in `items` and in the task's hands.
   var framesHeld = 0
   var flushing = true
+  /// An error has been posted since the stream began or was flushed.
+  var failed = false
   /// What downstream said last; the picture's thread hands it upstream.
   var flow = GST_FLOW_OK
   var videoEnded = false
@@ -103,6 +105,7 @@ final class Stream {
     switch change {
     case GST_STATE_CHANGE_NULL_TO_READY, GST_STATE_CHANGE_READY_TO_PAUSED:
       let settings = Settings(of: element)
+      monitor.locked { failed = false }
       if settings.preload, !load(settings) { return false }
       if change == GST_STATE_CHANGE_READY_TO_PAUSED {
         monitor.locked { (soundStopped, counts, overload) = (false, Statistics(), Overload()) }
@@ -152,7 +155,7 @@ final class Stream {
       }
       return gst_pad_stop_task(element.pointee.src) != 0
     }
-    monitor.locked { flushing = false }
+    monitor.locked { (flushing, failed) = (false, false) }
     return startTask()
   }
 

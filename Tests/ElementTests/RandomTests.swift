@@ -145,6 +145,7 @@ private final class Downstream: @unchecked Sendable {
     return locked {
       if answer != GST_FLOW_OK { hasRefused = true } else { marks.append(.frame(facts)) }
       while isHolding { condition.wait() }
+      if answer != GST_FLOW_OK { hasRefused = true }
       return answer
     }
   }
