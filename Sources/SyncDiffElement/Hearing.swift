@@ -72,7 +72,7 @@ package struct Hearing: ~Copyable {
     guard let start else { return nil }
 
     var map = GstAudioBuffer()
-    guard gst_audio_buffer_map(&map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
+    guard buffer.isLaid(as: info), gst_audio_buffer_map(&map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
     defer { gst_audio_buffer_unmap(&map) }
     let frames = map.n_samples
     let count = gst_audio_converter_get_out_frames(converter, frames)
@@ -219,5 +219,15 @@ extension Stream {
     case GST_QUERY_ALLOCATION: false
     default: gst_pad_query_default(pad, object, query) != 0
     }
+  }
+}
+
+extension UnsafeMutablePointer<GstBuffer> {
+  /// Whether the channels lie as the caps say; otherwise the buffer cannot be mapped.
+  fileprivate func isLaid(as info: GstAudioInfo) -> Bool {
+    guard let meta = gst_buffer_get_meta(self, gst_audio_meta_api_get_type()) else {
+      return info.layout == GST_AUDIO_LAYOUT_INTERLEAVED
+    }
+    return UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstAudioMeta.self).pointee.info.layout == info.layout
   }
 }
