@@ -1,11 +1,10 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the autoencoder: `python autoencoder.py --cache CACHE --minutes 12` (both halves), then, with the encoder
-frozen, `--decoder --minutes 20` sharpens the decoder against a patch discriminator. Resumes from CACHE/autoencoder.pt;
-draws CACHE/autoencoder_curve.png and CACHE/autoencoder_sheet.png every minute and at the end.
+"""Trains the autoencoder: `python autoencoder.py --cache CACHE --minutes 12`. Resumes from CACHE/autoencoder.pt; draws
+CACHE/autoencoder_curve.png and CACHE/autoencoder_sheet.png every minute and at the end.
 
-Loss: L1 + L1 of the image gradients (+ hinge GAN on patches), with noise of deviation 0.1 on the latent so that small
-errors of the diffusion model stay small in pixels (method.md)."""
+Loss: L1 + L1 of the image gradients + hinge GAN on patches, with noise of deviation 0.1 on the latent so that small
+errors of the diffusion model stay small in pixels (method.md). decoder.py sharpens the decoder afterwards."""
 import argparse
 import copy
 import time
@@ -18,6 +17,7 @@ from torch import nn
 
 import data
 import plots
+from export import load
 from model import Config, Decoder, Encoder, autocast
 
 CROP = 64  # px: the networks are local, so a crop teaches as much as a window
@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--decoder", action="store_true", help="freeze the encoder, train the decoder with the GAN")
+    parser.add_argument("--init", type=Path, help="a model file to go on from")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--gan", type=float, default=0.01)
@@ -104,21 +104,25 @@ def main():
     encoder, decoder, judge = Encoder(config), Decoder(config), Discriminator()
     store = args.cache / "autoencoder.pt"
     kept = torch.load(store, "cpu", weights_only=True) if store.exists() else {}
+    if args.init and not kept:
+        model = load(args.init)
+        encoder.load_state_dict(model.encoder.state_dict())
+        decoder.load_state_dict(model.decoder.state_dict())
     if kept:
-        for net, name in ((encoder, "encoder"), (decoder, "decoder"), (judge, "judge")):
+        for net, name in ((encoder, "encoder"), (decoder, "net_decoder"), (judge, "judge")):
             net.load_state_dict(kept[name])
     for net in (encoder, decoder, judge):
         net.to(device, memory_format=torch.channels_last)
     clips, held = data.load(args.cache, False), data.load(args.cache, True)[::3]
     rng = np.random.default_rng()
-    trained = list(decoder.parameters()) + ([] if args.decoder else list(encoder.parameters()))
+    trained = [*decoder.parameters(), *encoder.parameters()]
     optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=4e-4, betas=(0.5, 0.9))
     average = copy.deepcopy(decoder)
     step, curve, losses = 0, kept.get("curve", []), []
     seen = curve[-1][0] if curve else 0
-    if kept.get("decoder_only") == args.decoder:  # the other phase trains other parameters: it starts from the average
-        decoder.load_state_dict(kept["net_decoder"])
+    if kept:
+        average.load_state_dict(kept["decoder"])
         optimizer.load_state_dict(kept["optimizer"])
         judge_optimizer.load_state_dict(kept["judge_optimizer"])
         step = kept["step"]
@@ -134,8 +138,7 @@ def main():
             losses.clear()
         torch.save({"encoder": encoder.state_dict(), "decoder": average.state_dict(), "judge": judge.state_dict(),
                     "net_decoder": decoder.state_dict(), "optimizer": optimizer.state_dict(),
-                    "judge_optimizer": judge_optimizer.state_dict(), "decoder_only": args.decoder, "step": step,
-                    "curve": curve}, store.with_suffix(".tmp"))
+                    "judge_optimizer": judge_optimizer.state_dict(), "step": step, "curve": curve}, store.with_suffix(".tmp"))
         store.with_suffix(".tmp").rename(store)
         plots.plot(curve, ["reconstruction loss", "judge loss"], args.cache / "autoencoder_curve.png")
         draw(encoder, average, held, args.cache / "autoencoder_sheet.png")
@@ -146,39 +149,35 @@ def main():
             group["lr"] = args.lr * min(1, step / 100) * min(1, 4 * (1 - progress) + 0.02)
         x = next(source).to(device, memory_format=torch.channels_last)
         with autocast(device):
-            with torch.set_grad_enabled(not args.decoder):
-                z = encoder(x).float()
+            z = encoder(x).float()
             noisy = z + 0.1 * z.detach().std() * torch.randn_like(z)
             y = decoder(noisy).float()
             error = reconstruction(y, x)
-            loss = error + (0 if args.decoder else 1e-4 * z.square().mean())
-            if args.decoder:
-                loss = loss - args.gan * judge(y).float().mean()
+            loss = error + 1e-4 * z.square().mean() - args.gan * judge(y).float().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        if args.decoder:
-            with autocast(device):
-                hinge = F.relu(1 - judge(x).float()).mean() + F.relu(1 + judge(y.detach()).float()).mean()
-            judge_optimizer.zero_grad()
-            hinge.backward()
-            judge_optimizer.step()
+        with autocast(device):
+            hinge = F.relu(1 - judge(x).float()).mean() + F.relu(1 + judge(y.detach()).float()).mean()
+        judge_optimizer.zero_grad()
+        hinge.backward()
+        judge_optimizer.step()
         with torch.no_grad():
             for a, p in zip(average.parameters(), decoder.parameters()):
                 a.lerp_(p, 0.01 if step > 200 else 0.2)
-        losses.append([error.item(), hinge.item() if args.decoder else float("nan")])
+        losses.append([error.item(), hinge.item()])
         step, seen = step + 1, seen + len(x)
         if time.time() - last > 60:
             report()
             last = time.time()
-    if not args.decoder:  # normalise the latent, which already is by what an earlier run found
-        with torch.no_grad():
-            z = torch.cat([encoder(data.as_image(c.window[::25, 16:112, 16:112]).to(device)) for c in clips[::4]])
-        for net in (encoder, decoder, average):
-            net.mean += z.mean((0, 2, 3)) * net.deviation
-            net.deviation *= z.std((0, 2, 3))
-        print("latent mean", encoder.mean.tolist(), "deviation", encoder.deviation.tolist())
+    # normalise the latent, which already is by what an earlier run found
+    with torch.no_grad():
+        z = torch.cat([encoder(data.as_image(c.window[::25, 16:112, 16:112]).to(device)) for c in clips[::4]])
+    for net in (encoder, decoder, average):
+        net.mean += z.mean((0, 2, 3)) * net.deviation
+        net.deviation *= z.std((0, 2, 3))
+    print("latent mean", encoder.mean.tolist(), "deviation", encoder.deviation.tolist())
     report()
 
 

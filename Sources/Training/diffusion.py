@@ -31,7 +31,7 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = 0.15, 4.0
+PROBE_WEIGHT, MOUTH_WEIGHT = 0.6, 4.0
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -158,7 +158,7 @@ class Training:
         self.model, self.probe, self.lr, self.batch, self.corruption = model, probe, lr, batch, corruption
         self.average = copy.deepcopy(model)
         groups = [{"params": [*model.denoiser.parameters(), *model.bottleneck.parameters()], "scale": 1.0},
-                  {"params": [p for p in model.audio_encoder.parameters() if p.requires_grad], "scale": 0.25}]
+                  {"params": [p for p in model.audio_encoder.parameters() if p.requires_grad], "scale": 0.1}]
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
         self.device = next(model.parameters()).device

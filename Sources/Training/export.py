@@ -24,14 +24,12 @@ VERSION = "1"
 
 
 def trained(cache):
-    """model.SyncDiff with the averaged weights of the training and the newest decoder of the same encoder."""
+    """model.SyncDiff with the averaged weights of the training, and the decoder as decoder.py left it."""
     kept = torch.load(cache / "diffusion.pt", "cpu", weights_only=True)
     model = SyncDiff(Config(**kept["config"]))
     model.load_state_dict(kept["average"])
-    if (cache / "autoencoder.pt").exists():
-        coder = torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)
-        if all(torch.equal(value, coder["encoder"][name]) for name, value in model.encoder.state_dict().items()):
-            model.decoder.load_state_dict(coder["decoder"])
+    if (cache / "decoder.pt").exists():
+        model.decoder.load_state_dict(torch.load(cache / "decoder.pt", "cpu", weights_only=True)["decoder"])
     return model.eval()
 
 
