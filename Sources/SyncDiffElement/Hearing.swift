@@ -52,6 +52,24 @@ package struct Hearing: ~Copyable {
     return config
   }
 
+  /// The buffer's sound as 16 kHz mono. A mapped GstAudioBuffer may point into itself, so it must not move.
+  private mutating func samples(of buffer: UnsafeMutablePointer<GstBuffer>, _ converter: OpaquePointer) -> [Float]? {
+    var map = GstAudioBuffer()
+    return withUnsafeMutablePointer(to: &map) { map in
+      guard gst_audio_buffer_map(map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
+      defer { gst_audio_buffer_unmap(map) }
+      let frames = map.pointee.n_samples
+      let count = gst_audio_converter_get_out_frames(converter, frames)
+      var samples = [Float](repeating: 0, count: Int(count))
+      let converted = samples.withUnsafeMutableBytes { bytes in
+        var out: gpointer? = bytes.baseAddress
+        return gst_audio_converter_samples(
+          converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.pointee.planes, frames, &out, count) != 0
+      }
+      return converted ? samples : nil
+    }
+  }
+
   /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
   ///
   /// Sound that follows on is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than
@@ -71,18 +89,8 @@ package struct Hearing: ~Copyable {
     }
     guard let start else { return nil }
 
-    var map = GstAudioBuffer()
-    guard buffer.isLaid(as: info), gst_audio_buffer_map(&map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
-    defer { gst_audio_buffer_unmap(&map) }
-    let frames = map.n_samples
-    let count = gst_audio_converter_get_out_frames(converter, frames)
-    var samples = [Float](repeating: 0, count: Int(count))
-    let converted = samples.withUnsafeMutableBytes { bytes in
-      var out: gpointer? = bytes.baseAddress
-      return gst_audio_converter_samples(converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.planes, frames, &out, count) != 0
-    }
-    guard converted else { return nil }
-    next = start.addingClamped(Int64(count))
+    guard buffer.isLaid(as: info), let samples = samples(of: buffer, converter) else { return nil }
+    next = start.addingClamped(Int64(samples.count))
     return (samples, start)
   }
 }
