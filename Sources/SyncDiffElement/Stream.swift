@@ -155,7 +155,7 @@ final class Stream {
       }
       return gst_pad_stop_task(element.pointee.src) != 0
     }
-    monitor.locked { (flushing, failed) = (false, false) }
+    monitor.locked { flushing = false }
     return startTask()
   }
 

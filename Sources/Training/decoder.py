@@ -20,8 +20,8 @@ import torch.nn.functional as F
 import data
 import plots
 from audio import clip_stacks
-from autoencoder import Discriminator, laplacian_energy, reconstruction
-from export import load, trained
+from autoencoder import Discriminator, fidelity, laplacian, reconstruction
+from export import load, same_encoder, trained
 
 CROP = 64  # px
 TEXTURE = 0.1  # weight of the difference of local energies
@@ -30,9 +30,7 @@ BANK = 1536  # made latents that are kept, renewed 8 at a time
 
 def energy(x):
     """Local Laplacian energy of grey pictures, square-rooted: [B, 3, H, W] -> [B, 1, H / 8, W / 8]."""
-    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    edges = F.conv2d(x.mean(1, keepdim=True), kernel, padding=1)
-    return (F.avg_pool2d(edges.square(), 16, 8) + 1e-5).sqrt()
+    return (F.avg_pool2d(laplacian(x, padding=1).square(), 16, 8) + 1e-5).sqrt()
 
 
 def texture(a, b):
@@ -100,10 +98,7 @@ def validate(model, decoder, held, sheet):
         figures = []
         for latent in (z[:count], made):
             y = decoder(latent).clamp(-1, 1)
-            a, b = images[:count, :, 40:84, 20:76], y[..., 40:84, 20:76]
-            mse = ((a - b) ** 2).mean(dim=(1, 2, 3)) * 127.5 ** 2
-            figures += [(10 * torch.log10(255 ** 2 / mse)).mean().item(),
-                        (laplacian_energy(b) / laplacian_energy(a)).median().item()]
+            figures += fidelity(y[..., 40:84, 20:76], images[:count, :, 40:84, 20:76])
         out.setdefault(clip.speaker, []).append(figures)
         if k in (0, 8, len(held) - 1):
             rows += [images[:count], decoder(z[:count]), y]
@@ -130,6 +125,8 @@ def main():
     step = 0
     if store.exists():
         kept = torch.load(store, "cpu", weights_only=True)
+        if not same_encoder(kept, model):
+            raise SystemExit(f"{store} belongs to another encoder: move it away to begin anew")
         for part, name in ((decoder, "net"), (average, "decoder"), (judge, "judge"), (optimizer, "optimizer"),
                            (judge_optimizer, "judge_optimizer")):
             part.load_state_dict(kept[name])
@@ -148,8 +145,9 @@ def main():
               f"{np.round(np.mean(losses, 0), 4).tolist()} {validate(model, average, held, args.cache / 'decoder_sheet.png')}",
               flush=True)
         losses.clear()
-        torch.save({"decoder": average.state_dict(), "net": decoder.state_dict(), "judge": judge.state_dict(),
-                    "optimizer": optimizer.state_dict(), "judge_optimizer": judge_optimizer.state_dict(), "step": step},
+        torch.save({"encoder": model.encoder.state_dict(), "decoder": average.state_dict(), "net": decoder.state_dict(),
+                    "judge": judge.state_dict(), "optimizer": optimizer.state_dict(),
+                    "judge_optimizer": judge_optimizer.state_dict(), "step": step},
                    store.with_suffix(".tmp"))
         store.with_suffix(".tmp").rename(store)
 

@@ -23,13 +23,20 @@ from model import CONFIGS, Config, SyncDiff
 VERSION = "1"
 
 
+def same_encoder(kept, model):
+    """Whether what a decoder's training kept belongs to this model's encoder."""
+    return all(torch.equal(value, kept["encoder"][name]) for name, value in model.encoder.state_dict().items())
+
+
 def trained(cache):
     """model.SyncDiff with the averaged weights of the training, and the decoder as decoder.py left it."""
     kept = torch.load(cache / "diffusion.pt", "cpu", weights_only=True)
     model = SyncDiff(Config(**kept["config"]))
     model.load_state_dict(kept["average"])
     if (cache / "decoder.pt").exists():
-        model.decoder.load_state_dict(torch.load(cache / "decoder.pt", "cpu", weights_only=True)["decoder"])
+        sharpened = torch.load(cache / "decoder.pt", "cpu", weights_only=True)
+        if same_encoder(sharpened, model):
+            model.decoder.load_state_dict(sharpened["decoder"])
     return model.eval()
 
 
