@@ -82,12 +82,13 @@ let package = Package(
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),
-    .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "Fuzzing", "TestSupport"]),
+    .testTarget(name: "SyncDiffTests", dependencies: ["SyncDiff", "Fuzzing", "CTensors", "TestSupport"]),
     .systemLibrary(name: "CGStreamerCheck", path: "Tests/CGStreamerCheck", pkgConfig: "gstreamer-check-1.0"),
     .testTarget(
       name: "ElementTests",
       dependencies: [
-        "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "Speech", "TestSupport",
+        "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "CTensors", "Speech",
+        "TestSupport",
       ]),
     .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool", "TestSupport"]),
   ] + fuzzer,

@@ -61,6 +61,20 @@ void ctensors_move(int thread, int processor, bool away, const ctensors_processo
     sched_setaffinity(thread, sizeof usual->set, &usual->set);
 }
 
+#if defined(__x86_64__)
+unsigned ctensors_arithmetic_standard(void) {
+  unsigned before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(0x1F80);
+  return before;
+}
+
+void ctensors_arithmetic_restore(unsigned before) { __builtin_ia32_ldmxcsr(before); }
+#else
+unsigned ctensors_arithmetic_standard(void) { return 0; }
+
+void ctensors_arithmetic_restore(unsigned before) { (void)before; }
+#endif
+
 void ctensors_sleep(const void *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL); }
 
 void ctensors_wake(const void *word, int threads) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads); }

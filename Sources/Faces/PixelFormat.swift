@@ -4,7 +4,7 @@
 // What a video frame looks like in memory. Every format is told by one table: where the samples of its three components
 // lie. Names and plane order are GStreamer's (gst-plugins-base, "Raw Video Media Types").
 
-public import KernelInterface
+package import KernelInterface
 import Tensors
 
 /// Formats of three components, 8 or 10 bits each; a fourth (alpha or padding) is never touched. The raw values are

@@ -89,7 +89,7 @@ public final class Model: Sendable {
     } catch {
       throw .malformed(path: path, why: error.description)
     }
-    return try Model(file, path: path, isHalf: isHalf)
+    return try withStandardArithmetic { () throws(ModelError) in try Model(file, path: path, isHalf: isHalf) }
   }
 
   private init(_ file: SafeTensors, path: String, isHalf: Bool) throws(ModelError) {

@@ -6,6 +6,7 @@
 import CGStreamer
 import GstSyncDiff
 import Speech
+import Tensors
 
 /// What the sound's thread knows of its stream. Its converter lives from one CAPS event to the next.
 package struct Hearing: ~Copyable {
@@ -63,8 +64,10 @@ package struct Hearing: ~Copyable {
       var samples = [Float](repeating: 0, count: Int(count))
       let converted = samples.withUnsafeMutableBytes { bytes in
         var out: gpointer? = bytes.baseAddress
-        return gst_audio_converter_samples(
-          converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.pointee.planes, frames, &out, count) != 0
+        return withStandardArithmetic {  // and the sound's thread stays as it was
+          gst_audio_converter_samples(
+            converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.pointee.planes, frames, &out, count) != 0
+        }
       }
       return converted ? samples : nil
     }

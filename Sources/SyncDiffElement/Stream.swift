@@ -17,6 +17,7 @@ import Faces
 import GstSyncDiff
 import Speech
 import SyncDiff
+import Tensors
 
 final class Stream {
   /// One thing on its way from the sink pad to the source pad. Owned, but for the query.
@@ -257,7 +258,7 @@ final class Stream {
       }
     case .frame(let frame):
       var result = GST_FLOW_OK
-      if dead { gst_buffer_unref(frame.buffer) } else { result = deliver(frame) }
+      if dead { gst_buffer_unref(frame.buffer) } else { result = withStandardArithmetic { deliver(frame) } }
       let orphaned = monitor.locked {
         if framesHeld > 0 { framesHeld -= 1 }
         if !dead { flow = result }

@@ -5,7 +5,7 @@
 
 import CTensors
 import Glibc
-public import KernelInterface
+package import KernelInterface
 import KernelsGeneric
 
 #if arch(x86_64)
@@ -25,6 +25,17 @@ public var multipliesBF16: Bool { kernels.hasPairs }
 
 /// Why the networks cannot run as asked, or nil. To be asked before the first layer is built.
 public var processorProblem: String? { choice.problem }
+
+/// Computes `body` as IEEE 754 says, denormals included, whatever the thread has been left with; and leaves the thread as it
+/// was afterwards. GStreamer's sound conversion (ORC 0.4.33) makes its thread take denormals for zero for good, threads
+/// inherit that from whoever starts them, and the same input must give the same bytes on each.
+public func withStandardArithmetic<Result, Failure: Error>(
+  _ body: () throws(Failure) -> Result
+) throws(Failure) -> Result {
+  let before = ctensors_arithmetic_standard()
+  defer { ctensors_arithmetic_restore(before) }
+  return try body()
+}
 
 private let choice: (kernels: any KernelSet.Type, problem: String?) = {
   #if arch(x86_64)

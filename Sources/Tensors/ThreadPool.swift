@@ -97,6 +97,7 @@ public final class ThreadPool: @unchecked Sendable {
   /// A worker's life.
   private func serve() {
     guard let i = workers.indices.first(where: { workers[$0].start() }) else { return }
+    _ = ctensors_arithmetic_standard()  // not as whoever came first has it
     var seen: UInt32 = 0
     while true {
       if !spin(for: Self.patience, { posted.value.pointee.load(ordering: .acquiring) != seen }) {

@@ -3,6 +3,7 @@
 
 import CGStreamer
 import CGStreamerCheck
+import CTensors
 import SyncDiffElement
 import Testing
 
@@ -53,6 +54,20 @@ import Testing
       #expect(start == 0 && (15_900...16_000).contains(samples.count), "\(samples.count)")  // the filter keeps a little
       #expect(abs(loudest - 8_000) <= 2 && abs(samples[loudest]) > 0.1, "\(format): \(loudest), \(samples[loudest])")
     }
+  }
+
+  @Test("The conversion leaves its thread's arithmetic as it was")
+  func arithmetic() throws {
+    let format = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved"
+    var hearing = try hearing(format)
+    let buffer = try click(rate: 48_000, channels: "channels=2", format: format)
+    defer { gst_buffer_unref(buffer) }
+    let before = ctensors_arithmetic_standard()
+    let standard = ctensors_arithmetic_standard()
+    let converted = hearing.convert(buffer)
+    let after = ctensors_arithmetic_standard()
+    ctensors_arithmetic_restore(before)
+    #expect(converted != nil && after & 0x8040 == standard & 0x8040)
   }
 
   @Test("Jitter is counted over, a jump and DISCONT are placed by their timestamp")

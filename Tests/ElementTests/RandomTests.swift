@@ -180,7 +180,7 @@ private final class Downstream: @unchecked Sendable {
   func has(_ mark: Mark) -> Bool {
     condition.lock()
     defer { condition.unlock() }
-    if !marks.contains(mark) { condition.wait(until: Date(timeIntervalSinceNow: 0.001)) }
+    if !marks.contains(mark) { _ = condition.wait(until: Date(timeIntervalSinceNow: 0.001)) }
     return marks.contains(mark)
   }
 }

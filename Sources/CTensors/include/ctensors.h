@@ -46,6 +46,11 @@ typedef struct {
 /// Calls it; the function that was given it must not have returned.
 void ctensors_call(ctensors_closure closure, intptr_t argument);
 
+/// Makes the calling thread compute as IEEE 754 says, round to nearest and with denormals, and returns how it did before:
+/// for `ctensors_arithmetic_restore`.
+unsigned ctensors_arithmetic_standard(void);
+void ctensors_arithmetic_restore(unsigned before);
+
 /// A moment's rest in a loop that waits for another thread.
 static inline void ctensors_pause(void) {
 #if defined(__x86_64__)
