@@ -127,16 +127,17 @@ public struct Journey {
     memories[face.id] = Memory(identity: identity, previous: latent, mouth: mouth)
   }
 
-  /// Gives the face of `frame` the mouth that it wore in the frame before, which costs next to nothing. False if there is
-  /// none.
-  public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) -> Bool {
-    guard let mouth = memories[face.id]?.mouth else { return false }
+  /// Whether there is a mouth that the face wore in the frame before.
+  public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
+
+  /// Gives the face of `frame` the mouth that it wore in the frame before, if there is one, which costs next to nothing.
+  public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) {
+    guard let mouth = memories[face.id]?.mouth else { return }
     ThreadPool.shared.limited(to: threads) {
       let window = crop(frame.view, model.window, at: face.window)
       blend(
         into: frame, mouth: mouth, original: window, model.window, at: face.window, strength: strength * face.presence)
     }
-    return true
   }
 
   /// A frame went on untouched: the next one has no frame before it.

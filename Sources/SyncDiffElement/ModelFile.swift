@@ -11,18 +11,21 @@ import Speech
 import SyncDiff
 import Tensors
 
-/// A model, and the properties it was loaded for.
+/// A model, and the properties it was loaded and measured for.
 struct LoadedModel {
   let model: Model
   let path: String
   let precision: GstSyncDiffPrecision
+  let threads: Int
 }
 
 extension Stream {
-  /// Loads the model that the properties ask for, unless it is there already. On failure one error is on the bus.
+  /// Loads the model that the properties ask for and measures how long it paints, unless that is done already. On failure
+  /// one error is on the bus.
   func load(_ settings: Settings) -> Bool {
     let path = settings.model ?? defaultModel()
-    if let model, model.path == path, model.precision == settings.precision { return true }
+    let known = model.flatMap { $0.path == path && $0.precision == settings.precision ? $0 : nil }
+    if known?.threads == settings.threads { return true }
     let precision: Precision =
       switch settings.precision {
       case GST_SYNC_DIFF_PRECISION_F32: .f32
@@ -32,11 +35,12 @@ extension Stream {
     do {
       postProgress(GST_PROGRESS_TYPE_START, "Loading the model \(path)")
       let began = g_get_monotonic_time()
-      let loaded = try Model.load(path: path, precision: precision)
+      let loaded = if let known { known.model } else { try Model.load(path: path, precision: precision) }
       let ready = g_get_monotonic_time()
       let compute = warmUp(loaded, threads: settings.threads)
       monitor.locked {
-        model = LoadedModel(model: loaded, path: path, precision: settings.precision)
+        model = LoadedModel(
+          model: loaded, path: path, precision: settings.precision, threads: settings.threads)
         computeTime = ComputeTime(warmUp: UInt64(compute))
       }
       postProgress(GST_PROGRESS_TYPE_COMPLETE, "The model is loaded, a frame takes \(compute / 1_000_000) ms")

@@ -53,8 +53,10 @@ extension Stream {
       return monitor.locked { flushing } ? GST_FLOW_FLUSHING : GST_FLOW_ERROR
     }
 
-    // A mouth that has nothing to say, or no time to be made, fades out as it was.
-    let share = fade.next(painting: sound != nil && work != .pass)
+    // A mouth that has nothing to say, or no time to be made, fades out as it was, if it was there.
+    let paints = if case .paint = work { sound != nil } else { false }
+    let shows = paints || scene.faces.contains { journey?.remembersMouth(of: $0) == true }
+    let share = shows ? fade.next(painting: sound != nil && work != .pass) : 0
     guard share > 0 else { return pass(frame, sound == nil ? .soundless : .overloaded, settings) }
     let strength = Float(settings.strength * share)
     let resumed = g_get_monotonic_time()
@@ -62,8 +64,8 @@ extension Stream {
     frame.buffer = writable(frame.buffer)
     let outcome: Statistics.Outcome? = drawing(on: frame.buffer) { view in
       guard let sound, case .paint(let steps) = work else {
-        let worn = scene.faces.filter { journey?.repaint(view, face: $0, strength: strength) == true }
-        return worn.isEmpty ? nil : .reused
+        for face in scene.faces { journey?.repaint(view, face: face, strength: strength) }
+        return .reused
       }
       let paint = PaintSettings(
         steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance)
@@ -100,6 +102,12 @@ extension Stream {
 
   /// Pushes a frame, and notes what became of it and whether it is in time.
   private func send(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
+    guard let buffer = packed(frame.buffer) else {
+      postError(
+        .resource(GST_RESOURCE_ERROR_NO_SPACE_LEFT), "There is no memory for a frame.",
+        debug: "Downstream does not know GstVideoMeta, so frames with strides of their own are copied.")
+      return GST_FLOW_ERROR
+    }
     let left: Int64? = monitor.locked {
       counts.count(outcome)
       let degrades = settings.degrades(live: liveLatency != nil)
@@ -109,7 +117,7 @@ extension Stream {
       return left
     }
     if outcome == .overloaded { postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
-    return gst_pad_push(element.pointee.src, packed(frame.buffer))
+    return gst_pad_push(element.pointee.src, buffer)
   }
 
   // MARK: Load
@@ -181,19 +189,21 @@ extension Stream {
   }
 
   /// The same buffer if downstream knows where its lines are, otherwise a copy with the lines where the caps have them.
-  /// Takes the buffer.
-  private func packed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer> {
+  /// Nil if there is no memory for it. Takes the buffer.
+  private func packed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer>? {
     guard monitor.locked({ repacks }), var info, let meta = gst_buffer_get_video_meta(buffer),
       !meta.pointee.isLaid(as: info), var from = map(buffer, GST_MAP_READ)
     else { return buffer }
     defer { gst_buffer_unref(buffer) }
     defer { gst_video_frame_unmap(&from) }
-    guard let copy = gst_buffer_new_allocate(nil, info.size, nil) else { return gst_buffer_ref(buffer) }
+    guard let copy = gst_buffer_new_allocate(nil, info.size, nil) else { return nil }
     var to = GstVideoFrame()
-    if gst_video_frame_map(&to, &info, copy, GST_MAP_WRITE) != 0 {
-      gst_video_frame_copy(&to, &from)
-      gst_video_frame_unmap(&to)
+    guard gst_video_frame_map(&to, &info, copy, GST_MAP_WRITE) != 0 else {
+      gst_buffer_unref(copy)
+      return nil
     }
+    gst_video_frame_copy(&to, &from)
+    gst_video_frame_unmap(&to)
     let all = GST_BUFFER_COPY_FLAGS.rawValue | GST_BUFFER_COPY_TIMESTAMPS.rawValue | GST_BUFFER_COPY_META.rawValue
     gst_buffer_copy_into(copy, buffer, GstBufferCopyFlags(rawValue: all), 0, gsize.max)
     if let meta = gst_buffer_get_video_meta(copy) {
