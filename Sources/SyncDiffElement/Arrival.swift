@@ -30,7 +30,7 @@ extension Stream {
     let frame = timed(buffer)
     monitor.lock()
     defer { monitor.unlock() }
-    while !flushing, flow == GST_FLOW_OK, !videoEnded, framesHeld >= heldLimit { monitor.wait() }
+    while !flushing, flow == GST_FLOW_OK, !videoEnded, !hasRoom(for: frame) { monitor.wait() }
     let result = flushing ? GST_FLOW_FLUSHING : videoEnded ? GST_FLOW_EOS : flow
     guard result == GST_FLOW_OK else {
       gst_buffer_unref(buffer)
@@ -43,14 +43,34 @@ extension Stream {
     return GST_FLOW_OK
   }
 
-  /// Frames that are held at most: those that wait for their sound. What painting takes counts only where nobody upstream
-  /// may wait, for elsewhere a slow machine would hold more. Under the monitor.
-  var heldLimit: Int {
-    guard pairing.linked else { return 2 }
-    guard let frameDuration, frameDuration > 0 else { return 32 }
+  /// Whether one more frame may be held, beside two. It is their running time that counts, for the caps may not say how
+  /// many come in a second, or not the truth. Under the monitor.
+  private func hasRoom(for frame: Frame) -> Bool {
+    guard framesHeld >= 2 else { return true }
+    guard pairing.linked else { return false }
+    // One without a place in time waits for no sound.
+    guard let time = frame.time else { return framesHeld < framesExpected }
+    let densest: GstClockTime = 4_000_000
+    guard GstClockTime(framesHeld) < holdTime / max(min(frameDuration ?? densest, densest), 1_000_000) + 2 else {
+      return false
+    }
+    let first = items.lazy.compactMap { if case .frame(let frame) = $0 { frame.time } else { nil } }.first
+    guard let first, first < time else { return true }
+    return GstClockTime(time.nanoseconds - first.nanoseconds) <= holdTime
+  }
+
+  /// Nanoseconds of frames that wait for their sound at most. What painting takes counts only where nobody upstream may
+  /// wait, for elsewhere a slow machine would hold more. Under the monitor.
+  private var holdTime: GstClockTime {
     let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
-    let wait = (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
-    return Int(clamping: min(wait / frameDuration, 254)) + 2
+    return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
+  }
+
+  /// How many frames that is by the caps, or at 50 a second. Under the monitor.
+  private var framesExpected: Int {
+    guard pairing.linked else { return 2 }
+    let duration = frameDuration ?? 20_000_000
+    return Int(clamping: min(holdTime / max(duration, 1), 254)) + 2
   }
 
   /// The frame with its running time. One without a timestamp follows the one before it.
@@ -94,14 +114,15 @@ extension Stream {
     let type = event.pointee.type
     switch type {
     case GST_EVENT_FLUSH_START:
-      monitor.locked {
-        flushing = true
-        monitor.broadcast()
-      }
+      letGo()
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
       gst_pad_pause_task(element.pointee.src)
       return pushed
     case GST_EVENT_FLUSH_STOP:
+      // It may come without a FLUSH_START, while the task is at work. A push that downstream holds up would hold this
+      // event up, too: it is serialized.
+      letGo()
+      gst_pad_pause_task(element.pointee.src)
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
       arrival.flushed()
       journey?.reset()
@@ -113,7 +134,7 @@ extension Stream {
         return clearVideo()
       }
       keep(events)
-      return startTask() && pushed
+      return gst_pad_is_active(element.pointee.src) != 0 && startTask() && pushed
     case GST_EVENT_CAPS:
       guard accepts(event) else {
         gst_event_unref(event)
@@ -204,7 +225,7 @@ extension Stream {
     if !understood { gst_query_add_allocation_meta(query, meta, nil) }
     let needed = monitor.locked {
       repacks = !understood
-      return UInt32(clamping: heldLimit).addingClamped(2)
+      return UInt32(clamping: framesExpected).addingClamped(2)
     }
     let pools = gst_query_get_n_allocation_pools(query)
     if pools == 0 {

@@ -15,6 +15,10 @@ extension Stream {
       lateAtSink(event)
       gst_event_unref(event)
       return true
+    case GST_EVENT_RECONFIGURE:
+      // Whoever asks for this is linked.
+      monitor.locked { if flow == GST_FLOW_NOT_LINKED { flow = GST_FLOW_OK } }
+      return gst_pad_event_default(element.pointee.src, object, event) != 0
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
       // The sound first, so that the old sound is gone when the new frames come.
       if let audio = gst_element_get_static_pad(base, "audio") {

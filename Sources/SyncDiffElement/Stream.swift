@@ -150,14 +150,19 @@ final class Stream {
   /// Starts and stops the task of the source pad.
   func activate(_ active: Bool) -> Bool {
     guard active else {
-      monitor.locked {
-        flushing = true
-        monitor.broadcast()
-      }
+      letGo()
       return gst_pad_stop_task(element.pointee.src) != 0
     }
     monitor.locked { flushing = false }
     return startTask()
+  }
+
+  /// Whoever waits for something waits no longer, and the task does not begin with another item.
+  func letGo() {
+    monitor.locked {
+      flushing = true
+      monitor.broadcast()
+    }
   }
 
   func startTask() -> Bool {

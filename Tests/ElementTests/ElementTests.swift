@@ -193,6 +193,44 @@ import Testing
     gst_buffer_unref(out)
   }
 
+  @Test("A FLUSH_STOP by itself flushes like any other, whatever the element is at", arguments: [true, false])
+  func loneFlushStop(sound: Bool) throws {
+    let bench = try Bench(["steps": "1", "missing-audio": sound ? "passthrough" : "silence"], sound: sound)
+    let face = try portrait()
+    for i in 0..<(sound ? 1 : 60) {
+      bench.push(try bench.frame(i, face))
+      g_usleep(sound ? 200_000 : gulong(i % 8) * 3000)
+      if i % 3 == 2 { bench.flush(bench.video) }
+      gst_harness_push_event(bench.video, gst_event_new_flush_stop(1))
+      var segment = GstSegment()
+      gst_segment_init(&segment, GST_FORMAT_TIME)
+      gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+    }
+    // A frame that waited for its sound is gone, others may have come before they could.
+    bench.push(try bench.frame(100, face))
+    if sound { gst_harness_push_event(bench.audio, gst_event_new_eos()) }
+    #expect(wait { bench.noted.contains(.frame(pts: 100 * frameDuration)) })
+    #expect(!sound || !bench.noted.contains(.frame(pts: 0)))
+    #expect(wait { bench.stats["frames-held"] == "0" })
+    #expect(bench.complaints == [])
+  }
+
+  @Test("Downstream may be unlinked and linked again")
+  func relink() throws {
+    let bench = try Bench()
+    let pad = gst_element_get_static_pad(bench.element, "src")
+    defer { gst_object_unref(pad) }
+    bench.push(try bench.frame(0))
+    gst_buffer_unref(try bench.pull())
+    #expect(gst_pad_unlink(pad, bench.video.pointee.sinkpad) != 0)
+    #expect(wait { (try? bench.push(bench.frame(1))) == GST_FLOW_NOT_LINKED })
+    #expect(gst_pad_link(pad, bench.video.pointee.sinkpad) == GST_PAD_LINK_OK)
+    for i in 2..<5 {
+      #expect(bench.push(try bench.frame(i)) == GST_FLOW_OK)
+      #expect(wait { bench.noted.contains(.frame(pts: GstClockTime(i) * frameDuration)) })
+    }
+  }
+
   @Test("NULL and back, ten times, with frames and sound on their way")
   func states() throws {
     let (bench, face) = (try Bench(sound: true), try portrait())
@@ -219,6 +257,19 @@ import Testing
       loads.append(bench.posts("syncdiff-ready").count)
     }
     #expect(loads == [0, 1, 1, 1, 1, 2])
+  }
+
+  @Test("Other threads are measured before they are used")
+  func measuresThreads() throws {
+    let bench = try Bench()
+    var loads: [Int] = []
+    bench.set("preload", "true")
+    for state in [GST_STATE_READY, GST_STATE_PAUSED, GST_STATE_READY, GST_STATE_PAUSED, GST_STATE_READY] {
+      if loads.count == 3 { bench.set("threads", "1") }
+      #expect(gst_element_set_state(bench.element, state) == GST_STATE_CHANGE_SUCCESS)
+      loads.append(bench.posts("syncdiff-ready").count)
+    }
+    #expect(loads == [0, 1, 1, 2, 2])
   }
 
   // MARK: Refusals
@@ -366,6 +417,30 @@ import Testing
     }
   }
 
+  @Test("A frame that there is no memory to copy is an error")
+  func noMemory() throws {
+    #expect(gstreamer)
+    refuseMemory()
+    defer { gst_allocator_set_default(gst_allocator_find("SystemMemory")) }
+    let bench = try Bench(caps: "video/x-raw,format=RGB,width=74,height=66,framerate=25/1")
+    let query = gst_query_new_allocation(gst_pad_get_current_caps(bench.video.pointee.srcpad), 1)
+    defer { gst_query_unref(query) }
+    #expect(gst_pad_peer_query(bench.video.pointee.srcpad, query) != 0)
+    func frame() throws -> UnsafeMutablePointer<GstBuffer> {
+      let frame = try bench.frame(0, size: 256 * 66)
+      var (offsets, strides): ([gsize], [gint]) = ([0, 0, 0, 0], [256, 0, 0, 0])
+      gst_buffer_add_video_meta_full(
+        frame, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_RGB, 74, 66, 1, &offsets, &strides)
+      return frame
+    }
+    #expect(wait { (try? bench.push(frame())) == GST_FLOW_ERROR })
+    #expect(bench.noted.allSatisfy { $0 != .frame(pts: 0) })
+    let complaints = bench.complaints
+    #expect(complaints.count == 1)
+    let code = GST_RESOURCE_ERROR_NO_SPACE_LEFT.rawValue
+    #expect(complaints.first?.hasPrefix("gst-resource-error-quark \(code): ") == true)
+  }
+
   // MARK: Latency
 
   @Test("No latency without sound; with it the look-ahead, one frame, and the time to paint it")
@@ -461,4 +536,21 @@ import Testing
     #expect(text.contains("compositeWithTrainedAlgorithmicMedia") == disclosed)
     #expect(title.map { text.contains($0) } ?? true)
   }
+}
+
+/// From now on there is no memory for 66 lines of 224 bytes, and for everything else there is.
+private func refuseMemory() {
+  let type = g_type_register_static_simple(
+    gst_allocator_get_type(), "RefusingAllocator", guint(MemoryLayout<GstAllocatorClass>.size),
+    { allocatorClass, _ in
+      allocatorClass?.assumingMemoryBound(to: GstAllocatorClass.self).pointee.alloc = { _, size, params in
+        guard size != 66 * 224 else { return nil }
+        let system = gst_allocator_find("SystemMemory")
+        defer { gst_object_unref(system) }
+        return gst_allocator_alloc(system, size, params)
+      }
+    }, guint(MemoryLayout<GstAllocator>.size), nil, GTypeFlags(rawValue: 0))
+  let allocator = g_object_new_with_properties(type, 0, nil, nil)
+  gst_object_ref_sink(allocator)
+  gst_allocator_set_default(UnsafeMutableRawPointer(allocator)?.assumingMemoryBound(to: GstAllocator.self))
 }

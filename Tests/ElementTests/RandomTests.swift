@@ -577,11 +577,11 @@ private final class Trial: @unchecked Sendable {
 
   private func takeApplication(_ step: Step, _ dice: inout Dice) {
     switch step {
-    case .flush: flush(picture)
-    case .flushSound: flush(sound)
+    case .flush: flush(picture, &dice)
+    case .flushSound: flush(sound, &dice)
     case .flushBoth:
       let order = dice.one(in: 2) ? [picture, sound] : [sound, picture]
-      for upstream in order { flush(upstream) }
+      for upstream in order { flush(upstream, &dice) }
     case .seek:
       send(gst_event_new_seek(1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1))
     case .qos:
@@ -660,13 +660,19 @@ private final class Trial: @unchecked Sendable {
     self.audio = nil
   }
 
-  private func flush(_ upstream: Upstream) {
-    gst_pad_push_event(upstream.pad, gst_event_new_flush_start())
-    upstream.turn.withLock {
-      gst_pad_push_event(upstream.pad, gst_event_new_flush_stop(1))
-      if upstream === picture { endEpoch(isWhole: false) }
-      (upstream.needsSegment, upstream.ended, upstream.time) = (true, false, 0)
+  /// Not every flush is START, STOP: START may be missing, STOP come twice. Nobody may be held up by a sink, for a START
+  /// that is missing or does not arrive, the pad being unlinked, lets nobody go.
+  private func flush(_ upstream: Upstream, _ dice: inout Dice) {
+    downstream.open()
+    if !(dice.one(in: 4) && upstream.turn.try()) {
+      gst_pad_push_event(upstream.pad, gst_event_new_flush_start())
+      upstream.turn.lock()
     }
+    defer { upstream.turn.unlock() }
+    gst_pad_push_event(upstream.pad, gst_event_new_flush_stop(1))
+    if upstream === picture { endEpoch(isWhole: false) }
+    if dice.one(in: 4) { gst_pad_push_event(upstream.pad, gst_event_new_flush_stop(1)) }
+    (upstream.needsSegment, upstream.ended, upstream.time) = (true, false, 0)
   }
 
   private func streamStart(_ upstream: Upstream) {

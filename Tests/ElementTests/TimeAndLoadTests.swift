@@ -83,6 +83,37 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(changes.map { $0["late-ns"] } == (heard ? ["90000000"] : []))
   }
 
+  @Test("A face that has no mouth yet when frames wear the one before goes untouched, and its mouth fades in")
+  func nothingToReuse() throws {
+    let bench = try Bench(["missing-audio": "silence"], caps: slow, live: true)
+    bench.setClock(15 * second)
+    bench.push(try bench.frame(0))
+    gst_buffer_unref(try bench.pull())
+    var shown: [Int] = []
+    for i: GstClockTime in 1..<5 { shown.append(difference(try bench.dub(face, at: i * 10 * second), face)) }
+    #expect(bench.posts("syncdiff-degrade").map { $0["level"] } == ["1", "2", "1"])
+    #expect(shown[0] == 0 && shown[1] > 0 && 2 * shown[1] < shown[3], "\(shown)")
+    #expect(bench.stats["overloaded"] == "1", "\(bench.stats)")
+  }
+
+  @Test("As many frames are held as their sound takes to come, however many come in a second")
+  func dense() throws {
+    let caps = Bench.caps.replacing("25/1", with: "0/1")
+    let bench = try Bench(["lookahead": "1000000000", "stall-timeout": "3000000000"], caps: caps, sound: true)
+    func push(_ numbers: Range<Int>) throws {
+      for i in numbers {
+        let frame = try bench.frame(0, face)
+        frame.pointee.pts = GstClockTime(i) * 10_000_000
+        frame.pointee.duration = .max
+        #expect(bench.push(frame) == GST_FLOW_OK)
+      }
+    }
+    try push(0..<100)
+    #expect(bench.stats["frames-held"] == "100" && !bench.noted.contains(.frame(pts: 0)))
+    try push(100..<130)  // more than the look-ahead, a frame and a tenth of a second
+    #expect(bench.noted.contains(.frame(pts: 0)))
+  }
+
   @Test("`post-messages` decides what is posted, `stats-interval` how often")
   func messages() throws {
     let bench = try Bench(["post-messages": "stats", "stats-interval": "1000000000"], sound: true, live: true)
