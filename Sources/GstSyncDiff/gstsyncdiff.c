@@ -135,7 +135,7 @@ gst_sync_diff_missing_audio_get_type (void)
     {GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH, "Frames pass untouched", "passthrough"},
     {GST_SYNC_DIFF_MISSING_AUDIO_SILENCE, "As if the sound was silent", "silence"},
     {GST_SYNC_DIFF_MISSING_AUDIO_ERROR,
-        "An error if no sound is linked, it ends before the picture, or none comes for stall-timeout", "error"},
+        "An error if no sound is linked, it ends before the picture, or a face waits for it for stall-timeout", "error"},
     {0, NULL, NULL},
   };
   static gsize type = 0;
@@ -621,8 +621,9 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           0, G_MAXINT64, 0, playing));
   g_object_class_install_property (object, PROP_STALL_TIMEOUT,
       g_param_spec_uint64 ("stall-timeout", "Stall timeout",
-          "Nanoseconds without any sound after which waiting frames go on without, with a warning; also how long sound "
-          "that is a minute ahead waits for the picture. 0 = for ever",
+          "Nanoseconds without any sound after which waiting frames go on without, with a warning; how much longer than "
+          "the latency a live frame waits at most; and how long sound that is a minute ahead, unless it is live, waits "
+          "for a picture that does not come. Time in PAUSED does not count. 0 = for ever",
           0, G_MAXINT64, 5 * GST_SECOND, playing));
   g_object_class_install_property (object, PROP_QOS,
       g_param_spec_boolean ("qos", "QoS",
@@ -639,7 +640,8 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Frames since the stream began: painted, reused (the mouth of the frame before), and passed for want of a "
-          "face, of sound, or of time; late ones; level of overload; nanoseconds of latency",
+          "face, of sound, or of time; late ones; level of overload; nanoseconds of latency; frames and nanoseconds of "
+          "sound that are held",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (object, PROP_DISCLOSURE,
       g_param_spec_boolean ("disclosure", "Disclosure",

@@ -44,7 +44,7 @@ extension Stream {
   }
 
   private func due(_ frame: RunningTime, after latency: GstClockTime) -> Deadline? {
-    guard base.pointee.current_state == GST_STATE_PLAYING, let clock = gst_element_get_clock(base) else { return nil }
+    guard playing, let clock = gst_element_get_clock(base) else { return nil }
     let time = gst_element_get_base_time(base).addingClamped(GstClockTime(frame.nanoseconds)).addingClamped(latency)
     return Deadline(clock, time)
   }

@@ -15,11 +15,22 @@ package struct Hearing: ~Copyable {
   var converter: OpaquePointer?
   /// The sample index at which the next buffer belongs; nil after a jump.
   var next: Int64?
+  /// The same, jump or not; nil at the beginning of a segment.
+  var expected: Int64?
+  var warnedUntimed = false
+  /// Whether the sound's source is live; nil until it matters.
+  var isLive: Bool?
   /// Since when sound has found the timeline full.
   var fullSince: gint64?
   var warnedFull = false
 
   package init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
+
+  /// Whether sound of this segment belongs to frames: at other rates they pass untouched.
+  var isOfUse: Bool { segment.format == GST_FORMAT_TIME && segment.rate == 1 && segment.applied_rate == 1 }
+
+  /// What comes next may be anywhere.
+  mutating func restart() { (next, expected) = (nil, nil) }
 
   deinit { if let converter { gst_audio_converter_free(converter) } }
 
@@ -76,25 +87,31 @@ package struct Hearing: ~Copyable {
   /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
   ///
   /// Sound that follows on is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than
-  /// 40 ms it is placed by its timestamp.
+  /// 40 ms it is placed by its timestamp. Sound without one follows on, the first where the segment begins.
   package mutating func convert(_ buffer: UnsafeMutablePointer<GstBuffer>) -> (samples: [Float], start: Int64)? {
     guard let converter else { return nil }
     let pts = buffer.pointee.pts
-    let time = gst_segment_to_running_time(&segment, GST_FORMAT_TIME, pts)
-    let stamp = time == .max ? nil : RunningTime(nanoseconds: UInt64(time)).sample
+    let stamp = sample(at: pts)
     let discont = buffer.pointee.mini_object.flags & GST_BUFFER_FLAG_DISCONT.rawValue != 0
     let jump = Int64(Filterbank.sampleRate / 25)
     var start = next
     if let expected = next, let stamp, discont || expected.distance(to: stamp).magnitude > jump { start = nil }
     if start == nil {
       gst_audio_converter_reset(converter)
-      start = stamp
+      start = pts == .max ? expected ?? sample(at: segment.start) : stamp
     }
     guard let start else { return nil }
 
     guard buffer.isLaid(as: info), let samples = samples(of: buffer, converter) else { return nil }
     next = start.addingClamped(Int64(samples.count))
+    expected = next
     return (samples, start)
+  }
+
+  /// The sample index of a timestamp; nil outside of the segment.
+  private mutating func sample(at timestamp: GstClockTime) -> Int64? {
+    let time = gst_segment_to_running_time(&segment, GST_FORMAT_TIME, timestamp)
+    return time == .max ? nil : RunningTime(nanoseconds: UInt64(time)).sample
   }
 }
 
@@ -104,13 +121,19 @@ extension Stream {
       gst_buffer_unref(buffer)
       return GST_FLOW_NOT_NEGOTIATED
     }
-    guard hearing.segment.format == GST_FORMAT_TIME else {
+    guard hearing.isOfUse else {
       gst_buffer_unref(buffer)
       return GST_FLOW_OK
     }
     guard let buffer = gst_audio_buffer_clip(buffer, &hearing.segment, hearing.info.rate, hearing.info.bpf)
     else { return GST_FLOW_OK }
     defer { gst_buffer_unref(buffer) }
+    if buffer.pointee.pts == .max, !hearing.warnedUntimed {
+      hearing.warnedUntimed = true
+      postWarning(
+        .stream(GST_STREAM_ERROR_FORMAT), "Sound without timestamps.",
+        debug: "Each buffer is taken to follow the one before it. A parser in front of the pad audio may know better.")
+    }
     guard let (samples, start) = hearing.convert(buffer) else {
       log(GST_LEVEL_WARNING, "unreadable sound without effect")
       return GST_FLOW_OK
@@ -126,15 +149,16 @@ extension Stream {
 
   /// Appends to the timeline, waiting first while it is full. False when flushing.
   ///
-  /// Full means a minute ahead of the picture. Live sound never waits, and sound waits no longer than the `stall-timeout`
-  /// for a picture that does not come at all, since both may come from one thread: the oldest sound goes.
+  /// Full means a minute ahead of the picture. Sound from a live source never waits, and other sound no longer than the
+  /// `stall-timeout` for a picture that does not come at all, since both may come from one thread: the oldest sound goes.
   private func append(_ samples: [Float], at start: Int64) -> Bool {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
+    let live = isLive(beyond: range.upperBound)
     monitor.lock()
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
     while !soundStopped, !pictureOver, !pairing.hasRoom(upTo: range.upperBound) {
-      if liveLatency != nil { break }
-      if let starvingSince, let timeout = Settings(of: element).stallTimeout {
+      if live { break }
+      if let starvingSince, !isPaused, let timeout = Settings(of: element).stallTimeout {
         let limit = max(starvingSince, hearing.fullSince ?? 0).addingClamped(gint64(timeout))
         if g_get_monotonic_time() >= limit { break }
         monitor.wait(until: limit)
@@ -147,12 +171,12 @@ extension Stream {
     if full { pairing.makeRoom(upTo: range.upperBound) }
     if !stopped, !over {
       timeline.append(samples, at: start)
-      timeline.drop(before: pairing.horizon.sample)
       pairing.soundArrived(range)
+      if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
       soundMoved = g_get_monotonic_time()
       monitor.broadcast()
     }
-    let warn = full && liveLatency == nil && !hearing.warnedFull
+    let warn = full && !live && !hearing.warnedFull
     monitor.unlock()
     if warn {
       hearing.warnedFull = true
@@ -163,6 +187,32 @@ extension Stream {
           + "the queue in front of the pad sink max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
     }
     return !stopped
+  }
+
+  /// Whether sound that finds no room up to `end` comes from a live source, beside which the picture may be as well.
+  private func isLive(beyond end: RunningTime) -> Bool {
+    guard monitor.locked({ liveLatency != nil && !pairing.hasRoom(upTo: end) }) else { return false }
+    if hearing.isLive == nil, let audio = gst_element_get_static_pad(base, "audio") {
+      hearing.isLive = latency(of: audio)?.live
+      gst_object_unref(audio)
+    }
+    return hearing.isLive ?? true
+  }
+
+  /// Whether the pipeline rests in PAUSED: nothing moves then, and that is no stall. While sinks still wait for their first
+  /// frame it does not rest. Under the monitor.
+  var isPaused: Bool {
+    guard !playing, var top = gst_object_get_parent(object) else { return false }
+    while let parent = gst_object_get_parent(top) {
+      gst_object_unref(top)
+      top = parent
+    }
+    defer { gst_object_unref(top) }
+    g_mutex_lock(&top.pointee.lock)
+    defer { g_mutex_unlock(&top.pointee.lock) }
+    // What holds an element is a bin.
+    let bin = UnsafeMutableRawPointer(top).assumingMemoryBound(to: GstElement.self)
+    return bin.pointee.current_state == GST_STATE_PAUSED && bin.pointee.pending_state == GST_STATE_VOID_PENDING
   }
 
   /// Whether no more sound is needed. Under the monitor.
@@ -178,7 +228,7 @@ extension Stream {
       }
     case GST_EVENT_FLUSH_STOP:
       gst_segment_init(&hearing.segment, GST_FORMAT_UNDEFINED)
-      hearing.next = nil
+      hearing.restart()
       monitor.locked {
         clearSound()
         soundStopped = false
@@ -186,8 +236,12 @@ extension Stream {
         monitor.broadcast()
       }
     case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
-      if event.pointee.type == GST_EVENT_SEGMENT { gst_event_copy_segment(event, &hearing.segment) }
-      hearing.next = nil
+      if event.pointee.type == GST_EVENT_SEGMENT {
+        gst_event_copy_segment(event, &hearing.segment)
+      } else {
+        hearing.isLive = nil
+      }
+      hearing.restart()
       monitor.locked { pairing.ended = false }
     case GST_EVENT_CAPS:
       var caps: UnsafeMutablePointer<GstCaps>?
@@ -209,16 +263,17 @@ extension Stream {
 
   /// A stretch without sound is silence that has arrived.
   private func gap(_ event: UnsafeMutablePointer<GstEvent>) {
-    guard hearing.segment.format == GST_FORMAT_TIME else { return }
+    guard hearing.isOfUse else { return }
     var (start, duration): (GstClockTime, GstClockTime) = (0, 0)
     gst_event_parse_gap(event, &start, &duration)
     let end = duration == .max ? start : start.addingClamped(duration)
     let from = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, start)
     let to = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, end)
     guard from != .max, to != .max, from <= to else { return }
-    hearing.next = nil
+    let range = RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to))
+    (hearing.next, hearing.expected) = (nil, range.upperBound.sample)
     monitor.locked {
-      pairing.soundArrived(RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to)))
+      pairing.soundArrived(range)
       soundMoved = g_get_monotonic_time()
       monitor.broadcast()
     }

@@ -68,7 +68,7 @@ extension Stream {
     return (true, max(video.least, sound.least), min(video.most, sound.most))
   }
 
-  private func latency(of pad: UnsafeMutablePointer<GstPad>) -> (live: Bool, least: GstClockTime, most: GstClockTime)? {
+  func latency(of pad: UnsafeMutablePointer<GstPad>) -> (live: Bool, least: GstClockTime, most: GstClockTime)? {
     let query = gst_query_new_latency()
     defer { gst_query_unref(query) }
     guard gst_pad_peer_query(pad, query) != 0 else { return nil }
@@ -108,7 +108,7 @@ extension Stream {
 
   /// What the properties say about waiting. Under the monitor.
   func pair(_ settings: Settings) {
-    pairing.lookahead = lookahead(settings)
+    (pairing.lookahead, pairing.live) = (lookahead(settings), liveLatency != nil)
     pairing.offset = settings.audioOffset
     pairing.hold = Int64(clamping: settings.silenceHold)
     pairing.missing = settings.missingAudio

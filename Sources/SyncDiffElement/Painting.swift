@@ -29,6 +29,10 @@ extension Stream {
       gst_buffer_unref(frame.buffer)
       return GST_FLOW_ERROR
     }
+    guard !lacksSound(time, settings) else {
+      gst_buffer_unref(frame.buffer)
+      return GST_FLOW_ERROR
+    }
     let began = g_get_monotonic_time()
     let work = plan(frame, time, settings, steps: settings.steps ?? model.configuration.steps)
     guard work != .pass || fade.isShowing else { return pass(frame, .overloaded, settings) }
@@ -89,14 +93,16 @@ extension Stream {
     default: fade.cease()
     }
     journey?.skip()
-    if let time = frame.time { monitor.locked { passed(time) } }
+    let running = frame.moment.runningTime
+    let time = frame.time ?? (running == .max ? nil : RunningTime(nanoseconds: UInt64(running)))
+    if let time { monitor.locked { passed(time) } }
     return send(frame, outcome, settings)
   }
 
   /// A frame is on its way: older sound can go. Under the monitor.
   private func passed(_ time: RunningTime) {
     pairing.passed(time)
-    timeline.drop(before: pairing.horizon.sample)
+    if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
     monitor.broadcast()
   }
 
@@ -243,7 +249,7 @@ extension Stream {
 
   /// Waits until the sound of a frame is there, and takes the stacks around it.
   private func awaitSound(of time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
-    let began = g_get_monotonic_time()
+    var began = g_get_monotonic_time()
     var alarm: Alarm?
     monitor.lock()
     defer { monitor.unlock() }
@@ -252,14 +258,14 @@ extension Stream {
     while !flushing {
       let deadline = deadline(of: time)
       let late = deadline?.isOver ?? false
-      // A live frame does not wait long, so there the sound's own silence counts.
-      let since = liveLatency == nil ? max(began, soundMoved) : soundMoved
-      let stall = settings.stallTimeout.map { since.addingClamped(gint64(pairing.patience($0))) } ?? .max
       var verdict = pairing.verdict(for: time)
-      if verdict == .wait, late || liveLatency == nil, g_get_monotonic_time() >= stall {
+      let paused = verdict == .wait && (liveLatency == nil ? isPaused : deadline == nil)
+      let limit = paused ? nil : patience(since: began, late: late, settings)
+      if verdict == .wait, let limit, g_get_monotonic_time() >= limit {
         if pairing.stall(at: time) {
+          let ahead = late ? nil : deadline?.left
           monitor.unlock()
-          warnStalled(time, settings)
+          warnStalled(time, ahead: ahead, settings)
           monitor.lock()
         }
         continue
@@ -271,26 +277,48 @@ extension Stream {
       case .fail:
         let why = missing
         monitor.unlock()
-        postError(.stream(GST_STREAM_ERROR_FAILED), why, debug: "The property missing-audio makes this an error.")
+        postMissing(why)
         monitor.lock()
         return .missing
       case .wait: break
       }
-      if let deadline {
-        if alarm?.time != deadline.time {
-          monitor.unlock()
-          alarm = Alarm(deadline, waking: element)
-          monitor.lock()
-        } else {
-          monitor.wait()
-        }
-      } else if liveLatency != nil || stall == .max {
-        monitor.wait()  // paused: neither sound nor time goes on
+      if let deadline, alarm?.time != deadline.time {
+        monitor.unlock()
+        alarm = Alarm(deadline, waking: element)
+        monitor.lock()
+      } else if let limit {
+        monitor.wait(until: limit)
       } else {
-        monitor.wait(until: stall)
+        monitor.wait()
+        if paused { began = g_get_monotonic_time() }
       }
     }
     return .flushing
+  }
+
+  /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, it may be early by the latency,
+  /// and once its deadline is over only the sound's own silence counts. Under the monitor.
+  private func patience(since began: gint64, late: Bool, _ settings: Settings) -> gint64? {
+    guard let timeout = settings.stallTimeout else { return nil }
+    let latency = liveLatency.map { gint64(clamping: $0.addingClamped(latencyReported) / 1000) }
+    let since =
+      if let latency { late ? soundMoved : began.addingClamped(latency) } else { max(began, soundMoved) }
+    return since.addingClamped(gint64(pairing.patience(timeout)))
+  }
+
+  /// Whether the sound of a frame is gone for good and that is an error, which has been posted. Nobody waits for it here.
+  private func lacksSound(_ time: RunningTime, _ settings: Settings) -> Bool {
+    guard settings.missingAudio == .error else { return false }
+    let why: String? = monitor.locked {
+      pair(settings)
+      return pairing.verdict(for: time) == .fail ? missing : nil
+    }
+    if let why { postMissing(why) }
+    return why != nil
+  }
+
+  private func postMissing(_ why: String) {
+    postError(.stream(GST_STREAM_ERROR_FAILED), why, debug: "The property missing-audio makes this an error.")
   }
 
   /// Why there is no sound. Under the monitor.
@@ -299,12 +327,22 @@ extension Stream {
     return pairing.ended ? "The sound has ended before the picture." : "No sound comes to the pad audio."
   }
 
-  private func warnStalled(_ time: RunningTime, _ settings: Settings) {
+  /// `ahead`: nanoseconds until the deadline of a live frame, nil if it is over or there is none.
+  private func warnStalled(_ time: RunningTime, ahead: Int64?, _ settings: Settings) {
+    let milliseconds = time.nanoseconds / 1_000_000
+    if let ahead {
+      postWarning(
+        .stream(GST_STREAM_ERROR_FAILED), "A live frame is too far ahead of the clock to wait for its sound.",
+        debug:
+          "The frame at \(milliseconds) ms would wait for another \(ahead / 1_000_000) ms. Probably its timestamp is "
+          + "wrong; videorate or the source's do-timestamp may mend it.")
+      return
+    }
     postWarning(
       .stream(GST_STREAM_ERROR_FAILED),
       "No sound has come to the pad audio for \((settings.stallTimeout ?? 0) / 1000) ms, frames go on without it.",
       debug:
-        "A frame at \(time.nanoseconds / 1_000_000) ms waits for it. Probably a queue is full elsewhere while this "
+        "A frame at \(milliseconds) ms waits for it. Probably a queue is full elsewhere while this "
         + "branch is empty: give the queues beside syncdiff, above all the one that carries the same sound to a muxer or "
         + "sink, max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
   }

@@ -45,17 +45,22 @@ package struct Pairing: Sendable {
   package var linked = false
   /// Whether the sound is at EOS.
   package var ended = false
+  /// Whether frames have deadlines, so that waiting does no harm.
+  package var live = false
   /// Whether frames have stopped waiting because no sound came for too long.
   package private(set) var stalled = false
-  /// How often they have since sound last came in time for a minute, and the frame at which they did last.
+  /// How often they have since all was well, and the frame at which they did last. Live, all is well when a frame has had its
+  /// sound; otherwise when sound has come in time for a minute.
   private var stalls = 0
   private var stalledAt = RunningTime(nanoseconds: 0)
-  /// What has arrived, from the first to the last.
+  /// What is held, from the first that has arrived and not been dropped to the last.
   private var sound: Range<RunningTime>?
   /// What has not arrived inside of it, in order.
   private var holes: [Range<RunningTime>] = []
   /// The oldest sound that is still of use.
   package private(set) var horizon = RunningTime(nanoseconds: 0)
+  /// Where the sound began that was given up for want of room and has not been passed yet; it ends where `sound` begins.
+  private var givenUp: RunningTime?
   /// The sound has been flushed, the picture perhaps not yet: its frames may be old ones, whose time says nothing about
   /// the new sound.
   private var ahead = false
@@ -65,6 +70,7 @@ package struct Pairing: Sendable {
   /// Sound, or a gap in it that upstream knows of, came for this time. Later sound counts: after a jump back the earlier
   /// end is forgotten. Late sound fills the hole that it left.
   package mutating func soundArrived(_ range: Range<RunningTime>) {
+    if live { stalled = false }
     guard let held = sound else {
       sound = range
       return
@@ -81,13 +87,15 @@ package struct Pairing: Sendable {
     } else {
       holes.removeAll { $0.upperBound > range.lowerBound }
     }
+    if range.lowerBound < held.lowerBound { givenUp = nil }
     sound = min(held.lowerBound, range.lowerBound)..<range.upperBound
+    drop()
   }
 
   /// The sound was flushed: what comes next starts anew.
   package mutating func soundFlushed() {
     (sound, holes, ended, horizon) = (nil, [], false, RunningTime(nanoseconds: 0))
-    (stalled, stalls) = (false, 0)
+    (stalled, stalls, givenUp) = (false, 0, nil)
     ahead = true
   }
 
@@ -102,7 +110,7 @@ package struct Pairing: Sendable {
 
   /// The fate of a frame. `late`: its deadline is over (live only).
   ///
-  /// Once a branch has stalled, frames stop waiting until one of them finds its sound there in time.
+  /// Once a branch has stalled, frames stop waiting until one of them finds its sound there in time or, live, sound moves.
   package mutating func verdict(for frame: RunningTime, late: Bool = false) -> Verdict {
     guard linked else { return silent(forGood: true) }
     guard let time = soundTime(of: frame) else { return silent(forGood: false) }
@@ -110,10 +118,10 @@ package struct Pairing: Sendable {
     guard reached || ended || late || stalled else { return .wait }
     if reached {
       stalled = false
-      if frame > stalledAt.advanced(by: Self.minute) { stalls = 0 }
+      if live || frame > stalledAt.advanced(by: Self.minute) { stalls = 0 }
     }
     guard let sound else { return silent(forGood: ended || stalled) }
-    guard time >= sound.lowerBound else { return silent(forGood: false) }
+    guard time >= givenUp ?? sound.lowerBound else { return silent(forGood: false) }
     guard let lost = lost(at: time, sound) else { return .paint }
     // EOS is no hole: the sound was meant to end there. But ends that differ a little are no error either.
     let bridged = Int64(clamping: time.nanoseconds - lost.nanoseconds) < hold
@@ -131,6 +139,7 @@ package struct Pairing: Sendable {
 
   /// Where the sound that is missing at a time began to be missing; nil if it is there.
   private func lost(at time: RunningTime, _ sound: Range<RunningTime>) -> RunningTime? {
+    if time < sound.lowerBound { return givenUp }
     if time >= sound.upperBound { return sound.upperBound }
     return holes.first { $0.contains(time) }?.lowerBound
   }
@@ -156,7 +165,19 @@ package struct Pairing: Sendable {
     }
     horizon = time.advanced(by: -Self.past)
     holes.removeAll { $0.upperBound <= horizon }
+    drop()
+    if let sound, time >= sound.lowerBound { givenUp = nil }
   }
+
+  /// Sound before the horizon goes; but the last of it stays, for a single frame may be wrong about the time.
+  private mutating func drop() {
+    guard let held = sound else { return }
+    let oldest = min(horizon, held.upperBound.advanced(by: -Self.past))
+    if oldest > held.lowerBound { sound = oldest..<held.upperBound }
+  }
+
+  /// The oldest sound that is held.
+  package var oldest: RunningTime? { sound?.lowerBound }
 
   /// Whether sound up to `end` can be kept beside what is already there.
   package func hasRoom(upTo end: RunningTime) -> Bool {
@@ -168,12 +189,20 @@ package struct Pairing: Sendable {
   /// Nanoseconds of sound that are held.
   package var held: UInt64 {
     guard let sound else { return 0 }
-    let oldest = max(sound.lowerBound, horizon)
-    return sound.upperBound > oldest ? sound.upperBound.nanoseconds - oldest.nanoseconds : 0
+    let missing = holes.reduce(0) { $0 &+ Self.length($1.clamped(to: sound)) }
+    return Self.length(sound) - min(missing, Self.length(sound))
   }
 
-  /// Gives up the oldest sound so that there is room up to `end`.
+  private static func length(_ range: Range<RunningTime>) -> UInt64 {
+    range.upperBound.nanoseconds - range.lowerBound.nanoseconds
+  }
+
+  /// Gives up the oldest sound so that there is room up to `end`. For frames that are still to come it is lost.
   package mutating func makeRoom(upTo end: RunningTime) {
-    horizon = max(horizon, end.advanced(by: -Int64(Self.capacity)))
+    let oldest = end.advanced(by: -Int64(Self.capacity))
+    horizon = max(horizon, oldest)
+    guard let held = sound, held.lowerBound < oldest else { return }
+    givenUp = givenUp ?? held.lowerBound
+    sound = min(oldest, held.upperBound)..<held.upperBound
   }
 }

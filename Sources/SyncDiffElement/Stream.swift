@@ -59,6 +59,7 @@ final class Stream {
   var frameDuration: GstClockTime?
   var pairing = Pairing()
   var timeline = SoundTimeline()
+  var playing = false
   /// True while the audio pad is flushing or inactive.
   var soundStopped = true
   /// When sound last came, and since when the task has had no frame: `g_get_monotonic_time`.
@@ -111,6 +112,7 @@ final class Stream {
       if change == GST_STATE_CHANGE_READY_TO_PAUSED {
         monitor.locked { (soundStopped, counts, overload) = (false, Statistics(), Overload()) }
       }
+    case GST_STATE_CHANGE_PLAYING_TO_PAUSED: monitor.locked { playing = false }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
       monitor.locked {
         flushing = true
@@ -126,7 +128,9 @@ final class Stream {
     switch change {
     case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
       monitor.locked {
+        playing = true
         soundMoved = g_get_monotonic_time()  // nothing came while paused
+        if starvingSince != nil { starvingSince = soundMoved }
         monitor.broadcast()  // there is a clock now
       }
     case GST_STATE_CHANGE_PAUSED_TO_READY:

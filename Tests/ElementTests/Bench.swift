@@ -138,15 +138,15 @@ final class Bench: @unchecked Sendable {
   @discardableResult
   func push(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn { gst_harness_push(video, buffer) }
 
-  /// A second of a 48 kHz stereo tone, number `index`.
+  /// A second of a 48 kHz stereo tone, number `index`, or without a timestamp.
   @discardableResult
-  func pushSound(_ index: Int, level: Int16 = 8_000) throws -> GstFlowReturn {
+  func pushSound(_ index: Int?, level: Int16 = 8_000) throws -> GstFlowReturn {
     let frames = 48_000
     let buffer = try #require(gst_buffer_new_allocate(nil, gsize(frames * 4), nil))
     var samples: [Int16] = []
     for i in 0..<frames { samples += [Int16](repeating: i % 96 < 48 ? level : -level, count: 2) }
     gst_buffer_fill(buffer, 0, samples, gsize(frames * 4))
-    buffer.pointee.pts = GstClockTime(index) * second
+    buffer.pointee.pts = index.map { GstClockTime($0) * second } ?? .max
     buffer.pointee.duration = second
     return gst_harness_push(audio, buffer)
   }

@@ -344,9 +344,13 @@ import Testing
     #expect(complaints.first?.contains("pad audio") == true && complaints.first?.contains("max-size-time") == true)
   }
 
-  @Test("Sound a minute ahead waits for the picture, but not for one that does not come: then there is a warning")
-  func minute() throws {
-    let bench = try Bench(["stall-timeout": "1200000000"], sound: true)
+  @Test(
+    "Sound a minute ahead waits for the picture, but not for one that does not come: then there is a warning",
+    arguments: [false, true])
+  func minute(live: Bool) throws {
+    let bench = try Bench(["stall-timeout": "1200000000"], sound: true, live: live)
+    gst_harness_set_live(bench.audio, 0)
+    _ = gst_harness_query_latency(bench.video)
     for i in 0..<60 { #expect(try bench.pushSound(i) == GST_FLOW_OK) }
     let began = g_get_monotonic_time()
     #expect(try bench.pushSound(60) == GST_FLOW_OK)

@@ -178,6 +178,33 @@ private final class Counter: Sendable {
     #expect(ending == Self.stalled)
   }
 
+  @Test("A pipeline that rests in PAUSED has no stall")
+  func paused() throws {
+    #expect(gstreamer)
+    let line = """
+      filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
+      ! video/x-raw,format=I420,width=192,height=192 ! imagefreeze ! video/x-raw,framerate=25/1 \
+      ! \(Self.dub) stall-timeout=500000000 ! queue ! fakesink sync=true \
+      audiotestsrc ! tee name=twice twice. ! queue ! fakesink sync=true twice. ! queue ! dub.audio
+      """
+    let pipeline = try #require(gst_parse_launch(line, nil))
+    let bus = gst_element_get_bus(pipeline)
+    defer {
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+      gst_object_unref(bus)
+      gst_object_unref(pipeline)
+    }
+    for (state, time) in [(GST_STATE_PLAYING, 500_000), (GST_STATE_PAUSED, 1_500_000), (GST_STATE_PLAYING, 200_000)] {
+      gst_element_set_state(pipeline, state)
+      #expect(gst_element_get_state(pipeline, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+      g_usleep(gulong(time))
+    }
+    let complaints = GST_MESSAGE_WARNING.rawValue | GST_MESSAGE_ERROR.rawValue
+    let complaint = gst_bus_pop_filtered(bus, GstMessageType(rawValue: complaints))
+    #expect(complaint == nil)
+    if let complaint { gst_message_unref(complaint) }
+  }
+
   @Test("No sound linked")
   func absent() throws {
     let clip = try Clip("matroskamux", sound: 0)

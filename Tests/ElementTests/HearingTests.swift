@@ -70,6 +70,24 @@ import Testing
     #expect(converted != nil && after & 0x8040 == standard & 0x8040)
   }
 
+  @Test("Sound without timestamps begins with its segment and follows on, through a change of caps too")
+  func untimed() throws {
+    let format = "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved"
+    var hearing = try hearing(format)
+    (hearing.segment.start, hearing.segment.base) = (5_000_000_000, 1_000_000_000)
+    for expected in [16_000, 17_600, 19_200] as [Int64] {
+      let buffer = try #require(gst_buffer_new_allocate(nil, 3200, nil))
+      defer { gst_buffer_unref(buffer) }
+      gst_buffer_memset(buffer, 0, 0, 3200)
+      let start = hearing.convert(buffer)?.start
+      #expect(start == expected)
+      guard expected == 17_600, let caps = gst_caps_from_string(format) else { continue }
+      let prepared = hearing.prepare(caps)
+      gst_caps_unref(caps)
+      #expect(prepared)
+    }
+  }
+
   @Test("Jitter is counted over, a jump and DISCONT are placed by their timestamp")
   func placement() throws {
     var hearing = try hearing("audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved")

@@ -142,6 +142,22 @@ private func pairing(
     #expect(pairing.verdict(for: ms(800)) == .wait)
   }
 
+  @Test("Live, frames wait again as soon as sound moves, and the next outage is news once a frame has had its sound")
+  func liveStall() {
+    var pairing = pairing(sound: 0..<260)
+    pairing.live = true
+    var news = [pairing.stall(at: ms(280))]
+    #expect(pairing.verdict(for: ms(280)) == .pass)
+    pairing.soundArrived(ms(260)..<ms(340))
+    #expect(pairing.verdict(for: ms(320)) == .wait)
+    news.append(pairing.stall(at: ms(320)))
+    pairing.soundArrived(ms(340)..<ms(600))
+    #expect(pairing.verdict(for: ms(320)) == .paint)
+    #expect(pairing.patience(6400) == 6400)
+    news.append(pairing.stall(at: ms(400)))
+    #expect(news == [true, false, true])
+  }
+
   @Test("Who stalls again and again waits less each time and is told of once, until all is well for a minute")
   func patience() {
     var pairing = pairing(sound: 0..<100)
@@ -221,6 +237,38 @@ private func pairing(
     pairing.makeRoom(upTo: ms(90_000))
     #expect(pairing.hasRoom(upTo: ms(90_000)))
     #expect(pairing.horizon == ms(30_000))
+  }
+
+  @Test("Sound that is given up for want of room is lost to the frames still to come, and is not held")
+  func givenUp() {
+    var pairing = pairing(sound: 0..<60_000, hold: 300)
+    pairing.makeRoom(upTo: ms(62_000))
+    pairing.soundArrived(ms(60_000)..<ms(62_000))
+    for (frame, verdict) in [(200, .paint), (400, .pass), (1999, .pass), (2000, .paint)]
+      as [(UInt64, Pairing.Verdict)]
+    {
+      #expect(pairing.verdict(for: ms(frame)) == verdict)
+    }
+    #expect(pairing.held == 60_000_000_000)
+    pairing.passed(ms(400))
+    #expect(!pairing.hasRoom(upTo: ms(62_001)))
+    #expect(pairing.verdict(for: ms(440)) == .pass)
+    #expect(pairing.held == 60_000_000_000)
+    pairing.passed(ms(10_000))
+    #expect(pairing.held == 54_000_000_000)
+    pairing.soundArrived(ms(63_000)..<ms(64_000))  // a hole is not held
+    #expect(pairing.held == 55_000_000_000)
+  }
+
+  @Test("A frame of a wrong time costs no more than old sound: the last two seconds stay for the next")
+  func wrongTime() {
+    var pairing = pairing(sound: 0..<10_000)
+    pairing.passed(ms(3_600_000))
+    #expect(pairing.held == 2_000_000_000 && pairing.hasRoom(upTo: ms(3_000_000)))
+    pairing.soundArrived(ms(10_000)..<ms(10_500))
+    pairing.passed(ms(9_000))
+    #expect(pairing.oldest == ms(8_500))
+    #expect(pairing.verdict(for: ms(9_000)) == .paint)
   }
 
   @Test("Nothing traps, whatever a stream says", arguments: [0, 1, 1 << 62, .max] as [UInt64])

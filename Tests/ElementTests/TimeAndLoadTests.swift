@@ -166,6 +166,45 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.complaints.first?.contains("ended") == true)
   }
 
+  @Test("`missing-audio=error` needs no face", arguments: [false, true])
+  func faceless(linked: Bool) throws {
+    let bench = try Bench(["missing-audio": "error"], sound: linked)
+    if linked {
+      try bench.pushSound(0)
+      gst_harness_push_event(bench.audio, gst_event_new_eos())
+    }
+    bench.push(try bench.frame(40))
+    #expect(wait { bench.complaints.count == 1 })
+    #expect(bench.complaints.first?.contains(linked ? "ended" : "linked") == true)
+  }
+
+  @Test("Sound without timestamps is heard, with one warning")
+  func untimed() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    for _ in 0..<2 { try bench.pushSound(nil) }
+    for i in [0, 30] { #expect(try bench.dub(face, at: GstClockTime(i) * frameDuration) != nil) }
+    #expect(bench.complaints.count == 1 && bench.complaints.first?.contains("Sound without timestamps") == true)
+  }
+
+  @Test(
+    "At another rate sound waits for no frame, and frames let the sound go",
+    arguments: [(picture: 1, sound: 2, seconds: 130), (picture: 2, sound: 1, seconds: 90)])
+  func rates(picture: Double, sound: Double, seconds: Int) throws {
+    let bench = try Bench(sound: true)
+    for (harness, rate) in [(bench.video, picture), (bench.audio, sound)] {
+      var segment = GstSegment()
+      gst_segment_init(&segment, GST_FORMAT_TIME)
+      segment.rate = rate
+      gst_harness_push_event(harness, gst_event_new_segment(&segment))
+    }
+    if picture != 1 {
+      bench.push(try bench.frame(2000))  // at 80 s, which is 40 s of running time
+      gst_buffer_unref(try bench.pull())
+    }
+    for i in 0..<seconds { #expect(try bench.pushSound(i) == GST_FLOW_OK) }
+    #expect(bench.complaints.count == (picture == 1 ? 0 : 1), "\(bench.complaints)")
+  }
+
   @Test("A hole in the sound is silence for `silence-hold`, then frames pass")
   func hole() throws {
     let bench = try Bench(["steps": "1", "silence-hold": "200000000"], sound: true)
@@ -254,6 +293,21 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     bench.setClock(5 * second)
     for i in 0..<3 { #expect(try bench.dub(face, at: GstClockTime(i) * frameDuration) == nil) }
     #expect(bench.complaints.count == 1)
+  }
+
+  @Test(
+    "A live frame with a timestamp far ahead goes after the latency and `stall-timeout`, and the next are as before")
+  func farAhead() throws {
+    let bench = try Bench(["stall-timeout": "200000000", "steps": "1"], sound: true, live: true)
+    _ = gst_harness_query_latency(bench.video)
+    try bench.pushSound(0)
+    #expect(try bench.dub(face, at: 0) != nil)
+    bench.push(try bench.frame(90_000, face))
+    gst_buffer_unref(try bench.pull())
+    #expect(bench.complaints.count == 1 && bench.complaints.first?.contains("ahead of the clock") == true)
+    try bench.pushSound(1)
+    #expect(try bench.dub(face, at: second) != nil)
+    #expect(bench.stats["painted"] == "2")
   }
 
   // MARK: Latency, loading
