@@ -102,7 +102,7 @@ package struct Hearing: ~Copyable {
     }
     guard let start else { return nil }
 
-    guard buffer.isLaid(as: info), let samples = samples(of: buffer, converter) else { return nil }
+    guard buffer.isLaid(as: &info), let samples = samples(of: buffer, converter) else { return nil }
     next = start.addingClamped(Int64(samples.count))
     expected = next
     return (samples, start)
@@ -289,11 +289,13 @@ extension Stream {
 }
 
 extension UnsafeMutablePointer<GstBuffer> {
-  /// Whether the channels lie as the caps say; otherwise the buffer cannot be mapped.
-  fileprivate func isLaid(as info: GstAudioInfo) -> Bool {
+  /// Whether the buffer is what the caps say; otherwise it must not be mapped, for `gst_audio_buffer_map` goes by the one
+  /// and by the other.
+  fileprivate func isLaid(as info: inout GstAudioInfo) -> Bool {
     guard let meta = gst_buffer_get_meta(self, gst_audio_meta_api_get_type()) else {
       return info.layout == GST_AUDIO_LAYOUT_INTERLEAVED
     }
-    return UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstAudioMeta.self).pointee.info.layout == info.layout
+    let own = UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstAudioMeta.self)
+    return gst_audio_info_is_equal(&own.pointee.info, &info) != 0
   }
 }
