@@ -156,7 +156,7 @@ extension Stream {
     let live = isLive(beyond: range.upperBound)
     monitor.lock()
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
-    while !soundStopped, !pictureOver, !pairing.hasRoom(upTo: range.upperBound) {
+    while !soundStopped, !pictureOver, pairing.linked, !pairing.hasRoom(upTo: range.upperBound) {
       if live { break }
       if let starvingSince, !isPaused, let timeout = Settings(of: element).stallTimeout {
         let limit = max(starvingSince, hearing.fullSince ?? 0).addingClamped(gint64(timeout))
