@@ -6,7 +6,9 @@ CACHE/sheet.png at every validation.
 
 Recipe (method.md): flow matching; the two-step sampler asks at t = 1 and 0.5 only, so 30 % of the times are 1, 20 % are near 0.5,
 the others logit-normal; velocity error with the mouth four times as heavy, plus the distance of the lips that a frozen
-probe reads off the predicted and the true clean latent. The previous frame is dropped half of the time, and what passes its
+probe reads off the predicted and the true clean latent. Where the time is 1 the second step is taken too, from where the
+first one led, and its lips are compared as well: a step trained on noisy truth alone trusts the lips it is shown, and those
+of a first step are blurred. The previous frame is dropped half of the time, and what passes its
 bottleneck is noisy. Validation drives each held-out face with the sound of another held-out clip, frame after frame, and
 correlates the probe's lip opening with that of the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...`
 trains on several GPUs or machines: each process takes its own batches, and minutes count as before.
@@ -31,7 +33,7 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = 0.6, 4.0
+PROBE_WEIGHT, MOUTH_WEIGHT = 1.0, 4.0
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -128,11 +130,18 @@ def train_probe(probe, pool, minutes):
     print(f"probe: last loss {loss.item():.3f}", flush=True)
 
 
+def lip_distance(made, real):
+    """Smooth L1 of lip targets [B, 1 + COMPONENTS]; the opening counts four times."""
+    weight = torch.ones_like(real[:1])
+    weight[:, 0] = 4
+    return F.smooth_l1_loss(made * weight, real * weight)
+
+
 def loss_of(model, probe, batch, weight, corruption):
     """Velocity loss and probe loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
     drop, previous_noise, prior_noise = corruption
-    place = torch.rand(b, device=z.device)
+    place = torch.randperm(b, device=z.device) / b  # so that every batch has some of each
     t = torch.sigmoid(torch.randn(b, device=z.device))
     t = torch.where(place < 0.5, 0.5 + 0.06 * torch.randn_like(t), t)
     t = torch.where(place < 0.3, torch.ones_like(t), t)
@@ -143,11 +152,16 @@ def loss_of(model, probe, batch, weight, corruption):
     prior = prior + prior_noise * torch.randn_like(prior)
     has_prior = torch.rand(b, device=z.device) >= drop
     tokens = model.audio_encoder(batch["stacks"])
-    velocity = model.denoiser(x, t, batch["masked"], batch["mask"], batch["identity"], tokens, prior, has_prior).float()
+    conditions = batch["masked"], batch["mask"], batch["identity"], tokens, prior, has_prior
+    velocity = model.denoiser(x, t, *conditions).float()
     matching = ((velocity - (noise - z)).square() * weight).mean()
     clean = x - t.view(-1, 1, 1, 1) * velocity
-    lips = F.smooth_l1_loss(probe(clean), probe(z))
-    return matching, lips
+    first = t == 1
+    before = velocity[first].detach()
+    half = noise[first] - before / 2
+    velocity = model.denoiser(half, torch.full_like(t[first], 0.5), *(c[first] for c in conditions)).float()
+    sampled = half - (1.5 * velocity - 0.5 * before) / 2  # as SyncDiff.sample
+    return matching, lip_distance(probe(clean), probe(z)) + lip_distance(probe(sampled), probe(z[first]))
 
 
 class Training:
