@@ -56,6 +56,16 @@ import Testing
     }
   }
 
+  @Test("Sound whose metadata is not its caps' is a hole")
+  func otherMetadata() throws {
+    let form = "audio/x-raw,format=S24LE,rate=48000,layout=non-interleaved"
+    var hearing = try hearing("\(form),channels=8,channel-mask=(bitmask)0")
+    let buffer = try click(rate: 48_000, channels: "channels=2", format: "\(form),channels=2")
+    defer { gst_buffer_unref(buffer) }
+    let converted = hearing.convert(buffer)
+    #expect(converted == nil)
+  }
+
   @Test("The conversion leaves its thread's arithmetic as it was")
   func arithmetic() throws {
     let format = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved"
