@@ -156,7 +156,7 @@ extension Stream {
     let live = isLive(beyond: range.upperBound)
     monitor.lock()
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
-    while !soundStopped, !pictureOver, pairing.linked, !pairing.hasRoom(upTo: range.upperBound) {
+    while !soundStopped, !isNeedless, !pairing.hasRoom(upTo: range.upperBound) {
       if live { break }
       if let starvingSince, !isPaused, let timeout = Settings(of: element).stallTimeout {
         let limit = max(starvingSince, hearing.fullSince ?? 0).addingClamped(gint64(timeout))
@@ -166,7 +166,7 @@ extension Stream {
         monitor.wait()
       }
     }
-    let (stopped, over) = (soundStopped, pictureOver)
+    let (stopped, over) = (soundStopped, isNeedless)
     let full = !stopped && !over && !pairing.hasRoom(upTo: range.upperBound)
     if full { pairing.makeRoom(upTo: range.upperBound) }
     if !stopped, !over {
@@ -216,7 +216,7 @@ extension Stream {
   }
 
   /// Whether no more sound is needed. Under the monitor.
-  private var pictureOver: Bool { videoEnded && framesHeld == 0 }
+  private var isNeedless: Bool { videoEnded && framesHeld == 0 || !pairing.linked }
 
   func soundEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     defer { gst_event_unref(event) }
