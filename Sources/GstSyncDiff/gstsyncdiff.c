@@ -3,6 +3,7 @@
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <math.h>
 
 #include "gstsyncdiff.h"
 
@@ -235,6 +236,11 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
   GstSyncDiffSettings *settings = &self->settings;
   gboolean latency = FALSE;
 
+  // GObject's ranges let it through.
+  if (G_VALUE_HOLDS_DOUBLE (value) && isnan (g_value_get_double (value))) {
+    GST_WARNING_OBJECT (self, "%s cannot be NaN, it stays what it was", pspec->name);
+    return;
+  }
   GST_OBJECT_LOCK (self);
   switch (id) {
     case PROP_MODEL:

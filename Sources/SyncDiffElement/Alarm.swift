@@ -23,8 +23,6 @@ final class Deadline {
     Int64(clamping: time).subtractingClamped(Int64(clamping: gst_clock_get_time(clock)))
   }
 
-  var isOver: Bool { left <= 0 }
-
   /// A request to be called at this time; free it with `gst_clock_id_unref`.
   var clockID: GstClockID? { gst_clock_new_single_shot_id(clock, time) }
 }

@@ -67,10 +67,12 @@ extension Stream {
   }
 
   /// How many frames that is by the caps, or at 50 a second. Under the monitor.
-  private var framesExpected: Int {
+  private var framesExpected: Int { frames(in: holdTime) }
+
+  private func frames(in time: GstClockTime) -> Int {
     guard pairing.linked else { return 2 }
     let duration = frameDuration ?? 20_000_000
-    return Int(clamping: min(holdTime / max(duration, 1), 254)) + 2
+    return Int(clamping: min(time / max(duration, 1), 254)) + 2
   }
 
   /// The frame with its running time. One without a timestamp follows the one before it.
@@ -225,7 +227,9 @@ extension Stream {
     if !understood { gst_query_add_allocation_meta(query, meta, nil) }
     let needed = monitor.locked {
       repacks = !understood
-      return UInt32(clamping: framesExpected).addingClamped(2)
+      // Upstream may turn out to be live only when the pipeline asks for its latency, which is later.
+      let most = latencyReported.addingClamped(liveLatency ?? Self.usualFrame).addingClamped(Self.slack)
+      return UInt32(clamping: frames(in: most)).addingClamped(2)
     }
     let pools = gst_query_get_n_allocation_pools(query)
     if pools == 0 {

@@ -257,13 +257,14 @@ extension Stream {
     passed(time)
     while !flushing {
       let deadline = deadline(of: time)
-      let late = deadline?.isOver ?? false
+      let left = deadline?.left
+      let late = left.map { $0 <= 0 } ?? false
       var verdict = pairing.verdict(for: time)
       let paused = verdict == .wait && (liveLatency == nil ? isPaused : deadline == nil)
-      let limit = paused ? nil : patience(since: began, late: late, settings)
+      let limit = paused ? nil : patience(since: began, left: left, settings)
       if verdict == .wait, let limit, g_get_monotonic_time() >= limit {
         if pairing.stall(at: time) {
-          let ahead = late ? nil : deadline?.left
+          let ahead = late ? nil : left
           monitor.unlock()
           warnStalled(time, ahead: ahead, settings)
           monitor.lock()
@@ -296,13 +297,20 @@ extension Stream {
     return .flushing
   }
 
-  /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, it may be early by the latency,
-  /// and once its deadline is over only the sound's own silence counts. Under the monitor.
-  private func patience(since began: gint64, late: Bool, _ settings: Settings) -> gint64? {
+  /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, its deadline is the latency away
+  /// at most: at once if it is further away than that and the timeout, and once it is over (`left`, nanoseconds) only
+  /// the sound's own silence counts. Under the monitor.
+  private func patience(since began: gint64, left: Int64?, _ settings: Settings) -> gint64? {
     guard let timeout = settings.stallTimeout else { return nil }
-    let latency = liveLatency.map { gint64(clamping: $0.addingClamped(latencyReported) / 1000) }
-    let since =
-      if let latency { late ? soundMoved : began.addingClamped(latency) } else { max(began, soundMoved) }
+    let since: gint64
+    if let liveLatency {
+      let latency = gint64(clamping: liveLatency.addingClamped(latencyReported) / 1000)
+      let left = left ?? 0
+      if gint64(left / 1000) > latency.addingClamped(gint64(timeout)) { return began }
+      since = left <= 0 ? soundMoved : began.addingClamped(latency)
+    } else {
+      since = max(began, soundMoved)
+    }
     return since.addingClamped(gint64(pairing.patience(timeout)))
   }
 

@@ -185,6 +185,18 @@ private final class Downstream: @unchecked Sendable {
   }
 }
 
+/// A pad that takes everything, and says so by a template. Of one without a template `gst_pad_query_caps_default` reads the
+/// negotiated caps without holding them: asked while a CAPS event arrives, it crashes.
+private func newPad(_ name: String, _ direction: GstPadDirection) -> UnsafeMutablePointer<GstPad> {
+  let any = gst_caps_new_any()
+  let template = gst_pad_template_new(name, direction, GST_PAD_ALWAYS, any)
+  defer {
+    gst_object_unref(template)
+    gst_caps_unref(any)
+  }
+  return gst_pad_new_from_template(template, name)
+}
+
 /// One of the two branches in front of the element.
 private final class Upstream: @unchecked Sendable {
   let pad: UnsafeMutablePointer<GstPad>
@@ -201,7 +213,7 @@ private final class Upstream: @unchecked Sendable {
   let heardOfQoS = Atomic(false)
 
   init(_ name: String, live: Bool) {
-    pad = gst_pad_new(name, GST_PAD_SRC)
+    pad = newPad(name, GST_PAD_SRC)
     isLive = live
     gst_pad_set_element_private(pad, Unmanaged.passUnretained(self).toOpaque())
     gst_pad_set_event_function_full(
@@ -311,7 +323,7 @@ private final class Trial: @unchecked Sendable {
     downstream = Downstream(untouched: kind != .faces)
     picture = Upstream("picture", live: isLive)
     sound = Upstream("sound", live: isLive)
-    sink = gst_pad_new("after", GST_PAD_SINK)
+    sink = newPad("after", GST_PAD_SINK)
     set("preload", "false")
     set("model", model)
     set("stall-timeout", "2000000")

@@ -103,6 +103,26 @@ import Testing
     g_value_unset(&now)
   }
 
+  @Test(
+    "A number that is none changes nothing",
+    arguments: ["guidance-scale", "strength", "silence-threshold", "scene-threshold"])
+  func notANumber(name: String) throws {
+    let bench = try Bench()
+    let object = UnsafeMutableRawPointer(bench.element).assumingMemoryBound(to: GObject.self)
+    func double(_ number: Double? = nil) -> Double {
+      var value = GValue()
+      g_value_init(&value, GType(15 << 2))  // G_TYPE_DOUBLE
+      if let number {
+        g_value_set_double(&value, number)
+        g_object_set_property(object, name, &value)
+      }
+      g_object_get_property(object, name, &value)
+      return g_value_get_double(&value)
+    }
+    let before = double()
+    #expect(double(.nan) == before)
+  }
+
   private func text(_ value: UnsafePointer<GValue>?) -> String? {
     if let value, g_type_is_a(value.pointee.g_type, g_type_from_name("GFlags")) != 0 {
       return "\(g_value_get_flags(value))"  // written out they are whole sentences

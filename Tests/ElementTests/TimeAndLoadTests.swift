@@ -296,9 +296,10 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   }
 
   @Test(
-    "A live frame with a timestamp far ahead goes after the latency and `stall-timeout`, and the next are as before")
+    "A live frame with a timestamp further ahead than the latency and `stall-timeout` goes at once, the next are as before"
+  )
   func farAhead() throws {
-    let bench = try Bench(["stall-timeout": "200000000", "steps": "1"], sound: true, live: true)
+    let bench = try Bench(["stall-timeout": "600000000000", "steps": "1"], sound: true, live: true)
     _ = gst_harness_query_latency(bench.video)
     try bench.pushSound(0)
     #expect(try bench.dub(face, at: 0) != nil)
