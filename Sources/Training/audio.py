@@ -131,8 +131,8 @@ def main():
         pick = [rng.integers(0, len(sounds[i]), 8) for i in chosen]
         x = torch.cat([sounds[i][p] for i, p in zip(chosen, pick)])
         y = torch.cat([targets[i][p] for i, p in zip(chosen, pick)]).to(device)
-        if rng.random() < 0.8:
-            x = data.other_voice(x)
+        voices = torch.rand(len(x), 1, 1) < 0.3
+        x = data.some_hidden(torch.where(voices, data.other_voice(x), x), config.audio_past)
         with autocast(device):
             out = head(F.dropout(net(x.to(device)), 0.2)[:, config.audio_past])
         loss = F.smooth_l1_loss(out.float(), y)

@@ -106,6 +106,22 @@ class Look:
         return out.clamp(0, 1) * 2 - 1
 
 
+def some_hidden(stacks, centre):
+    """Up to 6 neighbouring bands and up to 2 stacks of [B, T, 104] hidden by the mean (SpecAugment, arXiv 1904.08779),
+    others for each of the batch; never the stack `centre`, which is the picture's own."""
+    b, t, _ = stacks.shape
+    bands = stacks.reshape(b, t, 4, BANDS)
+
+    def span(size, longest, beyond=0):
+        start, length = torch.randint(size + beyond, (b, 1)), torch.randint(longest + 1, (b, 1))
+        place = torch.arange(size)
+        return (place >= start) & (place < start + length)
+
+    rows = span(t, 2, beyond=6) & (torch.arange(t) != centre)
+    hidden = span(BANDS, 6)[:, None, None] | rows[:, :, None, None]
+    return torch.where(hidden, bands.mean((1, 2, 3), keepdim=True), bands).reshape(b, t, 104)
+
+
 def other_voice(stacks, generator=None):
     """Another microphone and another vocal tract for stacks [B, T, 104]: bands shifted along the frequency axis by up
     to +-12 %, a random smooth equaliser, and noise."""

@@ -33,7 +33,7 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = 1.0, 4.0
+PROBE_WEIGHT, MOUTH_WEIGHT = 0.3, 4.0
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -107,8 +107,9 @@ class Pool:
                     parts[name].append(value)
         device = next(self.model.parameters()).device
         out = {name: torch.stack(v).float() for name, v in parts.items()}
-        voices = torch.rand(batch, 1, 1) < 0.7
-        out["stacks"] = torch.where(voices, data.other_voice(out["stacks"]), out["stacks"])
+        voices = torch.rand(batch, 1, 1) < 0.4
+        sound = torch.where(voices, data.other_voice(out["stacks"]), out["stacks"])
+        out["stacks"] = data.some_hidden(sound, config.audio_past)
         return {name: v.to(device) for name, v in out.items()}
 
 
