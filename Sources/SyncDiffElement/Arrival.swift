@@ -13,6 +13,7 @@ struct Arrival {
   /// The timestamp that a frame without one gets.
   var expected: GstClockTime?
   var warnedUntimed = false
+  var warnedTimeless = false
   var warnedRate = false
   var refusedInterlaced = false
 
@@ -145,6 +146,10 @@ extension Stream {
     case GST_EVENT_SEGMENT:
       gst_event_copy_segment(event, &arrival.segment)
       arrival.expected = nil
+      if arrival.segment.format != GST_FORMAT_TIME, !arrival.warnedTimeless {
+        arrival.warnedTimeless = true
+        warnTimeless("picture")
+      }
     default: break
     }
     guard gst_event_type_get_flags(type).rawValue & GST_EVENT_TYPE_SERIALIZED.rawValue != 0 else {
@@ -162,10 +167,17 @@ extension Stream {
         if flow == GST_FLOW_EOS { flow = GST_FLOW_OK }
       default: break
       }
+      if type == GST_EVENT_SEGMENT { loopFrom = nil }
       items.append(.event(event))
       monitor.broadcast()
       return true
     }
+  }
+
+  func warnTimeless(_ what: String) {
+    postWarning(
+      .stream(GST_STREAM_ERROR_FORMAT), "The \(what) comes in a segment that is not in time: frames pass untouched.",
+      debug: "An appsrc needs format=time; where bytes come from, a demuxer or parser may know the time.")
   }
 
   /// Whether the caps can be worked with; they are inside the template already.

@@ -12,12 +12,15 @@ import Tensors
 package struct Hearing: ~Copyable {
   package var segment = GstSegment()
   var info = GstAudioInfo()
+  /// What of it is heard: all channels, or the first two.
+  private var heard = GstAudioInfo()
   var converter: OpaquePointer?
   /// The sample index at which the next buffer belongs; nil after a jump.
   var next: Int64?
   /// The same, jump or not; nil at the beginning of a segment.
   var expected: Int64?
   var warnedUntimed = false
+  var warnedTimeless = false
   /// Whether the sound's source is live; nil until it matters.
   var isLive: Bool?
   /// Since when sound has found the timeline full.
@@ -38,30 +41,30 @@ package struct Hearing: ~Copyable {
   package mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
     if let converter { gst_audio_converter_free(converter) }
     (converter, next) = (nil, nil)
-    guard gst_audio_info_from_caps(&info, caps) != 0 else { return false }
+    guard gst_audio_info_from_caps(&info, caps) != 0, let format = info.finfo else { return false }
+    heard = info
+    if info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue != 0 {
+      // Channels without positions are separate recordings, as SDI carries them: the first two count, the rest do not.
+      gst_audio_info_set_format(&heard, format.pointee.format, info.rate, min(info.channels, 2), nil)
+      heard.layout = info.layout
+    }
     var mono = GstAudioInfo()
     gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
-    let positioned = info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue == 0
-    let config = positioned ? nil : Self.firstPair(of: Int(info.channels))
-    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &info, &mono, config)
+    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &heard, &mono, nil)
     return converter != nil
   }
 
-  /// Channels without positions are separate recordings, as SDI carries them: the first two count, the rest do not.
-  private static func firstPair(of channels: Int) -> UnsafeMutablePointer<GstStructure>? {
-    var (matrix, row) = (GValue(), GValue())
-    g_value_init(&matrix, gst_value_array_get_type())
-    g_value_init(&row, gst_value_array_get_type())
-    for channel in 0..<channels {
-      var weight = GValue()
-      g_value_init(&weight, g_type_from_name("gfloat"))
-      g_value_set_float(&weight, channel < 2 ? 0.5 : 0)
-      gst_value_array_append_and_take_value(&row, &weight)
+  /// The first channels of interleaved sound, as many as are heard.
+  private func pick(from plane: UnsafeRawPointer, _ frames: Int) -> [UInt8] {
+    let (step, size) = (Int(info.bpf), Int(heard.bpf))
+    return [UInt8](unsafeUninitializedCapacity: frames * size) { bytes, count in
+      let picked = UnsafeMutableRawBufferPointer(bytes)
+      for i in 0..<frames {
+        UnsafeMutableRawBufferPointer(rebasing: picked[i * size..<(i + 1) * size])
+          .copyMemory(from: UnsafeRawBufferPointer(start: plane + i * step, count: size))
+      }
+      count = frames * size
     }
-    gst_value_array_append_and_take_value(&matrix, &row)
-    let config = gst_structure_new_empty("config")
-    gst_structure_take_value(config, GST_AUDIO_CONVERTER_OPT_MIX_MATRIX, &matrix)
-    return config
   }
 
   /// The buffer's sound as 16 kHz mono. A mapped GstAudioBuffer may point into itself, so it must not move.
@@ -73,14 +76,23 @@ package struct Hearing: ~Copyable {
       let frames = map.pointee.n_samples
       let count = gst_audio_converter_get_out_frames(converter, frames)
       var samples = [Float](repeating: 0, count: Int(count))
-      let converted = samples.withUnsafeMutableBytes { bytes in
-        var out: gpointer? = bytes.baseAddress
-        return withStandardArithmetic {  // and the sound's thread stays as it was
-          gst_audio_converter_samples(
-            converter, GST_AUDIO_CONVERTER_FLAG_NONE, map.pointee.planes, frames, &out, count) != 0
+      func convert(_ planes: UnsafeMutablePointer<gpointer?>?) -> Bool {
+        samples.withUnsafeMutableBytes { bytes in
+          var out: gpointer? = bytes.baseAddress
+          return withStandardArithmetic {  // and the sound's thread stays as it was
+            gst_audio_converter_samples(converter, GST_AUDIO_CONVERTER_FLAG_NONE, planes, frames, &out, count) != 0
+          }
         }
       }
-      return converted ? samples : nil
+      guard heard.bpf != info.bpf, info.layout == GST_AUDIO_LAYOUT_INTERLEAVED else {
+        return convert(map.pointee.planes) ? samples : nil
+      }
+      guard let plane = map.pointee.planes?.pointee else { return nil }
+      var picked = pick(from: plane, Int(frames))
+      return picked.withUnsafeMutableBytes { bytes in
+        var plane: gpointer? = bytes.baseAddress
+        return convert(&plane)
+      } ? samples : nil
     }
   }
 
@@ -155,6 +167,7 @@ extension Stream {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
     let live = isLive(beyond: range.upperBound)
     monitor.lock()
+    awaitLoop()
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
     while !soundStopped, !isNeedless, !pairing.hasRoom(upTo: range.upperBound) {
       if live { break }
@@ -188,6 +201,18 @@ extension Stream {
     }
     return !stopped
   }
+
+  /// A short loop's sound would be done (SEGMENT_DONE) before its picture has begun, for no sink holds it up: it waits for
+  /// the picture, but not for long, as both may come from one thread. Under the monitor.
+  private func awaitLoop() {
+    while !soundStopped, let loopFrom, g_get_monotonic_time() < loopFrom.addingClamped(Self.loopPatience) {
+      monitor.wait(until: loopFrom.addingClamped(Self.loopPatience))
+    }
+    loopFrom = nil
+  }
+
+  /// Microseconds.
+  private static let loopPatience: gint64 = 1_000_000
 
   /// Whether sound that finds no room up to `end` comes from a live source, beside which the picture may be as well.
   private func isLive(beyond end: RunningTime) -> Bool {
@@ -238,6 +263,10 @@ extension Stream {
     case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
       if event.pointee.type == GST_EVENT_SEGMENT {
         gst_event_copy_segment(event, &hearing.segment)
+        if hearing.segment.format != GST_FORMAT_TIME, !hearing.warnedTimeless {
+          hearing.warnedTimeless = true
+          warnTimeless("sound")
+        }
       } else {
         hearing.isLive = nil
       }

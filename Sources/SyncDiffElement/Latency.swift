@@ -20,6 +20,7 @@ extension Stream {
       monitor.locked { if flow == GST_FLOW_NOT_LINKED { flow = GST_FLOW_OK } }
       return gst_pad_event_default(element.pointee.src, object, event) != 0
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
+      if startsLoop(event) { monitor.locked { loopFrom = g_get_monotonic_time() } }
       // The sound first, so that the old sound is gone when the new frames come.
       if let audio = gst_element_get_static_pad(base, "audio") {
         gst_pad_push_event(audio, gst_event_ref(event))
@@ -29,6 +30,15 @@ extension Stream {
     default:
       return gst_pad_event_default(element.pointee.src, object, event) != 0
     }
+  }
+
+  /// Whether this seek starts a loop, by a flush: its end is told by SEGMENT_DONE.
+  private func startsLoop(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    guard event.pointee.type == GST_EVENT_SEEK else { return false }
+    var flags = GstSeekFlags(rawValue: 0)
+    gst_event_parse_seek(event, nil, nil, &flags, nil, nil, nil, nil)
+    let both = GST_SEEK_FLAG_FLUSH.rawValue | GST_SEEK_FLAG_SEGMENT.rawValue
+    return flags.rawValue & both == both
   }
 
   /// What a QoS event says is for the ladder of `overload` alone.
@@ -65,7 +75,9 @@ extension Stream {
     defer { gst_object_unref(audio) }
     guard let sound = latency(of: audio), sound.live else { return video }
     guard video.live else { return sound }
-    return (true, max(video.least, sound.least), min(video.most, sound.most))
+    // While frames wait for a sound that is slower, they are held here; of sound a minute is.
+    let least = max(video.least, sound.least)
+    return (true, least, video.most.addingClamped(least - video.least))
   }
 
   func latency(of pad: UnsafeMutablePointer<GstPad>) -> (live: Bool, least: GstClockTime, most: GstClockTime)? {

@@ -59,6 +59,8 @@ final class Stream {
   var frameDuration: GstClockTime?
   var pairing = Pairing()
   var timeline = SoundTimeline()
+  /// When a loop was sought whose picture has not begun yet, as `g_get_monotonic_time` counts.
+  var loopFrom: gint64?
   var playing = false
   /// True while the audio pad is flushing or inactive.
   var soundStopped = true

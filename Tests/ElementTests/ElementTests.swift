@@ -457,6 +457,26 @@ import Testing
     #expect(gst_harness_query_latency(bench.video) == 320_000_000 + frameDuration)
   }
 
+  @Test("A slower sound leaves a picture's source as much room as it has: its frames are held here")
+  func mostLatency() throws {
+    let bench = try Bench(["lookahead": "300000000"], sound: true, live: true)
+    gst_harness_set_upstream_latency(bench.audio, 20_000_000)
+    gst_pad_add_probe(
+      bench.video.pointee.srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM,
+      { _, info, _ in
+        guard let query = info.flatMap({ gst_pad_probe_info_get_query($0) }), query.pointee.type == GST_QUERY_LATENCY
+        else { return GST_PAD_PROBE_OK }
+        gst_query_set_latency(query, 1, 10_000_000, 40_000_000)
+        return GST_PAD_PROBE_HANDLED
+      }, nil, nil)
+    let query = gst_query_new_latency()
+    defer { gst_query_unref(query) }
+    #expect(gst_pad_peer_query(bench.video.pointee.sinkpad, query) != 0)
+    var (least, most): (GstClockTime, GstClockTime) = (0, 0)
+    gst_query_parse_latency(query, nil, &least, &most)
+    #expect(least == 320_000_000 + frameDuration && most == least + 30_000_000)
+  }
+
   @Test("QoS is not sent upstream")
   func qos() throws {
     let bench = try Bench()
@@ -470,20 +490,54 @@ import Testing
     #expect(!types.contains(GST_EVENT_QOS) && types.contains(GST_EVENT_RECONFIGURE))
   }
 
-  @Test("A seek goes to both branches, the sound's first")
-  func seek() throws {
+  @Test(
+    "A seek goes to both branches; a loop's sound waits for its picture to begin, but not for ever",
+    arguments: [false, true])
+  func seek(isLoop: Bool) throws {
     let bench = try Bench(sound: true)
-    let seek = gst_event_new_seek(
-      1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1)
-    gst_harness_push_upstream_event(bench.video, seek)
+    let flags = GST_SEEK_FLAG_FLUSH.rawValue | (isLoop ? GST_SEEK_FLAG_SEGMENT.rawValue : 0)
+    func seek() {
+      gst_harness_push_upstream_event(
+        bench.video,
+        gst_event_new_seek(
+          1, GST_FORMAT_TIME, GstSeekFlags(rawValue: flags), GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1))
+    }
+    /// Microseconds that the sound after a seek takes to be let in.
+    func time(_ between: () -> Void) throws -> gint64 {
+      seek()
+      bench.flush(bench.audio)
+      between()
+      let began = g_get_monotonic_time()
+      try bench.pushSound(0)
+      return g_get_monotonic_time() - began
+    }
+    let begun = try time { bench.flush(bench.video) }
+    let alone = try time {}
+    #expect(isLoop ? alone > 700_000 : alone < 700_000)
+    #expect(begun < 700_000)
     for harness in [bench.video, bench.audio] {
-      var found = false
+      var found = 0
       while let event = gst_harness_try_pull_upstream_event(harness) {
-        found = found || event.pointee.type == GST_EVENT_SEEK
+        if event.pointee.type == GST_EVENT_SEEK { found += 1 }
         gst_event_unref(event)
       }
-      #expect(found)
+      #expect(found == 2)
     }
+  }
+
+  @Test("A segment that is not in time is one warning for each branch, and frames pass")
+  func timeless() throws {
+    let bench = try Bench(sound: true)
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_BYTES)
+    for harness in [bench.audio, bench.audio, bench.video, bench.video] {
+      gst_harness_push_event(harness, gst_event_new_segment(&segment))
+    }
+    #expect(try bench.pushSound(0) == GST_FLOW_OK)
+    bench.push(try bench.frame(0))
+    gst_buffer_unref(try bench.pull())
+    let complaints = bench.complaints
+    #expect(complaints.count == 2 && complaints.allSatisfy { $0.contains("not in time") })
   }
 
   @Test("While a seek has flushed the sound but not the picture, old frames leave the new sound alone")

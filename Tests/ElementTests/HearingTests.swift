@@ -56,6 +56,33 @@ import Testing
     }
   }
 
+  @Test("Of channels without positions the first two count, however many there are", arguments: [1, 2, 3, 63, 64])
+  func firstTwo(channels: Int) throws {
+    for planar in [false, true] {
+      let layout = planar ? "non-interleaved" : "interleaved"
+      let mask = channels > 1 ? ",channel-mask=(bitmask)0" : ""
+      let format = "audio/x-raw,format=F32LE,rate=16000,channels=\(channels),layout=\(layout)\(mask)"
+      var hearing = try hearing(format)
+      // Channel c is c + 1 throughout.
+      let frames = 1600
+      let samples = (0..<frames * channels).map { Float((planar ? $0 / frames : $0 % channels) + 1) / 64 }
+      let buffer = try #require(gst_buffer_new_allocate(nil, gsize(samples.count * 4), nil))
+      defer { gst_buffer_unref(buffer) }
+      gst_buffer_fill(buffer, 0, samples, gsize(samples.count * 4))
+      buffer.pointee.pts = 0
+      if planar {
+        var info = GstAudioInfo()
+        let caps = gst_caps_from_string(format)
+        gst_audio_info_from_caps(&info, caps)
+        gst_caps_unref(caps)
+        gst_buffer_add_audio_meta(buffer, &info, gsize(frames), nil)
+      }
+      let heard = hearing.convert(buffer)?.samples
+      let expected: Float = channels == 1 ? 1 / 64 : 1.5 / 64
+      #expect(heard?.count == frames && heard?.allSatisfy { abs($0 - expected) < 1e-6 } == true, "\(layout)")
+    }
+  }
+
   @Test("Sound whose metadata is not its caps' is a hole")
   func otherMetadata() throws {
     let form = "audio/x-raw,format=S24LE,rate=48000,layout=non-interleaved"
