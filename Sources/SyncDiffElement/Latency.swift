@@ -32,13 +32,12 @@ extension Stream {
     }
   }
 
-  /// Whether this seek starts a loop, by a flush: its end is told by SEGMENT_DONE.
+  /// Whether this seek starts a loop: its end is told by SEGMENT_DONE.
   private func startsLoop(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     guard event.pointee.type == GST_EVENT_SEEK else { return false }
     var flags = GstSeekFlags(rawValue: 0)
     gst_event_parse_seek(event, nil, nil, &flags, nil, nil, nil, nil)
-    let both = GST_SEEK_FLAG_FLUSH.rawValue | GST_SEEK_FLAG_SEGMENT.rawValue
-    return flags.rawValue & both == both
+    return flags.rawValue & GST_SEEK_FLAG_SEGMENT.rawValue != 0
   }
 
   /// What a QoS event says is for the ladder of `overload` alone.

@@ -33,7 +33,7 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = 0.3, 4.0
+PROBE_WEIGHT, MOUTH_WEIGHT = 1.0, 4.0
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
