@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the audio encoder facial-informative: trains it to predict the lips from sound alone, before the diffusion model
 listens to it. `python audio.py --cache CACHE --minutes 4` writes CACHE/audio.pt, from which it resumes, and
-CACHE/audio_curve.png every minute and at the end.
+CACHE/audio_curve.png every minute and at the end; `--init MODEL` goes on from a model file's encoder.
 
 Target: lip opening and the first principal components of the lip outline, each clip's mean taken away, so that how a
 talker looks does not count, only how the lips move. `--audio-encoder FILE` begins with AV-HuBERT (convert_avhubert.py)
@@ -20,6 +20,7 @@ from torch import nn
 import avhubert
 import data
 import plots
+from export import load
 from model import AudioEncoder, Config, autocast
 from speech import STACK, stacks
 
@@ -70,23 +71,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--audio-encoder", type=Path, help="AV-HuBERT as convert_avhubert.py wrote it")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--audio-encoder", type=Path, help="AV-HuBERT as convert_avhubert.py wrote it")
+    begin.add_argument("--init", type=Path, help="a model file to go on from")
     parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.audio_encoder:
         net, config = avhubert.load(args.audio_encoder)
-        net.freeze(args.frozen_layers)
         rate = 1e-4  # so that it keeps what it knows
+    elif args.init:
+        model = load(args.init)
+        net, config, rate = model.audio_encoder, model.config, 7e-4
     else:
         config, rate = Config(), 1e-3
         net = AudioEncoder(config)
+    if config.av_hubert:
+        net.freeze(args.frozen_layers)
     clips, held = data.load(args.cache, False), data.load(args.cache, True)
     lips = Lips(clips)
     net, head = net.to(device), nn.Linear(config.audio_width, 1 + COMPONENTS).to(device)
     sounds = [torch.from_numpy(clip_stacks(c, config)) for c in clips]
     targets = [torch.from_numpy(lips(c.lips)) for c in clips]
-    weights, rng = data.balanced(clips, 0.5), np.random.default_rng()
+    weights, rng = data.balanced(clips, 0.65), np.random.default_rng()
     parameters = list(net.parameters()) + list(head.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.02)
     average = copy.deepcopy(nn.ModuleList([net, head]))

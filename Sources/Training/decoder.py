@@ -7,9 +7,11 @@ CACHE/decoder.pt, from which it resumes and which export.py takes, and draws CAC
 A few steps of diffusion give latents that lie between several possible ones, and a decoder that knows only encoded pictures
 makes them soft. Half of each batch are encoded pictures (L1, L1 of gradients), half are made with the picture's own sound:
 those may differ in place, so they are held to the picture at a quarter of its size. Both are held to its texture, the
-local energy of the Laplacian, and to the discriminator (hinge loss)."""
+local energy of the Laplacian, with as much more of it as warping back into the frame will take away, and to the discriminator
+(hinge loss)."""
 import argparse
 import copy
+import math
 import time
 from pathlib import Path
 
@@ -22,9 +24,11 @@ import plots
 from audio import clip_stacks
 from autoencoder import Discriminator, fidelity, laplacian, reconstruction
 from export import load, same_encoder, trained
+from model import autocast
 
 CROP = 64  # px
-TEXTURE = 0.1  # weight of the difference of local energies
+TEXTURE = 0.2  # weight of the difference of local energies
+WARPING = 0.86  # share of the Laplacian variance that a window keeps on its way back into the frame (decision 2)
 BANK = 1536  # made latents that are kept, renewed 8 at a time
 
 
@@ -33,8 +37,9 @@ def energy(x):
     return (F.avg_pool2d(laplacian(x, padding=1).square(), 16, 8) + 1e-5).sqrt()
 
 
-def texture(a, b):
-    return F.l1_loss(energy(a).log(), energy(b).log())
+def texture(made, real):
+    """How far made pictures are from the texture that real ones need before they are warped back."""
+    return F.l1_loss(energy(made).log(), energy(real).log() - 0.5 * math.log(WARPING))
 
 
 class Bank:
@@ -54,13 +59,14 @@ class Bank:
         other = (n + rng.integers(6, len(clip.window) - 6, count)) % len(clip.window)
         frames = data.as_image(clip.window[np.concatenate([n, n - 1, other])])
         look = data.Look(rng)(frames) if rng.random() < 0.8 else frames[..., 16:112, 16:112]
-        z, previous, identity = model.encoder(look).chunk(3)
         images = look[:count]
-        masked, mask = model.masked(images)
         sound = torch.from_numpy(clip_stacks(clip, model.config)[n])
-        tokens = model.audio_encoder(sound)
-        noise = torch.randn_like(z)
-        made = model.sample(noise, masked, mask, identity, tokens, previous if rng.random() < 0.8 else None)
+        with autocast("cpu"):
+            z, previous, identity = model.encoder(look).float().chunk(3)
+            masked, mask = model.masked(images)
+            tokens = model.audio_encoder(sound)
+            noise = torch.randn_like(z)
+            made = model.sample(noise, masked, mask, identity, tokens, previous if rng.random() < 0.8 else None)
         for a, b in zip(made, images):
             if len(self.made) < BANK:
                 self.made.append(a)
@@ -162,7 +168,9 @@ def main():
             z = model.encoder(more)
         z, more = crops(z + 0.1 * torch.randn_like(z), more, rng)
         real = torch.cat([more, images])
-        y = decoder(torch.cat([z, made]))
+        with autocast("cpu"):
+            y = decoder(torch.cat([z, made]))
+        y = y.float()
         small = lambda x: F.avg_pool2d(x, 4)
         error = reconstruction(y[:half], real[:half]) + reconstruction(small(y[half:]), small(real[half:]))
         rough = texture(y, real)

@@ -8,9 +8,11 @@ Recipe (method.md): flow matching; the two-step sampler asks at t = 1 and 0.5 on
 the others logit-normal; velocity error with the mouth four times as heavy, plus the distance of the lips that a frozen
 probe reads off the predicted and the true clean latent. Where the time is 1 the second step is taken too, from where the
 first one led, and its lips are compared as well: a step trained on noisy truth alone trusts the lips it is shown, and those
-of a first step are blurred. The previous frame is dropped half of the time, and what passes its
-bottleneck is noisy. Validation drives each held-out face with the sound of another held-out clip, frame after frame, and
-correlates the probe's lip opening with that of the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...`
+of a first step are blurred. What was made so is the previous frame of the clip's next frame in the same batch, as when the
+element runs; the others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The lip
+loss counts less while the learning rate falls, so that pictures become sharp again. Validation drives each held-out face with
+the sound of another held-out clip, frame after frame, and correlates the probe's lip opening with that of the clip the sound
+is from. `torchrun --nproc-per-node N diffusion.py ...`
 trains on several GPUs or machines: each process takes its own batches, and minutes count as before.
 """
 import argparse
@@ -33,7 +35,8 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = 1.0, 4.0
+PROBE_WEIGHT, MOUTH_WEIGHT = (1.0, 0.4), 4.0  # of the lip loss: at first, at the end
+FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 and near t = 0.5
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -86,12 +89,13 @@ class Pool:
             self.next = (self.next + 1) % self.size
 
     def sample(self, batch):
-        """A training batch on the model's device: dict of latent, previous, identity, masked, mask, stacks."""
+        """A training batch on the model's device: dict of latent, previous, identity, masked, mask, stacks. Frames 2 i and
+        2 i + 1 of the batch follow each other in a clip."""
         config = self.model.config
         parts = {"latent": [], "previous": [], "identity": [], "masked": [], "mask": [], "stacks": []}
         for _ in range(batch // 2):
             index, latents, strips = self.slots[self.rng.integers(len(self.slots))]
-            for n in self.rng.integers(1, len(latents), 2):
+            for n in self.rng.integers(1, len(latents) - 1) + np.arange(2):
                 other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents)
                 rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
                 seen = torch.zeros_like(latents[n])
@@ -142,27 +146,44 @@ def loss_of(model, probe, batch, weight, corruption):
     """Velocity loss and probe loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
     drop, previous_noise, prior_noise = corruption
-    place = torch.randperm(b, device=z.device) / b  # so that every batch has some of each
-    t = torch.sigmoid(torch.randn(b, device=z.device))
-    t = torch.where(place < 0.5, 0.5 + 0.06 * torch.randn_like(t), t)
-    t = torch.where(place < 0.3, torch.ones_like(t), t)
-    noise = torch.randn_like(z)
-    x = (1 - t.view(-1, 1, 1, 1)) * z + t.view(-1, 1, 1, 1) * noise
-    previous = batch["previous"] + previous_noise * torch.randn_like(z)
-    prior = model.bottleneck(previous)
-    prior = prior + prior_noise * torch.randn_like(prior)
-    has_prior = torch.rand(b, device=z.device) >= drop
     tokens = model.audio_encoder(batch["stacks"])
-    conditions = batch["masked"], batch["mask"], batch["identity"], tokens, prior, has_prior
-    velocity = model.denoiser(x, t, *conditions).float()
-    matching = ((velocity - (noise - z)).square() * weight).mean()
-    clean = x - t.view(-1, 1, 1, 1) * velocity
-    first = t == 1
-    before = velocity[first].detach()
-    half = noise[first] - before / 2
-    velocity = model.denoiser(half, torch.full_like(t[first], 0.5), *(c[first] for c in conditions)).float()
-    sampled = half - (1.5 * velocity - 0.5 * before) / 2  # as SyncDiff.sample
-    return matching, lip_distance(probe(clean), probe(z)) + lip_distance(probe(sampled), probe(z[first]))
+    known = batch["masked"], batch["mask"], batch["identity"], tokens
+    has_prior = torch.rand(b, device=z.device) >= drop
+    noise = torch.randn_like(z)
+    first = torch.arange(0, 2 * round(FIRST * b), 2, device=z.device)
+    others = torch.ones(b, dtype=torch.bool, device=z.device)
+    others[first] = False
+    others = others.nonzero()[:, 0]
+
+    def velocity(x, t, which, previous):
+        prior = model.bottleneck(previous + previous_noise * torch.randn_like(previous))
+        prior = prior + prior_noise * torch.randn_like(prior)
+        return model.denoiser(x, t, *(value[which] for value in known), prior, has_prior[which]).float()
+
+    def error(velocity, which):
+        return ((velocity - (noise - z)[which]).square() * weight).mean()
+
+    def at(time, which):
+        return torch.full_like(z[which, 0, 0, 0], time)
+
+    # both steps of the sampler, see SyncDiff.sample
+    start = velocity(noise[first], at(1, first), first, batch["previous"][first])
+    half = noise[first] - start.detach() / 2
+    after = velocity(half, at(0.5, first), first, batch["previous"][first])
+    sampled = half - (1.5 * after - 0.5 * start.detach()) / 2
+    # the frames that follow them, and the rest
+    previous = batch["previous"].clone()
+    previous[first + 1] = sampled.detach()
+    t = torch.sigmoid(torch.randn_like(z[others, 0, 0, 0]))
+    near = torch.rand_like(t) < MIDDLE / (1 - FIRST)
+    t = torch.where(near, 0.5 + 0.06 * torch.randn_like(t), t)
+    share = t.view(-1, 1, 1, 1)
+    x = (1 - share) * z[others] + share * noise[others]
+    rest = velocity(x, t, others, previous[others])
+    matching = (len(first) * error(start, first) + len(others) * error(rest, others)) / b
+    clean = torch.cat([noise[first] - start, x - share * rest])
+    real = torch.cat([probe(z[first]), probe(z[others])])
+    return matching, lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])
 
 
 class Training:
@@ -195,11 +216,12 @@ class Training:
 
     def step(self, pool, progress):
         """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity and lip loss."""
+        decay = min(1, 4 * (1 - progress) + 0.02)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * min(1, 4 * (1 - progress) + 0.02)
+            group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * decay
         with autocast(self.device.type):
             matching, lips = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption)
-            loss = matching + PROBE_WEIGHT * lips
+            loss = matching + np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]) * lips
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average([p.grad for p in self.parameters])
