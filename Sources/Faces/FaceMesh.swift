@@ -80,6 +80,12 @@ public struct FaceMesh: Sendable {
     return region(middle, max(detection.width, detection.height), detection.keypoints[0], detection.keypoints[1])
   }
 
+  /// Where to look for the points of a face that stands upright in this box.
+  static func region(_ box: Box) -> Similarity? {
+    let half = SIMD2(box.width / 4, 0)
+    return region(box.middle, max(box.width, box.height), box.middle - half, box.middle + half)
+  }
+
   /// Where to look for the points of a face whose points in the frame before are known.
   static func region(_ points: [SIMD2<Float>]) -> Similarity? {
     guard points.count == 468, let first = points.first else { return nil }

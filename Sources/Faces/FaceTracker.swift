@@ -288,8 +288,10 @@ public struct FaceTracker: Sendable {
       .compactMap { sight(frame, $0) }.first
   }
 
-  /// A region may be a face, or of any size and hold one.
+  /// A region may be a face, which then needs no detector, or of any size and hold one.
   private func largest(in region: Box, of frame: FrameView) -> Sight? {
+    let whole = FaceMesh.region(region).flatMap { sight(frame, $0) }
+    if let whole, whole.box.overlap(region) > FaceDetector.sameFace { return whole }
     func seen(_ detections: [Detection]) -> Sight? {
       detections.filter { region.contains($0.box.middle) }.sorted { $0.width > $1.width }.lazy
         .compactMap { sight(frame, $0) }.first

@@ -590,8 +590,9 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           16, 4, playing));
   g_object_class_install_property (object, PROP_ROI,
       g_param_spec_string ("roi", "Region of interest",
-          "Fixed box \"x,y,width,height\" in pixels of the picture: the largest face with its middle in there gets a new "
-          "mouth, whatever face-select says. Unset: the whole picture",
+          "Fixed box \"x,y,width,height\" in pixels of the picture: the face in there gets a new mouth, whatever face-select "
+          "says. A box around the face alone replaces detection; in a larger one its largest face is looked for. Unset: the "
+          "whole picture",
           NULL, playing));
   g_object_class_install_property (object, PROP_NO_FACE,
       g_param_spec_enum ("no-face", "No face", "What becomes of a frame without a face to paint",

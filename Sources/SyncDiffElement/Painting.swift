@@ -35,7 +35,10 @@ extension Stream {
     }
     let began = g_get_monotonic_time()
     let work = plan(frame, time, settings, steps: settings.steps ?? model.configuration.steps)
-    guard work != .pass || fade.isShowing else { return pass(frame, .overloaded, settings) }
+    guard work != .pass || fade.isShowing else {
+      watchSound(of: time, settings)
+      return pass(frame, .overloaded, settings)
+    }
     let scene = find(in: frame.buffer, at: time, settings)
     if let scene { announce(scene, frame, settings) }
     if let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR, !scene.sightings.contains(where: { $0.isChosen }) {
@@ -295,6 +298,18 @@ extension Stream {
       }
     }
     return .flushing
+  }
+
+  /// A frame that passes for want of time waits for no sound; that none comes is told all the same.
+  private func watchSound(of time: RunningTime, _ settings: Settings) {
+    guard let timeout = settings.stallTimeout else { return }
+    let isNews = monitor.locked {
+      pair(settings)
+      guard pairing.verdict(for: time) == .wait else { return false }
+      let limit = soundMoved.addingClamped(gint64(pairing.patience(timeout)))
+      return g_get_monotonic_time() >= limit && pairing.stall(at: time)
+    }
+    if isNews { warnStalled(time, ahead: nil, settings) }
   }
 
   /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, its deadline is the latency away

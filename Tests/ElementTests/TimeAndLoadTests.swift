@@ -295,6 +295,21 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.complaints.count == 1)
   }
 
+  @Test("No sound for `stall-timeout` is told of while frames pass for want of time, too")
+  func overloadedStall() throws {
+    let bench = try Bench(["stall-timeout": "500000000", "steps": "1"], caps: slow, sound: true, live: true)
+    _ = gst_harness_query_latency(bench.video)
+    bench.setClock(600 * second)
+    for i in 0..<6 {
+      try bench.pushSound(10 * i)
+      _ = try bench.dub(face, at: GstClockTime(i) * 10 * second)
+    }
+    g_usleep(600_000)
+    for i in 6..<8 { #expect(try bench.dub(face, at: GstClockTime(i) * 10 * second) == nil) }
+    #expect(bench.posts("syncdiff-degrade").last?["level"] == "3" && bench.stats["overloaded"] != "0")
+    #expect(bench.complaints.count == 1 && bench.complaints.first?.contains("No sound has come") == true)
+  }
+
   @Test(
     "A live frame with a timestamp further ahead than the latency and `stall-timeout` goes at once, the next are as before"
   )

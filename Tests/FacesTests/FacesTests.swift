@@ -123,14 +123,15 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   init() throws { picture = try portrait() }
 
   /// `left` and `right` tell where the portraits begin; nil: not there.
-  private func pair(left: Int? = 10, right: Int? = 300) -> Frame {
+  private func pair(left: Int? = 10, right: Int? = 300, contrast: Double = 1) -> Frame {
     Frame(.i420, 640, 340) { x, y in
       for (from, times) in [(left, 1), (right, 2)] {
         guard let from else { continue }
         let (u, v) = ((x - from) / times, (y - 10) / times)
         guard x >= from, y >= 10, u < 160, v < 160 else { continue }
         let at = 3 * (v * 160 + u)
-        return SIMD3(Double(picture.values[at]), Double(picture.values[at + 1]), Double(picture.values[at + 2])) / 255
+        let rgb = SIMD3(picture.values[at], picture.values[at + 1], picture.values[at + 2])
+        return 0.4 + contrast * (SIMD3<Double>(rgb) / 255 - 0.4)
       }
       return SIMD3(repeating: 0.4)
     }
@@ -216,6 +217,16 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     #expect(try watch.faces(pair(left: 14), .within([], 4)).map { $0.id } == [face.id])
     for _ in 0..<3 { _ = try watch.faces(pair(), .within([nowhere], 4)) }
     #expect(try watch.faces(pair(), .within([nowhere], 4)).isEmpty)
+  }
+
+  /// So faint a face is not found by the detector.
+  @Test func aFaceThatFillsItsRegionNeedsNoDetector() throws {
+    let faint = pair(right: nil, contrast: 0.05)
+    var (watch, other) = (try Watch(), try Watch())
+    #expect(try watch.faces(faint).isEmpty)
+    let face = try other.faces(faint, .within([Box(x: 40, y: 30, width: 90, height: 90)], 1)).first
+    let x = mouth(try #require(face))
+    #expect(abs(x - 94) < 12, "\(x)")
   }
 
   /// A region of the whole frame, in which the face is small.
