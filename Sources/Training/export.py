@@ -40,6 +40,15 @@ def trained(cache):
     return model.eval()
 
 
+def between(old, new, share):
+    """model.SyncDiff with the decoder of new and all other weights this far on the way from old to new, from which training
+    went on: often better than both (Wortsman et al., arXiv 2109.01903)."""
+    begin, end = old.state_dict(), new.state_dict()
+    new.load_state_dict({name: value if name.startswith("decoder.") else begin[name].lerp(value, share)
+                         for name, value in end.items()})
+    return new
+
+
 def load(path):
     """model.SyncDiff of a model file, in float32."""
     with safe_open(path, "pt") as file:
@@ -84,9 +93,15 @@ def main():
     weights.add_argument("--untrained", type=int, choices=CONFIGS, metavar="WINDOW",
                          help=f"random weights for a window of {' or '.join(map(str, CONFIGS))} px, for timing")
     parser.add_argument("--faces", type=Path, default=Path(__file__).parents[2] / "meta/models/faces.safetensors")
+    parser.add_argument("--from", dest="old", type=Path, metavar="MODEL", help="with --share: the --init of diffusion.py")
+    parser.add_argument("--share", type=float, default=1, help="how far on the way from there to what training made, 0 to 1")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
+    if args.share != 1 and not (args.old and args.cache):
+        parser.error("--share needs --cache and --from")
     model = trained(args.cache) if args.cache else untrained(args.untrained)
+    if args.share != 1:
+        model = between(load(args.old), model, args.share)
     save(model, args.faces, args.output)
 
 
