@@ -182,7 +182,7 @@ def loss_of(model, probe, batch, weight, corruption):
     rest = velocity(x, t, others, previous[others])
     matching = (len(first) * error(start, first) + len(others) * error(rest, others)) / b
     clean = torch.cat([noise[first] - start, x - share * rest])
-    real = torch.cat([probe(z[first]), probe(z[others])])
+    real = probe(z[torch.cat([first, others])])
     return matching, lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])
 
 

@@ -41,8 +41,8 @@ def trained(cache):
 
 
 def between(old, new, share):
-    """model.SyncDiff with the decoder of new and all other weights this far on the way from old to new, from which training
-    went on: often better than both (Wortsman et al., arXiv 2109.01903)."""
+    """model.SyncDiff with the decoder of new and all other weights this far on the way from old, with which training began, to
+    new: often better than both (Wortsman et al., arXiv 2109.01903)."""
     begin, end = old.state_dict(), new.state_dict()
     new.load_state_dict({name: value if name.startswith("decoder.") else begin[name].lerp(value, share)
                          for name, value in end.items()})
