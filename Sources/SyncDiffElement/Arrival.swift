@@ -204,16 +204,19 @@ extension Stream {
 
   // MARK: Queries
 
-  /// A serialized query is answered downstream, after the events before it. Behind frames it is refused: they may be
-  /// waiting for sound that comes from the very thread that asks.
+  /// A serialized query is answered downstream, after the events before it. Behind frames it would have to wait, and they
+  /// may be waiting for sound that comes from the very thread that asks: there it is refused, but for ALLOCATION, which is
+  /// answered with what is needed here.
   func videoQuery(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
     let type = query.pointee.type
     let pad = element.pointee.sink
     guard gst_query_type_get_flags(type).rawValue & GST_QUERY_TYPE_SERIALIZED.rawValue != 0 else {
       return gst_pad_query_default(pad, object, query) != 0
     }
+    let allocates = type == GST_QUERY_ALLOCATION
     let answer: Bool? = monitor.locked {
-      guard !flushing, framesHeld == 0 else { return nil }
+      guard !flushing else { return nil }
+      guard framesHeld == 0 else { return allocates ? false : nil }
       queryAnswer = nil
       items.append(.query(query))
       monitor.broadcast()
@@ -226,7 +229,7 @@ extension Stream {
       }
       return queryAnswer
     }
-    guard answer != nil, type == GST_QUERY_ALLOCATION else { return answer ?? false }
+    guard let answer, allocates else { return answer ?? false }
     askForMore(query)
     return true
   }

@@ -53,7 +53,7 @@ final class Stream {
   var flow = GST_FLOW_OK
   var videoEnded = false
   var queryAnswer: Bool?
-  /// Downstream does not know GstVideoMeta, though upstream was told that it may use it.
+  /// Downstream does not know GstVideoMeta, or was not asked, though upstream was told that it may use it.
   var repacks = false
   /// Nanoseconds from one frame to the next; nil when the caps do not say.
   var frameDuration: GstClockTime?
@@ -228,6 +228,8 @@ final class Stream {
       monitor.broadcast()
     }
     refreshLatency()
+    // Frames will be held from now on: upstream may ask again how many.
+    if linked { gst_pad_push_event(element.pointee.sink, gst_event_new_reconfigure()) }
   }
 
   func audioRemoving() {

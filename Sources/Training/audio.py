@@ -57,10 +57,10 @@ class Lips:
         return (out / self.scale).astype(np.float32)
 
 
-def clip_stacks(clip, config):
-    """[T, tokens, 104] of every frame of a clip."""
-    rows = np.arange(len(clip.window)) * STACK + clip.lag_rows
-    return stacks(clip.fbank, rows, config.audio_past, config.audio_future)
+def clip_stacks(clip, config, frames=None, pace=1.0):
+    """[T, tokens, 104] of these frames of a clip, or of all, spoken `pace` times as fast."""
+    frames = np.arange(len(clip.window)) if frames is None else frames
+    return stacks(clip.fbank, frames * STACK + clip.lag_rows, config.audio_past, config.audio_future, pace)
 
 
 def correlation(a, b):
@@ -91,7 +91,6 @@ def main():
     clips, held = data.load(args.cache, False), data.load(args.cache, True)
     lips = Lips(clips)
     net, head = net.to(device), nn.Linear(config.audio_width, 1 + COMPONENTS).to(device)
-    sounds = [torch.from_numpy(clip_stacks(c, config)) for c in clips]
     targets = [torch.from_numpy(lips(c.lips)) for c in clips]
     weights, rng = data.balanced(clips, 0.65), np.random.default_rng()
     parameters = list(net.parameters()) + list(head.parameters())
@@ -135,8 +134,9 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, step / 200) * min(1, 2 * (1 - progress) + 0.02)
         chosen = rng.choice(len(clips), BATCH // 8, p=weights)
-        pick = [rng.integers(0, len(sounds[i]), 8) for i in chosen]
-        x = torch.cat([sounds[i][p] for i, p in zip(chosen, pick)])
+        pick = [rng.integers(0, len(targets[i]), 8) for i in chosen]
+        x = torch.from_numpy(np.concatenate([clip_stacks(clips[i], config, p, data.pace(rng))
+                                             for i, p in zip(chosen, pick)]))
         y = torch.cat([targets[i][p] for i, p in zip(chosen, pick)]).to(device)
         voices = torch.rand(len(x), 1, 1) < 0.3
         x = data.some_hidden(torch.where(voices, data.other_voice(x), x), config.audio_past)

@@ -106,6 +106,12 @@ class Look:
         return out.clamp(0, 1) * 2 - 1
 
 
+def pace(rng):
+    """How many times as fast a clip is to be spoken. Lips go with the sound's middle, whatever the pace: the same words come
+    with other lengths (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015)."""
+    return float(np.exp(rng.normal(0, 0.12))) if rng.random() < 0.6 else 1.0
+
+
 def some_hidden(stacks, centre):
     """Up to 6 neighbouring bands and up to 2 stacks of [B, T, 104] hidden by the mean (SpecAugment, arXiv 1904.08779),
     others for each of the batch; never the stack `centre`, which is the picture's own."""

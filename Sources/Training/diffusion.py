@@ -7,13 +7,13 @@ CACHE/sheet.png at every validation.
 Recipe (method.md): flow matching; the two-step sampler asks at t = 1 and 0.5 only, so 30 % of the times are 1, 20 % are near 0.5,
 the others logit-normal; velocity error with the mouth four times as heavy, plus the distance of the lips that a frozen
 probe reads off the predicted and the true clean latent. Where the time is 1 the second step is taken too, from where the
-first one led, and its lips are compared as well: a step trained on noisy truth alone trusts the lips it is shown, and those
-of a first step are blurred. What was made so is the previous frame of the clip's next frame in the same batch, as when the
-element runs; the others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The lip
-loss counts less while the learning rate falls, so that pictures become sharp again. Validation drives each held-out face with
-the sound of another held-out clip, frame after frame, and correlates the probe's lip opening with that of the clip the sound
-is from. `torchrun --nproc-per-node N diffusion.py ...`
-trains on several GPUs or machines: each process takes its own batches, and minutes count as before.
+first one led, and the picture and its lips are compared as well: a step trained on noisy truth alone trusts the lips it is
+shown, and those of a first step are blurred. What was made so is the previous frame of the clip's next frame in the same
+batch, as when the element runs; the others take the true one. It is dropped half of the time, and what passes its bottleneck
+is noisy. The lip loss counts less while the learning rate falls, so that pictures become sharp again. Validation drives each
+held-out face with the sound of another held-out clip, frame after frame, and correlates the probe's lip opening with that of
+the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...` trains on several GPUs or machines: each process
+takes its own batches, and minutes count as before.
 """
 import argparse
 import copy
@@ -35,7 +35,7 @@ from export import load
 from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-PROBE_WEIGHT, MOUTH_WEIGHT = (1.0, 0.4), 4.0  # of the lip loss: at first, at the end
+PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
 FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 and near t = 0.5
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
@@ -58,8 +58,7 @@ class Pool:
 
     def __init__(self, model, clips, lips, size, rng, look=1.0):
         self.model, self.clips, self.rng, self.size, self.look = model, clips, rng, size, look
-        self.weights = data.balanced(clips, 0.45)
-        self.sounds = [torch.from_numpy(clip_stacks(c, model.config)) for c in clips]
+        self.weights = data.balanced(clips, 0.55)
         self.quiet = [self._quiet(c) for c in clips]
         self.targets = [torch.from_numpy(lips(c.lips)) for c in clips]
         self.slots = []
@@ -95,14 +94,15 @@ class Pool:
         parts = {"latent": [], "previous": [], "identity": [], "masked": [], "mask": [], "stacks": []}
         for _ in range(batch // 2):
             index, latents, strips = self.slots[self.rng.integers(len(self.slots))]
-            for n in self.rng.integers(1, len(latents) - 1) + np.arange(2):
+            frames = self.rng.integers(1, len(latents) - 1) + np.arange(2)
+            heard = torch.from_numpy(clip_stacks(self.clips[index], config, frames, data.pace(self.rng)))
+            for n, sound in zip(frames, heard):
                 other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents)
                 rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
                 seen = torch.zeros_like(latents[n])
                 seen[:, :rows] = strips[n][:, :rows]
                 mask = torch.zeros_like(seen[:1])
                 mask[:, :rows] = 1
-                sound = self.sounds[index][n]
                 if self.rng.random() < 0.3:  # a noise gate: pauses become digital silence
                     bands = sound.view(-1, BANDS)
                     quiet = torch.logsumexp(bands, 1, keepdim=True) < self.quiet[index]
@@ -155,21 +155,24 @@ def loss_of(model, probe, batch, weight, corruption):
     others[first] = False
     others = others.nonzero()[:, 0]
 
-    def velocity(x, t, which, previous):
+    def squeezed(previous):
         prior = model.bottleneck(previous + previous_noise * torch.randn_like(previous))
-        prior = prior + prior_noise * torch.randn_like(prior)
+        return prior + prior_noise * torch.randn_like(prior)
+
+    def velocity(x, t, which, prior):
         return model.denoiser(x, t, *(value[which] for value in known), prior, has_prior[which]).float()
 
-    def error(velocity, which):
-        return ((velocity - (noise - z)[which]).square() * weight).mean()
+    def error(made, true):
+        return ((made - true).square() * weight).mean((1, 2, 3))
 
     def at(time, which):
         return torch.full_like(z[which, 0, 0, 0], time)
 
     # both steps of the sampler, see SyncDiff.sample
-    start = velocity(noise[first], at(1, first), first, batch["previous"][first])
+    prior = squeezed(batch["previous"][first])
+    start = velocity(noise[first], at(1, first), first, prior)
     half = noise[first] - start.detach() / 2
-    after = velocity(half, at(0.5, first), first, batch["previous"][first])
+    after = velocity(half, at(0.5, first), first, prior)
     sampled = half - (1.5 * after - 0.5 * start.detach()) / 2
     # the frames that follow them, and the rest
     previous = batch["previous"].clone()
@@ -179,8 +182,9 @@ def loss_of(model, probe, batch, weight, corruption):
     t = torch.where(near, 0.5 + 0.06 * torch.randn_like(t), t)
     share = t.view(-1, 1, 1, 1)
     x = (1 - share) * z[others] + share * noise[others]
-    rest = velocity(x, t, others, previous[others])
-    matching = (len(first) * error(start, first) + len(others) * error(rest, others)) / b
+    rest = velocity(x, t, others, squeezed(previous[others]))
+    true = noise - z
+    matching = torch.cat([error(start, true[first]), error(sampled, z[first]), error(rest, true[others])]).sum() / b
     clean = torch.cat([noise[first] - start, x - share * rest])
     real = probe(z[torch.cat([first, others])])
     return matching, lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])

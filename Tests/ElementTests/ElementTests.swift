@@ -376,19 +376,36 @@ import Testing
     arguments: [false, true])
   func allocation(sound: Bool) throws {
     let bench = try Bench(["lookahead": "300000000"], sound: sound)
-    let caps = gst_caps_from_string(Bench.caps)
-    let query = gst_query_new_allocation(caps, 1)
-    gst_caps_unref(caps)
-    defer { gst_query_unref(query) }
     let pad = gst_element_get_static_pad(bench.element, "sink")
     defer { gst_object_unref(pad) }
-    #expect(gst_pad_query(pad, query) != 0)
-    #expect(gst_query_find_allocation_meta(query, gst_video_meta_api_get_type(), nil) != 0)
-    try #require(gst_query_get_n_allocation_pools(query) == 1)
-    var (size, least, most): (guint, guint, guint) = (0, 0, 0)
-    gst_query_parse_nth_allocation_pool(query, 0, nil, &size, &least, &most)
-    // 340 ms of latency, a frame in case upstream is live, and 100 ms more are 12 frames.
-    #expect(size == Bench.frameSize && least == (sound ? 12 + 2 + 2 : 4) && most == 0)
+    func ask() throws {
+      let caps = gst_caps_from_string(Bench.caps)
+      let query = gst_query_new_allocation(caps, 1)
+      gst_caps_unref(caps)
+      defer { gst_query_unref(query) }
+      #expect(gst_pad_query(pad, query) != 0)
+      #expect(gst_query_find_allocation_meta(query, gst_video_meta_api_get_type(), nil) != 0)
+      try #require(gst_query_get_n_allocation_pools(query) == 1)
+      var (size, least, most): (guint, guint, guint) = (0, 0, 0)
+      gst_query_parse_nth_allocation_pool(query, 0, nil, &size, &least, &most)
+      // 340 ms of latency, a frame in case upstream is live, and 100 ms more are 12 frames.
+      #expect(size == Bench.frameSize && least == (sound ? 12 + 2 + 2 : 4) && most == 0)
+    }
+    try ask()
+    // Behind a frame that waits for its sound, too.
+    bench.push(try bench.frame(0))
+    try ask()
+  }
+
+  @Test("When the sound is linked, upstream is told to ask again how many frames are held")
+  func reconfigures() throws {
+    let bench = try Bench()
+    let source = bench.video.pointee.srcpad
+    gst_pad_check_reconfigure(source)
+    #expect(gst_pad_needs_reconfigure(source) == 0)
+    let audio = gst_harness_new_with_element(bench.element, "audio", nil)
+    defer { gst_harness_teardown(audio) }
+    #expect(gst_pad_needs_reconfigure(source) != 0)
   }
 
   @Test("Strides of its own reach only those downstream who know them", arguments: [true, false])
