@@ -555,7 +555,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
       g_param_spec_int64 ("lookahead", "Look-ahead",
           "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
           "with lowers the latency and the quality; the rest counts as silence. -1 = the model's own",
-          -1, G_GINT64_CONSTANT (58000000000), -1, ready));
+          -1, G_GINT64_CONSTANT (25000000000), -1, ready));
   g_object_class_install_property (object, PROP_STEPS,
       g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,
           playing));
@@ -580,7 +580,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
       g_param_spec_int64 ("audio-offset", "Audio offset",
           "Nanoseconds that the sound is moved by before it is matched with the picture; positive: later. Only the "
           "lips follow it, the sound itself does not pass through this element",
-          -G_GINT64_CONSTANT (60000000000), G_GINT64_CONSTANT (60000000000), 0, playing));
+          -G_GINT64_CONSTANT (25000000000), G_GINT64_CONSTANT (25000000000), 0, playing));
   g_object_class_install_property (object, PROP_FACE_SELECT,
       g_param_spec_enum ("face-select", "Face selection", "Which of the faces in the picture get a new mouth",
           GST_TYPE_SYNC_DIFF_FACE_SELECT, GST_SYNC_DIFF_FACE_SELECT_LARGEST, playing));

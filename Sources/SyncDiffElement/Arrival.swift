@@ -137,7 +137,11 @@ extension Stream {
         return clearVideo()
       }
       keep(events)
-      return gst_pad_is_active(element.pointee.src) != 0 && startTask() && pushed
+      guard gst_pad_is_active(element.pointee.src) != 0 else {
+        letGo()  // deactivated meanwhile: no task takes what comes
+        return false
+      }
+      return startTask() && pushed
     case GST_EVENT_CAPS:
       guard accepts(event) else {
         gst_event_unref(event)
@@ -216,7 +220,10 @@ extension Stream {
     let allocates = type == GST_QUERY_ALLOCATION
     let answer: Bool? = monitor.locked {
       guard !flushing else { return nil }
-      guard framesHeld == 0 else { return allocates ? false : nil }
+      guard framesHeld == 0 else {
+        if allocates { stridesKnown = stridesKnown ?? false }
+        return allocates ? false : nil
+      }
       queryAnswer = nil
       items.append(.query(query))
       monitor.broadcast()
@@ -226,6 +233,9 @@ extension Stream {
           return nil
         }
         monitor.wait()
+      }
+      if allocates {
+        stridesKnown = gst_query_find_allocation_meta(query, gst_video_meta_api_get_type(), nil) != 0
       }
       return queryAnswer
     }
@@ -238,10 +248,8 @@ extension Stream {
   /// downstream says.
   private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
     let meta = gst_video_meta_api_get_type()
-    let understood = gst_query_find_allocation_meta(query, meta, nil) != 0
-    if !understood { gst_query_add_allocation_meta(query, meta, nil) }
+    if gst_query_find_allocation_meta(query, meta, nil) == 0 { gst_query_add_allocation_meta(query, meta, nil) }
     let needed = monitor.locked {
-      repacks = !understood
       // Upstream may turn out to be live only when the pipeline asks for its latency, which is later.
       let most = latencyReported.addingClamped(liveLatency ?? Self.usualFrame).addingClamped(Self.slack)
       return UInt32(clamping: frames(in: most)).addingClamped(2)

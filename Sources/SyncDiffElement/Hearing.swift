@@ -41,7 +41,7 @@ package struct Hearing: ~Copyable {
   package mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
     if let converter { gst_audio_converter_free(converter) }
     (converter, next) = (nil, nil)
-    guard gst_audio_info_from_caps(&info, caps) != 0, let format = info.finfo else { return false }
+    guard read(caps), let format = info.finfo else { return false }
     heard = info
     if info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue != 0 {
       // Channels without positions are separate recordings, as SDI carries them: the first two count, the rest do not.
@@ -52,6 +52,20 @@ package struct Hearing: ~Copyable {
     gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
     converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &heard, &mono, nil)
     return converter != nil
+  }
+
+  /// More than two channels must say where they are; those that do not have no positions.
+  private mutating func read(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
+    if gst_audio_info_from_caps(&info, caps) != 0 { return true }
+    guard gst_structure_has_field(gst_caps_get_structure(caps, 0), "channel-mask") == 0,
+      let unpositioned = gst_caps_copy(caps)
+    else { return false }
+    defer { gst_caps_unref(unpositioned) }
+    var mask = GValue()
+    g_value_init(&mask, gst_bitmask_get_type())
+    gst_value_set_bitmask(&mask, 0)
+    gst_caps_set_value(unpositioned, "channel-mask", &mask)
+    return gst_audio_info_from_caps(&info, unpositioned) != 0
   }
 
   /// The first channels of interleaved sound, as many as are heard.
@@ -183,8 +197,8 @@ extension Stream {
     let full = !stopped && !over && !pairing.hasRoom(upTo: range.upperBound)
     if full { pairing.makeRoom(upTo: range.upperBound) }
     if !stopped, !over {
+      if pairing.soundArrived(range) { timeline = SoundTimeline() }
       timeline.append(samples, at: start)
-      pairing.soundArrived(range)
       if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
       soundMoved = g_get_monotonic_time()
       monitor.broadcast()
@@ -296,13 +310,15 @@ extension Stream {
     var (start, duration): (GstClockTime, GstClockTime) = (0, 0)
     gst_event_parse_gap(event, &start, &duration)
     let end = duration == .max ? start : start.addingClamped(duration)
-    let from = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, start)
-    let to = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, end)
+    var (first, last): (guint64, guint64) = (0, 0)
+    guard gst_segment_clip(&hearing.segment, GST_FORMAT_TIME, start, end, &first, &last) != 0 else { return }
+    let from = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, first)
+    let to = gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, last)
     guard from != .max, to != .max, from <= to else { return }
     let range = RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to))
     (hearing.next, hearing.expected) = (nil, range.upperBound.sample)
     monitor.locked {
-      pairing.soundArrived(range)
+      if pairing.soundArrived(range) { timeline = SoundTimeline() }
       soundMoved = g_get_monotonic_time()
       monitor.broadcast()
     }

@@ -200,7 +200,7 @@ extension Stream {
   /// The same buffer if downstream knows where its lines are, otherwise a copy with the lines where the caps have them.
   /// Nil if there is no memory for it. Takes the buffer.
   private func packed(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer>? {
-    guard monitor.locked({ repacks }), var info, let meta = gst_buffer_get_video_meta(buffer),
+    guard monitor.locked({ stridesKnown == false }), var info, let meta = gst_buffer_get_video_meta(buffer),
       !meta.pointee.isLaid(as: info), var from = map(buffer, GST_MAP_READ)
     else { return buffer }
     defer { gst_buffer_unref(buffer) }

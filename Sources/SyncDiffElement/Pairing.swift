@@ -68,18 +68,20 @@ package struct Pairing: Sendable {
   package init() {}
 
   /// Sound, or a gap in it that upstream knows of, came for this time. Later sound counts: after a jump back the earlier
-  /// end is forgotten. Late sound fills the hole that it left.
-  package mutating func soundArrived(_ range: Range<RunningTime>) {
+  /// end is forgotten. Late sound fills the hole that it left. True: it begins before all that is held, which counts no
+  /// longer.
+  @discardableResult
+  package mutating func soundArrived(_ range: Range<RunningTime>) -> Bool {
     if live { stalled = false }
     guard let held = sound else {
       sound = range
-      return
+      return false
     }
     if let i = holes.firstIndex(where: { $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound }) {
       let hole = holes[i]
       let rest = [hole.lowerBound..<range.lowerBound, range.upperBound..<hole.upperBound]
       holes.replaceSubrange(i...i, with: rest.filter { !$0.isEmpty })
-      return
+      return false
     }
     if range.lowerBound > held.upperBound.advanced(by: Self.seam) {
       holes.append(held.upperBound..<range.lowerBound)
@@ -87,9 +89,11 @@ package struct Pairing: Sendable {
     } else {
       holes.removeAll { $0.upperBound > range.lowerBound }
     }
-    if range.lowerBound < held.lowerBound { givenUp = nil }
+    let anew = range.lowerBound < held.lowerBound
+    if anew { givenUp = nil }
     sound = min(held.lowerBound, range.lowerBound)..<range.upperBound
     drop()
+    return anew
   }
 
   /// The sound was flushed: what comes next starts anew.

@@ -53,8 +53,8 @@ final class Stream {
   var flow = GST_FLOW_OK
   var videoEnded = false
   var queryAnswer: Bool?
-  /// Downstream does not know GstVideoMeta, or was not asked, though upstream was told that it may use it.
-  var repacks = false
+  /// Whether downstream knows GstVideoMeta, which upstream was told that it may use; nil: nobody has asked.
+  var stridesKnown: Bool?
   /// Nanoseconds from one frame to the next; nil when the caps do not say.
   var frameDuration: GstClockTime?
   var pairing = Pairing()

@@ -408,14 +408,21 @@ import Testing
     #expect(gst_pad_needs_reconfigure(source) != 0)
   }
 
-  @Test("Strides of its own reach only those downstream who know them", arguments: [true, false])
+  @Test(
+    "Strides of its own reach only those downstream who know them, whatever is asked later while frames are held",
+    arguments: [true, false])
   func strides(known: Bool) throws {
     let caps = "video/x-raw,format=RGB,width=66,height=64,framerate=25/1"
-    let bench = try Bench(caps: caps)
+    let bench = try Bench(caps: caps, sound: true)
     if known { gst_harness_add_propose_allocation_meta(bench.video, gst_video_meta_api_get_type(), nil) }
-    let query = gst_query_new_allocation(gst_pad_get_current_caps(bench.video.pointee.srcpad), 1)
-    defer { gst_query_unref(query) }
-    #expect(gst_pad_peer_query(bench.video.pointee.srcpad, query) != 0)
+    for held in [false, true] {
+      let query = gst_query_new_allocation(gst_pad_get_current_caps(bench.video.pointee.srcpad), 1)
+      defer { gst_query_unref(query) }
+      #expect(gst_pad_peer_query(bench.video.pointee.srcpad, query) != 0)
+      if !held { bench.push(try bench.frame(0, size: 200 * 64)) }
+    }
+    gst_harness_push_event(bench.audio, gst_event_new_eos())
+    gst_buffer_unref(try bench.pull())
     let (width, height, stride) = (66 * 3, 64, 256)
     let frame = try bench.frame(3, (0..<stride * height).map { UInt8($0 % 251) }, size: stride * height)
     var (offsets, strides): ([gsize], [gint]) = ([0, 0, 0, 0], [gint(stride), 0, 0, 0])

@@ -8,6 +8,7 @@ import CGStreamer
 import Foundation
 import GstSyncDiff
 import Synchronization
+import TestSupport
 import Testing
 
 /// How a pipeline ended.
@@ -203,6 +204,39 @@ private final class Counter: Sendable {
     let complaint = gst_bus_pop_filtered(bus, GstMessageType(rawValue: complaints))
     #expect(complaint == nil)
     if let complaint { gst_message_unref(complaint) }
+  }
+
+  @Test("Seeks at any moment, at any rate: the pictures come again")
+  func seeks() throws {
+    #expect(gstreamer)
+    let clip = try Clip("matroskamux", sound: 20)
+    let line = """
+      filesrc location=\(clip.path) ! matroskademux name=in \
+      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink sync=true in.audio_0 ! queue ! dub.audio
+      """
+    let pipeline = try #require(gst_parse_launch(line, nil))
+    let bus = gst_element_get_bus(pipeline)
+    defer {
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+      gst_object_unref(bus)
+      gst_object_unref(pipeline)
+    }
+    gst_element_set_state(pipeline, GST_STATE_PLAYING)
+    var dice = Dice(4)
+    for _ in 0..<20 {
+      #expect(gst_element_get_state(pipeline, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+      g_usleep(gulong.random(in: 0...100_000, using: &dice))
+      let how = dice.pick([GST_SEEK_FLAG_ACCURATE, GST_SEEK_FLAG_KEY_UNIT, GST_SEEK_FLAG_TRICKMODE])
+      let flags = GstSeekFlags(rawValue: GST_SEEK_FLAG_FLUSH.rawValue | how.rawValue)
+      let (rate, place) = (dice.pick([1, 1, 0.5, 2]), gint64.random(in: 0..<2_000_000_000, using: &dice))
+      #expect(
+        gst_element_seek(
+          pipeline, rate, GST_FORMAT_TIME, flags, GST_SEEK_TYPE_SET, place, GST_SEEK_TYPE_NONE, 0) != 0)
+    }
+    let ends = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue
+    let end = gst_bus_timed_pop_filtered(bus, 30 * second, GstMessageType(rawValue: ends))
+    #expect(end?.pointee.type == GST_MESSAGE_EOS)
+    if let end { gst_message_unref(end) }
   }
 
   @Test("No sound linked")

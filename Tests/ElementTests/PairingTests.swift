@@ -116,10 +116,13 @@ private func pairing(
 
   @Test("After a jump back sound counts up to its new end only")
   func jumpBack() {
-    var pairing = pairing(sound: 0..<1000)
-    pairing.soundArrived(ms(200)..<ms(500))
-    #expect(pairing.verdict(for: ms(240)) == .paint)
+    var pairing = pairing(sound: 100..<1000)
+    let inside = pairing.soundArrived(ms(200)..<ms(500))
+    #expect(!inside && pairing.verdict(for: ms(240)) == .paint)
     #expect(pairing.verdict(for: ms(600)) == .wait)
+    let before = pairing.soundArrived(ms(0)..<ms(300))
+    #expect(before && pairing.verdict(for: ms(40)) == .paint)
+    #expect(pairing.verdict(for: ms(240)) == .wait)
   }
 
   @Test("When its deadline is over a live frame takes silence for what is still to come, as long as the hold")

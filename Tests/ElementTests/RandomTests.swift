@@ -629,7 +629,7 @@ private final class Trial: @unchecked Sendable {
   private static let properties: [(String, [String])] = [
     ("threads", ["0", "1", "2"]), ("lookahead", ["-1", "0", "40000000", "1000000000"]), ("steps", ["0", "1", "2"]),
     ("guidance-scale", ["0", "1", "2"]), ("strength", ["0", "0.5", "1"]), ("seed", ["0", "18446744073709551615"]),
-    ("audio-offset", ["0", "200000000", "-200000000", "60000000000", "-60000000000"]),
+    ("audio-offset", ["0", "200000000", "-200000000", "25000000000", "-25000000000"]),
     ("face-select", ["largest", "center", "left", "right", "roi-meta", "all"]), ("max-faces", ["1", "16"]),
     ("roi", ["", "0,0,64,64", "-5,10,2147483647,2147483647", "9,9,0,9", "a,b"]), ("no-face", ["passthrough"]),
     ("silence", ["close", "passthrough"]), ("silence-threshold", ["-200", "-50", "0"]),

@@ -217,9 +217,29 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.stats["no-sound"] == "1")
   }
 
-  @Test("A gap that upstream tells of is silence that has arrived")
-  func gap() throws {
+  @Test("Sound that jumps back without a flush is heard like any other")
+  func jumpBack() throws {
+    /// A frame in the sound of second 20, then one in that of another second.
+    func dubbed(at other: Int, level: Int16 = 8_000) throws -> [UInt8] {
+      let bench = try Bench(["steps": "1"], sound: true)
+      for i in 20..<23 { try bench.pushSound(i) }
+      _ = try bench.dub(face, at: 21 * second)
+      for i in other..<other + 3 { try bench.pushSound(i, level: level) }
+      return try #require(try bench.dub(face, at: GstClockTime(other + 1) * second))
+    }
+    let (back, forward, silent) = (try dubbed(at: 5), try dubbed(at: 30), try dubbed(at: 30, level: 0))
+    #expect(3 * difference(back, forward) < difference(back, silent))
+  }
+
+  @Test("A gap that upstream tells of is silence that has arrived, as far as it lies in the segment", arguments: [nil, second / 2])
+  func gap(stop: GstClockTime?) throws {
     let bench = try Bench(["steps": "1"], sound: true)
+    if let stop {
+      var segment = GstSegment()
+      gst_segment_init(&segment, GST_FORMAT_TIME)
+      segment.stop = stop
+      gst_harness_push_event(bench.audio, gst_event_new_segment(&segment))
+    }
     bench.push(try bench.frame(0, face))
     g_usleep(100_000)
     #expect(!bench.noted.contains(.frame(pts: 0)))
