@@ -120,12 +120,14 @@ extension Stream {
       letGo()
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
       gst_pad_pause_task(element.pointee.src)
+      awaitPainter()
       return pushed
     case GST_EVENT_FLUSH_STOP:
-      // It may come without a FLUSH_START, while the task is at work. A push that downstream holds up would hold this
-      // event up, too: it is serialized.
+      // It may come without a FLUSH_START, while painter and task are at work. A push that downstream holds up would hold
+      // this event up, too: it is serialized.
       letGo()
       gst_pad_pause_task(element.pointee.src)
+      awaitPainter()
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
       arrival.flushed()
       journey?.reset()
@@ -137,11 +139,12 @@ extension Stream {
         return clearVideo()
       }
       keep(events)
-      guard gst_pad_is_active(element.pointee.src) != 0 else {
-        letGo()  // deactivated meanwhile: no task takes what comes
-        return false
+      let starts = gst_pad_is_active(element.pointee.src) != 0 && startPainter() && startTask()
+      if gst_pad_is_active(element.pointee.src) == 0 {
+        letGo()  // deactivated meanwhile: nobody takes what comes
+        awaitPainter()
       }
-      return startTask() && pushed
+      return starts && pushed
     case GST_EVENT_CAPS:
       guard accepts(event) else {
         gst_event_unref(event)
@@ -228,10 +231,7 @@ extension Stream {
       items.append(.query(query))
       monitor.broadcast()
       while queryAnswer == nil {
-        if flushing, let place = items.firstIndex(where: { if case .query = $0 { true } else { false } }) {
-          items.remove(at: place)
-          return nil
-        }
+        if flushing, withdrawQuery() { return nil }
         monitor.wait()
       }
       if allocates {
@@ -244,6 +244,17 @@ extension Stream {
     return true
   }
 
+  /// Takes back a query that nobody has in hands yet. Under the monitor.
+  private func withdrawQuery() -> Bool {
+    for list in [\Stream.items, \Stream.ready] {
+      let place = self[keyPath: list].firstIndex { if case .query = $0 { true } else { false } }
+      guard let place else { continue }
+      self[keyPath: list].remove(at: place)
+      return true
+    }
+    return false
+  }
+
   /// Upstream's pool has to go round while frames are held here, and its frames may have strides of their own, whatever
   /// downstream says.
   private func askForMore(_ query: UnsafeMutablePointer<GstQuery>) {
@@ -252,7 +263,7 @@ extension Stream {
     let needed = monitor.locked {
       // Upstream may turn out to be live only when the pipeline asks for its latency, which is later.
       let most = latencyReported.addingClamped(liveLatency ?? Self.usualFrame).addingClamped(Self.slack)
-      return UInt32(clamping: frames(in: most)).addingClamped(2)
+      return UInt32(clamping: frames(in: most) + (pairing.linked ? Self.mostReady : 0)).addingClamped(2)
     }
     let pools = gst_query_get_n_allocation_pools(query)
     if pools == 0 {

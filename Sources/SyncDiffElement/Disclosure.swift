@@ -22,7 +22,8 @@ extension Stream {
   func disclose() {
     guard !disclosed, discloses, let list = gst_tag_list_new_empty() else { return }
     add(to: list)
-    gst_pad_push_event(element.pointee.src, gst_event_new_tag(list))
+    guard let tag = gst_event_new_tag(list) else { return }
+    makeReady(.event(tag))
     disclosed = true
   }
 

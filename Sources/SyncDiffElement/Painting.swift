@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One frame on the task of the source pad: find the face, wait for the sound, paint, push. Whatever is missing, the frame
-// goes out as the very buffer that came in.
+// One frame in the painter's hands: find the face, wait for the sound, paint. Whatever is missing, the frame goes out as the
+// very buffer that came in.
 
 import CGStreamer
 import Faces
@@ -12,7 +12,7 @@ import SyncDiff
 import Tensors
 
 extension Stream {
-  /// Pushes a frame, painted or as it came. Takes the buffer.
+  /// Makes a frame ready to be pushed, painted or as it came. Takes the buffer. Anything but OK: the frame is lost.
   func deliver(_ frame: Frame) -> GstFlowReturn {
     if frame.moment.streamTime != .max { gst_object_sync_values(object, frame.moment.streamTime) }
     disclose()
@@ -109,7 +109,7 @@ extension Stream {
     monitor.broadcast()
   }
 
-  /// Pushes a frame, and notes what became of it and whether it is in time.
+  /// Makes a frame ready to be pushed, and notes what became of it and whether it is in time.
   private func send(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     guard let buffer = packed(frame.buffer) else {
       postError(
@@ -126,7 +126,10 @@ extension Stream {
       return left
     }
     if outcome == .overloaded { postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
-    return gst_pad_push(element.pointee.src, buffer)
+    var frame = frame
+    frame.buffer = buffer
+    makeReady(.frame(frame))
+    return GST_FLOW_OK
   }
 
   // MARK: Load

@@ -1,11 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The element behind its shape. Three threads meet in a `Stream`:
+// The element behind its shape. Four threads meet in a `Stream`:
 //
 // - the picture's: `receiveVideo` and `videoEvent` put frames, serialized events and queries into `items`, in order;
 // - the sound's: `receiveSound` appends to the timeline and never waits, unless it is a minute ahead;
-// - the task of the source pad, which takes the items one by one, lets a frame wait for its sound, paints and pushes.
+// - the painter, which takes the items one by one, lets a frame wait for its sound, paints it, and puts all into `ready`;
+// - the task of the source pad, which pushes what is ready. While a sink holds a frame until its time, the next ones are
+//   painted.
 //
 // So neither branch can hold up the other: frames that wait are held here, not upstream, and sound flows past them. A
 // frame waits until its sound and the look-ahead after it are there, the sound is at EOS, its deadline is over (live), or
@@ -25,6 +27,8 @@ final class Stream {
     case event(UnsafeMutablePointer<GstEvent>)
     case query(UnsafeMutablePointer<GstQuery>)
     case frame(Frame)
+    /// What became of a frame that cannot be pushed: an error, after the frames before it.
+    case lost(GstFlowReturn)
   }
 
   struct Frame {
@@ -37,6 +41,8 @@ final class Stream {
 
   /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
   static let slack: GstClockTime = 100_000_000
+  /// Painted frames that wait to be pushed at most.
+  static let mostReady = 4
 
   let element: Element
   let monitor = Monitor()
@@ -44,8 +50,14 @@ final class Stream {
   // Guarded by the monitor.
 
   var items: [Item] = []
-  /// Frames in `items` and in the task's hands.
+  /// What the painter is done with.
+  var ready: [Item] = []
+  /// Frames in `items`, in `ready`, and in the hands of those who take them from there.
   var framesHeld = 0
+  /// Whether the painter's thread lives. It ends when the stream flushes.
+  var paints = false
+  /// A frame was lost in the painter's hands: those after it are not to be pushed.
+  var broken = false
   var flushing = true
   /// An error has been posted since the stream began or was flushed.
   var failed = false
@@ -64,7 +76,7 @@ final class Stream {
   var playing = false
   /// True while the audio pad is flushing or inactive.
   var soundStopped = true
-  /// When sound last came, and since when the task has had no frame: `g_get_monotonic_time`.
+  /// When sound last came, and since when the painter has had no frame: `g_get_monotonic_time`.
   var soundMoved: gint64 = 0
   var starvingSince: gint64?
   /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
@@ -84,7 +96,7 @@ final class Stream {
 
   var hearing = Hearing()
 
-  // Owned by the task, or whoever stopped it.
+  // Owned by the painter, or whoever stopped it.
 
   var info: GstVideoInfo?
   /// Changes under the monitor, for queries read it too.
@@ -153,22 +165,53 @@ final class Stream {
     }
   }
 
-  /// Starts and stops the task of the source pad.
+  /// Starts and stops the painter and the task of the source pad.
   func activate(_ active: Bool) -> Bool {
     guard active else {
       letGo()
+      awaitPainter()
       return gst_pad_stop_task(element.pointee.src) != 0
     }
     monitor.locked { flushing = false }
-    return startTask()
+    return startPainter() && startTask()
   }
 
-  /// Whoever waits for something waits no longer, and the task does not begin with another item.
+  /// Whoever waits for something waits no longer, and neither painter nor task begins with another item.
   func letGo() {
     monitor.locked {
       flushing = true
       monitor.broadcast()
     }
+  }
+
+  func startPainter() -> Bool {
+    let begins = monitor.locked {
+      defer { paints = true }
+      return !paints
+    }
+    guard begins else { return true }
+    let me = Unmanaged.passRetained(self)
+    let thread = g_thread_try_new(
+      "syncdiff",
+      { me in
+        guard let me else { return nil }
+        let stream = Unmanaged<Stream>.fromOpaque(me).takeRetainedValue()
+        while stream.paintNext() {}
+        return nil
+      }, me.toOpaque(), nil)
+    guard let thread else {
+      me.release()
+      monitor.locked { paints = false }
+      postError(.resource(GST_RESOURCE_ERROR_NO_SPACE_LEFT), "There is no thread to paint on.")
+      return false
+    }
+    g_thread_unref(thread)
+    return true
+  }
+
+  /// Waits until the painter, which has been let go, has ended.
+  func awaitPainter() {
+    monitor.locked { while paints { monitor.wait() } }
   }
 
   func startTask() -> Bool {
@@ -185,7 +228,7 @@ final class Stream {
   /// them again. Under the monitor.
   func clearVideo() -> [UnsafeMutablePointer<GstEvent>] {
     var lasting: [UnsafeMutablePointer<GstEvent>] = []
-    for item in items {
+    for item in ready + items {
       switch item {
       case .event(let event):
         let type = event.pointee.type
@@ -197,9 +240,10 @@ final class Stream {
         }
       case .frame(let frame): gst_buffer_unref(frame.buffer)
       case .query: queryAnswer = false
+      case .lost: break
       }
     }
-    items = []
+    (items, ready, broken) = ([], [], false)
     (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
     starvingSince = nil
     monitor.broadcast()
@@ -241,28 +285,83 @@ final class Stream {
     refreshLatency()
   }
 
-  // MARK: The task
+  // MARK: The painter and the task
 
-  /// One turn of the source pad's task: the next item.
-  func forward() {
+  /// One turn of the painter: the next item. False when it is over.
+  private func paintNext() -> Bool {
     monitor.lock()
-    while !flushing, items.isEmpty {
-      if starvingSince == nil { starvingSince = g_get_monotonic_time() }
-      monitor.broadcast()
+    while !flushing, items.isEmpty || framesReady >= Self.mostReady {
+      if items.isEmpty, starvingSince == nil {
+        starvingSince = g_get_monotonic_time()
+        monitor.broadcast()
+      }
       monitor.wait()
     }
+    guard !flushing else {
+      paints = false
+      monitor.broadcast()
+      monitor.unlock()
+      return false
+    }
+    let item = items.removeFirst()
+    let dead = broken || flow != GST_FLOW_OK
+    if case .frame = item { starvingSince = nil }
+    if case .query = item { ready.append(item) }  // who asks looks for it there
+    monitor.broadcast()
+    monitor.unlock()
+
+    switch item {
+    case .event(let event): use(event)
+    case .frame(let frame) where dead:
+      gst_buffer_unref(frame.buffer)
+      gone(GST_FLOW_OK)
+    case .frame(let frame):
+      let result = withStandardArithmetic { deliver(frame) }
+      guard result != GST_FLOW_OK else { break }
+      monitor.locked { broken = true }
+      makeReady(.lost(result))
+    case .query, .lost: break
+    }
+    return true
+  }
+
+  /// Frames that wait to be pushed. Under the monitor.
+  private var framesReady: Int { ready.count { if case .frame = $0 { true } else { false } } }
+
+  func makeReady(_ item: Item) {
+    monitor.locked {
+      ready.append(item)
+      monitor.broadcast()
+    }
+  }
+
+  /// A frame is no longer held: it was pushed with this result, or is lost.
+  private func gone(_ result: GstFlowReturn) {
+    let orphaned = monitor.locked {
+      if framesHeld > 0 { framesHeld -= 1 }
+      if flow == GST_FLOW_OK { flow = result }
+      monitor.broadcast()
+      return videoEnded
+    }
+    report(result, orphaned: orphaned)
+  }
+
+  /// One turn of the source pad's task: the next item that is ready.
+  func forward() {
+    monitor.lock()
+    while !flushing, ready.isEmpty { monitor.wait() }
     guard !flushing else {
       monitor.unlock()
       gst_pad_pause_task(element.pointee.src)
       return
     }
-    let item = items.removeFirst()
+    let item = ready.removeFirst()
     let dead = flow != GST_FLOW_OK
-    if case .frame = item { starvingSince = nil }
+    monitor.broadcast()
     monitor.unlock()
 
     switch item {
-    case .event(let event): push(event)
+    case .event(let event): gst_pad_push_event(element.pointee.src, event)
     case .query(let query):
       let answer = gst_pad_peer_query(element.pointee.src, query) != 0
       monitor.locked {
@@ -270,15 +369,9 @@ final class Stream {
         monitor.broadcast()
       }
     case .frame(let frame):
-      var result = GST_FLOW_OK
-      if dead { gst_buffer_unref(frame.buffer) } else { result = withStandardArithmetic { deliver(frame) } }
-      let orphaned = monitor.locked {
-        if framesHeld > 0 { framesHeld -= 1 }
-        if !dead { flow = result }
-        monitor.broadcast()
-        return videoEnded
-      }
-      report(result, orphaned: orphaned)
+      if dead { gst_buffer_unref(frame.buffer) }
+      gone(dead ? GST_FLOW_OK : gst_pad_push(element.pointee.src, frame.buffer))
+    case .lost(let result): gone(result)
     }
   }
 
@@ -293,16 +386,16 @@ final class Stream {
       .stream(GST_STREAM_ERROR_FAILED), "Internal data stream error.", debug: "streaming stopped, reason \(reason)")
   }
 
-  private func push(_ event: UnsafeMutablePointer<GstEvent>) {
+  private func use(_ event: UnsafeMutablePointer<GstEvent>) {
     switch event.pointee.type {
     case GST_EVENT_CAPS: useCaps(event)
     case GST_EVENT_STREAM_START: disclosed = false
     case GST_EVENT_TAG:
-      gst_pad_push_event(element.pointee.src, disclosing(event))
+      makeReady(.event(disclosing(event)))
       return
     default: break
     }
-    gst_pad_push_event(element.pointee.src, event)
+    makeReady(.event(event))
   }
 
   /// Events that a flush has overtaken go out before the next frame.
