@@ -239,7 +239,7 @@ extension Stream {
       }
       return queryAnswer
     }
-    guard let answer, allocates else { return answer ?? false }
+    guard answer != nil, allocates else { return answer ?? false }
     askForMore(query)
     return true
   }
