@@ -96,6 +96,26 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.stats["overloaded"] == "1", "\(bench.stats)")
   }
 
+  @Test("While downstream holds a frame up, four more are painted; then all go out in order")
+  func paintsAhead() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    try bench.pushSound(0)
+    let pad = gst_element_get_static_pad(bench.element, "src")
+    defer { gst_object_unref(pad) }
+    let types = GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue
+    let block = gst_pad_add_probe(pad, GstPadProbeType(rawValue: types), { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+    for i in 0..<8 { bench.push(try bench.frame(i, face)) }
+    #expect(wait { bench.stats["painted"] == "5" })
+    g_usleep(100_000)
+    #expect(bench.stats["painted"] == "5" && bench.stats["frames-held"] == "8")
+    gst_pad_remove_probe(pad, block)
+    for i in 0..<8 {
+      let out = try bench.pull()
+      #expect(out.pointee.pts == GstClockTime(i) * frameDuration)
+      gst_buffer_unref(out)
+    }
+  }
+
   @Test("As many frames are held as their sound takes to come, however many come in a second")
   func dense() throws {
     let caps = Bench.caps.replacing("25/1", with: "0/1")
