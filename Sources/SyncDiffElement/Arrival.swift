@@ -35,6 +35,7 @@ extension Stream {
     let result = flushing ? GST_FLOW_FLUSHING : videoEnded ? GST_FLOW_EOS : flow
     guard result == GST_FLOW_OK else {
       gst_buffer_unref(buffer)
+      flowTold = flowTold || result == flow
       return result
     }
     items.append(.frame(frame))
@@ -162,16 +163,19 @@ extension Stream {
     guard gst_event_type_get_flags(type).rawValue & GST_EVENT_TYPE_SERIALIZED.rawValue != 0 else {
       return gst_pad_push_event(element.pointee.src, event) != 0
     }
-    return monitor.locked {
+    var untold = GST_FLOW_OK
+    let taken = monitor.locked {
       guard !flushing else {
         gst_event_unref(event)
         return false
       }
       switch type {
-      case GST_EVENT_EOS: videoEnded = true
+      case GST_EVENT_EOS:
+        videoEnded = true
+        if !flowTold { untold = flow }
       case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
         videoEnded = false
-        if flow == GST_FLOW_EOS { flow = GST_FLOW_OK }
+        if flow == GST_FLOW_EOS { (flow, flowTold) = (GST_FLOW_OK, false) }
       default: break
       }
       if type == GST_EVENT_SEGMENT { loopFrom = nil }
@@ -179,6 +183,8 @@ extension Stream {
       monitor.broadcast()
       return true
     }
+    report(untold, orphaned: true)
+    return taken
   }
 
   func warnTimeless(_ what: String) {

@@ -17,7 +17,10 @@ extension Stream {
       return true
     case GST_EVENT_RECONFIGURE:
       // Whoever asks for this is linked.
-      monitor.locked { if flow == GST_FLOW_NOT_LINKED { flow = GST_FLOW_OK } }
+      monitor.locked {
+        if flow == GST_FLOW_NOT_LINKED { (flow, flowTold) = (GST_FLOW_OK, false) }
+        if stridesKnown == true { stridesKnown = false }  // until somebody asks
+      }
       return gst_pad_event_default(element.pointee.src, object, event) != 0
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
       if startsLoop(event) { monitor.locked { loopFrom = g_get_monotonic_time() } }

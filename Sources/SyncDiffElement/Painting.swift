@@ -266,7 +266,7 @@ extension Stream {
       let left = deadline?.left
       let late = left.map { $0 <= 0 } ?? false
       var verdict = pairing.verdict(for: time)
-      let paused = verdict == .wait && (liveLatency == nil ? isPaused : deadline == nil)
+      let paused = verdict == .wait && (liveLatency == nil ? isPaused || isAhead : deadline == nil)
       let limit = paused ? nil : patience(since: began, left: left, settings)
       if verdict == .wait, let limit, g_get_monotonic_time() >= limit {
         if pairing.stall(at: time) {

@@ -41,8 +41,9 @@ final class Stream {
 
   /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
   static let slack: GstClockTime = 100_000_000
-  /// Painted frames that wait to be pushed at most.
+  /// Painted frames that wait to be pushed at most, and nanoseconds from the first of them to the next that is painted.
   static let mostReady = 4
+  private static let readyTime: UInt64 = 160_000_000
 
   let element: Element
   let monitor = Monitor()
@@ -54,8 +55,11 @@ final class Stream {
   var ready: [Item] = []
   /// Frames in `items`, in `ready`, and in the hands of those who take them from there.
   var framesHeld = 0
-  /// Whether the painter's thread lives. It ends when the stream flushes.
+  /// Whether the painter's thread lives, and which it is. It ends when the stream flushes.
   var paints = false
+  private var painter: UnsafeMutablePointer<GThread>?
+  /// How often the stream has been cleared.
+  private var cleared = 0
   /// A frame was lost in the painter's hands: those after it are not to be pushed.
   var broken = false
   var flushing = true
@@ -63,6 +67,8 @@ final class Stream {
   var failed = false
   /// What downstream said last; the picture's thread hands it upstream.
   var flow = GST_FLOW_OK
+  /// Upstream has been told of it.
+  var flowTold = false
   var videoEnded = false
   var queryAnswer: Bool?
   /// Whether downstream knows GstVideoMeta, which upstream was told that it may use; nil: nobody has asked.
@@ -108,6 +114,8 @@ final class Stream {
   var warnedRegion: RegionOfInterest?
   var disclosed = false
   var warnedUnmappable = false
+  /// `cleared` when the item in hands was taken.
+  private var taken = 0
 
   init(of element: Element) { self.element = element }
 
@@ -151,7 +159,7 @@ final class Stream {
       let events = monitor.locked {
         clearSound()
         pairing.pictureFlushed()
-        (frameDuration, liveLatency) = (nil, nil)
+        (frameDuration, liveLatency, stridesKnown) = (nil, nil, nil)
         return clearVideo()
       }
       for event in events { gst_event_unref(event) }
@@ -196,6 +204,7 @@ final class Stream {
       { me in
         guard let me else { return nil }
         let stream = Unmanaged<Stream>.fromOpaque(me).takeRetainedValue()
+        stream.monitor.locked { stream.painter = g_thread_self() }
         while stream.paintNext() {}
         return nil
       }, me.toOpaque(), nil)
@@ -209,9 +218,10 @@ final class Stream {
     return true
   }
 
-  /// Waits until the painter, which has been let go, has ended.
+  /// Waits until the painter, which has been let go, has ended, or until another thread that has waited so starts it again.
+  /// The painter itself does not wait: a message of its own may make the application seek.
   func awaitPainter() {
-    monitor.locked { while paints { monitor.wait() } }
+    monitor.locked { while paints, flushing, painter != g_thread_self() { monitor.wait() } }
   }
 
   func startTask() -> Bool {
@@ -243,8 +253,8 @@ final class Stream {
       case .lost: break
       }
     }
-    (items, ready, broken) = ([], [], false)
-    (framesHeld, flow, videoEnded) = (0, GST_FLOW_OK, false)
+    (items, ready, broken, cleared) = ([], [], false, cleared &+ 1)
+    (framesHeld, flow, flowTold, videoEnded) = (0, GST_FLOW_OK, false, false)
     starvingSince = nil
     monitor.broadcast()
     return lasting
@@ -290,20 +300,21 @@ final class Stream {
   /// One turn of the painter: the next item. False when it is over.
   private func paintNext() -> Bool {
     monitor.lock()
-    while !flushing, items.isEmpty || framesReady >= Self.mostReady {
-      if items.isEmpty, starvingSince == nil {
+    while !flushing, items.isEmpty || isFarAhead {
+      if framesHeld == 0, starvingSince == nil {
         starvingSince = g_get_monotonic_time()
         monitor.broadcast()
       }
       monitor.wait()
     }
     guard !flushing else {
-      paints = false
+      (paints, painter) = (false, nil)
       monitor.broadcast()
       monitor.unlock()
       return false
     }
     let item = items.removeFirst()
+    taken = cleared
     let dead = broken || flow != GST_FLOW_OK
     if case .frame = item { starvingSince = nil }
     if case .query = item { ready.append(item) }  // who asks looks for it there
@@ -318,20 +329,39 @@ final class Stream {
     case .frame(let frame):
       let result = withStandardArithmetic { deliver(frame) }
       guard result != GST_FLOW_OK else { break }
-      monitor.locked { broken = true }
+      monitor.locked { if taken == cleared { broken = true } }
       makeReady(.lost(result))
     case .query, .lost: break
     }
     return true
   }
 
-  /// Frames that wait to be pushed. Under the monitor.
-  private var framesReady: Int { ready.count { if case .frame = $0 { true } else { false } } }
+  /// Whether the next frame is not to be painted yet: properties that change would show too late, and it would ask for sound
+  /// that nobody needs for now. Under the monitor.
+  private var isFarAhead: Bool {
+    let waiting = ready.compactMap { if case .frame(let frame) = $0 { frame } else { nil } }
+    guard let first = waiting.first, case .frame(let next)? = items.first else { return false }
+    if waiting.count >= Self.mostReady { return true }
+    guard let (from, to) = first.time.flatMap({ from in next.time.map { (from, $0) } }) else { return false }
+    return to.nanoseconds.subtractingClamped(from.nanoseconds) > Self.readyTime
+  }
 
+  /// Whether frames before the one in the painter's hands have not been pushed yet. Under the monitor.
+  var isAhead: Bool { framesHeld > 1 + items.count { if case .frame = $0 { true } else { false } } }
+
+  /// What the painter is done with. What was in its hands while the stream was cleared is gone.
   func makeReady(_ item: Item) {
-    monitor.locked {
+    let late: Bool = monitor.locked {
+      guard taken == cleared else { return true }
       ready.append(item)
       monitor.broadcast()
+      return false
+    }
+    guard late else { return }
+    switch item {
+    case .event(let event): gst_event_unref(event)
+    case .frame(let frame): gst_buffer_unref(frame.buffer)
+    case .query, .lost: break
     }
   }
 
@@ -377,7 +407,7 @@ final class Stream {
 
   /// A refusal of downstream is upstream's to report, unless upstream is at EOS already and will not hear of it. An ERROR
   /// has been reported by whoever it comes from.
-  private func report(_ result: GstFlowReturn, orphaned: Bool) {
+  func report(_ result: GstFlowReturn, orphaned: Bool) {
     guard orphaned, result != GST_FLOW_ERROR,
       result == GST_FLOW_NOT_LINKED || result.rawValue < GST_FLOW_EOS.rawValue
     else { return }

@@ -239,6 +239,11 @@ private final class Counter: Sendable {
     if let end { gst_message_unref(end) }
   }
 
+  @Test("Nobody downstream is an error, though upstream is at its end")
+  func notLinked() throws {
+    #expect(try play("videotestsrc num-buffers=1 ! \(Self.dub)").error != nil)
+  }
+
   @Test("No sound linked")
   func absent() throws {
     let clip = try Clip("matroskamux", sound: 0)

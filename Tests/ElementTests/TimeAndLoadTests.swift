@@ -116,6 +116,22 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     }
   }
 
+  @Test("That no sound comes is told of when a frame waits for it, not while downstream holds the one before")
+  func aheadIsNoStall() throws {
+    let bench = try Bench(["steps": "1", "stall-timeout": "300000000"], sound: true)
+    try bench.pushSound(0)
+    let pad = gst_element_get_static_pad(bench.element, "src")
+    defer { gst_object_unref(pad) }
+    let types = GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue
+    let block = gst_pad_add_probe(pad, GstPadProbeType(rawValue: types), { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+    for i in [0, 24] { bench.push(try bench.frame(i, face)) }
+    g_usleep(900_000)
+    #expect(bench.complaints == [] && bench.stats["painted"] == "1")
+    gst_pad_remove_probe(pad, block)
+    for _ in 0..<2 { gst_buffer_unref(try bench.pull()) }
+    #expect(bench.complaints.count == 1)
+  }
+
   @Test("As many frames are held as their sound takes to come, however many come in a second")
   func dense() throws {
     let caps = Bench.caps.replacing("25/1", with: "0/1")
