@@ -437,8 +437,8 @@ import Testing
     #expect(gst_buffer_get_n_meta(out, gst_video_region_of_interest_meta_api_get_type()) == 1)
     guard !known else {
       // Downstream may be another now, and nobody has asked it.
-      gst_harness_push_upstream_event(bench.video, gst_event_new_reconfigure())
       let frame = try bench.frame(4, size: stride * height)
+      gst_harness_push_upstream_event(bench.video, gst_event_new_reconfigure())
       gst_buffer_add_video_meta_full(
         frame, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_RGB, 66, 64, 1, &offsets, &strides)
       bench.push(frame)
