@@ -143,7 +143,11 @@ def write(measured, output):
     names = list(dict.fromkeys(row["variant"] for row in measured))
     figures_of = lambda name, key: [row[key] for row in measured if row["variant"] == name]
     keys = ("cross", "own", "lag", "jitter", "drift")
-    lines = ["| variant | seeds | " + " | ".join(keys) + " |", "|---" * (2 + len(keys)) + "|"]
+    lines = ["# The paper's ablations on GRID", "",
+             f"Made by `Sources/Training/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
+             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {measured[0]['samples']} samples for each variant and "
+             "seed. After +- half the range over the seeds.", "",
+             "| variant | seeds | " + " | ".join(keys) + " |", "|---" * (2 + len(keys)) + "|"]
     for name in names:
         cells = [f"{np.mean(v):.3f} +- {np.ptp(v) / 2:.3f}" for v in (figures_of(name, key) for key in keys)]
         lines.append(f"| {name} | {len(figures_of(name, 'cross'))} | " + " | ".join(cells) + " |")

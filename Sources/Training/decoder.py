@@ -27,8 +27,8 @@ from export import load, same_encoder, trained
 from model import autocast
 
 CROP = 64  # px
-TEXTURE = 0.2  # weight of the difference of local energies
-WARPING = 0.86  # share of the Laplacian variance that a window keeps on its way back into the frame (decision 2)
+TEXTURE = 0.35  # weight of the difference of local energies
+WARPING = 0.76  # share of the Laplacian variance that a window keeps on its way back into the frame (decision 15)
 BANK = 1536  # made latents that are kept, renewed 8 at a time
 
 
@@ -47,7 +47,7 @@ class Bank:
 
     def __init__(self, model, clips, rng):
         self.model, self.clips, self.rng = model, clips, rng
-        self.weights = data.balanced(clips, 0.45)
+        self.weights = data.balanced(clips, 0.55)
         self.made, self.images, self.next = [], [], 0
 
     @torch.no_grad()
