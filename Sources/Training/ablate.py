@@ -140,7 +140,8 @@ def figures(validation, sampling, probe):
 
 def write(measured, output):
     """OUTPUT.md: a row for each variant, its figures as mean and, after +-, half the range over the seeds. OUTPUT.svg."""
-    names = list(dict.fromkeys(row["variant"] for row in measured))
+    names = sorted(dict.fromkeys(row["variant"] for row in measured),
+                   key=lambda name: ("prior", "audio", "steps", "guidance").index(name.split()[0]))
     figures_of = lambda name, key: [row[key] for row in measured if row["variant"] == name]
     keys = ("cross", "own", "lag", "jitter", "drift")
     lines = ["# The paper's ablations on GRID", "",
