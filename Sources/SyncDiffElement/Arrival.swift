@@ -56,7 +56,7 @@ extension Stream {
     guard GstClockTime(framesHeld) < holdTime / max(min(frameDuration ?? densest, densest), 1_000_000) + 2 else {
       return false
     }
-    let first = items.lazy.compactMap { if case .frame(let frame) = $0 { frame.time } else { nil } }.first
+    let first = items.lazy.compactMap { $0.frame?.time }.first
     guard let first, first < time else { return true }
     return GstClockTime(time.nanoseconds - first.nanoseconds) <= holdTime
   }
@@ -253,8 +253,7 @@ extension Stream {
   /// Takes back a query that nobody has in hands yet. Under the monitor.
   private func withdrawQuery() -> Bool {
     for list in [\Stream.items, \Stream.ready] {
-      let place = self[keyPath: list].firstIndex { if case .query = $0 { true } else { false } }
-      guard let place else { continue }
+      guard let place = self[keyPath: list].firstIndex(where: \.isQuery) else { continue }
       self[keyPath: list].remove(at: place)
       return true
     }

@@ -197,11 +197,9 @@ extension Stream {
     let full = !stopped && !over && !pairing.hasRoom(upTo: range.upperBound)
     if full { pairing.makeRoom(upTo: range.upperBound) }
     if !stopped, !over {
-      if pairing.soundArrived(range) { timeline = SoundTimeline() }
+      arrived(range)
       timeline.append(samples, at: start)
       if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
-      soundMoved = g_get_monotonic_time()
-      monitor.broadcast()
     }
     let warn = full && !live && !hearing.warnedFull
     monitor.unlock()
@@ -317,11 +315,14 @@ extension Stream {
     guard from != .max, to != .max, from <= to else { return }
     let range = RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to))
     (hearing.next, hearing.expected) = (nil, range.upperBound.sample)
-    monitor.locked {
-      if pairing.soundArrived(range) { timeline = SoundTimeline() }
-      soundMoved = g_get_monotonic_time()
-      monitor.broadcast()
-    }
+    monitor.locked { arrived(range) }
+  }
+
+  /// Sound, or a gap in it, for this time is there. Under the monitor.
+  private func arrived(_ range: Range<RunningTime>) {
+    if pairing.soundArrived(range) { timeline = SoundTimeline() }
+    soundMoved = g_get_monotonic_time()
+    monitor.broadcast()
   }
 
   func soundQuery(_ pad: UnsafeMutablePointer<GstPad>, _ query: UnsafeMutablePointer<GstQuery>) -> Bool {

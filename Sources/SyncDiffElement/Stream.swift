@@ -29,6 +29,9 @@ final class Stream {
     case frame(Frame)
     /// What became of a frame that cannot be pushed: an error, after the frames before it.
     case lost(GstFlowReturn)
+
+    var frame: Frame? { if case .frame(let frame) = self { frame } else { nil } }
+    var isQuery: Bool { if case .query = self { true } else { false } }
   }
 
   struct Frame {
@@ -316,8 +319,8 @@ final class Stream {
     let item = items.removeFirst()
     taken = cleared
     let dead = broken || flow != GST_FLOW_OK
-    if case .frame = item { starvingSince = nil }
-    if case .query = item { ready.append(item) }  // who asks looks for it there
+    if item.frame != nil { starvingSince = nil }
+    if item.isQuery { ready.append(item) }  // who asks looks for it there
     monitor.broadcast()
     monitor.unlock()
 
@@ -339,15 +342,15 @@ final class Stream {
   /// Whether the next frame is not to be painted yet: properties that change would show too late, and it would ask for sound
   /// that nobody needs for now. Under the monitor.
   private var isFarAhead: Bool {
-    let waiting = ready.compactMap { if case .frame(let frame) = $0 { frame } else { nil } }
-    guard let first = waiting.first, case .frame(let next)? = items.first else { return false }
+    let waiting = ready.compactMap(\.frame)
+    guard let first = waiting.first, let next = items.first?.frame else { return false }
     if waiting.count >= Self.mostReady { return true }
-    guard let (from, to) = first.time.flatMap({ from in next.time.map { (from, $0) } }) else { return false }
+    guard let from = first.time, let to = next.time else { return false }
     return to.nanoseconds.subtractingClamped(from.nanoseconds) > Self.readyTime
   }
 
   /// Whether frames before the one in the painter's hands have not been pushed yet. Under the monitor.
-  var isAhead: Bool { framesHeld > 1 + items.count { if case .frame = $0 { true } else { false } } }
+  var isAhead: Bool { framesHeld > 1 + items.count { $0.frame != nil } }
 
   /// What the painter is done with. What was in its hands while the stream was cleared is gone.
   func makeReady(_ item: Item) {

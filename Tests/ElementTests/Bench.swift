@@ -97,6 +97,16 @@ final class Bench: @unchecked Sendable {
     gst_object_unref(pad)
   }
 
+  /// While this is done, downstream holds up the first frame that comes.
+  func holdingUp(_ body: () throws -> Void) rethrows {
+    let pad = gst_element_get_static_pad(element, "src")
+    defer { gst_object_unref(pad) }
+    let types = GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue
+    let block = gst_pad_add_probe(pad, GstPadProbeType(rawValue: types), { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+    defer { gst_pad_remove_probe(pad, block) }
+    try body()
+  }
+
   /// A property in text form.
   func set(_ name: String, _ value: String) {
     gst_util_set_object_arg(element.object, name, value)

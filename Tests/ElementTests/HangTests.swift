@@ -43,39 +43,56 @@ private final class Clip {
   deinit { unlink(path) }
 }
 
+/// A pipeline, which is stopped when the test is over.
+private final class Pipeline {
+  let element: UnsafeMutablePointer<GstElement>
+  let bus: UnsafeMutablePointer<GstBus>
+
+  init(_ line: String) throws {
+    #expect(gstreamer)
+    var problem: UnsafeMutablePointer<GError>?
+    let parsed = gst_parse_launch(line, &problem)
+    let reason = problem.map { String(cString: $0.pointee.message) } ?? ""
+    g_clear_error(&problem)
+    element = try #require(parsed, "\(reason)")
+    bus = gst_element_get_bus(element)
+  }
+
+  deinit {
+    gst_element_set_state(element, GST_STATE_NULL)
+    gst_object_unref(bus)
+    gst_object_unref(element)
+  }
+
+  /// Waits for the end, so many seconds at most.
+  func ending(within seconds: gint64 = 60) -> Ending {
+    var ending = Ending()
+    let types = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue
+    let deadline = g_get_monotonic_time() + seconds * 1_000_000
+    while !ending.eos, ending.error == nil, g_get_monotonic_time() < deadline {
+      guard let message = gst_bus_timed_pop_filtered(bus, second, GstMessageType(rawValue: types)) else { continue }
+      switch message.pointee.type {
+      case GST_MESSAGE_EOS: ending.eos = true
+      case GST_MESSAGE_WARNING: ending.warnings += 1
+      default: ending.error = "error"
+      }
+      gst_message_unref(message)
+    }
+    return ending
+  }
+}
+
 /// Plays to the end, for a minute at most. Frames are counted at the source pad of the element called `dub`, if there is one.
 private func play(_ line: String) throws -> Ending {
-  #expect(gstreamer)
-  var problem: UnsafeMutablePointer<GError>?
-  let parsed = gst_parse_launch(line, &problem)
-  let reason = problem.map { String(cString: $0.pointee.message) } ?? ""
-  g_clear_error(&problem)
-  let pipeline = try #require(parsed, "\(reason)")
+  let pipeline = try Pipeline(line)
   let count = Counter()
-  let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
+  let bin = UnsafeMutableRawPointer(pipeline.element).assumingMemoryBound(to: GstBin.self)
   if let dub = gst_bin_get_by_name(bin, "dub") {
     count.attach(dub)
     gst_object_unref(dub)
   }
-  let bus = gst_element_get_bus(pipeline)
-  defer {
-    gst_element_set_state(pipeline, GST_STATE_NULL)
-    gst_object_unref(bus)
-    gst_object_unref(pipeline)
-  }
-  gst_element_set_state(pipeline, GST_STATE_PLAYING)
-  var ending = Ending()
-  let types = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue
-  let deadline = g_get_monotonic_time() + 60_000_000
-  while !ending.eos, ending.error == nil, g_get_monotonic_time() < deadline {
-    guard let message = gst_bus_timed_pop_filtered(bus, second, GstMessageType(rawValue: types)) else { continue }
-    switch message.pointee.type {
-    case GST_MESSAGE_EOS: ending.eos = true
-    case GST_MESSAGE_WARNING: ending.warnings += 1
-    default: ending.error = "error"
-    }
-    gst_message_unref(message)
-  }
+  gst_element_set_state(pipeline.element, GST_STATE_PLAYING)
+  var ending = pipeline.ending()
   ending.frames = count.frames
   return ending
 }
@@ -181,62 +198,45 @@ private final class Counter: Sendable {
 
   @Test("A pipeline that rests in PAUSED has no stall")
   func paused() throws {
-    #expect(gstreamer)
     let line = """
       filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
       ! video/x-raw,format=I420,width=192,height=192 ! imagefreeze ! video/x-raw,framerate=25/1 \
       ! \(Self.dub) stall-timeout=500000000 ! queue ! fakesink sync=true \
       audiotestsrc ! tee name=twice twice. ! queue ! fakesink sync=true twice. ! queue ! dub.audio
       """
-    let pipeline = try #require(gst_parse_launch(line, nil))
-    let bus = gst_element_get_bus(pipeline)
-    defer {
-      gst_element_set_state(pipeline, GST_STATE_NULL)
-      gst_object_unref(bus)
-      gst_object_unref(pipeline)
-    }
+    let pipeline = try Pipeline(line)
     for (state, time) in [(GST_STATE_PLAYING, 500_000), (GST_STATE_PAUSED, 1_500_000), (GST_STATE_PLAYING, 200_000)] {
-      gst_element_set_state(pipeline, state)
-      #expect(gst_element_get_state(pipeline, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+      gst_element_set_state(pipeline.element, state)
+      #expect(gst_element_get_state(pipeline.element, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
       g_usleep(gulong(time))
     }
     let complaints = GST_MESSAGE_WARNING.rawValue | GST_MESSAGE_ERROR.rawValue
-    let complaint = gst_bus_pop_filtered(bus, GstMessageType(rawValue: complaints))
+    let complaint = gst_bus_pop_filtered(pipeline.bus, GstMessageType(rawValue: complaints))
     #expect(complaint == nil)
     if let complaint { gst_message_unref(complaint) }
   }
 
   @Test("Seeks at any moment, at any rate: the pictures come again")
   func seeks() throws {
-    #expect(gstreamer)
     let clip = try Clip("matroskamux", sound: 20)
     let line = """
       filesrc location=\(clip.path) ! matroskademux name=in \
       in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink sync=true in.audio_0 ! queue ! dub.audio
       """
-    let pipeline = try #require(gst_parse_launch(line, nil))
-    let bus = gst_element_get_bus(pipeline)
-    defer {
-      gst_element_set_state(pipeline, GST_STATE_NULL)
-      gst_object_unref(bus)
-      gst_object_unref(pipeline)
-    }
-    gst_element_set_state(pipeline, GST_STATE_PLAYING)
+    let pipeline = try Pipeline(line)
+    gst_element_set_state(pipeline.element, GST_STATE_PLAYING)
     var dice = Dice(4)
     for _ in 0..<20 {
-      #expect(gst_element_get_state(pipeline, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+      #expect(gst_element_get_state(pipeline.element, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
       g_usleep(gulong.random(in: 0...100_000, using: &dice))
       let how = dice.pick([GST_SEEK_FLAG_ACCURATE, GST_SEEK_FLAG_KEY_UNIT, GST_SEEK_FLAG_TRICKMODE])
       let flags = GstSeekFlags(rawValue: GST_SEEK_FLAG_FLUSH.rawValue | how.rawValue)
       let (rate, place) = (dice.pick([1, 1, 0.5, 2]), gint64.random(in: 0..<2_000_000_000, using: &dice))
       #expect(
         gst_element_seek(
-          pipeline, rate, GST_FORMAT_TIME, flags, GST_SEEK_TYPE_SET, place, GST_SEEK_TYPE_NONE, 0) != 0)
+          pipeline.element, rate, GST_FORMAT_TIME, flags, GST_SEEK_TYPE_SET, place, GST_SEEK_TYPE_NONE, 0) != 0)
     }
-    let ends = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue
-    let end = gst_bus_timed_pop_filtered(bus, 30 * second, GstMessageType(rawValue: ends))
-    #expect(end?.pointee.type == GST_MESSAGE_EOS)
-    if let end { gst_message_unref(end) }
+    #expect(pipeline.ending(within: 30).eos)
   }
 
   @Test("Nobody downstream is an error, though upstream is at its end")

@@ -100,15 +100,12 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   func paintsAhead() throws {
     let bench = try Bench(["steps": "1"], sound: true)
     try bench.pushSound(0)
-    let pad = gst_element_get_static_pad(bench.element, "src")
-    defer { gst_object_unref(pad) }
-    let types = GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue
-    let block = gst_pad_add_probe(pad, GstPadProbeType(rawValue: types), { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
-    for i in 0..<8 { bench.push(try bench.frame(i, face)) }
-    #expect(wait { bench.stats["painted"] == "5" })
-    g_usleep(100_000)
-    #expect(bench.stats["painted"] == "5" && bench.stats["frames-held"] == "8")
-    gst_pad_remove_probe(pad, block)
+    try bench.holdingUp {
+      for i in 0..<8 { bench.push(try bench.frame(i, face)) }
+      #expect(wait { bench.stats["painted"] == "5" })
+      g_usleep(100_000)
+      #expect(bench.stats["painted"] == "5" && bench.stats["frames-held"] == "8")
+    }
     for i in 0..<8 {
       let out = try bench.pull()
       #expect(out.pointee.pts == GstClockTime(i) * frameDuration)
@@ -120,14 +117,11 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   func aheadIsNoStall() throws {
     let bench = try Bench(["steps": "1", "stall-timeout": "300000000"], sound: true)
     try bench.pushSound(0)
-    let pad = gst_element_get_static_pad(bench.element, "src")
-    defer { gst_object_unref(pad) }
-    let types = GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue
-    let block = gst_pad_add_probe(pad, GstPadProbeType(rawValue: types), { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
-    for i in [0, 24] { bench.push(try bench.frame(i, face)) }
-    g_usleep(900_000)
-    #expect(bench.complaints == [] && bench.stats["painted"] == "1")
-    gst_pad_remove_probe(pad, block)
+    try bench.holdingUp {
+      for i in [0, 24] { bench.push(try bench.frame(i, face)) }
+      g_usleep(900_000)
+      #expect(bench.complaints == [] && bench.stats["painted"] == "1")
+    }
     for _ in 0..<2 { gst_buffer_unref(try bench.pull()) }
     #expect(bench.complaints.count == 1)
   }
