@@ -110,7 +110,8 @@ class Sampling:
         self.model = model
         if guidance != 1:
             with torch.no_grad():
-                silence = model.audio_encoder(torch.full((1, model.config.tokens, 104), SILENCE))
+                device = next(model.parameters()).device
+                silence = model.audio_encoder(torch.full((1, model.config.tokens, 104), SILENCE, device=device))
             self.model = copy.copy(model)
             self.model._modules = model._modules | {"denoiser": Guided(model.denoiser, silence, guidance)}
 
@@ -121,13 +122,14 @@ class Sampling:
 def figures(validation, sampling, probe):
     """{name: mean over the held-out clips}, see the file's head."""
     config = sampling.config
-    hear = lambda clips: torch.stack([torch.from_numpy(clip_stacks(c, config)[:FRAMES]) for c in clips])
+    device = validation.images.device
+    hear = lambda clips: torch.stack([torch.from_numpy(clip_stacks(c, config)[:FRAMES]) for c in clips]).to(device)
     with torch.no_grad():
         cross, own = (validation.generate(sampling, hear(c)) for c in (validation.donors, validation.faces))
-        read = lambda z: probe(z.flatten(0, 1))[:, 0].view(z.shape[:2]).numpy()
+        read = lambda z: probe(z.flatten(0, 1))[:, 0].view(z.shape[:2]).cpu().numpy()
         made, real = read(cross), read(validation.latents)
     third, rows = FRAMES // 3, []
-    error = (own - validation.latents)[:, :, :, 7:20, 5:19].square().mean((2, 3, 4)).numpy()
+    error = (own - validation.latents)[:, :, :, 7:20, 5:19].square().mean((2, 3, 4)).cpu().numpy()
     for i, (face, donor) in enumerate(zip(validation.faces, validation.donors)):
         truth, lips = aperture(donor.lips[:FRAMES]), made[i]
         by = {lag: correlation(lips[6 + lag:FRAMES - 6 + lag], truth[6:FRAMES - 6]) for lag in range(-4, 5)}
@@ -168,10 +170,11 @@ def main():
     parser.add_argument("--pool", type=int, default=300, help="clips held as latents")
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     args = parser.parse_args()
-    base, store = export.load(args.model), args.cache / "ablations.json"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    base, store = export.load(args.model).to(device), args.cache / "ablations.json"
     measured = json.loads(store.read_text()) if store.exists() else []
     clips, validation = data.load(args.cache, False), Validation(base, data.load(args.cache, True))
-    lips, probe, slots = Lips(clips), Probe(base.config), None
+    lips, probe, slots = Lips(clips), Probe(base.config).to(device), None
 
     def measure(variant, seed, sampling):
         measured.append({"variant": variant, "seed": seed, "samples": args.samples} | figures(validation, sampling, probe))
@@ -184,7 +187,7 @@ def main():
             if any((row["variant"], row["seed"]) == (variant, seed) for row in measured):
                 continue
             torch.manual_seed(seed)
-            model = build(base, prior, audio)
+            model = build(base, prior, audio).to(device)
             pool = Pool(model, clips, lips, args.pool, np.random.default_rng(seed))
             pool.slots = list(slots or [])
             while len(pool.slots) < args.pool:

@@ -90,7 +90,7 @@ def main():
     training = Training(model, probe, args.lr, args.batch)
     start = last = time.time()
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
-        velocity, lips = training.step(pool, progress)
+        velocity, lips, _ = training.step(pool, progress)
         if time.time() - last > 60:
             last = time.time()
             print(f"{(last - start) / 60:.0f} min, {training.count} steps, velocity {velocity:.3f}, lips {lips:.3f}", flush=True)

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -67,8 +68,9 @@ def as_image(window):
 class Look:
     """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many.
 
-    Geometry: flip, roll, scale, shift, and a smooth warp that changes the proportions of the face. Colour: exposure,
-    gamma, white balance, saturation, a light from one side. Strength 0 leaves pictures as they are."""
+    Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
+    proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side. A third of the
+    cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
 
     def __init__(self, rng, strength=1.0):
         n = lambda s: float(rng.normal(0, s) * strength)
@@ -78,7 +80,7 @@ class Look:
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         angle, scale = math.radians(n(2.0)), math.exp(n(0.03))
         sx, sy = scale * math.exp(n(0.07)), scale * math.exp(n(0.05))
-        u = (math.cos(angle) * x - math.sin(angle) * y) * sx + n(0.012)
+        u = (math.cos(angle) * x - math.sin(angle) * y) * sx * (1 + n(0.03) * y) + n(0.012)
         v = (math.sin(angle) * x + math.cos(angle) * y) * sy + n(0.012)
         coarse = torch.from_numpy(rng.normal(0, 0.035 * strength, (1, 2, 4, 4)).astype(np.float32))
         if rng.random() < 0.5:  # half of the faces keep their symmetry
@@ -94,6 +96,9 @@ class Look:
         self.saturation = math.exp(n(0.25))
         slope = (n(0.12) * x + n(0.08) * y)[MARGIN:-MARGIN, MARGIN:-MARGIN]
         self.light = torch.exp(slope)
+        self.poor = None
+        if rng.random() < min(strength, 1) / 3:
+            self.poor = rng.uniform(0.5, 1), rng.uniform(0, 0.02), int(rng.integers(35, 95))
 
     def __call__(self, images):
         """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1."""
@@ -102,8 +107,18 @@ class Look:
         out = ((out + 1) / 2).clamp(1e-3, 1) ** self.gamma
         grey = out.mean(1, keepdim=True)
         out = grey + (out - grey) * self.saturation
-        out = out * self.balance * self.light * self.gain + self.offset
-        return out.clamp(0, 1) * 2 - 1
+        out = (out * self.balance * self.light * self.gain + self.offset).clamp(0, 1)
+        return (self.through_poor(out) if self.poor else out) * 2 - 1
+
+    def through_poor(self, images):
+        """[B, 3, H, W] in 0 ... 1 as a camera with fewer pixels, noise and JPEG shows them."""
+        scale, noise, quality = self.poor
+        side = images.shape[-2:]
+        small = F.interpolate(images, scale_factor=scale, mode="bicubic", antialias=True)
+        out = F.interpolate(small + noise * torch.randn_like(small), side, mode="bicubic")
+        pixels = (out.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        option = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        return as_image(np.stack([cv2.imdecode(cv2.imencode(".jpg", p, option)[1], 1) for p in pixels])) / 2 + 0.5
 
 
 def pace(rng):

@@ -47,7 +47,7 @@ class Bank:
 
     def __init__(self, model, clips, rng):
         self.model, self.clips, self.rng = model, clips, rng
-        self.weights = data.balanced(clips, 0.55)
+        self.weights, self.device = data.balanced(clips, 0.55), next(model.parameters()).device
         self.made, self.images, self.next = [], [], 0
 
     @torch.no_grad()
@@ -59,9 +59,10 @@ class Bank:
         other = (n + rng.integers(6, len(clip.window) - 6, count)) % len(clip.window)
         frames = data.as_image(clip.window[np.concatenate([n, n - 1, other])])
         look = data.Look(rng)(frames) if rng.random() < 0.8 else frames[..., 16:112, 16:112]
+        look = look.to(self.device)
         images = look[:count]
-        sound = torch.from_numpy(clip_stacks(clip, model.config)[n])
-        with autocast("cpu"):
+        sound = torch.from_numpy(clip_stacks(clip, model.config)[n]).to(self.device)
+        with autocast(self.device.type):
             z, previous, identity = model.encoder(look).float().chunk(3)
             masked, mask = model.masked(images)
             tokens = model.audio_encoder(sound)
@@ -91,15 +92,15 @@ def crops(latents, images, rng):
 @torch.no_grad()
 def validate(model, decoder, held, sheet):
     """Of encoded and of made latents of held-out clips: PSNR in dB, share of the Laplacian variance kept, in the mouth."""
-    out, rows = {}, []
+    out, rows, device = {}, [], next(model.parameters()).device
     for k, clip in enumerate(held):
         n = np.arange(20, min(60, len(clip.window)), 8)
-        images = data.as_image(clip.window[np.concatenate([n, n - 1, [0]]), 16:112, 16:112])
+        images = data.as_image(clip.window[np.concatenate([n, n - 1, [0]]), 16:112, 16:112]).to(device)
         z = model.encoder(images)
         count = len(n)
         masked, mask = model.masked(images[:count])
-        tokens = model.audio_encoder(torch.from_numpy(clip_stacks(clip, model.config)[n]))
-        noise = torch.randn(z[:1].shape, generator=torch.Generator().manual_seed(0)).expand(count, -1, -1, -1)
+        tokens = model.audio_encoder(torch.from_numpy(clip_stacks(clip, model.config)[n]).to(device))
+        noise = torch.randn(z[:1].shape, generator=torch.Generator().manual_seed(0)).to(device).expand(count, -1, -1, -1)
         made = model.sample(noise, masked, mask, z[-1:].expand(count, -1, -1, -1), tokens, z[count:2 * count])
         figures = []
         for latent in (z[:count], made):
@@ -121,16 +122,17 @@ def main():
     parser.add_argument("--gan", type=float, default=0.03)
     parser.add_argument("--init", type=Path, help="a model file instead of CACHE/diffusion.pt")
     args = parser.parse_args()
-    model = load(args.init) if args.init else trained(args.cache)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = (load(args.init) if args.init else trained(args.cache)).to(device)
     model.requires_grad_(False)
-    decoder, judge = copy.deepcopy(model.decoder).requires_grad_(True), Discriminator()
+    decoder, judge = copy.deepcopy(model.decoder).requires_grad_(True), Discriminator().to(device)
     store = args.cache / "decoder.pt"
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=args.lr, betas=(0.5, 0.99), weight_decay=1e-4)
     judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=4e-4, betas=(0.5, 0.9))
     average = copy.deepcopy(decoder)
     step = 0
     if store.exists():
-        kept = torch.load(store, "cpu", weights_only=True)
+        kept = torch.load(store, device, weights_only=True)
         if not same_encoder(kept, model):
             raise SystemExit(f"{store} belongs to another encoder: move it away to begin anew")
         for part, name in ((decoder, "net"), (average, "decoder"), (judge, "judge"), (optimizer, "optimizer"),
@@ -168,7 +170,7 @@ def main():
             z = model.encoder(more)
         z, more = crops(z + 0.1 * torch.randn_like(z), more, rng)
         real = torch.cat([more, images])
-        with autocast("cpu"):
+        with autocast(device):
             y = decoder(torch.cat([z, made]))
         y = y.float()
         small = lambda x: F.avg_pool2d(x, 4)

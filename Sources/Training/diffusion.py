@@ -10,7 +10,9 @@ probe reads off the predicted and the true clean latent. Where the time is 1 the
 first one led, and the picture and its lips are compared as well: a step trained on noisy truth alone trusts the lips it is
 shown, and those of a first step are blurred. What was made so is the previous frame of the clip's next frame in the same
 batch, as when the element runs; the others take the true one. It is dropped half of the time, and what passes its bottleneck
-is noisy. The lip loss counts less while the learning rate falls, so that pictures become sharp again. Validation drives each
+is noisy. The lip loss counts less while the learning rate falls, so that pictures become sharp again. What is sampled comes in
+runs of five pictures; with --sync these are decoded, and what a frozen sync network (sync.py) sees in them is held to what it
+sees in the true ones: lips that move as real ones do, not lips that please it more than real ones. Validation drives each
 held-out face with the sound of another held-out clip, frame after frame, and correlates the probe's lip opening with that of
 the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...` trains on several GPUs or machines: each process
 takes its own batches, and minutes count as before.
@@ -29,6 +31,7 @@ import avhubert
 import data
 import distributed
 import plots
+import sync
 from audio import COMPONENTS, Lips, aperture, clip_stacks, correlation
 from data import BANDS, SILENCE
 from export import load
@@ -36,7 +39,9 @@ from model import Config, SyncDiff, autocast
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
-FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 and near t = 0.5
+FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 (in whole runs) and near t = 0.5
+SYNC_WEIGHT = 0.2
+MOUTH = slice(4, 22), slice(2, 22)  # of a latent: what is decoded for the sync network, two places more than it sees on each side
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -56,8 +61,8 @@ class Probe(nn.Module):
 class Pool:
     """Latents of clips under random looks, renewed bit by bit while the training runs."""
 
-    def __init__(self, model, clips, lips, size, rng, look=1.0):
-        self.model, self.clips, self.rng, self.size, self.look = model, clips, rng, size, look
+    def __init__(self, model, clips, lips, size, rng, look=1.0, sync_net=None):
+        self.model, self.clips, self.rng, self.size, self.look, self.sync_net = model, clips, rng, size, look, sync_net
         self.weights = data.balanced(clips, 0.55)
         self.quiet = [self._quiet(c) for c in clips]
         self.targets = [torch.from_numpy(lips(c.lips)) for c in clips]
@@ -72,7 +77,8 @@ class Pool:
 
     @torch.no_grad()
     def renew(self):
-        """Encodes one more clip under a new look: its latents [T, 4, 24, 24] and strips [T, 4, 7, 24], bfloat16."""
+        """Encodes one more clip under a new look: its latents [T, 4, 24, 24] and strips [T, 4, 7, 24], bfloat16, and what the
+        sync network sees in each five of its pictures in a row [T - 4, 128]."""
         index = self.rng.choice(len(self.clips), p=self.weights)
         device = next(self.model.parameters()).device
         images = data.as_image(self.clips[index].window)
@@ -80,7 +86,8 @@ class Pool:
         images = images.to(device)
         with autocast(device.type):
             latents, strips = self.model.encoder(images), self.model.masked(images)[0][:, :, :self.model.config.mask_top // 4]
-        slot = (index, latents.bfloat16(), strips.bfloat16())
+        seen = sync.seen(self.sync_net, images) if self.sync_net else None
+        slot = (index, latents.bfloat16(), strips.bfloat16(), seen)
         if len(self.slots) < self.size:
             self.slots.append(slot)
         else:
@@ -88,14 +95,21 @@ class Pool:
             self.next = (self.next + 1) % self.size
 
     def sample(self, batch):
-        """A training batch on the model's device: dict of latent, previous, identity, masked, mask, stacks. Frames 2 i and
-        2 i + 1 of the batch follow each other in a clip."""
+        """A training batch on the model's device: dict of latent, previous, identity, masked, mask, stacks, and, with a sync
+        network, seen. Frames 2 i and 2 i + 1 of the batch follow each other in a clip; so do the first sync.FRAMES of such
+        pairs, and the second, as often as runs(batch) says. seen: what the network sees in each of these runs."""
         config = self.model.config
         parts = {"latent": [], "previous": [], "identity": [], "masked": [], "mask": [], "stacks": []}
-        for _ in range(batch // 2):
-            index, latents, strips = self.slots[self.rng.integers(len(self.slots))]
-            frames = self.rng.integers(1, len(latents) - 1) + np.arange(2)
-            heard = torch.from_numpy(clip_stacks(self.clips[index], config, frames, data.pace(self.rng)))
+        pairs, targets = [], []
+        while len(pairs) < batch // 2:
+            slot = self.slots[self.rng.integers(len(self.slots))]
+            length = sync.FRAMES if len(pairs) < sync.FRAMES * runs(batch) else 1
+            start, pace = self.rng.integers(1, len(slot[1]) - length), data.pace(self.rng)
+            pairs += [(slot, start + k + np.arange(2), pace) for k in range(length)]
+            if length > 1 and self.sync_net:
+                targets.append(slot[3][start])
+        for (index, latents, strips, _), frames, pace in pairs:
+            heard = torch.from_numpy(clip_stacks(self.clips[index], config, frames, pace))
             for n, sound in zip(frames, heard):
                 other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents)
                 rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
@@ -114,6 +128,8 @@ class Pool:
         voices = torch.rand(batch, 1, 1) < 0.4
         sound = torch.where(voices, data.other_voice(out["stacks"]), out["stacks"])
         out["stacks"] = data.some_hidden(sound, config.audio_past)
+        if targets:
+            out["seen"] = torch.stack(targets)
         return {name: v.to(device) for name, v in out.items()}
 
 
@@ -121,9 +137,9 @@ def train_probe(probe, pool, minutes):
     optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.01)
     start = time.time()
     while time.time() - start < 60 * minutes:
-        index, latents, _ = pool.slots[pool.rng.integers(len(pool.slots))]
+        index, latents = pool.slots[pool.rng.integers(len(pool.slots))][:2]
         n = torch.from_numpy(pool.rng.integers(0, len(latents), 16))
-        more, other, _ = pool.slots[pool.rng.integers(len(pool.slots))]
+        more, other = pool.slots[pool.rng.integers(len(pool.slots))][:2]
         m = torch.from_numpy(pool.rng.integers(0, len(other), 16))
         z = torch.cat([latents[n], other[m]]).float()
         target = torch.cat([pool.targets[index][n], pool.targets[more][m]]).to(z.device)
@@ -142,15 +158,31 @@ def lip_distance(made, real):
     return F.smooth_l1_loss(made * weight, real * weight)
 
 
-def loss_of(model, probe, batch, weight, corruption):
-    """Velocity loss and probe loss of a batch, see the file's head."""
+def runs(batch):
+    """How often sync.FRAMES pictures in a row are wholly sampled in a batch of this size."""
+    if batch < 2 * sync.FRAMES:
+        raise SystemExit(f"a batch has at least {2 * sync.FRAMES} pictures: sampled ones come in runs of {sync.FRAMES}")
+    return max(1, round(FIRST * batch / sync.FRAMES))
+
+
+def sync_distance(net, decoder, latents, seen):
+    """1 - cosine of what the sync network sees in runs of made latents [N FRAMES, 4, 24, 24] and in the true pictures [N, 128]."""
+    grey = decoder(latents[..., MOUTH[0], MOUTH[1]]).float().mean(1)
+    top, left = sync.TOP - 4 * MOUTH[0].start, sync.LEFT - 4 * MOUTH[1].start
+    mouths = grey[:, top:top + sync.SIDE, left:left + sync.SIDE].unflatten(0, (-1, sync.FRAMES))
+    return 1 - (net.see_grey(mouths) * seen).sum(1).mean()
+
+
+def loss_of(model, probe, batch, weight, corruption, sync_net=None):
+    """Velocity loss, probe loss and sync loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
     drop, previous_noise, prior_noise = corruption
     tokens = model.audio_encoder(batch["stacks"])
     known = batch["masked"], batch["mask"], batch["identity"], tokens
     has_prior = torch.rand(b, device=z.device) >= drop
     noise = torch.randn_like(z)
-    first = torch.arange(0, 2 * round(FIRST * b), 2, device=z.device)
+    first = torch.arange(0, 2 * sync.FRAMES * runs(b), 2, device=z.device)
+    noise[first] = noise[first[::sync.FRAMES]].repeat_interleave(sync.FRAMES, 0)  # one for a run, as the sampler has
     others = torch.ones(b, dtype=torch.bool, device=z.device)
     others[first] = False
     others = others.nonzero()[:, 0]
@@ -187,7 +219,9 @@ def loss_of(model, probe, batch, weight, corruption):
     matching = torch.cat([error(start, true[first]), error(sampled, z[first]), error(rest, true[others])]).sum() / b
     clean = torch.cat([noise[first] - start, x - share * rest])
     real = probe(z[torch.cat([first, others])])
-    return matching, lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])
+    lips = lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])
+    heard = sync_distance(sync_net, model.decoder, sampled, batch["seen"]) if sync_net else torch.zeros(())
+    return matching, lips, heard
 
 
 class Training:
@@ -219,13 +253,14 @@ class Training:
         self.count, self.curve = kept["step"], kept["curve"]
 
     def step(self, pool, progress):
-        """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity and lip loss."""
+        """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip and sync loss."""
         decay = min(1, 4 * (1 - progress) + 0.02)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * decay
         with autocast(self.device.type):
-            matching, lips = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption)
-            loss = matching + np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]) * lips
+            matching, lips, heard = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption,
+                                            pool.sync_net)
+            loss = matching + np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]) * lips + SYNC_WEIGHT * heard
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average([p.grad for p in self.parameters])
@@ -238,7 +273,7 @@ class Training:
                 a.lerp_(p, 1 - keep)
         if self.count % 10 == 0:
             pool.renew()
-        return matching.item(), lips.item()
+        return matching.item(), lips.item(), heard.item()
 
 
 class Validation:
@@ -309,12 +344,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=32, help=f"at least {2 * sync.FRAMES}")
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--pool", type=int, default=400, help="clips held as latents")
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     parser.add_argument("--validate-every", type=float, default=6, help="minutes")
     parser.add_argument("--init", type=Path, help="a model file to go on from")
+    parser.add_argument("--sync", type=Path, help="sync.py's network, for the sync loss")
     parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
     device = distributed.start()
@@ -340,7 +376,8 @@ def main():
     validation = Validation(model, held) if distributed.first() else None
     training = Training(model, probe.to(device), args.lr, args.batch)
     kept = torch.load(store, "cpu", weights_only=True) if store.exists() else None
-    pool = Pool(model, clips, Lips(clips), args.pool, rng)
+    sync_net = sync.load(args.sync).to(device) if args.sync else None
+    pool = Pool(model, clips, Lips(clips), args.pool, rng, sync_net=sync_net)
     while len(pool.slots) < args.pool:
         pool.renew()
     if kept:
@@ -358,14 +395,14 @@ def main():
             rate = len(losses) * args.batch * distributed.processes() / (time.time() - printed)
             training.curve.append([training.count * args.batch * distributed.processes(), *np.mean(losses, 0).tolist()])
             print(f"{(time.time() - start) / 60:5.1f} min, step {training.count}, {rate:.0f} samples/s, "
-                  f"velocity {training.curve[-1][1]:.4f}, lips {training.curve[-1][2]:.4f}", flush=True)
+                  f"velocity, lips, sync {np.round(training.curve[-1][1:], 4).tolist()}", flush=True)
             losses.clear()
             printed = time.time()
         if distributed.first() and (time.time() - checked > 60 * args.validate_every or progress >= 1):
             print("  cross, own, range:", validation.report(training.average, probe, args.cache / "sheet.png"), flush=True)
             torch.save(training.state(), store.with_suffix(".tmp"))
             store.with_suffix(".tmp").rename(store)
-            plots.plot(training.curve, ["velocity loss", "lip loss"], args.cache / "curve.png")
+            plots.plot(training.curve, ["velocity loss", "lip loss", "sync loss"], args.cache / "curve.png")
             checked = time.time()
         if progress >= 1:
             break

@@ -77,14 +77,20 @@ def sound_windows(fbank, starts):
 
 
 @torch.no_grad()
+def seen(net, images):
+    """Of every five pictures in a row of [T, 3, 96, 96] in -1 ... 1 -> [T - 4, 128]."""
+    out = []
+    for start in range(0, len(images) - FRAMES + 1, 64):
+        part = images[start:start + 64 + FRAMES - 1]
+        out.append(net.see(torch.stack([part[k:len(part) - FRAMES + 1 + k] for k in range(FRAMES)], 1)))
+    return torch.cat(out)
+
+
+@torch.no_grad()
 def embeddings(net, windows, fbank, lag_rows=0):
     """Of a whole clip: uint8 windows [T, 96, 96, 3] and its filterbank -> pictures and sounds [T - 4, 128] each."""
-    n = len(windows) - FRAMES + 1
-    seen = []
-    for start in range(0, n, 64):
-        images = data.as_image(windows[start:start + 64 + FRAMES - 1])
-        seen.append(net.see(torch.stack([images[k:len(images) - FRAMES + 1 + k] for k in range(FRAMES)], 1)))
-    return torch.cat(seen).numpy(), net.hear(sound_windows(fbank, STACK * np.arange(n) + lag_rows)).numpy()
+    starts = STACK * np.arange(len(windows) - FRAMES + 1) + lag_rows
+    return seen(net, data.as_image(windows)).numpy(), net.hear(sound_windows(fbank, starts)).numpy()
 
 
 class Batches:
