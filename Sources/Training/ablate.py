@@ -8,7 +8,8 @@ trains what is missing. OUTPUT.md gets the table, OUTPUT.svg the chart of the bo
 
 Variants. prior: width of the bottleneck, 0 for no previous frame; "raw": the previous latent goes into the U-Net as it is,
 without bottleneck or noise. audio: "filterbank" gives the denoiser the stacks through one linear layer, "frozen" our
-encoder as it came, "tuned" lets it learn along. Steps and guidance are those of the sampler, on the tuned model.
+encoder as it came, "tuned" lets it learn along. Steps and guidance are those of the sampler, on the tuned model. "shipped" is
+the given model itself, with what passes its bottleneck and without.
 
 Figures, means over held-out clips, of the lip opening that the probe reads off the latents: cross, correlation with the
 lips that belong to the sound; own, with the face's own (shared words alone give some 0.3 to 0.5); lag, frames by which the
@@ -143,13 +144,13 @@ def figures(validation, sampling, probe):
 def write(measured, output):
     """OUTPUT.md: a row for each variant, its figures as mean and, after +-, half the range over the seeds. OUTPUT.svg."""
     names = sorted(dict.fromkeys(row["variant"] for row in measured),
-                   key=lambda name: ("prior", "audio", "steps", "guidance").index(name.split()[0]))
+                   key=lambda name: ("prior", "audio", "steps", "guidance", "shipped").index(name.split()[0]))
     figures_of = lambda name, key: [row[key] for row in measured if row["variant"] == name]
     keys = ("cross", "own", "lag", "jitter", "drift")
     lines = ["# The paper's ablations on GRID", "",
              f"Made by `Sources/Training/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
              f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {measured[0]['samples']} samples for each variant and "
-             "seed. After +- half the range over the seeds.", "",
+             "seed; shipped is the model as it is, with its previous frame and without. After +- half the range over the seeds.", "",
              "| variant | seeds | " + " | ".join(keys) + " |", "|---" * (2 + len(keys)) + "|"]
     for name in names:
         cells = [f"{np.mean(v):.3f} +- {np.ptp(v) / 2:.3f}" for v in (figures_of(name, key) for key in keys)]
@@ -174,7 +175,11 @@ def main():
     base, store = export.load(args.model).to(device), args.cache / "ablations.json"
     measured = json.loads(store.read_text()) if store.exists() else []
     clips, validation = data.load(args.cache, False), Validation(base, data.load(args.cache, True))
-    lips, probe, slots = Lips(clips), Probe(base.config).to(device), None
+    lips, probe = Lips(clips), Probe(base.config).to(device)
+    pool = Pool(base, clips, lips, args.pool, np.random.default_rng(0))
+    while len(pool.slots) < args.pool:
+        pool.renew()
+    train_probe(probe, pool, args.probe_minutes)
 
     def measure(variant, seed, sampling):
         measured.append({"variant": variant, "seed": seed, "samples": args.samples} | figures(validation, sampling, probe))
@@ -182,19 +187,17 @@ def main():
         store.write_text(json.dumps(measured, indent=1))
         write(measured, args.output)
 
+    for prior in (base.config.prior, 0):
+        if not any(row["variant"] == f"shipped {prior}" for row in measured):
+            measure(f"shipped {prior}", 0, Sampling(base, prior))
     for seed in range(args.seeds):
         for variant, (prior, audio) in variants().items():
             if any((row["variant"], row["seed"]) == (variant, seed) for row in measured):
                 continue
             torch.manual_seed(seed)
             model = build(base, prior, audio).to(device)
-            pool = Pool(model, clips, lips, args.pool, np.random.default_rng(seed))
-            pool.slots = list(slots or [])
-            while len(pool.slots) < args.pool:
-                pool.renew()
-            if slots is None:
-                train_probe(probe, pool, args.probe_minutes)
-            slots = pool.slots
+            slots, pool = pool.slots, Pool(model, clips, lips, args.pool, np.random.default_rng(seed))
+            pool.slots = slots
             corruption = (1, 0, 0) if prior == 0 else (CORRUPTION[0], 0, 0) if prior == "raw" else CORRUPTION
             training = Training(model, probe, LEARNING_RATE, BATCH, corruption)
             steps = args.samples // BATCH
