@@ -701,7 +701,7 @@ gst_sync_diff_init (GstSyncDiff *self)
 
   self->sink = gst_pad_new_from_static_template (&sink_template, "sink");
   gst_pad_set_chain_function (self->sink, gst_sync_diff_sink_chain);
-  gst_pad_set_event_function (self->sink, gst_sync_diff_sink_event);
+  gst_pad_set_event_full_function (self->sink, gst_sync_diff_sink_event);
   gst_pad_set_query_function (self->sink, gst_sync_diff_sink_query);
   gst_pad_set_iterate_internal_links_function (self->sink, gst_sync_diff_iterate_internal_links);
   GST_PAD_SET_PROXY_CAPS (self->sink);

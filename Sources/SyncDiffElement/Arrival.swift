@@ -114,7 +114,8 @@ extension Stream {
 
   // MARK: Events
 
-  func videoEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+  /// What is refused because the element stops is no error: upstream may try a sticky event again, and would report it.
+  func videoEvent(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
     let type = event.pointee.type
     switch type {
     case GST_EVENT_FLUSH_START:
@@ -122,7 +123,7 @@ extension Stream {
       let pushed = gst_pad_push_event(element.pointee.src, event) != 0
       gst_pad_pause_task(element.pointee.src)
       awaitPainter()
-      return pushed
+      return pushed ? GST_FLOW_OK : GST_FLOW_ERROR
     case GST_EVENT_FLUSH_STOP:
       // It may come without a FLUSH_START, while painter and task are at work. A push that downstream holds up would hold
       // this event up, too: it is serialized.
@@ -145,11 +146,11 @@ extension Stream {
         letGo()  // deactivated meanwhile: nobody takes what comes
         awaitPainter()
       }
-      return starts && pushed
+      return starts && pushed ? GST_FLOW_OK : GST_FLOW_ERROR
     case GST_EVENT_CAPS:
       guard accepts(event) else {
         gst_event_unref(event)
-        return false
+        return GST_FLOW_NOT_NEGOTIATED
       }
     case GST_EVENT_SEGMENT:
       gst_event_copy_segment(event, &arrival.segment)
@@ -161,13 +162,13 @@ extension Stream {
     default: break
     }
     guard gst_event_type_get_flags(type).rawValue & GST_EVENT_TYPE_SERIALIZED.rawValue != 0 else {
-      return gst_pad_push_event(element.pointee.src, event) != 0
+      return gst_pad_push_event(element.pointee.src, event) != 0 ? GST_FLOW_OK : GST_FLOW_ERROR
     }
     var untold = GST_FLOW_OK
-    let taken = monitor.locked {
+    let result = monitor.locked {
       guard !flushing else {
         gst_event_unref(event)
-        return false
+        return GST_FLOW_FLUSHING
       }
       switch type {
       case GST_EVENT_EOS:
@@ -181,10 +182,10 @@ extension Stream {
       if type == GST_EVENT_SEGMENT { loopFrom = nil }
       items.append(.event(event))
       monitor.broadcast()
-      return true
+      return GST_FLOW_OK
     }
     report(untold, orphaned: true)
-    return taken
+    return result
   }
 
   func warnTimeless(_ what: String) {

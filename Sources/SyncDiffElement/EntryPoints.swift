@@ -93,8 +93,8 @@ public func gst_sync_diff_src_query(
 public func gst_sync_diff_sink_event(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ event: UnsafeMutablePointer<GstEvent>
-) -> gboolean {
-  stream(of: parent).videoEvent(event) ? 1 : 0
+) -> GstFlowReturn {
+  stream(of: parent).videoEvent(event)
 }
 
 @c @implementation

@@ -244,6 +244,20 @@ import Testing
     #expect(bench.complaints == [])
   }
 
+  @Test("What comes while the element stops is refused as flushing, which nobody upstream reports as an error")
+  func stops() throws {
+    let bench = try Bench(["steps": "200", "missing-audio": "silence"])
+    bench.push(try bench.frame(0, portrait()))
+    #expect(wait { !bench.posts("syncdiff-ready").isEmpty })  // now it paints, which takes its time
+    gst_element_call_async(bench.element, { element, _ in gst_element_set_state(element, GST_STATE_READY) }, nil, nil)
+    #expect(wait { (try? bench.push(bench.frame(1))) == GST_FLOW_FLUSHING })
+    gst_harness_push_event(bench.video, gst_event_new_tag(gst_tag_list_new_empty()))
+    #expect(bench.push(try bench.frame(2)) == GST_FLOW_FLUSHING)
+    #expect(bench.element.pointee.current_state == GST_STATE_PAUSED)  // still on its way
+    #expect(wait { bench.element.pointee.current_state == GST_STATE_READY })
+    #expect(bench.complaints == [])
+  }
+
   @Test("READY keeps the model, NULL lets it go")
   func keepsModel() throws {
     let bench = try Bench()

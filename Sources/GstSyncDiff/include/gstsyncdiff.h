@@ -139,7 +139,7 @@ GstStructure *_Nullable gst_sync_diff_get_stats (GstSyncDiff *self);
 gboolean gst_sync_diff_src_activate_mode (GstPad *pad, GstObject *parent, GstPadMode mode, gboolean active);
 gboolean gst_sync_diff_src_event (GstPad *pad, GstObject *parent, GstEvent *event);
 gboolean gst_sync_diff_src_query (GstPad *pad, GstObject *parent, GstQuery *query);
-gboolean gst_sync_diff_sink_event (GstPad *pad, GstObject *parent, GstEvent *event);
+GstFlowReturn gst_sync_diff_sink_event (GstPad *pad, GstObject *parent, GstEvent *event);
 gboolean gst_sync_diff_sink_query (GstPad *pad, GstObject *parent, GstQuery *query);
 GstFlowReturn gst_sync_diff_sink_chain (GstPad *pad, GstObject *parent, GstBuffer *buffer);
 gboolean gst_sync_diff_audio_event (GstPad *pad, GstObject *parent, GstEvent *event);
