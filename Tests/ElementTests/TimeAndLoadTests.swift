@@ -395,6 +395,21 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.posts("latency").count == before + 1)
   }
 
+  @Test("Neither `passthrough` nor frames without a face change the latency")
+  func steadyLatency() throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    try bench.pushSound(0)
+    #expect(try bench.dub(face, at: 0) != nil)  // loads the model
+    let (latency, told) = (gst_harness_query_latency(bench.video), bench.posts("latency").count)
+    for (i, picture) in [face, nil, nil, face].enumerated() {
+      bench.set("passthrough", i % 2 == 0 ? "true" : "false")
+      bench.push(try bench.frame(i + 1, picture))
+      gst_buffer_unref(try bench.pull())
+      #expect(gst_harness_query_latency(bench.video) == latency)
+    }
+    #expect(latency > 255_000_000 && bench.posts("latency").count == told)
+  }
+
   @Test("What painting takes is part of the latency, but never more than a frame where the ladder guards the time")
   func measured() throws {
     let bench = try Bench(["lookahead": "300000000"], sound: true, live: true)
