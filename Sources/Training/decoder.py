@@ -27,8 +27,8 @@ from export import load, same_encoder, trained
 from model import autocast
 
 CROP = 64  # px
-TEXTURE = 0.35  # weight of the difference of local energies
-WARPING = 0.76  # share of the Laplacian variance that a window keeps on its way back into the frame (decision 15)
+TEXTURE = 0.45  # weight of the difference of local energies
+WARPING = 0.72  # share of the Laplacian variance that a window keeps on its way back into the frame (decisions 15, 18)
 BANK = 1536  # made latents that are kept, renewed 8 at a time
 
 

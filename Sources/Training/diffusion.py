@@ -40,7 +40,7 @@ from model import Config, SyncDiff, autocast
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
 FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 (in whole runs) and near t = 0.5
-SYNC_WEIGHT = 0.2
+SYNC_WEIGHT = 0.4
 MOUTH = slice(4, 22), slice(2, 22)  # of a latent: what is decoded for the sync network, two places more than it sees on each side
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
