@@ -147,10 +147,11 @@ def write(measured, output):
                    key=lambda name: ("prior", "audio", "steps", "guidance", "shipped").index(name.split()[0]))
     figures_of = lambda name, key: [row[key] for row in measured if row["variant"] == name]
     keys = ("cross", "own", "lag", "jitter", "drift")
+    samples = max(row["samples"] or 0 for row in measured)
     lines = ["# The paper's ablations on GRID", "",
-             f"Made by `Sources/Training/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
-             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {measured[0]['samples']} samples for each variant and "
-             "seed; shipped is the model as it is, with its previous frame and without. After +- half the range over the seeds.", "",
+             "Made by `Sources/Training/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
+             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {samples} samples for each variant and seed; shipped is "
+             "the model as it is, with its previous frame and without. After +- half the range over the seeds.", "",
              "| variant | seeds | " + " | ".join(keys) + " |", "|---" * (2 + len(keys)) + "|"]
     for name in names:
         cells = [f"{np.mean(v):.3f} +- {np.ptp(v) / 2:.3f}" for v in (figures_of(name, key) for key in keys)]
@@ -181,15 +182,15 @@ def main():
         pool.renew()
     train_probe(probe, pool, args.probe_minutes)
 
-    def measure(variant, seed, sampling):
-        measured.append({"variant": variant, "seed": seed, "samples": args.samples} | figures(validation, sampling, probe))
+    def measure(variant, seed, sampling, samples=args.samples):
+        measured.append({"variant": variant, "seed": seed, "samples": samples} | figures(validation, sampling, probe))
         print(measured[-1], flush=True)
         store.write_text(json.dumps(measured, indent=1))
         write(measured, args.output)
 
     for prior in (base.config.prior, 0):
         if not any(row["variant"] == f"shipped {prior}" for row in measured):
-            measure(f"shipped {prior}", 0, Sampling(base, prior))
+            measure(f"shipped {prior}", 0, Sampling(base, prior), samples=None)
     for seed in range(args.seeds):
         for variant, (prior, audio) in variants().items():
             if any((row["variant"], row["seed"]) == (variant, seed) for row in measured):

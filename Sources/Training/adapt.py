@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--model", type=Path, default=ROOT / "meta/models/syncdiff.safetensors")
     parser.add_argument("--cache", type=Path, help="folder for prepared clips and sheets; default: OUTPUT with .cache")
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16, help="even, at least 10")
     parser.add_argument("--lr", type=float, default=1e-4)
     args = parser.parse_args()
     cache = args.cache or args.output.with_suffix(".cache")
@@ -85,9 +85,9 @@ def main():
     while len(pool.slots) < pool.size:
         pool.renew()
     probe = Probe(model.config).to(device)
+    training = Training(model, probe, args.lr, args.batch)
     train_probe(probe, pool, min(2, args.minutes / 10))
     report("before", validation, model, probe, cache / "before.png")
-    training = Training(model, probe, args.lr, args.batch)
     start = last = time.time()
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
         velocity, lips, _ = training.step(pool, progress)

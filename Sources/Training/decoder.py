@@ -28,7 +28,7 @@ from model import autocast
 
 CROP = 64  # px
 TEXTURE = 0.45  # weight of the difference of local energies
-WARPING = 0.72  # share of the Laplacian variance that a window keeps on its way back into the frame (decisions 15, 18)
+WARPING = 0.72  # what is reckoned with as the share of the Laplacian variance that survives the way back into the frame
 BANK = 1536  # made latents that are kept, renewed 8 at a time
 
 

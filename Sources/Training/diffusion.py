@@ -41,7 +41,7 @@ CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, no
 PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
 FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 (in whole runs) and near t = 0.5
 SYNC_WEIGHT = 0.4
-MOUTH = slice(4, 22), slice(2, 22)  # of a latent: what is decoded for the sync network, two places more than it sees on each side
+MOUTH = slice(4, 24), slice(2, 22)  # of a latent: what is decoded for the sync network, two places more on each side than it sees
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -160,13 +160,14 @@ def lip_distance(made, real):
 
 def runs(batch):
     """How often sync.FRAMES pictures in a row are wholly sampled in a batch of this size."""
-    if batch < 2 * sync.FRAMES:
-        raise SystemExit(f"a batch has at least {2 * sync.FRAMES} pictures: sampled ones come in runs of {sync.FRAMES}")
+    if batch < 2 * sync.FRAMES or batch % 2:
+        raise SystemExit(f"--batch {batch}: an even number from {2 * sync.FRAMES} on is needed, since pictures come in pairs and "
+                         f"in runs of {sync.FRAMES} pairs")
     return max(1, round(FIRST * batch / sync.FRAMES))
 
 
 def sync_distance(net, decoder, latents, seen):
-    """1 - cosine of what the sync network sees in runs of made latents [N FRAMES, 4, 24, 24] and in the true pictures [N, 128]."""
+    """1 - cosine of what the sync network sees in runs of made latents [5 N, 4, 24, 24] and in the true pictures [N, 128]."""
     grey = decoder(latents[..., MOUTH[0], MOUTH[1]]).float().mean(1)
     top, left = sync.TOP - 4 * MOUTH[0].start, sync.LEFT - 4 * MOUTH[1].start
     mouths = grey[:, top:top + sync.SIDE, left:left + sync.SIDE].unflatten(0, (-1, sync.FRAMES))
@@ -230,6 +231,7 @@ class Training:
 
     def __init__(self, model, probe, lr, batch, corruption=CORRUPTION):
         self.model, self.probe, self.lr, self.batch, self.corruption = model, probe, lr, batch, corruption
+        runs(batch)  # refuses what cannot be a batch
         self.average = copy.deepcopy(model)
         groups = [{"params": [*model.denoiser.parameters(), *model.bottleneck.parameters()], "scale": 1.0},
                   {"params": [p for p in model.audio_encoder.parameters() if p.requires_grad], "scale": 0.1}]
@@ -250,7 +252,7 @@ class Training:
         for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
                            (self.optimizer, "optimizer")):
             part.load_state_dict(kept[name])
-        self.count, self.curve = kept["step"], kept["curve"]
+        self.count, self.curve = kept["step"], [row + [0.0] * (4 - len(row)) for row in kept["curve"]]  # older: no sync loss
 
     def step(self, pool, progress):
         """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip and sync loss."""
@@ -344,7 +346,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=32, help=f"at least {2 * sync.FRAMES}")
+    parser.add_argument("--batch", type=int, default=32, help=f"even, at least {2 * sync.FRAMES}")
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--pool", type=int, default=400, help="clips held as latents")
     parser.add_argument("--probe-minutes", type=float, default=1.5)

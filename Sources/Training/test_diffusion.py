@@ -37,8 +37,9 @@ class BatchTests(unittest.TestCase):
         self.assertTrue(((batch["identity"][:, 0, 0, 0] - frames).abs() >= 6).all())
 
     def test_a_batch_too_small_for_a_run_is_refused(self):
-        with self.assertRaisesRegex(SystemExit, "at least 10"):
-            batch_of(8)
+        for count in (8, 25):
+            with self.assertRaisesRegex(SystemExit, "even number from 10 on"):
+                batch_of(count)
 
 
 class SyncDistanceTests(unittest.TestCase):
@@ -55,6 +56,7 @@ class SyncDistanceTests(unittest.TestCase):
         self.assertAlmostEqual(distance(corner), 0, 5)
 
     def test_it_teaches(self):
+        torch.manual_seed(0)
         net, grow = sync.Sync().eval().requires_grad_(False), torch.nn.Upsample(scale_factor=4)
         latents = torch.rand(sync.FRAMES, 3, 24, 24, requires_grad=True)
         diffusion.sync_distance(net, grow, latents, torch.nn.functional.normalize(torch.rand(1, 128), dim=1)).backward()
@@ -70,6 +72,9 @@ class LookTests(unittest.TestCase):
         through = look.through_poor(picture)
         self.assertEqual(through.shape, picture.shape)
         self.assertLess((through - picture).abs().mean(), 0.01)
+        look.poor = 0.7, 0.5, 50
+        through = look.through_poor(picture)
+        self.assertEqual((through.min(), through.max()), (0, 1))
 
 
 if __name__ == "__main__":
