@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--cache", type=Path, help="folder for prepared clips and sheets; default: OUTPUT with .cache")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--batch", type=int, default=16, help="even, at least 10")
-    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--lr", type=float, default=3e-5)
     args = parser.parse_args()
     cache = args.cache or args.output.with_suffix(".cache")
     prepare.prepare_all(args.videos, cache)
