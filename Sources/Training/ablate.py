@@ -28,7 +28,7 @@ import data
 import export
 import metrics
 import plots
-from audio import Lips, aperture, clip_stacks, correlation
+from audio import Lips, aperture, correlation
 from diffusion import CORRUPTION, FRAMES, Pool, Probe, Training, Validation, train_probe
 from model import Config, Denoiser, SyncDiff
 from speech import SILENCE
@@ -122,11 +122,8 @@ class Sampling:
 
 def figures(validation, sampling, probe):
     """{name: mean over the held-out clips}, see the file's head."""
-    config = sampling.config
-    device = validation.images.device
-    hear = lambda clips: torch.stack([torch.from_numpy(clip_stacks(c, config)[:FRAMES]) for c in clips]).to(device)
     with torch.no_grad():
-        cross, own = (validation.generate(sampling, hear(c)) for c in (validation.donors, validation.faces))
+        cross, own = (validation.generate(sampling, clips) for clips in (validation.donors, validation.faces))
         read = lambda z: probe(z.flatten(0, 1))[:, 0].view(z.shape[:2]).cpu().numpy()
         made, real = read(cross), read(validation.latents)
     third, rows = FRAMES // 3, []

@@ -19,7 +19,7 @@ import torch
 import data
 import export
 import prepare
-from audio import Lips, clip_stacks
+from audio import Lips
 from autoencoder import laplacian_energy
 from diffusion import FRAMES, Pool, Probe, Training, Validation, train_probe
 
@@ -40,10 +40,9 @@ def footage(cache):
     return learned, held
 
 
-def own(validation, model, config):
+def own(validation, model):
     """Mouth PSNR in dB and share of the Laplacian variance kept, with each clip's own sound."""
-    sounds = torch.stack([torch.from_numpy(clip_stacks(c, config)[:FRAMES]) for c in validation.faces])
-    made = validation.generate(model, sounds.to(validation.images.device))
+    made = validation.generate(model, validation.faces)
     figures = []
     with torch.no_grad():
         for images, latents in zip(validation.images, made):
@@ -55,7 +54,7 @@ def own(validation, model, config):
 
 def report(when, validation, model, probe, sheet):
     cross = [v[0] for v in validation.report(model, probe, sheet).values()]
-    psnr, sharpness = own(validation, model, model.config)
+    psnr, sharpness = own(validation, model)
     print(f"{when}: correlation {np.mean(cross):.3f}, mouth {psnr:.2f} dB, sharpness {sharpness:.2f}; {sheet}", flush=True)
 
 

@@ -66,6 +66,12 @@ def as_image(window):
     return torch.from_numpy(np.ascontiguousarray(window)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def through_jpeg(picture, quality):
+    """uint8 RGB [H, W, 3], as JPEG of this quality (0 to 100) keeps it."""
+    coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+
+
 class Look:
     """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many.
 
@@ -117,9 +123,8 @@ class Look:
         side = images.shape[-2:]
         small = F.interpolate(images, [round(scale * n) for n in side], mode="bicubic", antialias=True)
         out = F.interpolate(small + noise * torch.randn_like(small), side, mode="bicubic")
-        pixels = (out.flip(1).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()  # OpenCV's order: blue first
-        option = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        return as_image(np.stack([cv2.imdecode(cv2.imencode(".jpg", p, option)[1], 1) for p in pixels])).flip(1) / 2 + 0.5
+        pixels = (out.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        return as_image(np.stack([through_jpeg(p, quality) for p in pixels])) / 2 + 0.5
 
 
 def pace(rng):

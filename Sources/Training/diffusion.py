@@ -303,8 +303,9 @@ class Validation:
         self.images = images
 
     @torch.no_grad()
-    def generate(self, model, sounds):
-        """Latents [N, FRAMES, 4, 24, 24], one noise for each clip, frame after frame."""
+    def generate(self, model, clips):
+        """Latents [N, FRAMES, 4, 24, 24] of the faces with these clips' sounds, one noise for each, frame after frame."""
+        sounds = torch.stack([torch.from_numpy(clip_stacks(c, model.config)[:FRAMES]) for c in clips]).to(self.images.device)
         noise = torch.randn(self.latents[:, 0].shape, generator=torch.Generator().manual_seed(0)).to(sounds.device)
         previous, out = None, []
         for n in range(FRAMES):
@@ -315,8 +316,7 @@ class Validation:
         return torch.stack(out, 1)
 
     def report(self, model, probe, sheet):
-        sounds = torch.stack([torch.from_numpy(clip_stacks(c, model.config)[:FRAMES]) for c in self.donors])
-        z = self.generate(model, sounds.to(self.images.device))
+        z = self.generate(model, self.donors)
         read = lambda latent: probe(latent.flatten(0, 1))[:, 0].view(latent.shape[:2]).cpu().numpy()
         with torch.no_grad():
             made, own = read(z), read(self.latents)

@@ -286,8 +286,7 @@ class Presenter:
         image = cv2.GaussianBlur(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), (0, 0), self.blur)
         image = np.clip(image * self.exposure, 0, 1) ** (1 / 2.2) * 255
         image = np.clip(image + self.rng.normal(0, self.noise, image.shape), 0, 255).astype(np.uint8)
-        coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
-        return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+        return data.through_jpeg(image, self.quality)
 
     def clip(self, lips):
         """Windows [T, 128, 128, 3] and lips [T, 40, 2] of the head that speaks as a clip's lips do."""
