@@ -50,6 +50,7 @@ extension Stream {
   private func hasRoom(for frame: Frame) -> Bool {
     guard framesHeld >= 2 else { return true }
     guard pairing.linked else { return false }
+    if waitsLong, framesHeld >= Self.mostBytes / max(Int(gst_buffer_get_size(frame.buffer)), 1) { return false }
     // One without a place in time waits for no sound.
     guard let time = frame.time else { return framesHeld < framesExpected }
     let densest: GstClockTime = 4_000_000
@@ -65,7 +66,8 @@ extension Stream {
   /// wait, for elsewhere a slow machine would hold more. Under the monitor.
   private var holdTime: GstClockTime {
     let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
-    return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(Self.slack)
+    let slack = waitsLong ? Self.wideSlack : Self.slack
+    return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(slack)
   }
 
   /// How many frames that is by the caps, or at 50 a second. Under the monitor.
@@ -170,14 +172,13 @@ extension Stream {
         gst_event_unref(event)
         return GST_FLOW_FLUSHING
       }
-      switch type {
-      case GST_EVENT_EOS:
+      if type == GST_EVENT_EOS {
         videoEnded = true
         if !flowTold { untold = flow }
-      case GST_EVENT_STREAM_START, GST_EVENT_SEGMENT:
+      } else if event.begins {
         videoEnded = false
+        beginnings += 1
         if flow == GST_FLOW_EOS { (flow, flowTold) = (GST_FLOW_OK, false) }
-      default: break
       }
       if type == GST_EVENT_SEGMENT { loopFrom = nil }
       items.append(.event(event))

@@ -255,10 +255,14 @@ extension Stream {
 
   /// Waits until the sound of a frame is there, and takes the stacks around it.
   private func awaitSound(of time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
-    var began = g_get_monotonic_time()
+    let came = g_get_monotonic_time()
+    var began = came
     var alarm: Alarm?
     monitor.lock()
-    defer { monitor.unlock() }
+    defer {
+      waitsLong = false
+      monitor.unlock()
+    }
     pair(settings)
     passed(time)
     while !flushing {
@@ -289,14 +293,19 @@ extension Stream {
         return .missing
       case .wait: break
       }
+      let now = g_get_monotonic_time()
+      let wide = liveLatency == nil && !isAhead ? max(came, soundMoved).addingClamped(Self.longWait) : .max
+      if now >= wide, !waitsLong {
+        waitsLong = true
+        monitor.broadcast()  // there is room for more frames
+      }
       if let deadline, alarm?.time != deadline.time {
         monitor.unlock()
         alarm = Alarm(deadline, waking: element)
         monitor.lock()
-      } else if let limit {
-        monitor.wait(until: limit)
       } else {
-        monitor.wait()
+        let next = min(limit ?? .max, waitsLong ? .max : wide)
+        if next < .max { monitor.wait(until: next) } else { monitor.wait() }
         if paused { began = g_get_monotonic_time() }
       }
     }

@@ -44,6 +44,11 @@ final class Stream {
 
   /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
   static let slack: GstClockTime = 100_000_000
+  /// The same where a frame has had to wait for its sound for `longWait` (microseconds), and bytes of frames at most: that the
+  /// sound has ended, qtdemux tells when the picture is 2 s further on, matroskademux when it is 3 s.
+  static let wideSlack: GstClockTime = 3_500_000_000
+  static let longWait: gint64 = 200_000
+  static let mostBytes = 256 << 20
   /// Painted frames that wait to be pushed at most, and nanoseconds from the first of them to the next that is painted.
   static let mostReady = 4
   private static let readyTime: UInt64 = 160_000_000
@@ -72,6 +77,8 @@ final class Stream {
   var flow = GST_FLOW_OK
   /// Upstream has been told of it.
   var flowTold = false
+  /// Events on their way behind which downstream's EOS is over: frames before them may still meet it.
+  var beginnings = 0
   var videoEnded = false
   var queryAnswer: Bool?
   /// Whether downstream knows GstVideoMeta, which upstream was told that it may use; nil: nobody has asked.
@@ -88,6 +95,8 @@ final class Stream {
   /// When sound last came, and since when the painter has had no frame: `g_get_monotonic_time`.
   var soundMoved: gint64 = 0
   var starvingSince: gint64?
+  /// Whether the frame in the painter's hands has had to wait for its sound for `longWait`; never where the stream is live.
+  var waitsLong = false
   /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
   var liveLatency: GstClockTime?
   var computeTime = ComputeTime()
@@ -256,7 +265,7 @@ final class Stream {
       case .lost: break
       }
     }
-    (items, ready, broken, cleared) = ([], [], false, cleared &+ 1)
+    (items, ready, beginnings, broken, cleared) = ([], [], 0, false, cleared &+ 1)
     (framesHeld, flow, flowTold, videoEnded) = (0, GST_FLOW_OK, false, false)
     starvingSince = nil
     monitor.broadcast()
@@ -372,7 +381,7 @@ final class Stream {
   private func gone(_ result: GstFlowReturn) {
     let orphaned = monitor.locked {
       if framesHeld > 0 { framesHeld -= 1 }
-      if flow == GST_FLOW_OK { flow = result }
+      if flow == GST_FLOW_OK, result != GST_FLOW_EOS || beginnings == 0 { flow = result }
       monitor.broadcast()
       return videoEnded
     }
@@ -394,7 +403,10 @@ final class Stream {
     monitor.unlock()
 
     switch item {
-    case .event(let event): gst_pad_push_event(element.pointee.src, event)
+    case .event(let event):
+      let begins = event.begins
+      gst_pad_push_event(element.pointee.src, event)
+      if begins { monitor.locked { beginnings = max(beginnings - 1, 0) } }
     case .query(let query):
       let answer = gst_pad_peer_query(element.pointee.src, query) != 0
       monitor.locked {
@@ -448,4 +460,9 @@ final class Stream {
     journey?.reset()
     fade = Fade()
   }
+}
+
+extension UnsafeMutablePointer<GstEvent> {
+  /// Whether frames after this one are new to downstream, whatever it has said.
+  var begins: Bool { pointee.type == GST_EVENT_STREAM_START || pointee.type == GST_EVENT_SEGMENT }
 }

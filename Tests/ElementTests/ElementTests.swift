@@ -231,6 +231,27 @@ import Testing
     }
   }
 
+  @Test("Downstream's EOS ends its segment: frames of the next one, which was on its way already, are pushed")
+  func segmentAfterEOS() throws {
+    let bench = try Bench()
+    gst_pad_set_chain_function_full(
+      bench.video.pointee.sinkpad,
+      { _, _, buffer in
+        guard let buffer else { return GST_FLOW_ERROR }
+        defer { gst_buffer_unref(buffer) }
+        return buffer.pointee.pts == 0 ? GST_FLOW_EOS : GST_FLOW_OK
+      }, nil, nil)
+    try bench.holdingUp {
+      bench.push(try bench.frame(0))
+      var segment = GstSegment()
+      gst_segment_init(&segment, GST_FORMAT_TIME)
+      gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+      #expect(bench.push(try bench.frame(1)) == GST_FLOW_OK)
+    }
+    #expect(wait { bench.noted.contains(.frame(pts: frameDuration)) })
+    #expect(bench.push(try bench.frame(2)) == GST_FLOW_OK)
+  }
+
   @Test("NULL and back, ten times, with frames and sound on their way")
   func states() throws {
     let (bench, face) = (try Bench(sound: true), try portrait())

@@ -141,7 +141,21 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     }
     try push(0..<100)
     #expect(bench.stats["frames-held"] == "100" && !bench.noted.contains(.frame(pts: 0)))
-    try push(100..<130)  // more than the look-ahead, a frame and a tenth of a second
+    try push(100..<470)  // more than the look-ahead, a frame and 3.5 s
+    #expect(bench.noted.contains(.frame(pts: 0)))
+  }
+
+  @Test("But no more than 256 MB of them")
+  func heavy() throws {
+    let side = 2048
+    let caps = Bench.caps.replacing("=\(Bench.side)", with: "=\(side)")
+    let (bench, face) = (try Bench(["stall-timeout": "2000000000"], caps: caps, sound: true), try portrait(side: side))
+    func push(_ numbers: Range<Int>) throws {
+      for i in numbers { #expect(bench.push(try bench.frame(i, face, size: face.count)) == GST_FLOW_OK) }
+    }
+    try push(0..<42)
+    #expect(bench.stats["frames-held"] == "42" && !bench.noted.contains(.frame(pts: 0)))
+    try push(42..<44)
     #expect(bench.noted.contains(.frame(pts: 0)))
   }
 
