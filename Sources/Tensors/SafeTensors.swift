@@ -3,7 +3,8 @@
 
 // Model files in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
 // little endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong
-// to exactly one tensor. Reading never traps, whatever the file holds.
+// to exactly one tensor. Where the metadata has `crc32`, eight hexadecimal digits, it is that of the values. Reading never
+// traps, whatever the file holds.
 
 import Glibc
 
@@ -29,6 +30,7 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
   case overlap(name: String)
   case gap(name: String)
   case trailingBytes(count: Int)
+  case damaged(crc32: String)
 
   public var description: String {
     switch self {
@@ -59,6 +61,8 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
     case .gap(let name): "bytes before tensor \"\(name)\" belong to no tensor; export the model again"
     case .trailingBytes(let count):
       "\(count) bytes at the end of the file belong to no tensor; copy or export it again"
+    case .damaged(let crc32):
+      "its values have the checksum \(crc32) and not the one in its header; the file is damaged, copy it again"
     }
   }
 }
@@ -99,6 +103,12 @@ public struct SafeTensors: Sendable {
       entries[entry.name] = entry
     }
     guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
+    if let told = metadata["crc32"] {
+      let found = bytes.withUnsafeBytes { Tensors.crc32(UnsafeRawBufferPointer(rebasing: $0[first...])) }
+      let digits = String(found, radix: 16)
+      let text = String(repeating: "0", count: 8 - digits.count) + digits
+      guard told == text else { throw .damaged(crc32: text) }
+    }
     (self.entries, self.bytes, self.first) = (entries, bytes, first)
   }
 

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 import data
+import distributed
 import export
 import metrics
 import plots
@@ -169,7 +170,7 @@ def main():
     parser.add_argument("--pool", type=int, default=300, help="clips held as latents")
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     base, store = export.load(args.model).to(device), args.cache / "ablations.json"
     measured = json.loads(store.read_text()) if store.exists() else []
     clips, validation = data.load(args.cache, False), Validation(base, data.load(args.cache, True))

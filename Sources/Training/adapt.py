@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import data
+import distributed
 import export
 import prepare
 from audio import Lips
@@ -73,7 +74,7 @@ def main():
     learned, held = footage(cache)
     seconds = sum(len(c.window) for c in learned) / prepare.FPS
     print(f"learning from {seconds:.0f} s of footage, measured on {len(held)} other clips", flush=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     model = export.load(args.model).to(device, memory_format=torch.channels_last)
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)

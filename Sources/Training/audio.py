@@ -19,6 +19,7 @@ from torch import nn
 
 import avhubert
 import data
+import distributed
 import plots
 from export import load
 from model import AudioEncoder, Config, autocast
@@ -76,7 +77,7 @@ def main():
     begin.add_argument("--init", type=Path, help="a model file to go on from")
     parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     if args.audio_encoder:
         net, config = avhubert.load(args.audio_encoder)
         rate = 1e-4  # so that it keeps what it knows

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+import distributed
 import plots
 from export import load
 from model import Config, Decoder, Encoder, autocast
@@ -108,7 +109,7 @@ def main():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--gan", type=float, default=0.01)
     args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     config = Config()
     encoder, decoder, judge = Encoder(config), Decoder(config), Discriminator()
     store = args.cache / "autoencoder.pt"

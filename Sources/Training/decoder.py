@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 import data
+import distributed
 import plots
 from audio import clip_stacks
 from autoencoder import Discriminator, fidelity, laplacian, reconstruction
@@ -122,7 +123,7 @@ def main():
     parser.add_argument("--gan", type=float, default=0.03)
     parser.add_argument("--init", type=Path, help="a model file instead of CACHE/diffusion.pt")
     args = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     model = (load(args.init) if args.init else trained(args.cache)).to(device)
     model.requires_grad_(False)
     decoder, judge = copy.deepcopy(model.decoder).requires_grad_(True), Discriminator().to(device)

@@ -8,14 +8,18 @@ import torch
 import torch.distributed as dist
 
 
+def device():
+    """Where networks run: "cuda" if there is some, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def start():
     """Joins the other processes, if there are some. Returns this process's device."""
-    cuda = torch.cuda.is_available()
     if "RANK" in os.environ:
-        dist.init_process_group("nccl" if cuda else "gloo")
-        if cuda:
+        dist.init_process_group("nccl" if device() == "cuda" else "gloo")
+        if device() == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return "cuda" if cuda else "cpu"
+    return device()
 
 
 def stop():

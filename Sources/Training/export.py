@@ -4,18 +4,19 @@
 
 One safetensors file, float16: audio_encoder.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of model.SyncDiff) from
 the training's moving averages, and faces.* as convert_faces.py wrote them. Its metadata: format "syncdiff", version
-"1", config (JSON of model.Config), and licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it
-back.
+"1", config (JSON of model.Config), crc32 of the tensors' bytes in hexadecimal digits, and licence where there is something to
+say whenever the model is loaded. Sources/SyncDiff/Model.swift reads it and refuses anything else; `load` reads it back.
 
 `--untrained WINDOW` instead of `--cache` writes seeded random weights: such a file paints noise, but takes as long as a
 trained one, so that `syncdiff bench journey --model FILE` tells what a larger window will cost."""
 import argparse
 import json
+import zlib
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from avhubert import LICENCE
 from model import CONFIGS, Config, SyncDiff
@@ -82,7 +83,9 @@ def save(model, faces, output):
     if model.config.av_hubert:
         metadata["licence"] = LICENCE
         print(LICENCE)
-    save_file(tensors, output, metadata)
+    values = safetensors.torch.save(tensors)
+    metadata["crc32"] = f"{zlib.crc32(values[8 + int.from_bytes(values[:8], 'little'):]):08x}"
+    safetensors.torch.save_file(tensors, output, metadata)
     print(f"{output}: {len(tensors)} tensors, {output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import data
+import distributed
 from metrics import distances
 from speech import BANDS, SILENCE, STACK
 
@@ -167,7 +168,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=12)
     args = parser.parse_args()
     store = args.cache / "sync.pt"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = distributed.device()
     clips, held = data.load(args.cache, False), data.load(args.cache, True)
     batches, net = Batches(clips, np.random.default_rng()), Sync()
     net.to(device, memory_format=torch.channels_last)

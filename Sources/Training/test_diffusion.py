@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a training batch of diffusion.py holds, and its sync loss: `python -m unittest`."""
 import unittest
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 import data
 import diffusion
 import sync
+from audio import COMPONENTS
 from model import Config, SyncDiff
 
 LENGTH = 40  # frames of the clip
@@ -61,6 +63,26 @@ class SyncDistanceTests(unittest.TestCase):
         latents = torch.rand(sync.FRAMES, 3, 24, 24, requires_grad=True)
         diffusion.sync_distance(net, grow, latents, torch.nn.functional.normalize(torch.rand(1, 128), dim=1)).backward()
         self.assertGreater(latents.grad[:, :, 8:20, 6:18].abs().min(), 0)
+
+
+class RunTests(unittest.TestCase):
+    def test_the_pictures_of_a_run_begin_with_one_noise_each_run_with_its_own(self):
+        asked = []
+
+        def denoiser(x, t, *known):
+            asked.append((x, t))
+            return torch.zeros_like(x)
+
+        model = SimpleNamespace(audio_encoder=lambda stacks: stacks, bottleneck=lambda latent: latent[:, :1, 0, :6],
+                                denoiser=denoiser)
+        probe = lambda latent: latent.flatten(1)[:, :1 + COMPONENTS]
+        diffusion.loss_of(model, probe, batch_of(32), torch.ones(24, 24), diffusion.CORRUPTION)
+        noise, t = asked[0]
+        self.assertTrue((t == 1).all())
+        first, second = noise.unflatten(0, (2, sync.FRAMES))
+        for run in (first, second):
+            self.assertTrue(torch.equal(run, run[:1].expand_as(run)))
+        self.assertFalse(torch.equal(first, second))
 
 
 class LookTests(unittest.TestCase):

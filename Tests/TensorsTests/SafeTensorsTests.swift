@@ -103,6 +103,16 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     #expect(throws: SafeTensorsError.notJSON(offset: JSON.maximumDepth)) { try SafeTensors(deep) }
   }
 
+  /// Values by Python's `zlib.crc32(bytes(range(size)))`.
+  @Test(arguments: [(0, "00000000"), (2, "36de2269"), (8, "88aa689f"), (14, "69ef56c8"), (256, "29058c73")])
+  func checksum(size: Int, crc: String) throws {
+    func bytes(_ told: String) -> [UInt8] {
+      file("{\"__metadata__\":{\"crc32\":\"\(told)\"},\"a\":\(tensor("F16", "[\(size / 2)]", 0, size))}", size)
+    }
+    _ = try SafeTensors(bytes(crc))
+    #expect(throws: SafeTensorsError.damaged(crc32: crc)) { try SafeTensors(bytes("12345678")) }
+  }
+
   /// Cut or damaged anywhere, a file is read or refused, never a trap.
   @Test func survivesDamage() {
     let whole = file("{\"a\":\(tensor("F32", "[2,1]", 0, 8)),\"b\":\(tensor("BF16", "[3]", 8, 14))}", 14)
