@@ -22,7 +22,7 @@ struct Block: Sendable {
 
 /// RGB `[H, W, 3]` -> latent `[H/4, W/4, 4]` of mean 0 and deviation 1 over the training set.
 public struct Encoder: Sendable {
-  let maskTop: Int
+  let seenRows: Int
   let input: Conv2d
   let block1: Block
   let down1: Conv2d
@@ -37,7 +37,7 @@ public struct Encoder: Sendable {
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (a, b, c) = (config.autoencoderChannels[0], config.autoencoderChannels[1], config.autoencoderChannels[2])
     let size = config.window * config.window  // pixels
-    maskTop = config.maskTop
+    seenRows = config.seenRows
     input = Conv2d(w, "\(name).input", 3, a, size: size)
     block1 = Block(w, "\(name).block1", a, size: size)
     down1 = Conv2d(w, "\(name).down1", a, b, stride: 2, size: size)
@@ -59,11 +59,11 @@ public struct Encoder: Sendable {
   }
 
   /// What the model may see of a window `[H, W, 3]`: the latent `[H/4, W/4, 4]` and the mask `[H/4, W/4, 1]`
-  /// (1 = seen). Only the strip above `maskTop` is encoded, so nothing below it can leak; the rest is 0.
+  /// (1 = seen). Only the topmost `seenRows` are encoded, so nothing below can leak; the rest is 0.
   public func masked(_ image: Tensor) -> (latent: Tensor, mask: Tensor) {
     let (h, w) = (image.shape[0], image.shape[1])
-    let strip = Tensor([maskTop, w, 3], image.values[..<(maskTop * w * 3)])
-    return (self(strip).extended(toRows: h / 4), Tensor(ones: [maskTop / 4, w / 4, 1]).extended(toRows: h / 4))
+    let strip = Tensor([seenRows, w, 3], image.values[..<(seenRows * w * 3)])
+    return (self(strip).extended(toRows: h / 4), Tensor(ones: [seenRows / 4, w / 4, 1]).extended(toRows: h / 4))
   }
 }
 

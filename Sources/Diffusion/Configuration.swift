@@ -8,7 +8,8 @@ import Tensors
 
 public struct Configuration: Equatable, Sendable {
   public let window: Int  // px, side of the face window
-  public let maskTop: Int  // px, first hidden row
+  public let maskTop: Int  // px, first row that is painted
+  public let seenRows: Int  // px from the top that the model may see
   public let latentChannels: Int
   public let autoencoderChannels: [Int]  // three, finest first
   public let unetChannels: [Int]  // three, finest first
@@ -28,11 +29,13 @@ public struct Configuration: Equatable, Sendable {
   /// Side of a latent.
   public var latentSide: Int { window / 4 }
 
-  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out.
+  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out, and so may
+  /// `seen_rows`, which is `mask_top` then.
   public init(json: String) throws(ConfigurationError) {
     var fields = try Fields(json: json)
     window = try fields.integer("window", in: 32...512, multipleOf: 16)
     maskTop = try fields.integer("mask_top", in: 4...window - 4, multipleOf: 4)
+    seenRows = try fields.has("seen_rows") ? fields.integer("seen_rows", in: 4...maskTop, multipleOf: 4) : maskTop
     latentChannels = try fields.integer("latent_channels", in: 1...64)
     autoencoderChannels = try fields.integers("ae_channels", count: 3, in: 1...256)
     groups = try fields.integer("groups", in: 1...1024)

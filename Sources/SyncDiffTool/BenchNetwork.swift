@@ -202,7 +202,7 @@ struct BenchLayer {
     guard weight.hasSuffix(".weight") else { return [] }
     let name = weight.dropLast(".weight".count)
     let (side, tokens) = (config.latentSide, config.tokens)
-    let strip = (height: config.maskTop, width: config.window)
+    let strip = (height: config.seenRows, width: config.window)
     /// The picture that a layer sees; the first that fits counts.
     let places: [(prefix: String, height: Int, width: Int)] = [
       ("encoder.input", strip.height, strip.width), ("encoder.block1", strip.height, strip.width),

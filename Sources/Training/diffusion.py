@@ -77,17 +77,17 @@ class Pool:
 
     @torch.no_grad()
     def renew(self):
-        """Encodes one more clip under a new look: its latents [T, 4, 24, 24] and strips [T, 4, 7, 24], bfloat16, and what the
-        sync network sees in each five of its pictures in a row [T - 4, 128]."""
+        """Encodes one more clip under a new look: its latents and what of them the model may see [T, 4, 24, 24],
+        bfloat16, and what the sync network sees in each five of its pictures in a row [T - 4, 128]."""
         index = self.rng.choice(len(self.clips), p=self.weights)
         device = next(self.model.parameters()).device
         images = data.as_image(self.clips[index].window)
         images = data.Look(self.rng, self.look)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
         images = images.to(device)
         with autocast(device.type):
-            latents, strips = self.model.encoder(images), self.model.masked(images)[0][:, :, :self.model.config.mask_top // 4]
+            latents, masked = self.model.encoder(images), self.model.masked(images)[0]
         seen = sync.seen(self.sync_net, images) if self.sync_net else None
-        slot = (index, latents.bfloat16(), strips.bfloat16(), seen)
+        slot = (index, latents.bfloat16(), masked.bfloat16(), seen)
         if len(self.slots) < self.size:
             self.slots.append(slot)
         else:
@@ -108,20 +108,17 @@ class Pool:
             pairs += [(slot, start + k + np.arange(2), pace) for k in range(length)]
             if length > 1 and self.sync_net:
                 targets.append(slot[3][start])
-        for (index, latents, strips, _), frames, pace in pairs:
+        mask = torch.zeros(1, *pairs[0][0][1].shape[2:])
+        mask[:, :config.seen_rows // 4] = 1
+        for (index, latents, masked, _), frames, pace in pairs:
             heard = torch.from_numpy(clip_stacks(self.clips[index], config, frames, pace))
             for n, sound in zip(frames, heard):
                 other = (n + self.rng.integers(6, len(latents) - 6)) % len(latents)
-                rows = self.rng.integers(4, config.mask_top // 4 + 1) if self.rng.random() < 0.3 else config.mask_top // 4
-                seen = torch.zeros_like(latents[n])
-                seen[:, :rows] = strips[n][:, :rows]
-                mask = torch.zeros_like(seen[:1])
-                mask[:, :rows] = 1
                 if self.rng.random() < 0.3:  # a noise gate: pauses become digital silence
                     bands = sound.view(-1, BANDS)
                     quiet = torch.logsumexp(bands, 1, keepdim=True) < self.quiet[index]
                     sound = torch.where(quiet, torch.tensor(SILENCE), bands).view_as(sound).float()
-                for name, value in zip(parts, (latents[n], latents[n - 1], latents[other], seen, mask, sound)):
+                for name, value in zip(parts, (latents[n], latents[n - 1], latents[other], masked[n], mask, sound)):
                     parts[name].append(value)
         device = next(self.model.parameters()).device
         out = {name: torch.stack(v).float() for name, v in parts.items()}
@@ -297,9 +294,8 @@ class Validation:
         images = images.to(next(model.parameters()).device)
         with torch.no_grad():
             self.latents = torch.stack([model.encoder(i) for i in images])
-            self.masked = torch.stack([model.masked(i)[0] for i in images])
-        self.mask = images.new_zeros(len(images), 1, 24, 24)
-        self.mask[:, :, :model.config.mask_top // 4] = 1
+            self.masked, masks = map(torch.stack, zip(*(model.masked(i) for i in images)))
+        self.mask = masks[:, 0]
         self.images = images
 
     @torch.no_grad()

@@ -32,7 +32,7 @@ def same_encoder(kept, model):
 def trained(cache):
     """model.SyncDiff with the averaged weights of the training, and the decoder as decoder.py left it."""
     kept = torch.load(cache / "diffusion.pt", "cpu", weights_only=True)
-    model = SyncDiff(Config(**kept["config"]))
+    model = SyncDiff(Config.of(kept["config"]))
     model.load_state_dict(kept["average"])
     if (cache / "decoder.pt").exists():
         sharpened = torch.load(cache / "decoder.pt", "cpu", weights_only=True)
@@ -56,7 +56,7 @@ def load(path):
         metadata = file.metadata()
         if "licence" in metadata:
             print(f"{path}: {metadata['licence']}", flush=True)
-        model = SyncDiff(Config(**json.loads(metadata["config"])))
+        model = SyncDiff(Config.of(json.loads(metadata["config"])))
         model.load_state_dict({name: file.get_tensor(name).float() for name in model.state_dict()})
     return model.eval()
 

@@ -4,13 +4,13 @@
 
 A window is 96 x 96 px. A similarity transform brings ten points of the face mesh that do not move with the mouth
 (eye corners, nose bridge, forehead) onto TEMPLATE by least squares, so that the eye centres lie 48 px apart and 12 px
-above the window's top edge. Rows from MASK_TOP down are what the model paints; rows above it are what it may see.
+above the window's top edge. Rows from MASK_TOP down are what the model paints.
 """
 import numpy as np
 
 WINDOW = 96      # px, width and height of the window
 MARGIN = 16      # px kept around the window in prepared clips, room for augmentation
-MASK_TOP = 28    # px, first row that is hidden from the model: just under the nose
+MASK_TOP = 28    # px, first row that is painted: just under the nose
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # face-mesh points that do not move with the mouth
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
         78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415)

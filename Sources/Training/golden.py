@@ -20,7 +20,7 @@ from model import Config, SyncDiff, timestep_embedding
 from speech import SAMPLE_RATE, log_filterbank, stacks
 
 TESTS = Path(__file__).parents[2] / "Tests"
-CONFIG = Config(window=48, mask_top=16, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
+CONFIG = Config(window=48, mask_top=16, seen_rows=8, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
                 embedding=16, audio_width=32, audio_layers=2, steps=4)
 SEED = 7  # of the noise that the tests draw again
 

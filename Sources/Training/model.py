@@ -16,7 +16,8 @@ from torch import nn
 @dataclass
 class Config:
     window: int = 96              # px, side of the face window
-    mask_top: int = 28            # px, first hidden row; a multiple of 4
+    mask_top: int = 28            # px, first row that is painted; a multiple of 4
+    seen_rows: int = 16           # px from the top that the model may see, mask_top at most; a multiple of 4
     latent_channels: int = 4
     ae_channels: tuple = (24, 48, 96)
     unet_channels: tuple = (64, 128, 192)
@@ -35,6 +36,11 @@ class Config:
     def tokens(self):
         return self.audio_past + 1 + self.audio_future
 
+    @classmethod
+    def of(cls, fields):
+        """The one that `dict` gave. Older ones have no seen_rows: their models see all that is not painted."""
+        return cls(**{"seen_rows": fields["mask_top"]} | fields)
+
     def dict(self):
         fields = asdict(self)
         if not self.av_hubert:
@@ -43,7 +49,7 @@ class Config:
 
 
 # By the side of the window. Only the one of 96 px has been trained; the larger is for faces in HD.
-CONFIGS = {96: Config(), 256: Config(window=256, mask_top=76, ae_channels=(16, 32, 64), unet_channels=(48, 96, 192))}
+CONFIGS = {96: Config(), 256: Config(window=256, mask_top=76, seen_rows=44, ae_channels=(16, 32, 64), unet_channels=(48, 96, 192))}
 
 
 def attention(q, k, v):
@@ -340,11 +346,11 @@ class SyncDiff(nn.Module):
         self.denoiser = Denoiser(config)
 
     def masked(self, image):
-        """Latent of what the model may see of image [B, 3, 96, 96], and the mask (1 = seen): only the strip above
-        mask_top is encoded, so nothing below it can leak; the rest is 0."""
-        top, rows = self.config.mask_top, self.config.window // 4
-        seen = self.encoder(image[:, :, :top])
-        return F.pad(seen, (0, 0, 0, rows - top // 4)), F.pad(torch.ones_like(seen[:, :1]), (0, 0, 0, rows - top // 4))
+        """Latent of what the model may see of image [B, 3, 96, 96], and the mask (1 = seen): only its topmost
+        seen_rows are encoded, so nothing below can leak; the rest is 0."""
+        seen = self.encoder(image[:, :, :self.config.seen_rows])
+        hidden = 0, 0, 0, (self.config.window - self.config.seen_rows) // 4
+        return F.pad(seen, hidden), F.pad(torch.ones_like(seen[:, :1]), hidden)
 
     @torch.no_grad()
     def sample(self, noise, masked, mask, identity, tokens, previous=None, steps=None):

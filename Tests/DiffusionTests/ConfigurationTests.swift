@@ -21,6 +21,13 @@ import Testing
     #expect(config.tokens == 14 && config.steps == 4 && config.avHuBERT == 0)
   }
 
+  /// Models of before `seen_rows` see all that is not painted.
+  @Test func namesTheRowsThatAreSeen() throws {
+    #expect(try Configuration(json: Self.json).seenRows == 28)
+    let json = Self.json.replacing("\"mask_top\": 28", with: "\"mask_top\": 28, \"seen_rows\": 16")
+    #expect(try Configuration(json: json).seenRows == 16)
+  }
+
   /// `Config(av_hubert=768, ...)`: the field is there only if it is not 0.
   @Test func namesAVHuBERT() throws {
     let json = Self.json.replacing("\"steps\": 4", with: "\"steps\": 4, \"av_hubert\": 768")
@@ -43,6 +50,10 @@ import Testing
       ("\"window\": 96", "\"window\": 100", .notMultiple(field: "window", value: 100, of: 16)),
       ("\"mask_top\": 28", "\"mask_top\": 96", .outOfRange(field: "mask_top", value: 96, range: 4...92)),
       ("\"mask_top\": 28", "\"mask_top\": 30", .notMultiple(field: "mask_top", value: 30, of: 4)),
+      (
+        "\"mask_top\": 28", "\"mask_top\": 28, \"seen_rows\": 32",
+        .outOfRange(field: "seen_rows", value: 32, range: 4...28)
+      ),
       ("[64, 128, 192]", "[64, 128, 196]", .notMultiple(field: "unet_channels", value: 196, of: 8)),
       ("[64, 128, 192]", "[64, 136, 192]", .notMultiple(field: "unet_channels", value: 136, of: 32)),
       ("\"groups\": 8", "\"groups\": 0", .outOfRange(field: "groups", value: 0, range: 1...1024)),

@@ -42,9 +42,9 @@ import Testing
     expectClose(mask, parts["mask"], 0, "mask")
   }
 
-  @Test func nothingBelowTheMaskIsSeen() throws {
+  @Test func onlyTheTopmostRowsAreSeen() throws {
     let encoder = Encoder(Weights(tensors), "encoder", config)
-    let hidden = config.maskTop * config.window * 3
+    let hidden = config.seenRows * config.window * 3
     let image = try part("image").map { $0 < hidden ? $1 : -$1 }
     #expect(encoder.masked(image).latent == encoder.masked(try part("image")).latent)
   }
