@@ -154,12 +154,16 @@ extension Stream {
     guard let buffer = gst_audio_buffer_clip(buffer, &hearing.segment, hearing.info.rate, hearing.info.bpf)
     else { return GST_FLOW_OK }
     defer { gst_buffer_unref(buffer) }
-    if buffer.pointee.pts == .max, !hearing.warnedUntimed {
+    let isUntimed = buffer.pointee.pts == .max
+    if isUntimed, !hearing.warnedUntimed {
       hearing.warnedUntimed = true
       postWarning(
         .stream(GST_STREAM_ERROR_FORMAT), "Sound without timestamps.",
         debug: "Each buffer is taken to follow the one before it. A parser in front of the pad audio may know better.")
     }
+    // Inside of the segment, but before its offset, there is no running time.
+    guard isUntimed || gst_segment_to_running_time(&hearing.segment, GST_FORMAT_TIME, buffer.pointee.pts) != .max
+    else { return GST_FLOW_OK }
     guard let (samples, start) = hearing.convert(buffer) else {
       log(GST_LEVEL_WARNING, "unreadable sound without effect")
       return GST_FLOW_OK
