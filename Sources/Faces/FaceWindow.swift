@@ -13,7 +13,7 @@ public struct FaceWindow: Equatable, Sendable {
 
   /// px, width and height.
   public let side: Int
-  /// px, first row that is hidden from the model: just under the nose.
+  /// px, first row that is painted: just under the nose.
   public let maskTop: Int
   /// 4 m (1 - m) of the mask at every pixel, row-major: 1 in the middle of its soft border, 0 where it is 0 or 1.
   let border: [Float]

@@ -50,9 +50,10 @@ extension Stream {
   private func hasRoom(for frame: Frame) -> Bool {
     guard framesHeld >= 2 else { return true }
     guard pairing.linked else { return false }
-    if waitsLong, framesHeld >= Self.mostBytes / max(Int(gst_buffer_get_size(frame.buffer)), 1) { return false }
     // One without a place in time waits for no sound.
     guard let time = frame.time else { return framesHeld < framesExpected }
+    let fits = framesHeld < Self.mostBytes / max(Int(gst_buffer_get_size(frame.buffer)), 1)
+    let holdTime = holdTime(soundLags && liveLatency == nil && fits ? Self.wideSlack : Self.slack)
     let densest: GstClockTime = 4_000_000
     guard GstClockTime(framesHeld) < holdTime / max(min(frameDuration ?? densest, densest), 1_000_000) + 2 else {
       return false
@@ -64,14 +65,13 @@ extension Stream {
 
   /// Nanoseconds of frames that wait for their sound at most. What painting takes counts only where nobody upstream may
   /// wait, for elsewhere a slow machine would hold more. Under the monitor.
-  private var holdTime: GstClockTime {
+  private func holdTime(_ slack: GstClockTime) -> GstClockTime {
     let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
-    let slack = waitsLong ? Self.wideSlack : Self.slack
     return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(slack)
   }
 
   /// How many frames that is by the caps, or at 50 a second. Under the monitor.
-  private var framesExpected: Int { frames(in: holdTime) }
+  private var framesExpected: Int { frames(in: holdTime(Self.slack)) }
 
   private func frames(in time: GstClockTime) -> Int {
     guard pairing.linked else { return 2 }

@@ -124,7 +124,7 @@ package struct Hearing: ~Copyable {
     if let expected = next, let stamp, discont || expected.distance(to: stamp).magnitude > jump { start = nil }
     if start == nil {
       gst_audio_converter_reset(converter)
-      start = pts == .max ? expected ?? sample(at: segment.start) : stamp
+      start = pts == .max ? expected ?? sample(at: segment.start.addingClamped(segment.offset)) : stamp
     }
     guard let start else { return nil }
 

@@ -255,17 +255,17 @@ extension Stream {
 
   /// Waits until the sound of a frame is there, and takes the stacks around it.
   private func awaitSound(of time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
-    let came = g_get_monotonic_time()
-    var began = came
+    var began = g_get_monotonic_time()
     var alarm: Alarm?
     monitor.lock()
     defer {
-      waitsLong = false
+      let last = items.last { $0.frame?.time != nil }?.frame?.time ?? time
+      soundLags = soundLags && !pairing.reaches(last)
       monitor.unlock()
     }
     pair(settings)
     passed(time)
-    while !flushing {
+    while !flushing, taken == cleared {
       let deadline = deadline(of: time)
       let left = deadline?.left
       let late = left.map { $0 <= 0 } ?? false
@@ -293,18 +293,18 @@ extension Stream {
         return .missing
       case .wait: break
       }
-      let now = g_get_monotonic_time()
-      let wide = liveLatency == nil && !isAhead ? max(came, soundMoved).addingClamped(Self.longWait) : .max
-      if now >= wide, !waitsLong {
-        waitsLong = true
+      let lag = liveLatency == nil && !paused && !soundLags ? max(began, soundMoved).addingClamped(Self.longWait) : .max
+      if g_get_monotonic_time() >= lag {
+        soundLags = true
         monitor.broadcast()  // there is room for more frames
+        continue
       }
       if let deadline, alarm?.time != deadline.time {
         monitor.unlock()
         alarm = Alarm(deadline, waking: element)
         monitor.lock()
       } else {
-        let next = min(limit ?? .max, waitsLong ? .max : wide)
+        let next = min(limit ?? .max, lag)
         if next < .max { monitor.wait(until: next) } else { monitor.wait() }
         if paused { began = g_get_monotonic_time() }
       }

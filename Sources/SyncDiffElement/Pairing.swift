@@ -118,7 +118,7 @@ package struct Pairing: Sendable {
   package mutating func verdict(for frame: RunningTime, late: Bool = false) -> Verdict {
     guard linked else { return silent(forGood: true) }
     guard let time = soundTime(of: frame) else { return silent(forGood: false) }
-    let reached = sound.map { $0.upperBound >= time.advanced(by: lookahead) } ?? false
+    let reached = hasArrived(at: time)
     guard reached || ended || late || stalled else { return .wait }
     if reached {
       stalled = false
@@ -131,6 +131,13 @@ package struct Pairing: Sendable {
     let bridged = Int64(clamping: time.nanoseconds - lost.nanoseconds) < hold
     if bridged, !ended || lost < sound.upperBound || missing == .error { return .paint }
     return silent(forGood: stalled || ended && time >= sound.upperBound)
+  }
+
+  /// Whether the sound of a frame and the look-ahead after it are there, or none will come.
+  package func reaches(_ frame: RunningTime) -> Bool { ended || soundTime(of: frame).map(hasArrived) ?? true }
+
+  private func hasArrived(at time: RunningTime) -> Bool {
+    sound.map { $0.upperBound >= time.advanced(by: lookahead) } ?? false
   }
 
   private func silent(forGood: Bool) -> Verdict {

@@ -44,8 +44,9 @@ final class Stream {
 
   /// Nanoseconds of frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
   static let slack: GstClockTime = 100_000_000
-  /// The same where a frame has had to wait for its sound for `longWait` (microseconds), and bytes of frames at most: that the
-  /// sound has ended, qtdemux tells when the picture is 2 s further on, matroskademux when it is 3 s.
+  /// The same while sound lags behind the picture, and bytes of frames up to which it counts: that the sound has ended,
+  /// qtdemux tells when the picture is 2 s further on, matroskademux when it is 3 s. Sound lags when a frame waits for it
+  /// and none has come for `longWait` (microseconds).
   static let wideSlack: GstClockTime = 3_500_000_000
   static let longWait: gint64 = 200_000
   static let mostBytes = 256 << 20
@@ -67,7 +68,7 @@ final class Stream {
   var paints = false
   private var painter: UnsafeMutablePointer<GThread>?
   /// How often the stream has been cleared.
-  private var cleared = 0
+  private(set) var cleared = 0
   /// A frame was lost in the painter's hands: those after it are not to be pushed.
   var broken = false
   var flushing = true
@@ -95,8 +96,8 @@ final class Stream {
   /// When sound last came, and since when the painter has had no frame: `g_get_monotonic_time`.
   var soundMoved: gint64 = 0
   var starvingSince: gint64?
-  /// Whether the frame in the painter's hands has had to wait for its sound for `longWait`; never where the stream is live.
-  var waitsLong = false
+  /// Whether sound lags behind the picture, see `wideSlack`; until it is there for every frame that is held.
+  var soundLags = false
   /// Upstream's latency if it is live, nanoseconds: the slower of the two branches.
   var liveLatency: GstClockTime?
   var computeTime = ComputeTime()
@@ -127,7 +128,7 @@ final class Stream {
   var disclosed = false
   var warnedUnmappable = false
   /// `cleared` when the item in hands was taken.
-  private var taken = 0
+  private(set) var taken = 0
 
   init(of element: Element) { self.element = element }
 
@@ -275,7 +276,7 @@ final class Stream {
   /// Under the monitor.
   func clearSound() {
     pairing.soundFlushed()
-    timeline = SoundTimeline()
+    (timeline, soundLags) = (SoundTimeline(), false)
   }
 
   func audioAdded() {

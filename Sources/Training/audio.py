@@ -10,6 +10,7 @@ instead of an encoder of ours; its first layers stay as they are."""
 import argparse
 import copy
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def main():
         rate = 1e-4  # so that it keeps what it knows
     elif args.init:
         model = load(args.init)
-        net, config, rate = model.audio_encoder, model.config, 7e-4
+        net, config, rate = model.audio_encoder, replace(model.config, seen_rows=Config().seen_rows), 7e-4
     else:
         config, rate = Config(), 1e-3
         net = AudioEncoder(config)

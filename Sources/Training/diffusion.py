@@ -19,6 +19,7 @@ takes its own batches, and minutes count as before.
 """
 import argparse
 import copy
+import json
 import time
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class Pool:
 
     def __init__(self, model, clips, lips, size, rng, look=1.0, sync_net=None):
         self.model, self.clips, self.rng, self.size, self.look, self.sync_net = model, clips, rng, size, look, sync_net
+        self.mask = model.mask().cpu()
         self.weights = data.balanced(clips, 0.55)
         self.quiet = [self._quiet(c) for c in clips]
         self.targets = [torch.from_numpy(lips(c.lips)) for c in clips]
@@ -108,8 +110,6 @@ class Pool:
             pairs += [(slot, start + k + np.arange(2), pace) for k in range(length)]
             if length > 1 and self.sync_net:
                 targets.append(slot[3][start])
-        mask = torch.zeros(1, *pairs[0][0][1].shape[2:])
-        mask[:, :config.seen_rows // 4] = 1
         for (index, latents, masked, _), frames, pace in pairs:
             heard = torch.from_numpy(clip_stacks(self.clips[index], config, frames, pace))
             for n, sound in zip(frames, heard):
@@ -118,7 +118,7 @@ class Pool:
                     bands = sound.view(-1, BANDS)
                     quiet = torch.logsumexp(bands, 1, keepdim=True) < self.quiet[index]
                     sound = torch.where(quiet, torch.tensor(SILENCE), bands).view_as(sound).float()
-                for name, value in zip(parts, (latents[n], latents[n - 1], latents[other], masked[n], mask, sound)):
+                for name, value in zip(parts, (latents[n], latents[n - 1], latents[other], masked[n], self.mask, sound)):
                     parts[name].append(value)
         device = next(self.model.parameters()).device
         out = {name: torch.stack(v).float() for name, v in parts.items()}
@@ -246,6 +246,9 @@ class Training:
                 "config": self.model.config.dict()}
 
     def restore(self, kept):
+        if json.dumps(kept["config"]) != json.dumps(self.model.config.dict()):
+            raise SystemExit(f"diffusion.pt was trained with another configuration, {kept['config']}: take another cache, or "
+                             "move it away")
         for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
                            (self.optimizer, "optimizer")):
             part.load_state_dict(kept[name])
@@ -294,8 +297,8 @@ class Validation:
         images = images.to(next(model.parameters()).device)
         with torch.no_grad():
             self.latents = torch.stack([model.encoder(i) for i in images])
-            self.masked, masks = map(torch.stack, zip(*(model.masked(i) for i in images)))
-        self.mask = masks[:, 0]
+            self.masked = torch.stack([model.masked(i)[0] for i in images])
+        self.mask = model.mask().to(images).expand(len(images), -1, -1, -1)
         self.images = images
 
     @torch.no_grad()
@@ -348,6 +351,7 @@ def main():
     parser.add_argument("--probe-minutes", type=float, default=1.5)
     parser.add_argument("--validate-every", type=float, default=6, help="minutes")
     parser.add_argument("--init", type=Path, help="a model file to go on from")
+    parser.add_argument("--seen-rows", type=int, help="px from the window's top that the model may see, if not as --init")
     parser.add_argument("--sync", type=Path, help="sync.py's network, for the sync loss")
     parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     args = parser.parse_args()
@@ -361,6 +365,8 @@ def main():
         model.encoder.load_state_dict(coder["encoder"])
         model.decoder.load_state_dict(coder["decoder"])
         model.audio_encoder.load_state_dict(heard["audio_encoder"])
+    if args.seen_rows:
+        model.config.seen_rows = args.seen_rows
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
     if model.config.av_hubert:

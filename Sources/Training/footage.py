@@ -59,8 +59,7 @@ class Footage:
 
     @cached_property
     def painted(self):
-        """x0, y0, x1, y1: the box that holds the hidden part of the window in every frame. The model paints nothing
-        else."""
+        """x0, y0, x1, y1: the box that holds the part of the window that is painted, in every frame."""
         corners = np.array([[0, MASK_TOP], [WINDOW, MASK_TOP], [0, WINDOW], [WINDOW, WINDOW]], float)
         boxes = []
         for points in self.points[:, STABLE]:

@@ -349,8 +349,13 @@ class SyncDiff(nn.Module):
         """Latent of what the model may see of image [B, 3, 96, 96], and the mask (1 = seen): only its topmost
         seen_rows are encoded, so nothing below can leak; the rest is 0."""
         seen = self.encoder(image[:, :, :self.config.seen_rows])
-        hidden = 0, 0, 0, (self.config.window - self.config.seen_rows) // 4
-        return F.pad(seen, hidden), F.pad(torch.ones_like(seen[:, :1]), hidden)
+        latent = F.pad(seen, (0, 0, 0, (self.config.window - self.config.seen_rows) // 4))
+        return latent, self.mask().to(latent).expand(len(image), -1, -1, -1)
+
+    def mask(self):
+        """[1, 24, 24]: 1 where the model sees."""
+        side = self.config.window // 4
+        return (torch.arange(side) < self.config.seen_rows // 4).float().view(1, -1, 1).expand(1, side, side)
 
     @torch.no_grad()
     def sample(self, noise, masked, mask, identity, tokens, previous=None, steps=None):

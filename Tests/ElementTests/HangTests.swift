@@ -126,6 +126,8 @@ private final class Counter: Sendable {
 
 @Suite struct HangTests {
   private static let dub = "syncdiff name=dub steps=1"
+  /// The same, which on a busy machine takes nothing for a stall.
+  private static let patient = "\(dub) stall-timeout=\(30 * second)"
   private static let all = Ending(eos: true, frames: 50)
 
   /// A linked pad without sound: then the warning comes, and the frames go on.
@@ -139,7 +141,7 @@ private final class Counter: Sendable {
     let ending = try play(
       """
       filesrc location=\(clip.path) ! \(container.demux) name=in \
-      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink in.audio_0 ! queue ! dub.audio
+      in.video_0 ! queue ! jpegdec ! \(Self.patient) ! fakesink in.audio_0 ! queue ! dub.audio
       """)
     #expect(ending == Self.all)
   }
@@ -152,7 +154,7 @@ private final class Counter: Sendable {
     let ending = try play(
       """
       filesrc location=\(clip.path) ! \(container.demux) name=in \
-      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink in.audio_0 ! queue ! dub.audio
+      in.video_0 ! queue ! jpegdec ! \(Self.patient) ! fakesink in.audio_0 ! queue ! dub.audio
       """)
     #expect(ending == Ending(eos: true, frames: 125))
   }
@@ -162,7 +164,7 @@ private final class Counter: Sendable {
     let clip = try Clip("qtmux", frames: 125, sound: 20)
     let line = """
       filesrc location=\(clip.path) ! qtdemux name=in \
-      in.video_0 ! queue ! jpegdec ! \(Self.dub) ! fakesink sync=true in.audio_0 ! queue ! dub.audio
+      in.video_0 ! queue ! jpegdec ! \(Self.patient) ! fakesink sync=true in.audio_0 ! queue ! dub.audio
       """
     let pipeline = try Pipeline(line)
     gst_element_set_state(pipeline.element, GST_STATE_PAUSED)

@@ -130,18 +130,36 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   @Test("As many frames are held as their sound takes to come, however many come in a second")
   func dense() throws {
     let caps = Bench.caps.replacing("25/1", with: "0/1")
-    let bench = try Bench(["lookahead": "1000000000", "stall-timeout": "3000000000"], caps: caps, sound: true)
-    func push(_ numbers: Range<Int>) throws {
-      for i in numbers {
-        let frame = try bench.frame(0, face)
-        frame.pointee.pts = GstClockTime(i) * 10_000_000
-        frame.pointee.duration = .max
-        #expect(bench.push(frame) == GST_FLOW_OK)
-      }
+    let bench = try Bench(["lookahead": "800000000", "steps": "1"], caps: caps, sound: true)
+    try bench.pushSound(0)
+    @Sendable func push(_ number: Int) throws -> GstFlowReturn {
+      let frame = try bench.frame(0, face)
+      frame.pointee.pts = GstClockTime(number) * 10_000_000
+      frame.pointee.duration = .max
+      return bench.push(frame)
     }
-    try push(0..<100)
-    #expect(bench.stats["frames-held"] == "100" && !bench.noted.contains(.frame(pts: 0)))
-    try push(100..<470)  // more than the look-ahead, a frame and 3.5 s
+    try bench.holdingUp {
+      _ = try push(0)
+      #expect(wait { bench.stats["painted"] == "1" })
+      let pushing = Task.detached { for i in 1..<300 { _ = try push(i) } }
+      // The look-ahead, a frame and a tenth of a second, the painted ones and those in hands.
+      #expect(wait { bench.stats["frames-held"].flatMap(Int.init).map { $0 >= 94 } == true })
+      g_usleep(500_000)
+      #expect(bench.stats["frames-held"].flatMap(Int.init).map { $0 <= 104 } == true, "\(bench.stats)")
+      gst_harness_push_event(bench.video, gst_event_new_flush_start())
+      pushing.cancel()
+    }
+  }
+
+  @Test("More are held where sound lags behind, until its stall is told of")
+  func lagging() throws {
+    let bench = try Bench(["stall-timeout": "5000000000", "steps": "1"], sound: true)
+    func push(_ numbers: Range<Int>) throws {
+      for i in numbers { #expect(bench.push(try bench.frame(i, face)) == GST_FLOW_OK) }
+    }
+    try push(0..<90)  // 3.6 s
+    #expect(bench.stats["frames-held"] == "90" && !bench.noted.contains(.frame(pts: 0)))
+    try push(90..<102)  // more than the look-ahead, a frame and 3.5 s
     #expect(bench.noted.contains(.frame(pts: 0)))
   }
 
@@ -149,7 +167,7 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   func heavy() throws {
     let side = 2048
     let caps = Bench.caps.replacing("=\(Bench.side)", with: "=\(side)")
-    let (bench, face) = (try Bench(["stall-timeout": "2000000000"], caps: caps, sound: true), try portrait(side: side))
+    let (bench, face) = (try Bench(["stall-timeout": "5000000000"], caps: caps, sound: true), try portrait(side: side))
     func push(_ numbers: Range<Int>) throws {
       for i in numbers { #expect(bench.push(try bench.frame(i, face, size: face.count)) == GST_FLOW_OK) }
     }

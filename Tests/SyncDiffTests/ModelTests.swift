@@ -119,9 +119,15 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   }
 
   @Test func weightsThatAreNotFinite() throws {
-    var bytes = [UInt8](try Data(contentsOf: URL(filePath: modelPath)))
+    var bytes = try changed { $0.metadata["crc32"] = nil }
     bytes[bytes.count - 2..<bytes.count] = [0x00, 0x7C]  // the last float16: infinity
     try expectMalformed(bytes, "not finite")
+  }
+
+  @Test func weightsThatAreNotThoseThatWereWritten() throws {
+    var bytes = [UInt8](try Data(contentsOf: URL(filePath: modelPath)))
+    bytes[bytes.count / 2] ^= 1
+    try expectMalformed(bytes, "damaged")
   }
 
   @Test func missingUnknownAndMisshapenTensorsAreAllNamed() throws {
