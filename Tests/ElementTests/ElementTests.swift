@@ -267,7 +267,7 @@ import Testing
 
   @Test("What comes while the element stops is refused as flushing, which nobody upstream reports as an error")
   func stops() throws {
-    let bench = try Bench(["steps": "200", "missing-audio": "silence"])
+    let bench = try Bench(["steps": "1000", "missing-audio": "silence"])
     bench.push(try bench.frame(0, portrait()))
     #expect(wait { !bench.posts("syncdiff-ready").isEmpty })  // now it paints, which takes its time
     gst_element_call_async(bench.element, { element, _ in gst_element_set_state(element, GST_STATE_READY) }, nil, nil)

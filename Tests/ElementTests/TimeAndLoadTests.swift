@@ -5,6 +5,7 @@
 
 import CGStreamer
 import CGStreamerCheck
+import Foundation
 import GstSyncDiff
 import Testing
 
@@ -141,13 +142,12 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     try bench.holdingUp {
       _ = try push(0)
       #expect(wait { bench.stats["painted"] == "1" })
-      let pushing = Task.detached { for i in 1..<300 { _ = try push(i) } }
+      Thread.detachNewThread { for i in 1..<300 { _ = try? push(i) } }
       // The look-ahead, a frame and a tenth of a second, the painted ones and those in hands.
       #expect(wait { bench.stats["frames-held"].flatMap(Int.init).map { $0 >= 94 } == true })
       g_usleep(500_000)
       #expect(bench.stats["frames-held"].flatMap(Int.init).map { $0 <= 104 } == true, "\(bench.stats)")
       gst_harness_push_event(bench.video, gst_event_new_flush_start())
-      pushing.cancel()
     }
   }
 
