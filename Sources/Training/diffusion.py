@@ -366,6 +366,8 @@ def main():
         model.decoder.load_state_dict(coder["decoder"])
         model.audio_encoder.load_state_dict(heard["audio_encoder"])
     if args.seen_rows:
+        if args.seen_rows not in range(4, model.config.mask_top + 1, 4):
+            parser.error(f"--seen-rows {args.seen_rows}: multiples of 4 up to {model.config.mask_top} are possible")
         model.config.seen_rows = args.seen_rows
     for part in (model.encoder, model.decoder):
         part.requires_grad_(False)
