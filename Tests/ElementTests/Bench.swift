@@ -169,6 +169,11 @@ final class Bench: @unchecked Sendable {
   func flush(_ branch: UnsafeMutablePointer<GstHarness>?) {
     gst_harness_push_event(branch, gst_event_new_flush_start())
     gst_harness_push_event(branch, gst_event_new_flush_stop(1))
+    begin(branch)
+  }
+
+  /// A segment in time from 0 on.
+  func begin(_ branch: UnsafeMutablePointer<GstHarness>?) {
     var segment = GstSegment()
     gst_segment_init(&segment, GST_FORMAT_TIME)
     gst_harness_push_event(branch, gst_event_new_segment(&segment))

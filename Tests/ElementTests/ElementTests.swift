@@ -202,9 +202,7 @@ import Testing
       g_usleep(sound ? 200_000 : gulong(i % 8) * 3000)
       if i % 3 == 2 { bench.flush(bench.video) }
       gst_harness_push_event(bench.video, gst_event_new_flush_stop(1))
-      var segment = GstSegment()
-      gst_segment_init(&segment, GST_FORMAT_TIME)
-      gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+      bench.begin(bench.video)
     }
     // A frame that waited for its sound is gone, others may have come before they could.
     bench.push(try bench.frame(100, face))
@@ -243,9 +241,7 @@ import Testing
       }, nil, nil)
     try bench.holdingUp {
       bench.push(try bench.frame(0))
-      var segment = GstSegment()
-      gst_segment_init(&segment, GST_FORMAT_TIME)
-      gst_harness_push_event(bench.video, gst_event_new_segment(&segment))
+      bench.begin(bench.video)
       #expect(bench.push(try bench.frame(1)) == GST_FLOW_OK)
     }
     #expect(wait { bench.noted.contains(.frame(pts: frameDuration)) })
