@@ -90,10 +90,11 @@ def main():
     report("before", validation, model, probe, cache / "before.png")
     start = last = time.time()
     while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
-        velocity, lips, _ = training.step(pool, progress)
+        velocity, lips, picture, _ = training.step(pool, progress)
         if time.time() - last > 60:
             last = time.time()
-            print(f"{(last - start) / 60:.0f} min, {training.count} steps, velocity {velocity:.3f}, lips {lips:.3f}", flush=True)
+            print(f"{(last - start) / 60:.0f} min, {training.count} steps, velocity {velocity:.3f}, lips {lips:.3f}, "
+                  f"picture {picture:.4f}", flush=True)
     report("after", validation, training.average, probe, cache / "after.png")
     export.save(training.average, args.model, args.output)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from geometry import MARGIN, WINDOW
+from geometry import LIPS, MARGIN, WINDOW
 from speech import BANDS, SILENCE
 
 VALIDATION = set((Path(__file__).parent / "validation.txt").read_text().split())
@@ -72,12 +72,25 @@ def through_jpeg(picture, quality):
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
 
 
+def lip_mask(lips):
+    """[B, 1, 128, 128] of lips [B, 40, 2] in window px: 1 on the lips, 0 off them and between them, soft at the edge."""
+    rim, side = len(LIPS) // 2, WINDOW + 2 * MARGIN
+    around = [*range(rim // 2 + 1), *range(rim - 1, rim // 2, -1)]  # LIPS has the lower half, then the upper, both from one corner
+    masks = []
+    for outline in (lips + MARGIN + 0.5) * 16:
+        mask = np.zeros((side, side), np.float32)
+        cv2.fillPoly(mask, [outline[around].round().astype(np.int32)], 1, shift=4)
+        cv2.fillPoly(mask, [outline[[rim + i for i in around]].round().astype(np.int32)], 0, shift=4)
+        masks.append(cv2.GaussianBlur(mask, (0, 0), 0.8))
+    return torch.from_numpy(np.stack(masks))[:, None]
+
+
 class Look:
     """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many.
 
     Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
-    proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side. A third of the
-    cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
+    proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
+    in half of the faces. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
 
     def __init__(self, rng, strength=1.0):
         n = lambda s: float(rng.normal(0, s) * strength)
@@ -103,12 +116,17 @@ class Look:
         self.saturation = math.exp(n(0.25))
         slope = (n(0.12) * x + n(0.08) * y)[MARGIN:-MARGIN, MARGIN:-MARGIN]
         self.light = torch.exp(slope)
+        lipstick = n(0.15) + torch.tensor([n(0.1), n(0.17), n(0.17)])
+        self.lipstick = torch.exp(lipstick).view(3, 1, 1) if rng.random() < min(strength, 1) / 2 else None
         self.poor = None
         if rng.random() < min(strength, 1) / 3:
             self.poor = rng.uniform(0.5, 1), rng.uniform(0, 0.02), int(rng.integers(35, 95))
 
-    def __call__(self, images):
-        """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1."""
+    def __call__(self, images, lips=None):
+        """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1. lips [B, 40, 2], window px, where they may be coloured."""
+        if lips is not None and self.lipstick is not None:
+            coloured = ((images + 1) / 2 * self.lipstick).clamp(0, 1) * 2 - 1
+            images = torch.lerp(images, coloured, lip_mask(lips))
         out = F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bicubic",
                             padding_mode="border", align_corners=True)
         out = ((out + 1) / 2).clamp(1e-3, 1) ** self.gamma

@@ -58,8 +58,9 @@ class Bank:
         clip = self.clips[rng.choice(len(self.clips), p=self.weights)]
         n = rng.integers(1, len(clip.window), count)
         other = (n + rng.integers(6, len(clip.window) - 6, count)) % len(clip.window)
-        frames = data.as_image(clip.window[np.concatenate([n, n - 1, other])])
-        look = data.Look(rng)(frames) if rng.random() < 0.8 else frames[..., 16:112, 16:112]
+        pick = np.concatenate([n, n - 1, other])
+        frames = data.as_image(clip.window[pick])
+        look = data.Look(rng)(frames, clip.lips[pick]) if rng.random() < 0.8 else frames[..., 16:112, 16:112]
         look = look.to(self.device)
         images = look[:count]
         sound = torch.from_numpy(clip_stacks(clip, model.config)[n]).to(self.device)

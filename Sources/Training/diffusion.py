@@ -11,8 +11,9 @@ first one led, and the picture and its lips are compared as well: a step trained
 shown, and those of a first step are blurred. What was made so is the previous frame of the clip's next frame in the same
 batch, as when the element runs; the others take the true one. It is dropped half of the time, and what passes its bottleneck
 is noisy. The lip loss counts less while the learning rate falls, so that pictures become sharp again. What is sampled comes in
-runs of five pictures; with --sync these are decoded, and what a frozen sync network (sync.py) sees in them is held to what it
-sees in the true ones: lips that move as real ones do, not lips that please it more than real ones. Validation drives each
+runs of five pictures, which are decoded and held to the true ones at a quarter of their size: colours, light and shapes, which
+weigh little among a latent's textures. With --sync what a frozen sync network (sync.py) sees in them is held to what it sees in
+the true ones: lips that move as real ones do, not lips that please it more than real ones. Validation drives each
 held-out face with the sound of another held-out clip, frame after frame, and correlates the probe's lip opening with that of
 the clip the sound is from. `torchrun --nproc-per-node N diffusion.py ...` trains on several GPUs or machines: each process
 takes its own batches, and minutes count as before.
@@ -41,8 +42,8 @@ from model import Config, SyncDiff, autocast
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
 FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 (in whole runs) and near t = 0.5
-SYNC_WEIGHT = 0.4
-MOUTH = slice(4, 24), slice(2, 22)  # of a latent: what is decoded for the sync network, two places more on each side than it sees
+SYNC_WEIGHT, PICTURE_WEIGHT = 0.4, 3.0
+MOUTH = slice(4, 24), slice(2, 22)  # of a latent: what is decoded, two places more on each side than the sync network sees
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
 
@@ -83,8 +84,9 @@ class Pool:
         bfloat16, and what the sync network sees in each five of its pictures in a row [T - 4, 128]."""
         index = self.rng.choice(len(self.clips), p=self.weights)
         device = next(self.model.parameters()).device
-        images = data.as_image(self.clips[index].window)
-        images = data.Look(self.rng, self.look)(images) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
+        clip = self.clips[index]
+        images = data.as_image(clip.window)
+        images = data.Look(self.rng, self.look)(images, clip.lips) if self.rng.random() < 0.85 else images[..., 16:112, 16:112]
         images = images.to(device)
         with autocast(device.type):
             latents, masked = self.model.encoder(images), self.model.masked(images)[0]
@@ -163,16 +165,20 @@ def runs(batch):
     return max(1, round(FIRST * batch / sync.FRAMES))
 
 
-def sync_distance(net, decoder, latents, seen):
-    """1 - cosine of what the sync network sees in runs of made latents [5 N, 4, 24, 24] and in the true pictures [N, 128]."""
-    grey = decoder(latents[..., MOUTH[0], MOUTH[1]]).float().mean(1)
+def decoded(decoder, latents):
+    """RGB pictures [N, 3, 80, 80] of latents [N, 4, 24, 24] around the mouth."""
+    return decoder(latents[..., MOUTH[0], MOUTH[1]]).float()
+
+
+def sync_distance(net, pictures, seen):
+    """1 - cosine of what the sync network sees in runs of made pictures [5 N, 3, 80, 80] and in the true ones [N, 128]."""
     top, left = sync.TOP - 4 * MOUTH[0].start, sync.LEFT - 4 * MOUTH[1].start
-    mouths = grey[:, top:top + sync.SIDE, left:left + sync.SIDE].unflatten(0, (-1, sync.FRAMES))
+    mouths = pictures.mean(1)[:, top:top + sync.SIDE, left:left + sync.SIDE].unflatten(0, (-1, sync.FRAMES))
     return 1 - (net.see_grey(mouths) * seen).sum(1).mean()
 
 
 def loss_of(model, probe, batch, weight, corruption, sync_net=None):
-    """Velocity loss, probe loss and sync loss of a batch, see the file's head."""
+    """Velocity, probe, picture and sync loss of a batch, see the file's head."""
     z, b = batch["latent"], len(batch["latent"])
     drop, previous_noise, prior_noise = corruption
     tokens = model.audio_encoder(batch["stacks"])
@@ -218,8 +224,12 @@ def loss_of(model, probe, batch, weight, corruption, sync_net=None):
     clean = torch.cat([noise[first] - start, x - share * rest])
     real = probe(z[torch.cat([first, others])])
     lips = lip_distance(probe(clean), real) + lip_distance(probe(sampled), real[:len(first)])
-    heard = sync_distance(sync_net, model.decoder, sampled, batch["seen"]) if sync_net else torch.zeros(())
-    return matching, lips, heard
+    pictures = decoded(model.decoder, sampled)
+    with torch.no_grad():
+        truth = decoded(model.decoder, z[first])
+    picture = F.l1_loss(F.avg_pool2d(pictures, 4), F.avg_pool2d(truth, 4))
+    heard = sync_distance(sync_net, pictures, batch["seen"]) if sync_net else torch.zeros(())
+    return matching, lips, picture, heard
 
 
 class Training:
@@ -252,17 +262,18 @@ class Training:
         for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
                            (self.optimizer, "optimizer")):
             part.load_state_dict(kept[name])
-        self.count, self.curve = kept["step"], [row + [0.0] * (4 - len(row)) for row in kept["curve"]]  # older: no sync loss
+        self.count, self.curve = kept["step"], [row + [0.0] * (5 - len(row)) for row in kept["curve"]]  # older: fewer losses
 
     def step(self, pool, progress):
-        """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip and sync loss."""
+        """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip, picture and sync
+        loss."""
         decay = min(1, 4 * (1 - progress) + 0.02)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["scale"] * min(1, (self.count + 1) / 300) * decay
         with autocast(self.device.type):
-            matching, lips, heard = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption,
-                                            pool.sync_net)
-            loss = matching + np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]) * lips + SYNC_WEIGHT * heard
+            parts = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption, pool.sync_net)
+            weights = 1, np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]), PICTURE_WEIGHT, SYNC_WEIGHT
+            loss = sum(weight * part for weight, part in zip(weights, parts))
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average([p.grad for p in self.parameters])
@@ -275,7 +286,7 @@ class Training:
                 a.lerp_(p, 1 - keep)
         if self.count % 10 == 0:
             pool.renew()
-        return matching.item(), lips.item(), heard.item()
+        return tuple(part.item() for part in parts)
 
 
 class Validation:
@@ -401,14 +412,14 @@ def main():
             rate = len(losses) * args.batch * distributed.processes() / (time.time() - printed)
             training.curve.append([training.count * args.batch * distributed.processes(), *np.mean(losses, 0).tolist()])
             print(f"{(time.time() - start) / 60:5.1f} min, step {training.count}, {rate:.0f} samples/s, "
-                  f"velocity, lips, sync {np.round(training.curve[-1][1:], 4).tolist()}", flush=True)
+                  f"velocity, lips, picture, sync {np.round(training.curve[-1][1:], 4).tolist()}", flush=True)
             losses.clear()
             printed = time.time()
         if distributed.first() and (time.time() - checked > 60 * args.validate_every or progress >= 1):
             print("  cross, own, range:", validation.report(training.average, probe, args.cache / "sheet.png"), flush=True)
             torch.save(training.state(), store.with_suffix(".tmp"))
             store.with_suffix(".tmp").rename(store)
-            plots.plot(training.curve, ["velocity loss", "lip loss", "sync loss"], args.cache / "curve.png")
+            plots.plot(training.curve, ["velocity loss", "lip loss", "picture loss", "sync loss"], args.cache / "curve.png")
             checked = time.time()
         if progress >= 1:
             break

@@ -50,7 +50,7 @@ class SyncDistanceTests(unittest.TestCase):
         net, grow = sync.Sync().eval().requires_grad_(False), torch.nn.Upsample(scale_factor=4)
         latents = torch.rand(2 * sync.FRAMES, 3, 24, 24)
         seen = net.see(grow(latents).unflatten(0, (2, sync.FRAMES)))
-        distance = lambda z: diffusion.sync_distance(net, grow, z, seen).item()
+        distance = lambda z: diffusion.sync_distance(net, diffusion.decoded(grow, z), seen).item()
         self.assertAlmostEqual(distance(latents), 0, 5)
         self.assertGreater(distance(latents.flip(3)), 1e-3)
         corner = latents.clone()
@@ -61,8 +61,29 @@ class SyncDistanceTests(unittest.TestCase):
         torch.manual_seed(0)
         net, grow = sync.Sync().eval().requires_grad_(False), torch.nn.Upsample(scale_factor=4)
         latents = torch.rand(sync.FRAMES, 3, 24, 24, requires_grad=True)
-        diffusion.sync_distance(net, grow, latents, torch.nn.functional.normalize(torch.rand(1, 128), dim=1)).backward()
+        seen = torch.nn.functional.normalize(torch.rand(1, 128), dim=1)
+        diffusion.sync_distance(net, diffusion.decoded(grow, latents), seen).backward()
         self.assertGreater(latents.grad[:, :, 8:20, 6:18].abs().min(), 0)
+
+
+def loss_of(denoiser, batch, decoder=torch.nn.Upsample(scale_factor=4)):
+    """The losses of a batch of batch_of with this denoiser and what else is needed in its simplest form."""
+    model = SimpleNamespace(audio_encoder=lambda stacks: stacks, bottleneck=lambda latent: latent[:, :1, 0, :6],
+                            denoiser=denoiser, decoder=decoder)
+    probe = lambda latent: latent.flatten(1)[:, :1 + COMPONENTS]
+    return diffusion.loss_of(model, probe, batch, torch.ones(24, 24), diffusion.CORRUPTION)
+
+
+class PictureLossTests(unittest.TestCase):
+    def test_it_is_the_error_of_the_sampled_pictures_at_a_quarter_of_their_size(self):
+        batch, grow = batch_of(32), torch.nn.Upsample(scale_factor=4)
+        columns = 1 + 3 * (-1.0) ** torch.arange(80)  # a texture that the mean over four columns is free of
+
+        def denoiser(x, t, *known):  # leads the ten from any noise to 0.5 more than the truth
+            return (x - batch["latent"][:20:2] - 0.5) / t.view(-1, 1, 1, 1) if len(x) == 10 else x
+
+        picture = loss_of(denoiser, batch, lambda z: grow(z) * columns)[2].item()
+        self.assertAlmostEqual(picture, 0.5, 3)
 
 
 class RunTests(unittest.TestCase):
@@ -73,10 +94,7 @@ class RunTests(unittest.TestCase):
             asked.append((x, t))
             return torch.zeros_like(x)
 
-        model = SimpleNamespace(audio_encoder=lambda stacks: stacks, bottleneck=lambda latent: latent[:, :1, 0, :6],
-                                denoiser=denoiser)
-        probe = lambda latent: latent.flatten(1)[:, :1 + COMPONENTS]
-        diffusion.loss_of(model, probe, batch_of(32), torch.ones(24, 24), diffusion.CORRUPTION)
+        loss_of(denoiser, batch_of(32))
         noise, t = asked[0]
         self.assertTrue((t == 1).all())
         first, second = noise.unflatten(0, (2, sync.FRAMES))
@@ -97,6 +115,24 @@ class LookTests(unittest.TestCase):
         look.poor = 0.7, 0.5, 50
         through = look.through_poor(picture)
         self.assertEqual((through.min(), through.max()), (0, 1))
+
+    def test_lips_alone_are_coloured(self):
+        """Lips as two ellipses in the order of geometry.LIPS: the lower half from the left corner on, then the upper."""
+        angles = np.concatenate([np.linspace(np.pi, 0, 11), np.linspace(-np.pi, 0, 11)[1:-1]])
+        ellipse = lambda a, b: np.stack([48 + a * np.cos(angles), 60 + b * np.sin(angles)], 1)
+        lips = np.concatenate([ellipse(20, 10), ellipse(12, 4)])[None].astype(np.float32)
+        mask = data.lip_mask(lips)[0, 0]
+        row = lambda y: mask[16 + y, 16 + 48].item()  # window px, the face's middle
+        for y, on in ((60, 0), (53, 1), (67, 1), (47, 0), (73, 0)):
+            self.assertAlmostEqual(row(y), on, 1, y)
+        look = data.Look(np.random.default_rng(0), 0)
+        grey = torch.zeros(1, 3, 128, 128)
+        self.assertTrue(torch.equal(look(grey, lips), look(grey)))
+        look.lipstick = torch.tensor([1.5, 1, 0.5]).view(3, 1, 1)
+        red, green, blue = look(grey, lips)[0, :, 67, 48].tolist()
+        self.assertAlmostEqual(red, 0.5, 1)
+        self.assertAlmostEqual(green, 0, 3)
+        self.assertAlmostEqual(blue, -0.5, 1)
 
 
 if __name__ == "__main__":
