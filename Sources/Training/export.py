@@ -50,10 +50,18 @@ def between(old, new, share):
     return new
 
 
+def checksum(values):
+    """CRC-32 of the tensors' bytes of a safetensors file, in hexadecimal digits."""
+    return f"{zlib.crc32(values[8 + int.from_bytes(values[:8], 'little'):]):08x}"
+
+
 def load(path):
     """model.SyncDiff of a model file, in float32."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
+        if metadata.get("crc32", found := checksum(path.read_bytes())) != found:
+            raise SystemExit(f"{path}: damaged, its weights have the checksum {found}, those written had {metadata['crc32']}; "
+                             "copy it anew")
         if "licence" in metadata:
             print(f"{path}: {metadata['licence']}", flush=True)
         model = SyncDiff(Config.of(json.loads(metadata["config"])))
@@ -83,8 +91,7 @@ def save(model, faces, output):
     if model.config.av_hubert:
         metadata["licence"] = LICENCE
         print(LICENCE)
-    values = safetensors.torch.save(tensors)
-    metadata["crc32"] = f"{zlib.crc32(values[8 + int.from_bytes(values[:8], 'little'):]):08x}"
+    metadata["crc32"] = checksum(safetensors.torch.save(tensors))
     safetensors.torch.save_file(tensors, output, metadata)
     print(f"{output}: {len(tensors)} tensors, {output.stat().st_size / 1e6:.1f} MB")
 
