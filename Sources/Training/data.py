@@ -77,7 +77,7 @@ def lip_mask(lips):
     rim, side = len(LIPS) // 2, WINDOW + 2 * MARGIN
     around = [*range(rim // 2 + 1), *range(rim - 1, rim // 2, -1)]  # LIPS has the lower half, then the upper, both from one corner
     masks = []
-    for outline in (lips + MARGIN + 0.5) * 16:
+    for outline in (lips + MARGIN) * 16:
         mask = np.zeros((side, side), np.float32)
         cv2.fillPoly(mask, [outline[around].round().astype(np.int32)], 1, shift=4)
         cv2.fillPoly(mask, [outline[[rim + i for i in around]].round().astype(np.int32)], 0, shift=4)
@@ -90,7 +90,7 @@ class Look:
 
     Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
     proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
-    in half of the faces. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
+    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
 
     def __init__(self, rng, strength=1.0):
         n = lambda s: float(rng.normal(0, s) * strength)

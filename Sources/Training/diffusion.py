@@ -42,7 +42,7 @@ from model import Config, SyncDiff, autocast
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 PROBE_WEIGHT, MOUTH_WEIGHT = (0.6, 0.15), 4.0  # of the lip loss: at first, at the end
 FIRST, MIDDLE = 0.3, 0.2  # shares of a batch at t = 1 (in whole runs) and near t = 0.5
-SYNC_WEIGHT, PICTURE_WEIGHT = 0.4, 3.0
+PICTURE_WEIGHT, SYNC_WEIGHT = 3.0, 0.4
 MOUTH = slice(4, 24), slice(2, 22)  # of a latent: what is decoded, two places more on each side than the sync network sees
 FRAMES = 75  # of a clip, from its start, that the validation looks at
 
@@ -166,7 +166,7 @@ def runs(batch):
 
 
 def decoded(decoder, latents):
-    """RGB pictures [N, 3, 80, 80] of latents [N, 4, 24, 24] around the mouth."""
+    """RGB pictures [N, 3, 80, 80] of latents [N, 4, 24, 24], of their places MOUTH."""
     return decoder(latents[..., MOUTH[0], MOUTH[1]]).float()
 
 
@@ -262,7 +262,7 @@ class Training:
         for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
                            (self.optimizer, "optimizer")):
             part.load_state_dict(kept[name])
-        self.count, self.curve = kept["step"], [row + [0.0] * (5 - len(row)) for row in kept["curve"]]  # older: fewer losses
+        self.count, self.curve = kept["step"], [row[:3] + [0.0] * (5 - len(row)) + row[3:] for row in kept["curve"]]  # older: fewer
 
     def step(self, pool, progress):
         """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip, picture and sync
@@ -273,7 +273,7 @@ class Training:
         with autocast(self.device.type):
             parts = loss_of(self.model, self.probe, pool.sample(self.batch), self.weight, self.corruption, pool.sync_net)
             weights = 1, np.interp(decay, (0, 1), PROBE_WEIGHT[::-1]), PICTURE_WEIGHT, SYNC_WEIGHT
-            loss = sum(weight * part for weight, part in zip(weights, parts))
+            loss = sum(share * part for share, part in zip(weights, parts))
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average([p.grad for p in self.parameters])

@@ -56,12 +56,13 @@ def checksum(values):
 
 
 def load(path):
-    """model.SyncDiff of a model file, in float32."""
+    """model.SyncDiff of a model file, in float32. Altered weights end the program with an error."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-        if metadata.get("crc32", found := checksum(path.read_bytes())) != found:
+        found = checksum(path.read_bytes())
+        if metadata.get("crc32", found) != found:
             raise SystemExit(f"{path}: damaged, its weights have the checksum {found}, those written had {metadata['crc32']}; "
-                             "copy it anew")
+                             "copy it again")
         if "licence" in metadata:
             print(f"{path}: {metadata['licence']}", flush=True)
         model = SyncDiff(Config.of(json.loads(metadata["config"])))

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training batch of diffusion.py holds, and its sync loss: `python -m unittest`."""
+"""What a training batch of diffusion.py holds, its losses, and the looks of data.py: `python -m unittest`."""
 import unittest
 from types import SimpleNamespace
 
@@ -79,11 +79,15 @@ class PictureLossTests(unittest.TestCase):
         batch, grow = batch_of(32), torch.nn.Upsample(scale_factor=4)
         columns = 1 + 3 * (-1.0) ** torch.arange(80)  # a texture that the mean over four columns is free of
 
-        def denoiser(x, t, *known):  # leads the ten from any noise to 0.5 more than the truth
-            return (x - batch["latent"][:20:2] - 0.5) / t.view(-1, 1, 1, 1) if len(x) == 10 else x
+        error = torch.tensor(0.5, requires_grad=True)
 
-        picture = loss_of(denoiser, batch, lambda z: grow(z) * columns)[2].item()
-        self.assertAlmostEqual(picture, 0.5, 3)
+        def denoiser(x, t, *known):  # leads the ten from any noise to the truth and the error
+            return (x - batch["latent"][:20:2] - error) / t.view(-1, 1, 1, 1) if len(x) == 10 else x
+
+        picture = loss_of(denoiser, batch, lambda z: grow(z) * columns)[2]
+        self.assertAlmostEqual(picture.item(), 0.5, 3)
+        picture.backward()
+        self.assertGreater(error.grad, 0.4)
 
 
 class RunTests(unittest.TestCase):
@@ -125,6 +129,9 @@ class LookTests(unittest.TestCase):
         row = lambda y: mask[16 + y, 16 + 48].item()  # window px, the face's middle
         for y, on in ((60, 0), (53, 1), (67, 1), (47, 0), (73, 0)):
             self.assertAlmostEqual(row(y), on, 1, y)
+        places = torch.arange(128.0) - 16
+        for axis, middle in ((0, 48), (1, 60)):
+            self.assertLess(abs((mask.sum(axis) @ places / mask.sum()).item() - middle), 0.3)
         look = data.Look(np.random.default_rng(0), 0)
         grey = torch.zeros(1, 3, 128, 128)
         self.assertTrue(torch.equal(look(grey, lips), look(grey)))

@@ -21,7 +21,7 @@ class ModelFileTests(unittest.TestCase):
             damaged = bytearray(path.read_bytes())
             damaged[-1000] ^= 1
             path.write_bytes(damaged)
-            with self.assertRaisesRegex(SystemExit, "model.safetensors: damaged.*copy it anew"):
+            with self.assertRaisesRegex(SystemExit, "model.safetensors: damaged.*copy it again"):
                 export.load(path)
 
 
