@@ -3,8 +3,8 @@
 
 // Model files in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
 // little endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong
-// to exactly one tensor. Where the metadata has `crc32`, eight hexadecimal digits in lower case, it is that of the values. Reading never
-// traps, whatever the file holds.
+// to exactly one tensor. Where the metadata has `crc32`, eight hexadecimal digits in lower case, it is that of the values.
+// Reading never traps, whatever the file holds.
 
 import Glibc
 

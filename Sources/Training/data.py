@@ -75,12 +75,13 @@ def through_jpeg(picture, quality):
 def lip_mask(lips):
     """[B, 1, 128, 128] of lips [B, 40, 2] in window px: 1 on the lips, 0 off them and between them, soft at the edge."""
     rim, side = len(LIPS) // 2, WINDOW + 2 * MARGIN
-    around = [*range(rim // 2 + 1), *range(rim - 1, rim // 2, -1)]  # LIPS has the lower half, then the upper, both from one corner
+    # a rim in LIPS is its lower half, then its upper one, both from the same corner
+    around = [*range(rim // 2 + 1), *range(rim - 1, rim // 2, -1)]
     masks = []
-    for outline in (lips + MARGIN) * 16:
+    for points in ((lips + MARGIN) * 16).round().astype(np.int32):
         mask = np.zeros((side, side), np.float32)
-        cv2.fillPoly(mask, [outline[around].round().astype(np.int32)], 1, shift=4)
-        cv2.fillPoly(mask, [outline[[rim + i for i in around]].round().astype(np.int32)], 0, shift=4)
+        cv2.fillPoly(mask, [points[:rim][around]], 1, shift=4)
+        cv2.fillPoly(mask, [points[rim:][around]], 0, shift=4)
         masks.append(cv2.GaussianBlur(mask, (0, 0), 0.8))
     return torch.from_numpy(np.stack(masks))[:, None]
 
@@ -90,7 +91,8 @@ class Look:
 
     Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
     proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
-    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves pictures as they are."""
+    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves
+    pictures as they are."""
 
     def __init__(self, rng, strength=1.0):
         n = lambda s: float(rng.normal(0, s) * strength)

@@ -262,7 +262,8 @@ class Training:
         for part, name in ((self.model, "model"), (self.average, "average"), (self.probe, "probe"),
                            (self.optimizer, "optimizer")):
             part.load_state_dict(kept[name])
-        self.count, self.curve = kept["step"], [row[:3] + [0.0] * (5 - len(row)) + row[3:] for row in kept["curve"]]  # older: fewer
+        self.count = kept["step"]
+        self.curve = [row[:3] + [0.0] * (5 - len(row)) + row[3:] for row in kept["curve"]]  # older: no sync, no picture loss
 
     def step(self, pool, progress):
         """Learns from one batch of the pool; progress 0 ... 1 of the time is over. Returns velocity, lip, picture and sync

@@ -78,7 +78,6 @@ class PictureLossTests(unittest.TestCase):
     def test_it_is_the_error_of_the_sampled_pictures_at_a_quarter_of_their_size(self):
         batch, grow = batch_of(32), torch.nn.Upsample(scale_factor=4)
         columns = 1 + 3 * (-1.0) ** torch.arange(80)  # a texture that the mean over four columns is free of
-
         error = torch.tensor(0.5, requires_grad=True)
 
         def denoiser(x, t, *known):  # leads the ten from any noise to the truth and the error
