@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from geometry import LIPS, MARGIN, WINDOW
+from geometry import MARGIN, WINDOW
 from speech import BANDS, SILENCE
 
 VALIDATION = set((Path(__file__).parent / "validation.txt").read_text().split())
@@ -25,7 +25,7 @@ class Clip:
     speaker: str
     name: str
     window: np.ndarray  # uint8 [T, 128, 128, 3]
-    lips: np.ndarray    # float32 [T, 40, 2]
+    points: np.ndarray  # float32 [T, 468, 3], the face mesh in window px
     fbank: np.ndarray   # float32 [rows, 26]
 
     @property
@@ -38,20 +38,26 @@ def is_validation(speaker, name):
     return f"{speaker}/{name}" in VALIDATION or f"{speaker}/*" in VALIDATION
 
 
-def load(cache, validation):
-    """Clips of the training or of the validation split, without those shorter than SHORTEST."""
+def load(cache, validation, pictures=True):
+    """Clips of the training or of the validation split, without those shorter than SHORTEST; window is None without pictures."""
     clips = []
     for file in sorted((Path(cache) / "clips").glob("*.npz")):
         speaker, name = file.stem.split("__", 1)
         if is_validation(speaker, name) == validation and f"{speaker}/{name}" not in LEFT_OUT:
             with np.load(file) as kept:
-                clip = Clip(speaker, name, kept["window"], kept["lips"], kept["fbank"])
-            if len(clip.window) >= SHORTEST:
+                clip = Clip(speaker, name, kept["window"] if pictures else None, kept["points"], kept["fbank"])
+            if len(clip.points) >= SHORTEST:
                 clips.append(clip)
     if not clips:
         raise SystemExit(f"no {'validation' if validation else 'training'} clips in {cache}: prepare.py makes clips, "
                          "validation.txt names those held out as SPEAKER/NAME or SPEAKER/*")
     return clips
+
+
+def pictures(cache, clip):
+    """uint8 [T, 128, 128, 3] of a clip that was loaded without them."""
+    with np.load(Path(cache) / "clips" / f"{clip.speaker}__{clip.name}.npz") as kept:
+        return kept["window"]
 
 
 def balanced(clips, share=0.35):
@@ -66,38 +72,30 @@ def as_image(window):
     return torch.from_numpy(np.ascontiguousarray(window)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def cut(window):
+    """The window without its margin, of kept pictures [..., 128, 128, 3]."""
+    return window[..., MARGIN:-MARGIN, MARGIN:-MARGIN, :]
+
+
 def through_jpeg(picture, quality):
     """uint8 RGB [H, W, 3], as JPEG of this quality (0 to 100) keeps it."""
     coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def lip_mask(lips):
-    """[B, 1, 128, 128] of lips [B, 40, 2] in window px: 1 on the lips, 0 off them and between them, soft at the edge."""
-    rim, side = len(LIPS) // 2, WINDOW + 2 * MARGIN
-    # a rim in LIPS is its lower half, then its upper one, both from the same corner
-    around = [*range(rim // 2 + 1), *range(rim - 1, rim // 2, -1)]
-    masks = []
-    for points in ((lips + MARGIN) * 16).round().astype(np.int32):
-        mask = np.zeros((side, side), np.float32)
-        cv2.fillPoly(mask, [points[:rim][around]], 1, shift=4)
-        cv2.fillPoly(mask, [points[rim:][around]], 0, shift=4)
-        masks.append(cv2.GaussianBlur(mask, (0, 0), 0.8))
-    return torch.from_numpy(np.stack(masks))[:, None]
-
-
 class Look:
-    """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many.
+    """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many. Pictures
+    come with `margin` px around the window.
 
     Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
     proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
-    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, noise, JPEG. Strength 0 leaves
-    pictures as they are."""
+    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, and, if `noisy`, noise and JPEG.
+    Strength 0 leaves pictures as they are."""
 
-    def __init__(self, rng, strength=1.0):
+    def __init__(self, rng, strength=1.0, margin=MARGIN, noisy=True):
         n = lambda s: float(rng.normal(0, s) * strength)
         self.flip = bool(rng.random() < 0.5 * min(strength * 10, 1))
-        side = WINDOW + 2 * MARGIN
+        side = WINDOW + 2 * margin
         axis = torch.linspace(-1, 1, side)
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         angle, scale = math.radians(n(2.0)), math.exp(n(0.03))
@@ -112,36 +110,45 @@ class Look:
         grid = torch.stack([u + warp[0], v + warp[1]], -1)
         if self.flip:
             grid[..., 0] = -grid[..., 0]
-        self.grid = grid[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        self.grid = grid[margin:-margin, margin:-margin]
         self.gamma, self.gain, self.offset = math.exp(n(0.18)), math.exp(n(0.12)), n(0.04)
         self.balance = torch.tensor([math.exp(n(0.08)) for _ in range(3)]).view(3, 1, 1)
         self.saturation = math.exp(n(0.25))
-        slope = (n(0.12) * x + n(0.08) * y)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        slope = (n(0.12) * x + n(0.08) * y)[margin:-margin, margin:-margin]
         self.light = torch.exp(slope)
         lipstick = n(0.15) + torch.tensor([n(0.1), n(0.17), n(0.17)])
         self.lipstick = torch.exp(lipstick).view(3, 1, 1) if rng.random() < min(strength, 1) / 2 else None
-        self.poor = None
+        self.poor, self.noisy = None, noisy
         if rng.random() < min(strength, 1) / 3:
             self.poor = rng.uniform(0.5, 1), rng.uniform(0, 0.02), int(rng.integers(35, 95))
 
-    def __call__(self, images, lips=None):
-        """[B, 3, 128, 128] -> [B, 3, 96, 96], both in -1 ... 1. lips [B, 40, 2], window px, where they may be coloured."""
+    def placed(self, images):
+        """[B, C, H, W] with the margin, of any kind, -> [B, C, 80, 80]: geometry alone."""
+        return F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bicubic", padding_mode="border",
+                             align_corners=True)
+
+    def coloured(self, images, lips=None):
+        """[B, 3, 80, 80] in -1 ... 1, placed -> the same in the look's colours; lips [B, 1, 80, 80], 0 ... 1, may get their own."""
         if lips is not None and self.lipstick is not None:
-            coloured = ((images + 1) / 2 * self.lipstick).clamp(0, 1) * 2 - 1
-            images = torch.lerp(images, coloured, lip_mask(lips))
-        out = F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bicubic",
-                            padding_mode="border", align_corners=True)
-        out = ((out + 1) / 2).clamp(1e-3, 1) ** self.gamma
+            painted = ((images + 1) / 2 * self.lipstick).clamp(0, 1) * 2 - 1
+            images = torch.lerp(images, painted, lips)
+        out = ((images + 1) / 2).clamp(1e-3, 1) ** self.gamma
         grey = out.mean(1, keepdim=True)
         out = grey + (out - grey) * self.saturation
         out = (out * self.balance * self.light * self.gain + self.offset).clamp(0, 1)
         return (self.through_poor(out) if self.poor else out) * 2 - 1
+
+    def __call__(self, images):
+        """[B, 3, H, W] with the margin -> [B, 3, 80, 80], both in -1 ... 1."""
+        return self.coloured(self.placed(images))
 
     def through_poor(self, images):
         """[B, 3, H, W] in 0 ... 1 as a camera with fewer pixels, noise and JPEG shows them."""
         scale, noise, quality = self.poor
         side = images.shape[-2:]
         small = F.interpolate(images, [round(scale * n) for n in side], mode="bicubic", antialias=True)
+        if not self.noisy:
+            return F.interpolate(small, side, mode="bicubic").clamp(0, 1)
         out = F.interpolate(small + noise * torch.randn_like(small), side, mode="bicubic")
         pixels = (out.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         return as_image(np.stack([through_jpeg(p, quality) for p in pixels])) / 2 + 0.5

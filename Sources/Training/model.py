@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 
+EDGE = 10  # px over which the painting fades out towards the window's edges
+
+
 @dataclass
 class Config:
-    window: int = 96              # px, side of the face window
-    mask_top: int = 28            # px, first row that is painted; a multiple of 4
-    seen_rows: int = 16           # px from the top that the model may see, mask_top at most; a multiple of 4
+    window: int = 80              # px, side of the mouth's window
     latent_channels: int = 4
     ae_channels: tuple = (24, 48, 96)
     unet_channels: tuple = (64, 128, 192)
@@ -29,6 +30,7 @@ class Config:
     audio_layers: int = 3
     audio_past: int = 8           # stacks of 40 ms before the picture's own
     audio_future: int = 5         # stacks after it
+    coefficients: int = 12        # numbers that say how a mouth is shaped (geometry.py)
     steps: int = 2
     av_hubert: int = 0            # channels of AV-HuBERT if that is the audio encoder (avhubert.py); 0: AudioEncoder
 
@@ -36,20 +38,11 @@ class Config:
     def tokens(self):
         return self.audio_past + 1 + self.audio_future
 
-    @classmethod
-    def of(cls, fields):
-        """The one that `dict` gave. Older ones have no seen_rows: their models see all that is not painted."""
-        return cls(**{"seen_rows": fields["mask_top"]} | fields)
-
     def dict(self):
         fields = asdict(self)
         if not self.av_hubert:
             del fields["av_hubert"]
         return fields
-
-
-# By the side of the window. Only the one of 96 px has been trained; the larger is for faces in HD.
-CONFIGS = {96: Config(), 256: Config(window=256, mask_top=76, seen_rows=44, ae_channels=(16, 32, 64), unet_channels=(48, 96, 192))}
 
 
 def attention(q, k, v):
@@ -109,6 +102,18 @@ def audio_encoder(config):
         return AudioEncoder(config)
     from avhubert import AVHuBERT  # made of layers of this file
     return AVHuBERT(config)
+
+
+class Lips(nn.Module):
+    """Audio tokens [B, T, 192] around one picture -> the mouth's coefficients [B, 12] (geometry.py) that go with it."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.fc1 = nn.Linear(config.tokens * config.audio_width, config.audio_width)
+        self.fc2 = nn.Linear(config.audio_width, config.coefficients)
+
+    def forward(self, tokens):
+        return self.fc2(F.silu(self.fc1(tokens.flatten(1))))
 
 
 # ---------------------------------------------------------------- autoencoder (no normalisation: strictly local)
@@ -238,7 +243,7 @@ class SelfAttention(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """The previous frame's latent [B, 4, 24, 24] -> 6 values in -1 ... 1: pose, too little to copy a mouth."""
+    """The previous frame's latent [B, 4, 20, 20] -> 6 values in -1 ... 1: pose, too little to copy a mouth."""
 
     def __init__(self, config):
         super().__init__()
@@ -260,7 +265,7 @@ def timestep_embedding(t, width):
 
 
 class UNet(nn.Module):
-    """Predicts F, see Denoiser. x: [B, 4 + 4 + 1 + 4, 24, 24] = noisy, masked, mask, identity."""
+    """Predicts F, see Denoiser. x: [B, 4 + 4 + 2 + 4, 20, 20] = noisy, masked, lips, identity."""
 
     def __init__(self, config):
         super().__init__()
@@ -271,7 +276,7 @@ class UNet(nn.Module):
         self.audio = nn.Linear(config.tokens * config.audio_width, e)
         self.prior = nn.Linear(config.prior, e)
         self.no_prior = nn.Parameter(torch.zeros(e))
-        self.input = nn.Conv2d(3 * z + 1, a, 3, padding=1)
+        self.input = nn.Conv2d(3 * z + 2, a, 3, padding=1)
         self.down1_res1, self.down1_res2 = ResBlock(a, a, config), ResBlock(a, a, config)
         self.down1 = nn.Conv2d(a, a, 3, stride=2, padding=1)
         self.down2_res1, self.down2_attn1 = ResBlock(a, b, config), CrossAttention(b, config)
@@ -329,9 +334,9 @@ class Denoiser(nn.Module):
         super().__init__()
         self.unet = UNet(config)
 
-    def forward(self, x, t, masked, mask, identity, tokens, prior, has_prior):
-        """The velocity at x [B, 4, 24, 24] and time t [B]."""
-        f = self.unet(torch.cat([x, masked, mask, identity], 1), t, tokens, prior, has_prior)
+    def forward(self, x, t, masked, lips, identity, tokens, prior, has_prior):
+        """The velocity at x [B, 4, 20, 20] and time t [B]."""
+        f = self.unet(torch.cat([x, masked, lips, identity], 1), t, tokens, prior, has_prior)
         return x - identity - f
 
 
@@ -340,25 +345,14 @@ class SyncDiff(nn.Module):
         super().__init__()
         self.config = config
         self.audio_encoder = audio_encoder(config)
+        self.lips = Lips(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.bottleneck = Bottleneck(config)
         self.denoiser = Denoiser(config)
 
-    def masked(self, image):
-        """Latent of what the model may see of image [B, 3, 96, 96], and the mask (1 = seen): only its topmost
-        seen_rows are encoded, so nothing below can leak; the rest is 0."""
-        seen = self.encoder(image[:, :, :self.config.seen_rows])
-        latent = F.pad(seen, (0, 0, 0, (self.config.window - self.config.seen_rows) // 4))
-        return latent, self.mask().to(latent).expand(len(image), -1, -1, -1)
-
-    def mask(self):
-        """[1, 24, 24]: 1 where the model sees."""
-        side = self.config.window // 4
-        return (torch.arange(side) < self.config.seen_rows // 4).float().view(1, -1, 1).expand(1, side, side)
-
     @torch.no_grad()
-    def sample(self, noise, masked, mask, identity, tokens, previous=None, steps=None):
+    def sample(self, noise, masked, lips, identity, tokens, previous=None, steps=None):
         """Adams and Bashforth's two-step method from t = 1 to 0 in equal steps, the first one Euler's: the velocity goes on
         changing over a step as it did over the one before. previous: the latent made for the frame before, or None."""
         steps = steps or self.config.steps
@@ -367,7 +361,32 @@ class SyncDiff(nn.Module):
         x, before = noise, None
         for i in range(steps):
             t = noise.new_full((len(noise),), 1 - i / steps)
-            velocity = self.denoiser(x, t, masked, mask, identity, tokens, prior, has_prior)
+            velocity = self.denoiser(x, t, masked, lips, identity, tokens, prior, has_prior)
             x = x - (velocity if before is None else 1.5 * velocity - 0.5 * before) / steps
             before = velocity
         return x
+
+
+def masked(latent, lips):
+    """The masked frame: a warped frame's latent [B, 4, 20, 20] without the places that the lips [B, 2, 20, 20] reach, and
+    those around them, into which the encoder has carried the old mouth."""
+    return latent * (F.max_pool2d(lips[:, 1:], 5, 1, 2) <= 0)
+
+
+def fade(side):
+    """[side, side]: how much of the painted difference counts: 1 in the middle, 0 at the window's edges."""
+    x = torch.arange(side).float()
+    t = (torch.minimum(x, side - 1 - x) / EDGE).clamp(0, 1)
+    t = t * t * (3 - 2 * t)
+    return t[:, None] * t
+
+
+def small(lips):
+    """Lips [B, 2, 80, 80] at a latent's size."""
+    return F.avg_pool2d(lips, 4)
+
+
+def painted(model, latent, identity, warped, mask):
+    """The warped pictures [B, 3, 80, 80] with the difference that the latents make added."""
+    made, was = model.decoder(torch.cat([latent, identity])).float().chunk(2)
+    return warped + mask * (made - was)

@@ -3,10 +3,12 @@
 """Turns a folder of talking-face videos into training clips: `python prepare.py FOLDER... --cache CACHE`.
 
 Per video, CACHE/clips/SPEAKER__NAME.npz holds
-  window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 96 px window with a margin of 16 px
-  lips    float32 [T, 40, 2]      lip outline in window px
-  fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on
-The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged, without sound
+  window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 80 px window with a margin of 24 px
+  points  float32 [T, 468, 3]     face mesh in window px
+  fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on; of a video without
+                                  sound no rows: it shows how a face looks, not what it says
+Pictures (portraits) become one file, CACHE/stills.npz, with window [N, 128, 128, 3] and points [N, 468, 3] of those in which
+a face was found. The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged
 or without a face is skipped and named. A video longer than 8 s becomes clips of at most 6 s, NAME-000, NAME-001, ...
 """
 import argparse
@@ -20,11 +22,13 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from geometry import LIPS, MARGIN, STABLE, TEMPLATE, WINDOW, similarity
-from speech import SAMPLE_RATE, log_filterbank
+from geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
+from landmarks import mesh
+from speech import BANDS, SAMPLE_RATE, log_filterbank
 
 FPS = 25
 VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
+PICTURES = ".jpg .jpeg .png .webp".split()
 LONGEST, PART = 8, 6  # seconds: what is held in memory at once
 WHOLE = 0, 86400  # the span (start, seconds) of any file
 SMOOTHING = 1.5  # frames, standard deviation of the Gaussian over the stable points
@@ -58,9 +62,9 @@ def sound(path, span=WHOLE):
     return np.frombuffer(raw, np.int16)
 
 
-def decode(path, span=WHOLE):
-    """Pictures and sound. ValueError when either is missing."""
-    return pictures(path, span), sound(path, span)
+def has_sound(path):
+    command = ["ffprobe", "-v", "error", "-select_streams", "a", "-show_entries", "stream=index", "-of", "csv=p=0", str(path)]
+    return bool(subprocess.run(command, capture_output=True, text=True).stdout.strip())
 
 
 def duration(path):
@@ -76,34 +80,19 @@ def parts(path):
     return [WHOLE] if seconds <= LONGEST else [(start, PART) for start in range(0, int(seconds), PART)]
 
 
-def mesh(frames, attention=False):
-    """float64 [T, 468, 2] face-mesh points in pixels, NaN where no face was found. attention: the slower network with
-    finer lips, not the one that the element runs."""
-    import mediapipe as mp
-    height, width = frames.shape[1:3]
-    points = np.full((len(frames), 468, 2), np.nan)
-    with mp.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=attention) as net:
-        for t, frame in enumerate(frames):
-            found = net.process(frame).multi_face_landmarks
-            if found:
-                points[t] = [(p.x * width, p.y * height) for p in found[0].landmark[:468]]
-    return points
-
-
 def windows(frames, points):
-    """Aligned crops [T, 128, 128, 3] and the lips in window px [T, 40, 2]."""
-    stable = gaussian_filter1d(points[:, STABLE], SMOOTHING, axis=0, mode="nearest")
-    side = WINDOW + 2 * MARGIN
-    crops, lips = [], []
+    """Aligned crops uint8 [T, 128, 128, 3] and the mesh in window px float32 [T, 468, 3]."""
+    stable = gaussian_filter1d(points[:, STABLE, :2], SMOOTHING, axis=0, mode="nearest")
+    crops, meshes = [], []
     for frame, steady, now in zip(frames, stable, points):
         matrix = similarity(steady, TEMPLATE)
-        lips.append(now[list(LIPS)] @ matrix[:, :2].T + matrix[:, 2])
         scale = np.hypot(matrix[0, 0], matrix[1, 0])
+        meshes.append(np.column_stack([now[:, :2] @ matrix[:, :2].T + matrix[:, 2], scale * now[:, 2]]))
         matrix[:, 2] += MARGIN
         if scale < 0.7:  # a large face: average before sampling, so that nothing aliases
             frame = cv2.GaussianBlur(frame, (0, 0), 0.4 / scale)
-        crops.append(cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
-    return np.stack(crops), np.stack(lips).astype(np.float32)
+        crops.append(cv2.warpAffine(frame, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return np.stack(crops), np.stack(meshes).astype(np.float32)
 
 
 def interpolated(points):
@@ -135,7 +124,8 @@ def prepare(path, cache):
             continue
         place = str(path) if len(spans) == 1 else f"{path} from {span[0]} s"
         try:
-            frames, samples = decode(path, span)
+            frames = pictures(path, span)
+            fbank = log_filterbank(sound(path, span)) if has_sound(path) else np.zeros((0, BANDS), np.float32)
         except ValueError as error:
             problems.append(f"{place}: {error}, skipped")
             continue
@@ -148,8 +138,8 @@ def prepare(path, cache):
         if points is None:
             problems.append(f"{place}: no face in more than a tenth of the frames, skipped")
             continue
-        crops, lips = windows(frames, points)
-        save(store, window=crops, lips=lips, fbank=log_filterbank(samples))
+        crops, meshes = windows(frames, points)
+        save(store, window=crops, points=meshes, fbank=fbank)
     return problems
 
 
@@ -167,11 +157,27 @@ def prepare_all(folders, cache, jobs=2):
                 print(f"{done}/{len(videos)} videos", flush=True)
 
 
+def prepare_stills(folders, cache):
+    """Writes CACHE/stills.npz of all pictures in the folders."""
+    crops, meshes, count = [], [], 0
+    for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
+        count += 1
+        picture = cv2.imread(str(path))
+        points = None if picture is None else mesh(picture[None, ..., ::-1])
+        if points is not None and np.isfinite(points).all():
+            crop, placed = windows(picture[None, ..., ::-1], points)
+            crops.append(crop[0])
+            meshes.append(placed[0])
+    if crops:
+        save(cache / "stills.npz", window=np.stack(crops), points=np.stack(meshes))
+    print(f"{len(crops)} of {count} pictures show a face", flush=True)
+
+
 def template(cache):
     """Prints the mean of the stable points, at the window's position and scale."""
     shapes = []
     for file in sorted((cache / "mesh").glob("*.npz")):
-        points = np.load(file)["points"][:, STABLE]
+        points = np.load(file)["points"][:, STABLE, :2]
         shapes.append(np.nanmean(points[np.isfinite(points[:, 0, 0])], 0))
     mean = shapes[0]
     for _ in range(5):
@@ -181,7 +187,7 @@ def template(cache):
             placed.append(shape @ m[:, :2].T + m[:, 2])
         mean = np.mean(placed, 0)
         left, right = mean[:2].mean(0), mean[2:4].mean(0)
-        target = np.array([[24.0, -12.0], [72.0, -12.0]])
+        target = np.array([[8.0, -40.0], [72.0, -40.0]])
         m = similarity(np.stack([left, right]), target)
         mean = mean @ m[:, :2].T + m[:, 2]
     print(np.round(mean, 2).tolist())
@@ -196,6 +202,7 @@ def main():
     if args.folders == [Path("template")]:
         return template(args.cache)
     prepare_all(args.folders, args.cache, args.jobs)
+    prepare_stills([f for f in args.folders if f.is_dir()], args.cache)
 
 
 if __name__ == "__main__":

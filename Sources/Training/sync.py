@@ -26,8 +26,7 @@ from speech import BANDS, SILENCE, STACK
 
 FRAMES = 5                   # pictures of one window, at 25 fps
 ROWS = FRAMES * STACK        # filterbank rows of one window: the same 200 ms
-TOP, LEFT, SIDE = 24, 16, 64  # the mouth in the 96 px window
-SEEN = 48                    # px, what it is shrunk to
+SEEN = 48                    # px, what the window is shrunk to
 SHIFTS = 15                  # frames that the sound is moved either way, as SyncNet's evaluation does
 CLIPS, TIMES = 16, 16        # of a training batch
 LEARNING_RATE = 2e-3
@@ -47,15 +46,15 @@ class Sync(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
     def see_grey(self, mouths):
-        """[B, 5, 64, 64], any brightness and contrast -> unit vectors [B, 128]."""
+        """[B, 5, 80, 80], any brightness and contrast -> unit vectors [B, 128]."""
         mouths = F.interpolate(mouths, size=(SEEN, SEEN), mode="bilinear", align_corners=False)
         mean = mouths.mean((1, 2, 3), keepdim=True)
         deviation = (mouths - mean).square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-2
         return F.normalize(self.picture((mouths - mean) / deviation), dim=1)
 
     def see(self, windows):
-        """Five face windows in a row [B, 5, 3, 96, 96] in -1 ... 1 -> unit vectors [B, 128]."""
-        return self.see_grey(windows.mean(2)[:, :, TOP:TOP + SIDE, LEFT:LEFT + SIDE])
+        """Five windows in a row [B, 5, 3, 80, 80] in -1 ... 1 -> unit vectors [B, 128]."""
+        return self.see_grey(windows.mean(2))
 
     def hear(self, rows):
         """Log filterbank energies [B, 20, 26] of the same 200 ms -> unit vectors [B, 128]."""
@@ -79,7 +78,7 @@ def sound_windows(fbank, starts):
 
 @torch.no_grad()
 def seen(net, images):
-    """Of every five pictures in a row of [T, 3, 96, 96] in -1 ... 1 -> [T - 4, 128]."""
+    """Of every five pictures in a row of [T, 3, 80, 80] in -1 ... 1 -> [T - 4, 128]."""
     out = []
     for start in range(0, len(images) - FRAMES + 1, 64):
         part = images[start:start + 64 + FRAMES - 1]
@@ -89,7 +88,7 @@ def seen(net, images):
 
 @torch.no_grad()
 def embeddings(net, windows, fbank, lag_rows=0):
-    """Of a whole clip: uint8 windows [T, 96, 96, 3] and its filterbank -> pictures and sounds [T - 4, 128] each."""
+    """Of a whole clip: uint8 windows [T, 80, 80, 3] and its filterbank -> pictures and sounds [T - 4, 128] each."""
     starts = STACK * np.arange(len(windows) - FRAMES + 1) + lag_rows
     return seen(net, data.as_image(windows)).numpy(), net.hear(sound_windows(fbank, starts)).numpy()
 
@@ -102,12 +101,11 @@ class Batches:
         self.grey = [torch.from_numpy(c.window.mean(3).round().astype(np.uint8)) for c in clips]
 
     def look(self, grey):
-        """uint8 [T, 128, 128] -> mouths [T, 64, 64] in 0 ... 1 as another camera, light and codec would show them."""
+        """uint8 [T, 128, 128] -> windows [T, 80, 80] in 0 ... 1 as another camera, light and codec would show them."""
         look = data.Look(self.rng)
-        grid = look.grid[TOP:TOP + SIDE, LEFT:LEFT + SIDE]
-        out = F.grid_sample(grey[:, None].float() / 255, grid.expand(len(grey), -1, -1, -1), padding_mode="border",
+        out = F.grid_sample(grey[:, None].float() / 255, look.grid.expand(len(grey), -1, -1, -1), padding_mode="border",
                             align_corners=True)
-        out = out.clamp(1e-3, 1) ** look.gamma * look.light[TOP:TOP + SIDE, LEFT:LEFT + SIDE]
+        out = out.clamp(1e-3, 1) ** look.gamma * look.light
         if self.rng.random() < 0.5:
             sigma = self.rng.uniform(0.4, 1.5)
             taps = torch.exp(-torch.arange(-3, 4).float() ** 2 / (2 * sigma ** 2))
@@ -117,7 +115,7 @@ class Batches:
         return out[:, 0]
 
     def __call__(self):
-        """Mouths [CLIPS TIMES, 5, 64, 64] and their sound [CLIPS TIMES, 20, 26]."""
+        """Mouths [CLIPS TIMES, 5, 80, 80] and their sound [CLIPS TIMES, 20, 26]."""
         mouths, sounds = [], []
         for index in self.rng.choice(len(self.clips), CLIPS, p=self.weights):
             clip = self.clips[index]
@@ -147,7 +145,7 @@ def accuracy(net, clips):
     clip at least 3 frames away ("moment"); share of clips whose own sound is nearer than the next clip's ("clip");
     share of clips whose sound fits best within a frame of where it belongs ("offset")."""
     rng, out = np.random.default_rng(0), {}
-    kept = [embeddings(net, c.window[:, 16:112, 16:112], c.fbank, c.lag_rows) for c in clips]
+    kept = [embeddings(net, data.cut(c.window), c.fbank, c.lag_rows) for c in clips]
     for i, (clip, (seen, heard)) in enumerate(zip(clips, kept)):
         n = len(seen)
         other = (np.arange(n) + rng.integers(3, n - 2, n)) % n
@@ -166,11 +164,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="sync", help="of the file in CACHE: a loss and a judge need networks of their own")
     args = parser.parse_args()
-    store = args.cache / "sync.pt"
+    torch.manual_seed(args.seed)
+    store = args.cache / f"{args.name}.pt"
     device = distributed.device()
-    clips, held = data.load(args.cache, False), data.load(args.cache, True)
-    batches, net = Batches(clips, np.random.default_rng()), Sync()
+    clips, held = ([c for c in data.load(args.cache, v) if len(c.fbank)] for v in (False, True))
+    batches, net = Batches(clips, np.random.default_rng(args.seed)), Sync()
     net.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
