@@ -327,17 +327,18 @@ class UNet(nn.Module):
 # ---------------------------------------------------------------- root
 
 class Denoiser(nn.Module):
-    """Preconditioning, written once: x_t = (1 - t) z + t noise, velocity v = noise - z (flow matching, Lipman et al.
-    2023), and v = x_t - identity - F, so that an untrained network (F = 0) copies the identity frame at t = 1."""
+    """Preconditioning, written once: x_t = (1 - t) z + t noise, velocity v = noise - z (flow matching, Lipman et al. 2023), and
+    v = (x_t - identity - F) / t: F is what has to be added to the identity frame's latent, so that an untrained network (F = 0)
+    copies it."""
 
     def __init__(self, config):
         super().__init__()
         self.unet = UNet(config)
 
     def forward(self, x, t, masked, lips, identity, tokens, prior, has_prior):
-        """The velocity at x [B, 4, 20, 20] and time t [B]."""
+        """The velocity at x [B, 4, 20, 20] and time t [B], above 0."""
         f = self.unet(torch.cat([x, masked, lips, identity], 1), t, tokens, prior, has_prior)
-        return x - identity - f
+        return (x - identity - f) / t[:, None, None, None]
 
 
 class SyncDiff(nn.Module):

@@ -161,8 +161,8 @@ class Losses:
         def velocity(x, t, which, prior):
             return model.denoiser(x, t, *(value[which] for value in known), prior, has_prior[which]).float()
 
-        def error(made, true, which):
-            return ((made - true).square() * weight[which]).mean((1, 2, 3))
+        def error(made, true, which, time=1):
+            return ((time * (made - true)).square() * weight[which]).mean((1, 2, 3))
 
         at = lambda time: torch.full_like(z[first, 0, 0, 0], time)
         # both steps of the sampler, see SyncDiff.sample
@@ -176,12 +176,12 @@ class Losses:
         follow = sampled.detach().unflatten(0, (SAMPLED, five))[:, :-1].flatten(0, 1)
         previous[SAMPLED * five:SAMPLED * five + len(follow)] = follow
         t = torch.sigmoid(torch.randn_like(z[rest, 0, 0, 0]))
-        t = torch.where(torch.rand_like(t) < MIDDLE, 0.5 + 0.06 * torch.randn_like(t), t)
+        t = torch.where(torch.rand_like(t) < MIDDLE, 0.5 + 0.06 * torch.randn_like(t), t).clamp(min=0.05)
         share = t.view(-1, 1, 1, 1)
         made = velocity((1 - share) * z[rest] + share * noise[rest], t, rest, squeezed(previous[rest]))
         true = noise - z
         matching = torch.cat([error(start, true[first], first), error(sampled, z[first], first),
-                              error(made, true[rest], rest)]).sum() / b
+                              error(made, true[rest], rest, share)]).sum() / b
         pictures = painted(model, sampled, batch["identity"][first], batch["warped"], self.mask)
         truth = batch["truth"]
         near = 0.3 + F.max_pool2d(batch["where"][:, 1:], 9, 1, 4)
@@ -209,6 +209,8 @@ def begun(init, lips, config):
             old, new = kept[key], torch.zeros_like(own[key])
             new[:, :8], new[:, -4:] = old[:, :8], old[:, -4:]
             kept[key] = new
+            for last in ("unet.output.weight", "unet.output.bias"):  # it begins with a copy of the warped picture
+                kept.pop(last)
         part.load_state_dict({n: kept[n] if n in kept and kept[n].shape == v.shape else v for n, v in own.items()})
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
     model.lips.load_state_dict(lips["lips"])

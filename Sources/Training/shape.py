@@ -45,12 +45,12 @@ def canonical_face(meshes):
 
 def triangles(shape, low):
     """[N, 3] Delaunay triangles over an open mouth's points [468, 3] and its rings that speech may move (those with a point
-    of low or of the rings), the lips' last: they cover what is between them when the mouth is closed."""
+    of low or of the rings), those on the lips' inner rim last: they cover what is between the lips when the mouth is closed."""
     points = with_rings(shape[None, :, :2], shape[None, :, :2])[0][0]
     found = Delaunay(points).simplices
     moved = np.isin(found, low).any(1) | (found >= 468).any(1)
-    lips, inside = np.isin(found, LIPS).all(1), np.isin(found, INNER).all(1)
-    order = np.where(lips & ~inside, 2, np.where(inside, 1, 0))
+    rim = np.isin(found, INNER)
+    order = np.where(rim.all(1), 1, np.where(rim.any(1), 2, 0))
     return found[moved][np.argsort(order[moved], kind="stable")]
 
 
