@@ -18,8 +18,9 @@ extension FaceWindow {
   ]
 
   /// Frame px -> px of the template, of a face with these 468 mesh points; nil when they span no area.
-  package static func aligned(_ points: [SIMD2<Float>]) -> Similarity? {
-    Similarity(from: stable.compactMap { $0 < points.count ? points[$0] : nil }, to: template)
+  package static func aligned(_ points: [SIMD3<Float>]) -> Similarity? {
+    let stable = stable.compactMap { $0 < points.count ? SIMD2(points[$0].x, points[$0].y) : nil }
+    return Similarity(from: stable, to: template)
   }
 }
 
