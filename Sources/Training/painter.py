@@ -37,7 +37,7 @@ from speech import BANDS, SILENCE, STACK, stacks
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 MOUTH_WEIGHT = 4.0          # of a latent's places that the lips reach
-SAMPLED = 2                 # runs of a batch that are sampled wholly
+SAMPLED = 1                 # runs of a batch that are sampled wholly
 WITH_EXEMPLAR = 0.65        # share of the runs
 MIDDLE = 0.25               # share of the other times that lie near 0.5
 COLOUR, TEXTURE, FOOLED, SYNC = 4.0, 0.6, 0.02, 0.5  # weights of the losses beside the velocity's
