@@ -221,7 +221,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   }
 
   /// Frame px, where a face's mouth is; the portrait's own is near (84, 85).
-  private func mouth(_ face: Face) -> Double { face.window.inverse(48, 40).x }
+  private func mouth(_ face: Face) -> Double { face.window.inverse(40, 29).x }
 
   @Test(arguments: [(.largest(1), true), (.left, false), (.right, true), (.center, true)] as [(FaceSelection, Bool)])
   func oneIsChosen(selection: FaceSelection, right: Bool) throws {
