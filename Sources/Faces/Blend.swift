@@ -6,12 +6,6 @@
 import Glibc
 import Tensors
 
-/// A rectangle of frame pixels.
-public struct Region: Equatable, Sendable {
-  public var x, y, width, height: Int
-  public var isEmpty: Bool { width <= 0 || height <= 0 }
-}
-
 /// Blends `mouth` (`[side, side, 3]`, RGB in -1 ... 1) into the frame for a face at `place`, `strength` 0 ... 1 of it.
 ///
 /// `original` is the crop that the frame showed there: the painted window is brought to its colours first. Returns the
