@@ -70,6 +70,15 @@ public struct Similarity: Equatable, Sendable {
     Similarity(unchecked: factor * a, factor * b, factor * tx, factor * ty)
   }
 
+  /// The same transform of points that are counted from (x, y), a pixel of the frame.
+  func counted(fromX x: Int, y: Int) -> Similarity {
+    let origin = self(Double(x), Double(y))
+    return Similarity(unchecked: a, b, origin.x, origin.y)
+  }
+
+  /// The same with `shift` added to both of the target's coordinates.
+  func shifted(by shift: Double) -> Similarity { Similarity(unchecked: a, b, tx + shift, ty + shift) }
+
   private init(unchecked a: Double, _ b: Double, _ tx: Double, _ ty: Double) {
     (self.a, self.b, self.tx, self.ty) = (a, b, tx, ty)
   }
