@@ -37,11 +37,12 @@ public struct Geometry: Sendable {
       return (0..<values.count / 3).map { [values[3 * $0], values[3 * $0 + 1], values[3 * $0 + 2]] }
     }
     func indices(_ part: String, _ rows: ClosedRange<Int>, _ row: [Int], below end: Int) -> [Int] {
-      w.take("\(name).\(part)", rows: rows, row).values.map { value in
-        if let index = Int(exactly: value), (0..<end).contains(index) { return index }
-        w.report("\(name).\(part) holds \(value), which is no point")
-        return 0
+      let values = w.take("\(name).\(part)", rows: rows, row).values
+      let indices = values.map { Int(exactly: $0).flatMap { (0..<end).contains($0) ? $0 : nil } }
+      if let wrong = zip(values, indices).first(where: { $0.1 == nil }) {
+        w.report("\(name).\(part) holds \(wrong.0), which is no point")
       }
+      return indices.map { $0 ?? 0 }
     }
     let canonical = points("canonical", [FaceMeshPoints.count], within: 10)
     if Pose(of: canonical, canonical: canonical) == nil { w.report("\(name).canonical is no face") }

@@ -108,7 +108,9 @@ public struct Journey {
     }
     memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
     let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
-    for face in faces { see(face, in: frame, after: elapsed / 1e9) }
+    ThreadPool.shared.limited(to: threads) {
+      for face in faces { see(face, in: frame, after: elapsed / 1e9) }
+    }
     last = time
     stageEnded?(.find)
     return Scene(faces: faces, sightings: tracker.sightings, isCut: isCut, difference: difference)
@@ -131,8 +133,8 @@ public struct Journey {
     memories[face.id] = memory
   }
 
-  /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's
-  /// running time (`SoundTimeline.stacks`). Only bytes of the face change.
+  /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time
+  /// (`SoundTimeline.stacks`). Only bytes of the lower face and around it change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
     ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
   }

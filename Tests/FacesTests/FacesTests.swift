@@ -165,7 +165,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let (before, after) = (try still.track(&watch), try still.track(&watch))
     let moved = try #require(after).window(80, 90) - #require(before).window(80, 90)
     // Here the mesh goes to and fro by half a pixel of the window.
-    #expect(abs(moved.x) < 0.2 && abs(moved.y) < 0.2, "\(moved)")
+    #expect(abs(moved.x) < 0.3 && abs(moved.y) < 0.3, "\(moved)")
   }
 
   @Test func aLostFaceIsFoundAgainElsewhere() throws {
