@@ -273,7 +273,7 @@ public struct FaceTracker: Sendable {
     guard score >= Self.threshold, let window = FaceWindow.aligned(points), let box = Box(around: points) else {
       return nil
     }
-    let mouth = window.inverse(48, 40)
+    let mouth = window.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)
     guard mouth.x >= 0, mouth.y >= 0, mouth.x < Double(frame.width), mouth.y < Double(frame.height) else { return nil }
     return Sight(points: points, score: score, window: window, box: box)
   }

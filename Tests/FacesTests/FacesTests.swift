@@ -165,7 +165,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let (before, after) = (try still.track(&watch), try still.track(&watch))
     let moved = try #require(after).window(80, 90) - #require(before).window(80, 90)
     // Here the mesh goes to and fro by half a pixel of the window.
-    #expect(abs(moved.x) < 0.2 && abs(moved.y) < 0.2, "\(moved)")
+    #expect(abs(moved.x) < 0.3 && abs(moved.y) < 0.3, "\(moved)")
   }
 
   @Test func aLostFaceIsFoundAgainElsewhere() throws {
@@ -221,7 +221,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   }
 
   /// Frame px, where a face's mouth is; the portrait's own is near (84, 85).
-  private func mouth(_ face: Face) -> Double { face.window.inverse(48, 40).x }
+  private func mouth(_ face: Face) -> Double { face.window.inverse(40, 29).x }
 
   @Test(arguments: [(.largest(1), true), (.left, false), (.right, true), (.center, true)] as [(FaceSelection, Bool)])
   func oneIsChosen(selection: FaceSelection, right: Bool) throws {
