@@ -28,9 +28,16 @@ public struct Sighting: Equatable, Sendable {
   public let box: Box
   public let score: Float
   public let isChosen: Bool
+  /// Why it is left as it is although it was chosen; it does not count as chosen then.
+  public let obstacle: Obstacle?
 
-  package init(id: Int, box: Box, score: Float, isChosen: Bool) {
-    (self.id, self.box, self.score, self.isChosen) = (id, box, score, isChosen)
+  package init(id: Int, box: Box, score: Float, isChosen: Bool, obstacle: Obstacle? = nil) {
+    (self.id, self.box, self.score, self.isChosen, self.obstacle) = (id, box, score, isChosen, obstacle)
+  }
+
+  /// The same face, which shows too little of its mouth.
+  package func hidden(by obstacle: Obstacle) -> Sighting {
+    Sighting(id: id, box: box, score: score, isChosen: false, obstacle: obstacle)
   }
 }
 

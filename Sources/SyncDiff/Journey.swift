@@ -43,6 +43,8 @@ public struct Scene: Sendable {
   public var faces: [Face]
   /// All faces in view.
   public var sightings: [Sighting]
+  /// Whether there is a chosen face, but none that shows enough of its mouth (`Visibility`).
+  public var isHidden: Bool
   /// Whether a new shot begins here, and how different it is, 0 ... 1.
   public var isCut: Bool
   public var difference: Float
@@ -55,6 +57,10 @@ public struct Journey {
   struct Memory {
     var neutral: Neutral
     var mouths = MouthMemory<SeenMouth>()
+    var visibility = Visibility()
+    var obstacle: Obstacle?
+    /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
+    var clearness: Float?
     /// The face in the last frame that was searched; nil if it has no pose.
     var sight: Sight?
     /// The latent that was made for the frame before.
@@ -77,6 +83,8 @@ public struct Journey {
     let coefficients: [Float]
     let difference: Tensor
   }
+
+  private static let fade: Float = 1 / 3  // of the clearness, a frame
 
   let model: Model
   let threads: Int
@@ -113,7 +121,17 @@ public struct Journey {
     }
     last = time
     stageEnded?(.find)
-    return Scene(faces: faces, sightings: tracker.sightings, isCut: isCut, difference: difference)
+    let clear = faces.compactMap { face in
+      var face = face
+      face.presence *= memories[face.id]?.clearness ?? 1
+      return face.presence > 0 ? face : nil
+    }
+    let sightings = tracker.sightings.map { sighting in
+      memories[sighting.id]?.obstacle.map { sighting.hidden(by: $0) } ?? sighting
+    }
+    return Scene(
+      faces: clear, sightings: sightings, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
+      difference: difference)
   }
 
   /// Remembers how a face looks and how it shows its mouth.
@@ -124,10 +142,16 @@ public struct Journey {
     if let pose = Pose(of: face.points, canonical: geometry.canonical),
       let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
     {
+      let (turn, step) = ((pose.turn * pose.turn).sum().squareRoot(), Self.fade)
+      memory.obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
+      let target: Float = memory.obstacle == nil ? 1 : 0
+      memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
       let closed = memory.neutral(shape, after: seconds)
       memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
-      memory.mouths.remember(MouthKey(shape, pose)) {
-        SeenMouth(frame, mesh, unit: Float(pose.scale)).map { ($0, $0.bytes) }
+      if memory.obstacle == nil {
+        memory.mouths.remember(MouthKey(shape, pose)) {
+          SeenMouth(frame, mesh, unit: Float(pose.scale)).map { ($0, $0.bytes) }
+        }
       }
     }
     memories[face.id] = memory
