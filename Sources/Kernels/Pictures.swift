@@ -162,14 +162,14 @@ func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
 
 /// A whole number next to each value of 0 ... 2^21, not above it nor above `high`: the value lies 0 ... 1 behind it.
 @inline(__always)
-func whole(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
+private func whole(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let below = v - 0.5 + round - round
   return below.replacing(with: high, where: below .> high)
 }
 
 /// The nearest integers, of magnitudes up to 2^21.
 @inline(__always)
-func integers(_ v: SIMD8<Float>) -> SIMD8<Int32> {
+private func integers(_ v: SIMD8<Float>) -> SIMD8<Int32> {
   unsafeBitCast(v + round, to: SIMD8<Int32>.self) &- 0x4B40_0000
 }
 
