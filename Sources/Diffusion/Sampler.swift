@@ -22,34 +22,20 @@ public struct Schedule: Sendable {
 
 /// The latents `[20, 20, 4]` after each step of one frame; the last is the frame's.
 public struct Sampler: Sequence, IteratorProtocol {
-  /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): the velocity lies `scale` times as far as it would from
-  /// that of `frame`, which is the same but for its sound.
-  public struct Guidance: Sendable {
-    let scale: Float
-    let frame: Denoiser.Frame
-
-    public init(_ scale: Float, from frame: Denoiser.Frame) { (self.scale, self.frame) = (scale, frame) }
-  }
-
   let denoiser: Denoiser
   let frame: Denoiser.Frame
-  let guidance: Guidance?
   var x: Tensor
   var before: Tensor?  // velocity of the step before
   var step = 0
 
-  /// `noise` `[20, 20, 4]` is normal. Guidance doubles the work.
-  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor, guidance: Guidance? = nil) {
-    (self.denoiser, self.frame, self.guidance, x) = (denoiser, frame, guidance, noise)
+  /// `noise` `[20, 20, 4]` is normal.
+  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor) {
+    (self.denoiser, self.frame, x) = (denoiser, frame, noise)
   }
 
   public mutating func next() -> Tensor? {
     guard step < frame.times.count else { return nil }
-    var velocity = denoiser(x, step: step, frame)
-    if let guidance {
-      let other = denoiser(x, step: step, guidance.frame)
-      velocity = velocity.map { other.values[$0] + guidance.scale * ($1 - other.values[$0]) }
-    }
+    let velocity = denoiser(x, step: step, frame)
     let before = self.before ?? velocity
     x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.times.count) }
     self.before = velocity

@@ -562,7 +562,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_GUIDANCE_SCALE,
       g_param_spec_double ("guidance-scale", "Guidance scale",
           "How far the sound leads the lips away from those of silence: 1 = as they were learned, more opens them "
-          "wider, 0 = the model's own, which is 1. All but 1 doubles the work",
+          "wider, 0 = the model's own, which is 1",
           0, 10, 0, playing | GST_PARAM_CONTROLLABLE));
   g_object_class_install_property (object, PROP_STRENGTH,
       g_param_spec_double ("strength", "Strength", "Blend of the new mouth over the original, 0 = the original only",

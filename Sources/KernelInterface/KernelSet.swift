@@ -200,15 +200,6 @@ public protocol KernelSet: Sendable {
     colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
   )
 
-  /// Writes the mask, 0 ... 1, at `count` places along a line, the first at (x, y), each (dx, dy) beyond the one before; up
-  /// to 7 values more are written.
-  ///
-  /// Coordinates are those of the 96 px template. The mask rises within 6 px below row `top`, and ends in 10 px along the
-  /// outline of a U that is 88 px wide and reaches to row 94.
-  static func maskLine(
-    top: Float, x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
-  )
-
   /// Copies samples `first ..< first + count` of a row to a planar row: bytes, or of 10 bits `low10`. The first
   /// is repeated once before them, the last twice behind.
   static func unpackLine(

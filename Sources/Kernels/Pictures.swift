@@ -116,29 +116,6 @@ extension Kernels {
     case .packed10: run(Packed10.self)
     }
   }
-
-  public static func maskLine(
-    top: Float, x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
-  ) {
-    typealias V = SIMD8<Float>
-    @inline(__always) func positive(_ v: V) -> V { v.replacing(with: 0, where: .!(v .> 0)) }
-    @inline(__always) func smooth(_ v: V) -> V {
-      let t = positive(v).replacing(with: 1, where: v .> 1)
-      return t * t * (3 - 2 * t)
-    }
-    var i = 0
-    while i < count {
-      let t = places + Float(i)
-      let (px, py) = (x + t * dx, y + t * dy)
-      let centered = px - 48
-      let u = positive(centered.replacing(with: -centered, where: centered .< 0) - 10)
-      let v = positive(py - 60)
-      let depth = (34 - (u * u + v * v).squareRoot()) / 10
-      let mask = smooth((py - top) / 6) * smooth(depth)
-      UnsafeMutableRawPointer(out + i).storeBytes(of: mask, as: V.self)
-      i &+= 8
-    }
-  }
 }
 
 // Not stored, as that would ask at every use whether they are there.

@@ -9,6 +9,7 @@
 // as there: 100 rows a second cost nothing, and quiet bands beside loud ones keep their digits.
 
 import Glibc
+public import Tensors
 
 /// Sizes of the front end. Sound is 16 kHz, mono; rows are addressed by running time: row r begins at 10 r ms.
 public enum Filterbank {
@@ -19,6 +20,11 @@ public enum Filterbank {
   public static let stack = 4  // rows seen together, 40 ms
   /// What a row of digital silence holds: log of the machine epsilon of a double, -36.0437.
   public static let silence = Float(log(epsilon))
+
+  /// Stacks of digital silence, `[count, 104]`.
+  public static func silentStacks(_ count: Int) -> Tensor {
+    Tensor([count, stack * bands], [Float](repeating: silence, count: count * stack * bands))
+  }
 
   static let epsilon = 2.220446049250313e-16
   static let points = 512

@@ -15,7 +15,7 @@ public struct PaintSettings: Equatable, Sendable {
   public var steps: Int  // denoising steps, at least 1
   public var strength: Float  // 0 ... 1, blend of the new mouth over the old one
   public var seed: UInt64  // of the noise
-  /// How far the sound leads away from silence; 1: as in training, at half of the cost.
+  /// How far the sound leads the lips away from where they are in silence; 1: as in training.
   public var guidance: Float
 
   public init(steps: Int, strength: Float = 1, seed: UInt64 = 0, guidance: Float = 1) {
@@ -57,6 +57,8 @@ public struct Journey {
   struct Memory {
     var neutral: Neutral
     var mouths = MouthMemory<SeenMouth>()
+    /// Outer eye distances: the widest that it was seen open.
+    var widest: Float = 0
     var visibility = Visibility()
     var obstacle: Obstacle?
     /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
@@ -85,6 +87,8 @@ public struct Journey {
   }
 
   private static let fade: Float = 1 / 3  // of the clearness, a frame
+  private static let anyMouth: Float = 0.14  // outer eye distances, an opening that every mouth may have
+  private static let wider: Float = 1.15  // times as wide as it was seen, a mouth may open
 
   let model: Model
   let threads: Int
@@ -95,7 +99,7 @@ public struct Journey {
   var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
   var schedule: (steps: Int, times: Schedule)?
-  var silent: Tensor?
+  var silent: [Float]?
   /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
   public var stageEnded: ((Stage) -> Void)?
 
@@ -146,6 +150,7 @@ public struct Journey {
       memory.obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
       let target: Float = memory.obstacle == nil ? 1 : 0
       memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
+      memory.widest = max(memory.widest, shape.opening)
       let closed = memory.neutral(shape, after: seconds)
       memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
       if memory.obstacle == nil {
@@ -167,7 +172,8 @@ public struct Journey {
     let config = model.configuration
     if memories[face.id]?.sight == nil { see(face, in: frame.view, after: 0) }
     let tokens = model.hearing(sound)
-    let coefficients = model.lips(tokens)
+    let quiet = silence()
+    let coefficients = zip(model.lips(tokens), quiet).map { $1 + settings.guidance * ($0 - $1) }
     stageEnded?(.hear)
     guard let (patch, mesh) = moved(frame.view, face, coefficients) else { return }
     let window = crop(patch, model.window, at: face.window)
@@ -177,14 +183,10 @@ public struct Journey {
     stageEnded?(.encode)
     let prior = memories[face.id]?.previous.map { model.bottleneck($0) }
     let schedule = schedule(settings.steps)
-    func conditions(_ tokens: Tensor) -> Denoiser.Frame {
-      model.denoiser.prepare(
-        masked: seen, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
-    }
-    let guidance =
-      settings.guidance == 1 ? nil : Sampler.Guidance(settings.guidance, from: conditions(silence()))
+    let conditions = model.denoiser.prepare(
+      masked: seen, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
-    for step in Sampler(model.denoiser, conditions(tokens), noise: latent, guidance: guidance) { latent = step }
+    for step in Sampler(model.denoiser, conditions, noise: latent) { latent = step }
     stageEnded?(.denoise)
     let difference = model.window.difference(model.decoder(latent), model.decoder(identity))
     stageEnded?(.decode)
@@ -200,7 +202,10 @@ public struct Journey {
     _ frame: FrameView, _ face: Face, _ coefficients: [Float]
   ) -> (patch: Patch, mesh: RingedMesh)? {
     guard let sight = memories[face.id]?.sight else { return nil }
-    let shape = model.geometry.shape(sight.shape, from: sight.own, to: coefficients)
+    // What lies in a mouth that opens much wider than it was ever seen is a guess, and teeth would grow.
+    let most = max(Self.anyMouth, Self.wider * (memories[face.id]?.widest ?? 0))
+    let wanted = model.geometry.limited(coefficients, to: most)
+    let shape = model.geometry.shape(sight.shape, from: sight.own, to: wanted)
     let mouths = memories[face.id]?.mouths.choose(MouthKey(shape, sight.pose)) ?? []
     guard let mesh = sight.mesh.moved(to: sight.pose.posed(shape.points)),
       let moved = MovedFace(
@@ -259,13 +264,12 @@ public struct Journey {
     return values
   }
 
-  /// What the model hears in digital silence.
-  private mutating func silence() -> Tensor {
+  /// The coefficients of the mouth in digital silence.
+  private mutating func silence() -> [Float] {
     if let silent { return silent }
-    let (tokens, width) = (model.configuration.tokens, Filterbank.stack * Filterbank.bands)
-    let heard = model.hearing(Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width)))
-    silent = heard
-    return heard
+    let mouth = model.lips(model.hearing(Filterbank.silentStacks(model.configuration.tokens)))
+    silent = mouth
+    return mouth
   }
 
   private mutating func schedule(_ steps: Int) -> Schedule {

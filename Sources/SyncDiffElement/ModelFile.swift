@@ -73,9 +73,7 @@ extension Stream {
       format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
       colorimetry: Colorimetry(.bt709, .full))
     guard let frame, let face = model.face(side: side) else { return 0 }
-    let tokens = model.configuration.tokens
-    let width = 4 * Filterbank.bands
-    let silence = Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width))
+    let silence = Filterbank.silentStacks(model.configuration.tokens)
     var journey = Journey(model: model, threads: threads)
     var began = g_get_monotonic_time()
     for round in 0..<2 {

@@ -396,7 +396,7 @@ extension Stream {
     let (past, future) = (model.configuration.audioPast, model.configuration.audioFuture)
     let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
     guard pairing.linked, let time = pairing.soundTime(of: frame) else {
-      return passes ? .none : .stacks(Tensor.silence(past + 1 + future))
+      return passes ? .none : .stacks(Filterbank.silentStacks(past + 1 + future))
     }
     let known = (0...future).prefix {
       SoundTimeline.lookahead(future: $0).nanoseconds <= UInt64(clamping: pairing.lookahead)
@@ -422,14 +422,8 @@ extension GstVideoMeta {
 }
 
 extension Tensor {
-  /// Stacks of silence, `[count, 104]`.
-  fileprivate static func silence(_ count: Int) -> Tensor {
-    let width = Filterbank.stack * Filterbank.bands
-    return Tensor([count, width], [Float](repeating: Filterbank.silence, count: count * width))
-  }
-
   /// Stacks of silence added behind, so that there are `count`.
   fileprivate func padded(to count: Int) -> Tensor {
-    Tensor([count, shape[1]], values + Array(Self.silence(count - shape[0]).values))
+    Tensor([count, shape[1]], values + Array(Filterbank.silentStacks(count - shape[0]).values))
   }
 }

@@ -33,7 +33,7 @@ private final class Outputs: Sendable {
 
 /// `sink`, `src` and, if asked for, `audio` of one element. Not live, unless told.
 final class Bench: @unchecked Sendable {
-  static let side = 192
+  static let side = 240
   static let caps = "video/x-raw,format=I420,width=\(side),height=\(side),framerate=25/1"
   static let frameSize = side * side * 3 / 2
 

@@ -28,7 +28,7 @@ private final class Clip {
     path = FileManager.default.temporaryDirectory.appendingPathComponent("syncdiff-\(UUID().uuidString)").path
     var line = """
       filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
-      ! video/x-raw,format=I420,width=192,height=192 ! imagefreeze num-buffers=\(frames) ! video/x-raw,framerate=25/1 \
+      ! video/x-raw,format=I420,width=240,height=240 ! imagefreeze num-buffers=\(frames) ! video/x-raw,framerate=25/1 \
       ! jpegenc ! queue max-size-time=0 max-size-buffers=0 ! \(muxer) name=mux ! filesink location=\(path)
       """
     if sound > 0 {
@@ -238,7 +238,7 @@ private final class Counter: Sendable {
   func paused() throws {
     let line = """
       filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
-      ! video/x-raw,format=I420,width=192,height=192 ! imagefreeze ! video/x-raw,framerate=25/1 \
+      ! video/x-raw,format=I420,width=240,height=240 ! imagefreeze ! video/x-raw,framerate=25/1 \
       ! \(Self.dub) stall-timeout=500000000 ! queue ! fakesink sync=true \
       audiotestsrc ! tee name=twice twice. ! queue ! fakesink sync=true twice. ! queue ! dub.audio
       """

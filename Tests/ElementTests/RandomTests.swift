@@ -842,7 +842,7 @@ private final class Trial: @unchecked Sendable {
     defer { try? FileManager.default.removeItem(at: file) }
     let model = try Model.load(path: file.path)  // stays loaded
     let portraits = try ["I420", "NV12", "UYVY", "BGRx", "I422_10LE"].map { format in
-      Trial.Portrait(format: format, side: 96, bytes: try portrait(format, side: 96))
+      Trial.Portrait(format: format, side: 208, bytes: try portrait(format, side: 208))
     }
     let watchdog = Watchdog(first)
     defer { watchdog.stop() }

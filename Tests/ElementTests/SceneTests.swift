@@ -59,8 +59,8 @@ import Testing
     arguments: [
       (["face-select": "left"], [true, false]), (["face-select": "right"], [false, true]),
       (["face-select": "all"], [true, true]), (["face-select": "all", "max-faces": "1"], nil),
-      (["face-select": "largest"], nil), (["roi": "200, 10,170,170"], [false, true]),
-      (["roi": "0,0,192,192", "face-select": "all"], [true, false]),
+      (["face-select": "largest"], nil), (["roi": "250, 10,212,212"], [false, true]),
+      (["roi": "0,0,240,240", "face-select": "all"], [true, false]),
     ] as [([String: String], [Bool]?)])
   func selection(properties: [String: String], halves: [Bool]?) throws {
     let (bench, picture) = (try bench(properties, caps: Self.wide), try pair())
@@ -84,13 +84,13 @@ import Testing
   @Test(
     "Upstream's regions: those of faces, else all; without any, no face",
     arguments: [
-      ([("face", 200), ("person", 10)], [false, true]), ([("person", 10)], [true, false]),
-      ([("Face", 10), ("face", 200)], [true, true]), ([], [false, false]),
+      ([("face", 250), ("person", 10)], [false, true]), ([("person", 10)], [true, false]),
+      ([("Face", 10), ("face", 250)], [true, true]), ([], [false, false]),
     ] as [([(String, UInt32)], [Bool])])
   func regionMetas(regions: [(String, UInt32)], halves: [Bool]) throws {
     let (bench, picture) = (try bench(["face-select": "roi-meta"], caps: Self.wide), try pair())
     let out = try dubbed([picture], bench) { frame in
-      for (type, x) in regions { gst_buffer_add_video_region_of_interest_meta(frame, type, x, 10, 170, 170) }
+      for (type, x) in regions { gst_buffer_add_video_region_of_interest_meta(frame, type, x, 10, 212, 212) }
     }
     #expect(changed(picture, out[0]) == halves)
   }

@@ -63,8 +63,7 @@ private func paint(_ model: Model) {
     format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
     colorimetry: Colorimetry(.bt709, .full))
   guard let frame, let face = model.face(side: side) else { return }
-  let (tokens, width) = (model.configuration.tokens, 4 * Filterbank.bands)
-  let silence = Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width))
+  let silence = Filterbank.silentStacks(model.configuration.tokens)
   var journey = Journey(model: model)
   _ = journey.find(frame.view, at: RunningTime(nanoseconds: 0))
   for _ in 0..<2 {

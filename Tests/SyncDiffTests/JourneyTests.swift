@@ -107,8 +107,7 @@ import Testing
 
   /// Guidance leads away from silence: there it changes nothing, and 1 is none.
   @Test func guidanceLeadsAwayFromSilence() throws {
-    let count = model.configuration.tokens * 104
-    let silence = Tensor([model.configuration.tokens, 104], [Float](repeating: Filterbank.silence, count: count))
+    let silence = Filterbank.silentStacks(model.configuration.tokens)
     func first(_ sound: Tensor, guidance: Float) throws -> [UInt8] {
       var journey = Journey(model: model)
       return try dubbed(&journey, sound, guidance: guidance)

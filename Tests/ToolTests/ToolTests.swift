@@ -70,7 +70,7 @@ final class Folder {
   /// The sample's portrait, 25 frames a second.
   func face(frames: Int) throws -> String {
     let still = "filesrc location=\(portrait) ! jpegdec ! videoconvert ! videoscale ! imagefreeze num-buffers=\(frames)"
-    let caps = "video/x-raw,format=I420,width=192,height=192,framerate=25/1"
+    let caps = "video/x-raw,format=I420,width=320,height=320,framerate=25/1"
     return try make("face.mp4", "\(still) ! \(caps) ! x264enc ! mp4mux")
   }
 
