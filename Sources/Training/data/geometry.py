@@ -22,7 +22,7 @@ SIDE = WINDOW + 2 * MARGIN
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # face-mesh points that do not move with the mouth
 
 # Mean of the STABLE points over the training clips, mirrored and brought to the window's position and scale
-# (`python prepare.py template --cache CACHE` prints the mean). [10, 2], x right, y down, px in the window.
+# (`python -m data.prepare template --cache CACHE` prints the mean). [10, 2], x right, y down, px in the window.
 TEMPLATE = np.array([[-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
                      [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85]])
 

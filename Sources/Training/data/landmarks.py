@@ -20,7 +20,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from geometry import MOUTH, STABLE, TEMPLATE, similarity
+from data.geometry import MOUTH, STABLE, TEMPLATE, similarity
 
 DETECTOR = "modules/face_detection/face_detection_short_range.tflite"
 MESH = "modules/face_landmark/face_landmark_with_attention.tflite"

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes what the painter learns from: `python pairs.py --cache CACHE --runs 4000` writes CACHE/pairs/*.npz.
+"""Makes what the painter learns from: `python -m data.pairs --cache CACHE` writes CACHE/pairs/*.npz.
 
 A run is FRAMES pictures in a row of one clip, the truth, beside what the warp makes of other pictures of the clip: other
 moments of the same face brought to the true mesh, once with their own inside of the mouth stretched, once with the mouth of a
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-import data
-import warp
-from geometry import INNER, MARGIN, SIDE, Basis, Neutral, Pose, with_mouth, with_rings
+from data import warp
+from data.clips import balanced, load, pictures, save, stills
+from data.geometry import INNER, MARGIN, SIDE, Basis, Neutral, Pose, with_mouth, with_rings
 
 FRAMES = 6     # of a run: one that was made before, and five for the sync network
 KEPT = 12      # px around the window that are kept, for augmentation
@@ -95,17 +95,10 @@ def still(basis, talker, mouths, rng):
     return repeat(talker.window[0]), repeat(own), repeat(own), repeat(lips), near
 
 
-def chunk(cache, seed):
-    """Writes CHUNK runs."""
-    path = Path(cache) / "pairs" / f"{seed:05d}.npz"
-    if path.exists():
-        return
-    rng = np.random.default_rng(seed)
-    basis = Basis(load_file(Path(cache) / "geometry.safetensors"))
-    clips = data.load(cache, False, pictures=False)
-    chosen = rng.choice(len(clips), CHUNK // 4, p=data.balanced(clips, 0.6))
+def runs(basis, clips, chosen, windows, portraits, count, rng):
+    """`count` runs as arrays {key of KEYS: [count, ...]}. chosen: the indices of the clips to take them from, one may come
+    several times; windows(clip): its pictures; portraits: as data.clips.stills has them, N may be 0."""
     heard = [i for i in range(len(clips)) if len(clips[i].fbank)]
-    portraits = np.load(Path(cache) / "stills.npz")
     faces, meshes = portraits["window"], portraits["points"]
     out, talkers = {key: [] for key in KEYS}, {}
 
@@ -119,12 +112,11 @@ def chunk(cache, seed):
 
     def talker(index):
         if index not in talkers:
-            clip = clips[index]
-            talkers[index] = Talker(basis, data.pictures(cache, clip), clip.points)
+            talkers[index] = Talker(basis, windows(clips[index]), clips[index].points)
         return talkers[index]
 
-    while len(out["clip"]) < CHUNK:
-        if rng.random() < STILLS:
+    while len(out["clip"]) < count:
+        if len(faces) and rng.random() < STILLS:
             index = int(rng.choice(np.intersect1d(chosen, heard)))
             place = int(rng.integers(len(faces)))
             portrait = Talker(basis, faces[place][None], meshes[place][None])
@@ -136,17 +128,33 @@ def chunk(cache, seed):
             if made:
                 *values, frame = made
                 add(values, clip=index, frame=frame, still=0)
+    return {key: np.stack(value) for key, value in out.items()}
+
+
+def separate(made, clips):
+    """The runs one by one, each with its Clip in the place of its index."""
+    return [{key: values[k] for key, values in made.items()} | {"clip": clips[made["clip"][k]]} for k in range(len(made["clip"]))]
+
+
+def chunk(cache, seed):
+    """Writes CHUNK runs of a quarter as many clips."""
+    path = Path(cache) / "pairs" / f"{seed:05d}.npz"
+    if path.exists():
+        return
+    rng = np.random.default_rng(seed)
+    basis = Basis(load_file(Path(cache) / "geometry.safetensors"))
+    clips = load(cache, False, pictures=False)
+    chosen = rng.choice(len(clips), CHUNK // 4, p=balanced(clips, 0.6))
+    made = runs(basis, clips, chosen, lambda clip: pictures(cache, clip), stills(cache), CHUNK, rng)
+    names = np.array([f"{clips[i].speaker}__{clips[i].name}" for i in made["clip"]])
     path.parent.mkdir(exist_ok=True)
-    names = np.array([f"{clips[i].speaker}__{clips[i].name}" for i in out["clip"]])
-    with path.with_suffix(".tmp").open("wb") as file:
-        np.savez(file, **{key: np.stack(out[key]) for key in KEYS}, name=names)
-    path.with_suffix(".tmp").rename(path)
+    save(path, **made, name=names)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=4000)
+    parser.add_argument("--runs", type=int, default=4000, help="in all (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="number of the first file, which is its seed")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a folder of talking-face videos into training clips: `python prepare.py FOLDER... --cache CACHE`.
+"""Turns a folder of talking-face videos into training clips: `python -m data.prepare FOLDER... --cache CACHE`.
 
 Per video, CACHE/clips/SPEAKER__NAME.npz holds
   window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 80 px window with a margin of 24 px
@@ -22,9 +22,10 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
-from landmarks import mesh
-from speech import BANDS, SAMPLE_RATE, log_filterbank
+from data.clips import save
+from data.geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
+from data.landmarks import mesh
+from data.speech import BANDS, SAMPLE_RATE, log_filterbank
 
 FPS = 25
 VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
@@ -104,14 +105,6 @@ def interpolated(points):
     for c in range(flat.shape[1]):
         flat[:, c] = np.interp(t, t[good], flat[good, c])
     return flat.reshape(points.shape)
-
-
-def save(path, **arrays):
-    """Writes path whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.rename(path)
 
 
 def prepare(path, cache):

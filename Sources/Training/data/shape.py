@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Learns how mouths move from prepared clips: `python shape.py --cache CACHE` writes CACHE/geometry.safetensors with
+"""Learns how mouths move from prepared clips: `python -m data.shape --cache CACHE` writes CACHE/geometry.safetensors with
 what geometry.Basis holds: the mean face, the principal components of speech, and the mesh's triangles in drawing order.
 
 Talkers count by the square root of their pictures, and both sides of the face alike (every shape counts with its mirror)."""
@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import save_file
 from scipy.spatial import Delaunay
 
-import data
-from geometry import (COEFFICIENTS, INNER, LOWER_INNER, LOWER_OUTER, NOSE, RIGID, UPPER_INNER, UPPER_OUTER, Basis, Neutral,
+from data.clips import load
+from data.geometry import (COEFFICIENTS, INNER, LOWER_INNER, LOWER_OUTER, NOSE, RIGID, UPPER_INNER, UPPER_OUTER, Basis, Neutral,
                       Pose, opening, with_rings)
 
 LIPS = sorted({*INNER, *UPPER_OUTER, *LOWER_OUTER})
@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--clips", type=int, default=20, help="at most this many of each talker")
     args = parser.parse_args()
     by = {}
-    for clip in data.load(args.cache, False, pictures=False):
+    for clip in load(args.cache, False, pictures=False):
         by.setdefault(clip.speaker, []).append(clip.points.astype(np.float64))
     by = {speaker: meshes[:args.clips] for speaker, meshes in by.items()}
     few = np.concatenate([mesh[::10] for meshes in by.values() for mesh in meshes[:4]])
@@ -125,7 +125,8 @@ def main():
     wide = every[gap >= np.percentile(gap, 95)].mean(0)
     kept = {"canonical": canonical, "low": low, "components": components, "analysis": analysis,
             "triangles": triangles(wide, low)}
-    save_file({name: np.ascontiguousarray(value, np.float32) for name, value in kept.items()}, args.cache / "geometry.safetensors")
+    kept = {name: np.ascontiguousarray(value, np.float32) for name, value in kept.items()}
+    save_file(kept, args.cache / "geometry.safetensors")
     basis = Basis(kept)
     for speaker, meshes in shapes.items():
         neutral = Neutral.of(basis, meshes[0])

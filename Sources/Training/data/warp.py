@@ -7,7 +7,7 @@ Pictures are uint8 [H, W, 3]; points are px, whole numbers at pixel centres, mes
 import cv2
 import numpy as np
 
-from geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER
+from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER
 
 cv2.setNumThreads(1)
 INSET = 0.14             # of the lip's height: how far the inner rim of an open mouth is moved into the lip where it is read

@@ -3,14 +3,14 @@
 """AV-HuBERT (Shi et al., arXiv 2201.02184) with sound alone as the audio encoder: what SyncDiff's authors listen with.
 Twin of Sources/Speech/AVHuBERT.swift. Written from published facts; no code and no weights of it are in this project.
 
-Its weights are Meta's, under a licence of their own: whoever has them turns them into a file with convert_avhubert.py,
+Its weights are Meta's, under a licence of their own: whoever has them turns them into a file with convert/avhubert.py,
 and `load` reads that. What it forbids is said whenever such weights are read, and stands in every model made of them.
 """
 import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
-from model import AudioLayer, Config
+from networks.model import AudioLayer, Config
 
 FORMAT = "syncdiff-av-hubert"
 KERNEL, GROUPS = 128, 16  # of the convolution that stands for positions
@@ -64,11 +64,11 @@ class AVHuBERT(nn.Module):
 
 
 def load(path):
-    """(AVHuBERT, Config) of a file that convert_avhubert.py wrote, in float32; `output` is untrained."""
+    """(AVHuBERT, Config) of a file that convert/avhubert.py wrote, in float32; `output` is untrained."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
-            raise SystemExit(f"{path} is not an AV-HuBERT encoder; write it with convert_avhubert.py")
+            raise SystemExit(f"{path} is not an AV-HuBERT encoder; write it with convert/avhubert.py")
         print(f"{path}: {metadata['licence']}", flush=True)
         kept = {name: file.get_tensor(name).float() for name in file.keys()}
     layers = sum(name.endswith(".qkv.weight") for name in kept)

@@ -30,7 +30,7 @@ class Config:
     audio_layers: int = 3
     audio_past: int = 8           # stacks of 40 ms before the picture's own
     audio_future: int = 5         # stacks after it
-    coefficients: int = 12        # numbers that say how a mouth is shaped (geometry.py)
+    coefficients: int = 12        # numbers that say how a mouth is shaped (data/geometry.py)
     steps: int = 2
     av_hubert: int = 0            # channels of AV-HuBERT if that is the audio encoder (avhubert.py); 0: AudioEncoder
 
@@ -100,12 +100,12 @@ class AudioEncoder(nn.Module):
 def audio_encoder(config):
     if not config.av_hubert:
         return AudioEncoder(config)
-    from avhubert import AVHuBERT  # made of layers of this file
+    from networks.avhubert import AVHuBERT  # made of layers of this file
     return AVHuBERT(config)
 
 
 class Lips(nn.Module):
-    """Audio tokens [B, T, 192] around one picture -> the mouth's coefficients [B, 12] (geometry.py) that go with it."""
+    """Audio tokens [B, T, 192] around one picture -> the mouth's coefficients [B, 12] (data/geometry.py) that go with it."""
 
     def __init__(self, config):
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 from scipy.signal import medfilt
 from torch import nn
 
-from speech import SAMPLE_RATE
+from data.speech import SAMPLE_RATE
 
 SIDE, WIDER, PADDING = 224, 0.4, 110
 FRAMES, ROWS, SHIFTS = 5, 20, 15
