@@ -1,14 +1,14 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Takes the audio half out of an AV-HuBERT checkpoint that you have from its authors, pretrained or fine-tuned, Base or
-Large: `python convert_avhubert.py CHECKPOINT.pt --output avhubert.safetensors`, for `audio.py --audio-encoder`.
+Large: `python -m convert.avhubert CHECKPOINT.pt --output avhubert.safetensors`, for `train.lips --audio-encoder`.
 
 A checkpoint is a pickle, and unpickling runs whatever a file says. Here nothing of it is run: `unpickled` reads the
 opcodes with a machine that can import, call and build nothing. The few names that a checkpoint needs are taken for what
 they stand for, tensors and dictionaries; objects of fairseq's classes are passed over; any other name is refused.
 Both of PyTorch's formats are read, the zip archive and the older one. Names in an archive are looked up, never written.
 
-The file holds float16 tensors under the names of avhubert.AVHuBERT, the weight norm of the positions multiplied out."""
+The file holds float16 tensors under the names of networks.avhubert.AVHuBERT, the weight norm of the positions multiplied out."""
 import argparse
 import mmap
 import pickletools
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from avhubert import FORMAT, GROUPS, HEAD, KERNEL, LICENCE
+from networks.avhubert import FORMAT, GROUPS, HEAD, KERNEL, LICENCE
 
 STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
             "DoubleStorage": torch.float64, "LongStorage": torch.int64, "IntStorage": torch.int32,

@@ -1,12 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the model file that the element loads: `python export.py --cache CACHE --output ../../meta/models/syncdiff.safetensors`.
+"""Writes the model file that the element loads: `python -m convert.export --cache CACHE --output
+../../meta/models/syncdiff.safetensors`.
 
 One safetensors file, float16: audio_encoder.*, lips.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of
-model.SyncDiff) from the training's moving averages, geometry.* as shape.py wrote it, and faces.* as convert_faces.py wrote them.
-Its metadata: format "syncdiff", version "2", config (JSON of model.Config), crc32 of the tensors' bytes in hexadecimal digits, and
-licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads it and refuses
-anything else; `load` reads it back.
+networks.model.SyncDiff) from the training's moving averages, geometry.* as data/shape.py wrote it, and faces.* as
+convert/faces.py wrote them. Its metadata: format "syncdiff", version "2", config (JSON of Config), crc32 of the tensors' bytes in
+hexadecimal digits, and licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads
+it and refuses anything else; `load` reads it back.
 
 `--untrained WINDOW` instead of the training's weights writes seeded random ones: such a file paints noise, but takes as long as a
 trained one, so that `syncdiff bench journey --model FILE` tells what a larger window will cost."""
@@ -19,10 +20,12 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from avhubert import LICENCE
-from model import Config, SyncDiff
+from networks.avhubert import LICENCE
+from networks.model import Config, SyncDiff
 
 VERSION = "2"
+ROOT = Path(__file__).parents[3]
+MODEL = ROOT / "meta/models/syncdiff.safetensors"  # the one that comes with the project
 
 
 def trained(cache):
@@ -93,10 +96,10 @@ def save(model, geometry, faces, output):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="where the training left its weights, and shape.py the geometry")
+    parser.add_argument("--cache", type=Path, required=True, help="with painter.pt and geometry.safetensors")
     parser.add_argument("--untrained", type=int, metavar="WINDOW",
                         help="random weights for a window of so many px, a multiple of 16, for timing")
-    parser.add_argument("--faces", type=Path, default=Path(__file__).parents[2] / "meta/models/faces.safetensors")
+    parser.add_argument("--faces", type=Path, default=ROOT / "meta/models/faces.safetensors")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     model = untrained(args.untrained) if args.untrained else trained(args.cache)

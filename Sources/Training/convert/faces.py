@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the face networks out of the installed mediapipe package: `python convert_faces.py OUT.safetensors`.
+"""Reads the face networks out of the installed mediapipe package: `python -m convert.faces OUT.safetensors`.
 
 Needs `pip install mediapipe==0.10.21 tflite==2.18.0 safetensors`; the networks are Apache-2.0 (meta/THIRD_PARTY.md).
 OUT holds the weights as float16, as they are in the package, in PyTorch's layout, under the names that

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Tests/SpeechTests and Tests/DiffusionTests compare with: `python golden.py`.
+"""Writes what Tests/SpeechTests and Tests/DiffusionTests compare with: `python -m convert.golden`.
 
 The networks of model.py with small sizes and random weights, none of them zero, rounded to float16 so that the files
 hold them exactly; inputs and outputs of every part in float32. Pictures are written as Swift holds them, [H, W, C]."""
@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from avhubert import AVHuBERT
-from model import Config, SyncDiff, timestep_embedding
-from speech import SAMPLE_RATE, log_filterbank, stacks
+from data.speech import SAMPLE_RATE, log_filterbank, stacks
+from networks.avhubert import AVHuBERT
+from networks.model import Config, SyncDiff, timestep_embedding
 
-TESTS = Path(__file__).parents[2] / "Tests"
+TESTS = Path(__file__).parents[3] / "Tests"
 CONFIG = Config(window=48, mask_top=16, seen_rows=8, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
                 embedding=16, audio_width=32, audio_layers=2, steps=4)
 SEED = 7  # of the noise that the tests draw again

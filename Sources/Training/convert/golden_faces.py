@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Tests/FacesTests compares with: `python golden_faces.py ../../Tests/FacesTests/Golden`.
+"""Writes what Tests/FacesTests compares with: `python -m convert.golden_faces ../../Tests/FacesTests/Golden`.
 
 Needs `pip install mediapipe==0.10.21 ai-edge-litert==2.3.0 scikit-image==0.26.0`. picture.safetensors is the face out of
 NASA's portrait of Eileen Collins (public domain; skimage.data.astronaut); faces.safetensors holds, all made of it,
@@ -21,9 +21,9 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from safetensors.torch import save_file
 
-from convert_faces import DETECTOR, MESH, package_file
-from geometry import MARGIN, STABLE, TEMPLATE, WINDOW, similarity
-from prepare import windows
+from convert.faces import DETECTOR, MESH, package_file
+from data.geometry import MARGIN, STABLE, TEMPLATE, WINDOW, similarity
+from data.prepare import windows
 
 FACE = (slice(16, 112), slice(30, 126))  # 96 x 96 px of the picture with the face in the middle
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the networks of a model file as ONNX: `python export_onnx.py --output FOLDER`.
+"""Writes the networks of a model file as ONNX: `python -m convert.onnx --output FOLDER`.
 
 denoiser.onnx (one step), encoder.onnx, decoder.onnx and audio_encoder.onnx: batch 1, static shapes, float32, for
 ONNX Runtime and OpenVINO. Each is run once by ONNX Runtime and refused if it disagrees with PyTorch.
@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from export import load
+from convert.export import MODEL, load
+from networks.model import masked, small
 
-MODEL = Path(__file__).parents[2] / "meta/models/syncdiff.safetensors"
 OPSET = 20  # has LayerNormalization and Gelu as operators of their own
 TOLERANCE = 1e-4  # largest difference to PyTorch, of the largest output
 
 
 class Step(nn.Module):
-    """F of x [1, 13, 24, 24] = noisy, masked, mask, identity, time t [1], tokens [1, 14, 192] and the bottleneck's
+    """F of x [1, 14, 20, 20] = noisy, masked, lips, identity, time t [1], tokens [1, 14, 192] and the bottleneck's
     values prior [1, 6]: one denoising step, as `syncdiff bench denoiser` times it under the name of network."""
 
     def __init__(self, unet):
@@ -39,8 +39,11 @@ def networks(model, seed=1):
     image = torch.rand(1, 3, config.window, config.window, generator=random) * 2 - 1
     stacks = torch.randn(1, config.tokens, 104, generator=random)
     latent = torch.randn(1, config.latent_channels, side, side, generator=random)
-    masked, mask = model.masked(image)
-    step = {"x": torch.cat([latent, masked, mask, model.encoder(image)], 1), "t": torch.tensor([0.75]),
+    lips = torch.zeros(1, 2, config.window, config.window)
+    lips[:, 1, 20:40, 24:56] = 1
+    lips[:, 0, 26:34, 30:50] = 1
+    identity, lips = model.encoder(image), small(lips)
+    step = {"x": torch.cat([latent, masked(identity, lips), lips, identity], 1), "t": torch.tensor([0.75]),
             "tokens": model.audio_encoder(stacks), "prior": torch.rand(1, config.prior, generator=random) * 2 - 1}
     return {"denoiser": (Step(model.denoiser.unet).eval(), step),
             "encoder": (model.encoder, {"image": image}),

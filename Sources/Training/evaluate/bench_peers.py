@@ -20,7 +20,7 @@ import time
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TURN = 0.08  # s, about what the timed calls of a turn take
 REST = 0.02  # s between turns, in which the threads of the last one fall asleep
 TOO_SLOW = 5  # times the fastest: called three times before the rounds only, and not in the chart
@@ -53,8 +53,8 @@ def openvino(precision, model, path, threads):
 def pytorch(precision, model, path, threads):
     """Traced and frozen, channels last: faster than called as it stands."""
     import torch
-    from export import load
-    from export_onnx import networks
+    from convert.export import load
+    from convert.onnx import networks
     torch.set_num_threads(threads)
     module, inputs = networks(load(model))["denoiser"]
     module = module.to(memory_format=torch.channels_last)
@@ -176,8 +176,8 @@ def prepare(model, folder):
     """Exports the networks and writes the input, for the peers and [H, W, C] for us. What PyTorch makes of it."""
     import torch
     from safetensors.torch import save_file
-    from export import load
-    from export_onnx import export, networks
+    from convert.export import load
+    from convert.onnx import export, networks
     folder.mkdir(parents=True, exist_ok=True)
     module, inputs = networks(load(model))["denoiser"]
     export(module, inputs, folder / "denoiser.onnx")
