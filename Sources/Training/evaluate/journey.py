@@ -1,14 +1,14 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Dubs prepared clips, frame after frame, as the element does (twin of Sources/SyncDiff/Journey.swift), on the aligned pictures of
-prepare.py instead of whole frames: geometry, memory of mouths, warp, painter."""
+"""Dubs prepared clips, frame after frame, as the element does (twin of Sources/SyncDiff/Journey.swift), on the aligned pictures
+of prepare.py instead of whole frames: geometry, memory of mouths, warp, painter."""
 import numpy as np
 import torch
 
-import data
-import warp
-from geometry import INNER, MARGIN, SIDE, WINDOW, Neutral, Pose, opening, with_mouth, with_rings
-from model import fade, masked, painted, small
+from data import warp
+from data.clips import as_image
+from data.geometry import INNER, MARGIN, SIDE, WINDOW, Neutral, Pose, with_mouth, with_rings
+from networks.model import fade, masked, painted, small
 
 CUT = slice(MARGIN, SIDE - MARGIN)
 
@@ -106,7 +106,7 @@ class Dub:
                             generator=torch.Generator().manual_seed(seed))
         previous, mask, out = None, fade(WINDOW), pictures.copy()
         for t in range(len(pictures)):
-            picture = data.as_image(pictures[t:t + 1, CUT, CUT])
+            picture = as_image(pictures[t:t + 1, CUT, CUT])
             identity = model.encoder(picture)
             where = small(torch.from_numpy(lips[t:t + 1, :, CUT, CUT]).float())
             tokens = model.audio_encoder(torch.from_numpy(stacks[t:t + 1]).float())

@@ -10,12 +10,12 @@ matplotlib.use("Agg")
 
 
 def plot(curve, names, path):
-    """One panel per name, logarithmic, from rows (samples, a value per name)."""
+    """One panel per name, the absolute values on a logarithmic axis, from rows (samples, a value per name)."""
     import matplotlib.pyplot as plt
     samples, *values = np.array(curve).reshape(-1, 1 + len(names)).T
     figure, axes = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3), squeeze=False)
     for axis, value, name in zip(axes[0], values, names):
-        axis.plot(samples, value, ".-")
+        axis.plot(samples, np.abs(value), ".-")
         axis.set(xlabel="samples", ylabel=name, yscale="log")
     figure.tight_layout()
     figure.savefig(path)

@@ -1,9 +1,10 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training in several processes, on one machine or many: `torchrun --nproc-per-node N diffusion.py ...`. Without torchrun all
+"""Training in several processes, on one machine or many: `torchrun --nproc-per-node N -m train.painter ...`. Without torchrun all
 of this does nothing. CUDA processes speak NCCL and take the GPU of their local rank, others speak gloo."""
 import os
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -20,6 +21,13 @@ def start():
         if device() == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return device()
+
+
+def seed(number):
+    """Seeds PyTorch and returns a NumPy generator: other random numbers in every process."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    torch.manual_seed(number + rank)
+    return np.random.default_rng(number + rank)
 
 
 def stop():
