@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures dubs: lips against sound, pictures against the original. meta/metrics.md defines every figure.
 
-    evaluate.py pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]   any two videos of one face; of long ones the
-                                                                         first and the last minute
-    evaluate.py folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
+    python -m evaluate.evaluate pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]
+        any two videos of one face; of long ones the first and the last minute
+    python -m evaluate.evaluate folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
 
 `pair` prints the figures as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them, and dubs
 the clips of the validation list with `syncdiff dub`: with the sound of the clip of that speaker that shares the fewest
@@ -22,14 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-import identity
-import metrics
-import report
-import sync
-import syncnet
-from data import VALIDATION, is_validation
-from footage import Footage, bilabials, silence, words
-from prepare import FPS, WHOLE, duration
+from data.clips import VALIDATION, is_validation
+from data.prepare import FPS, WHOLE, duration
+from evaluate import metrics, report
+from evaluate.footage import Footage, bilabials, silence, words
+from networks import identity, sync, syncnet
 
 SILENT = 2  # clips of a speaker that are dubbed with silence
 LONG = 150  # seconds from which on only the first and the last minute of a pair are measured, one beside the other
@@ -55,6 +52,7 @@ class Ruler:
             curves[name] = metrics.distances(seen, heard, sync.SHIFTS)
             for part, value in zip("dco", metrics.lse(curves[name])):
                 figures[f"{name}_{part}"] = value
+            figures[f"{name}_contrast"] = metrics.contrast(seen, heard)
         return figures, curves
 
 
@@ -84,13 +82,13 @@ def against_original(made, original):
     if made.frames.shape[1:] != original.frames.shape[1:]:
         raise SystemExit(f"{made.path} and {original.path} differ in size: {made.frames.shape[2:0:-1]}, "
                          f"{original.frames.shape[2:0:-1]}")
-    rows = metrics.picture_figures(made.frames, original.frames, original.mouth_boxes, original.painted)
+    rows = metrics.picture_figures(made.frames, original.frames, original.mouth_boxes, original.changed)
     flicker = rows["flicker"].mean(0)
     faces = [identity.descriptors(f.frames, f.points) for f in (made, original)]
     return {"mouth_psnr": metrics.psnr(rows["mouth_error"].mean()), "mouth_ssim": rows["mouth_ssim"].mean(),
             "outside_psnr": metrics.psnr(rows["outside_error"].mean()), "outside_ssim": rows["outside_ssim"].mean(),
             "sharpness": np.median(rows["sharpness"]), "flicker": flicker[0] / max(flicker[1], 1e-9),
-            "identity": identity.distance(*faces)}
+            "lip_colour": metrics.colour_distance(made.lip_colours, original.lip_colours), "identity": identity.distance(*faces)}
 
 
 def pair(args):
@@ -221,7 +219,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--sync", type=Path, help="our own sync network, CACHE/sync.pt of sync.py")
+    shared.add_argument("--sync", type=Path, help="our own sync network, CACHE/sync.pt of train/sync.py")
     shared.add_argument("--syncnet", type=Path, help="syncnet_v2.model of SyncNet's authors, for LSE-C and LSE-D")
     one = commands.add_parser("pair", parents=[shared], help="measures a dub beside the video it was made from")
     one.add_argument("generated", type=Path)
@@ -233,7 +231,7 @@ def main():
     many = commands.add_parser("folder", parents=[shared], help="dubs the validation clips of a folder, measures them")
     many.add_argument("folder", type=Path)
     many.add_argument("--output", type=Path, required=True)
-    many.add_argument("--tool", type=Path, default=Path(__file__).parents[2] / ".build/release/syncdiff")
+    many.add_argument("--tool", type=Path, default=Path(__file__).parents[3] / ".build/release/syncdiff")
     many.add_argument("--limit", type=int, default=30, help="clips of each speaker")
     many.add_argument("--sounds", type=Path, help="folder of sound files for open speech")
     many.set_defaults(run=folder)

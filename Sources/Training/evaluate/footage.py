@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-import metrics
-from geometry import MARGIN, MASK_TOP, STABLE, TEMPLATE, WINDOW, similarity
-from prepare import FPS, WHOLE, interpolated, mesh, pictures, sound, windows
-from speech import SAMPLE_RATE, log_filterbank
+from data.clips import cut
+from data.geometry import LIPS, with_rings
+from data.landmarks import mesh
+from data.prepare import FPS, WHOLE, interpolated, pictures, sound, windows
+from data.speech import SAMPLE_RATE, log_filterbank
+from evaluate import metrics
+
+BRIDGE = 6  # mesh point between the eyes, above every triangle that speech moves
 
 
 class Footage:
@@ -19,9 +23,10 @@ class Footage:
     def __init__(self, path, span=WHOLE):
         self.path, self.span = Path(path), span
         self.frames = pictures(path, span)
-        self.points = interpolated(mesh(self.frames, attention=True))
-        if self.points is None:
+        self.mesh = interpolated(mesh(self.frames))  # [T, 468, 3], px of the frame
+        if self.mesh is None:
             raise ValueError(f"{path}: no face in more than a tenth of the frames")
+        self.points = self.mesh[..., :2]
 
     def __len__(self):
         return len(self.frames)
@@ -41,32 +46,35 @@ class Footage:
 
     @cached_property
     def _aligned(self):
-        return windows(self.frames, self.points)
+        return windows(self.frames, self.mesh)
 
     @property
     def windows(self):
-        """uint8 [T, 96, 96, 3]"""
-        return self._aligned[0][:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        """uint8 [T, 80, 80, 3]"""
+        return cut(self._aligned[0])
 
     @property
     def lips(self):
         """[T, 40, 2], px of the window"""
-        return self._aligned[1]
+        return self._aligned[1][:, LIPS, :2]
+
+    @cached_property
+    def lip_colours(self):
+        """[T, 3]: mean colour of the lips, CIE L*a*b*."""
+        return metrics.lip_colours(self.frames, self.points)
 
     @property
     def mouth_boxes(self):
         return metrics.mouth_boxes(self.points, self.frames.shape[2:0:-1])
 
     @cached_property
-    def painted(self):
-        """x0, y0, x1, y1: the box that holds the part of the window that is painted, in every frame."""
-        corners = np.array([[0, MASK_TOP], [WINDOW, MASK_TOP], [0, WINDOW], [WINDOW, WINDOW]], float)
-        boxes = []
-        for points in self.points[:, STABLE]:
-            matrix = similarity(TEMPLATE, points)
-            boxes.append(corners @ matrix[:, :2].T + matrix[:, 2])
-        boxes, (height, width) = np.concatenate(boxes), self.frames.shape[1:3]
-        low, high = np.floor(boxes.min(0) - 2), np.ceil(boxes.max(0) + 2)
+    def changed(self):
+        """x0, y0, x1, y1: the box that holds, in every frame, all that a warp of the lower face and the painting may change: it
+        begins at the nose's bridge and ends with the outer ring around the face."""
+        points = with_rings(self.points, self.points)[0]
+        height, width = self.frames.shape[1:3]
+        low = np.floor([points[..., 0].min(), self.points[:, BRIDGE, 1].min()])
+        high = np.ceil(points.max((0, 1)))
         return [*np.clip(low, 0, (width, height)).astype(int), *np.clip(high, 0, (width, height)).astype(int)]
 
 

@@ -1,19 +1,20 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """The arithmetic of every figure that evaluate.py reports, on arrays alone: no files, no networks. meta/metrics.md says
-what each figure means, test_metrics.py proves them on known values.
+what each figure means, tests/test_evaluate.py proves them on known values.
 
 T counts frames at 25 fps. Points are pixels, [T, 468, 2] of MediaPipe's face mesh. Lips are [T, 40, 2] in the aligned
-window of geometry.py (48 px between the eye centres). Pictures are uint8 RGB [T, H, W, 3].
+window of data/geometry.py (64 px between the eye centres). Pictures are uint8 RGB [T, H, W, 3].
 """
 import cv2
 import numpy as np
 
-from geometry import LIPS
+from data.geometry import INNER, LIPS, OUTER
 
 LAGS = range(-3, 4)  # frames
 CONTEXT, NEAR, SHARE, LEAST, SHUT = 6, 1, 0.2, 0.015, 0.03  # of closures, see there
 PAUSE = 3            # frames around a frame that must be quiet as well before it counts as still
+NEAREST_OTHER, FARTHEST_OTHER = 5, 15  # windows between a picture and the sounds that are called another time's
 ENERGY_BANDS = slice(5, 11)  # filterbank bands centred from 525 to 1445 Hz
 
 
@@ -141,6 +142,18 @@ def lse(mean):
     return float(mean.min()), float(np.median(mean) - mean.min()), len(mean) // 2 - int(mean.argmin())
 
 
+def contrast(seen, heard):
+    """How much nearer pictures are to the sound of their own time than to that of other times of the same video: difference of
+    mean distances between pictures and sounds [N, E]; a frame early or late is in time. 0: the mouth does not go with the
+    sound."""
+    n = min(len(seen), len(heard))
+    if n <= FARTHEST_OTHER:
+        return float("nan")
+    away = lambda s: np.linalg.norm(seen[max(0, -s):n - max(0, s)] - heard[max(0, s):n - max(0, -s)], axis=1).mean()
+    others = [away(sign * s) for s in range(NEAREST_OTHER, FARTHEST_OTHER + 1) for sign in (-1, 1)]
+    return float(np.mean(others) - min(map(away, (-1, 0, 1))))
+
+
 # ---------------------------------------------------------------- pictures
 
 def psnr(square):
@@ -167,19 +180,39 @@ def mouth_boxes(points, size):
     return np.column_stack([np.clip(low - pad, 0, size), np.clip(high + pad, 0, size)]).round().astype(int)
 
 
+def lip_colours(frames, points):
+    """[T, 3]: mean colour of the lips, between their outer and their inner outline, CIE L*a*b*."""
+    out = []
+    for frame, face in zip(frames, points):
+        outlines = [face[list(outline)].round().astype(np.int32) for outline in (OUTER, INNER)]
+        area = np.zeros(frame.shape[:2], np.uint8)
+        cv2.fillPoly(area, outlines[:1], 1)
+        cv2.fillPoly(area, outlines[1:], 0)
+        lips = frame[area > 0].astype(np.float32)[None] / 255
+        out.append(cv2.cvtColor(lips, cv2.COLOR_RGB2LAB)[0].mean(0) if lips.size else np.full(3, np.nan))
+    return np.stack(out)
+
+
+def colour_distance(a, b):
+    """Median CIE76 distance of colours [T, 3] of the same moments."""
+    n = min(len(a), len(b))
+    return float(np.nanmedian(np.linalg.norm(a[:n] - b[:n], axis=1)))
+
+
 def detail(grey):
     """Variance of the Laplacian: what blur takes away."""
     return cv2.Laplacian(grey, cv2.CV_64F).var()
 
 
-def picture_figures(made, original, boxes, painted):
-    """Per frame [T]: squared error and SSIM in the mouth box and outside of `painted` (x0, y0, x1, y1), detail of the
-    mouth as a share of the original's; flicker [T - 1, 2] of the made and the original mouth (mean absolute grey
-    difference of consecutive frames in the box that holds all mouths)."""
+def picture_figures(made, original, boxes, changed):
+    """Per frame [T]: squared error and SSIM in the mouth box and outside of `changed` (x0, y0, x1, y1; NaN where that is
+    everything), detail of the mouth as a share of the original's; flicker [T - 1, 2] of the made and the original mouth (mean
+    absolute grey difference of consecutive frames in the box that holds all mouths)."""
     outside = np.ones(original.shape[1:3], bool)
-    outside[painted[1]:painted[3], painted[0]:painted[2]] = False
-    clear = cv2.erode(outside.astype(np.uint8), np.ones((11, 11))).astype(bool)  # no SSIM window reaches into painted
+    outside[changed[1]:changed[3], changed[0]:changed[2]] = False
+    clear = cv2.erode(outside.astype(np.uint8), np.ones((11, 11))).astype(bool)  # no SSIM window reaches into changed
     x0, y0, x1, y1 = [*boxes[:, :2].min(0), *boxes[:, 2:].max(0)]
+    mean = lambda values, area: values[area].mean() if area.any() else np.nan
     out = {name: [] for name in ("mouth_error", "mouth_ssim", "outside_error", "outside_ssim", "sharpness", "flicker")}
     before = None
     for a, b, (l, t, r, d) in zip(made, original, boxes):
@@ -188,8 +221,8 @@ def picture_figures(made, original, boxes, painted):
         similar = ssim(ga, gb)
         out["mouth_error"].append(square[t:d, l:r].mean())
         out["mouth_ssim"].append(similar[t:d, l:r].mean())
-        out["outside_error"].append(square[outside].mean())
-        out["outside_ssim"].append(similar[clear].mean())
+        out["outside_error"].append(mean(square, outside))
+        out["outside_ssim"].append(mean(similar, clear))
         out["sharpness"].append(detail(ga[t:d, l:r]) / max(detail(gb[t:d, l:r]), 1e-9))
         mouths = np.stack([g[y0:y1, x0:x1] for g in (ga, gb)]).astype(np.float32)
         if before is not None:

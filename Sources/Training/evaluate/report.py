@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from prepare import FPS
+from data.prepare import FPS
 
 FIGURES = {  # name: what the table says
     "correlation": "lip opening against the lips of the sound's talker, r",
@@ -22,13 +22,16 @@ FIGURES = {  # name: what the table says
     "lip_distance": "distance of lip points, px",
     "shortcut": "lips change with the sound (real lips: 1)",
     "sync_d": "distance, own sync network", "sync_c": "confidence, own sync network", "sync_o": "offset, frames",
+    "sync_contrast": "nearer to its own time's sound than to others' by, own sync network",
     "place": "confidence from mismatched (0) to real (1)",
     "lse_d": "LSE-D", "lse_c": "LSE-C", "lse_o": "offset by SyncNet, frames",
+    "lse_contrast": "nearer to its own time's sound than to others' by, SyncNet",
     "energy": "r of lip opening and energy of the sound",
     "leak": "lip opening in silence", "leak_share": "frames open in silence",
     "jitter": "jitter in pauses, px",
     "mouth_psnr": "mouth PSNR, dB", "mouth_ssim": "mouth SSIM", "outside_psnr": "outside PSNR, dB",
     "outside_ssim": "outside SSIM", "sharpness": "sharpness (original: 1)", "flicker": "flicker (original: 1)",
+    "lip_colour": "colour of the lips against the original's, CIE76",
     "identity": "identity distance (same person below 0.6)",
 }
 KINDS = "cross", "own", "real", "mismatched", "silent", "first minute", "last minute"
