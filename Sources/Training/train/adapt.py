@@ -1,102 +1,130 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fits a model to one presenter: `python adapt.py VIDEO... --output mine.safetensors`, with 1 to 5 minutes of footage that
-shows and lets hear the presenter alone (files or folders; prepare.py's limits). The file goes where the model file went:
-`syncdiff model=mine.safetensors`.
+"""Fits a model to one presenter: `python -m train.adapt VIDEO... --perceptual SQUEEZENET.npz --output mine.safetensors`, with 1
+to 5 minutes of footage that shows and lets hear the presenter alone (files or folders; data/prepare.py's limits). The file goes
+where the model file went: `syncdiff model=mine.safetensors`.
 
-Every fifth clip of the footage (at least two) is held out: before and after, each held-out face is driven by the sound of
-the next one, and by its own. Printed for both: correlation of the lip opening with the real lips of the sound, and,
-with the own sound, PSNR in the mouth in dB and the share of its Laplacian variance that is kept. Lips are read off latents
-by a probe that is trained on the same footage. Denoiser, bottleneck and audio encoder are fine-tuned as diffusion.py trains
-them, with weaker augmentation; the autoencoder stays."""
+Two things learn. The lips' head: each of the coefficients that it tells gets a scale and an offset, so that on average the
+presenter's mouth moves as far as it really does, and from where it really does; they are folded into its last layer. The painter:
+denoiser, bottleneck and decoder go on as painter.py trains them, with weaker looks and without the sync loss. The closed mouth
+needs no fitting, it is found anew in every video.
+
+Every fifth clip of the footage (at least two) is held out and dubbed with its own sound, before and after. Printed for both:
+correlation of the lip opening told with the real one and its range, made / real; PSNR around the mouth in dB and the share of its
+Laplacian variance that is kept."""
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-import data
-import distributed
-import export
-import prepare
-from audio import Lips
-from autoencoder import laplacian_energy
-from diffusion import FRAMES, Pool, Probe, Training, Validation, train_probe
+from convert import export
+from data import pairs
+from data.clips import SHORTEST, Clip, cut
+from data.geometry import Basis
+from data.prepare import FPS, prepare_all
+from evaluate import metrics
+from evaluate.journey import Dub
+from networks.model import fade
+from networks.perceptual import Perceptual
+from train import distributed, painter
+from train.judge import Judge
+from train.lips import Clips, told
+from train.loop import Schedule
+from train.pictures import MOUTH
 
-ROOT = Path(__file__).parents[2]
-LOOK = 0.3  # of data.Look's strength: the same face, camera and light
+LOOK = 0.3             # strength of the looks: the same face, camera and light
+LONG = 2 * FPS         # frames of a clip that may be held out
+LARGEST = 1.5          # scale of a coefficient, and its inverse the smallest
+RUNS_OF_A_CLIP, MOST_RUNS = 10, 300
 
 
 def footage(cache):
-    """Clips to learn from, and those held out."""
-    clips = [data.Clip(*file.stem.split("__", 1), *(np.load(file)[name] for name in ("window", "lips", "fbank")))
-             for file in sorted((cache / "clips").glob("*.npz"))]
-    long = [clip for clip in clips if len(clip.window) >= FRAMES]
+    """Clips to learn from, and those held out, all with sound."""
+    clips = []
+    for file in sorted((cache / "clips").glob("*.npz")):
+        with np.load(file) as kept:
+            clips.append(Clip(*file.stem.split("__", 1), *(kept[name] for name in ("window", "points", "fbank"))))
+    clips = [clip for clip in clips if len(clip.fbank) and len(clip.window) >= SHORTEST]
+    long = [clip for clip in clips if len(clip.window) >= LONG]
     held = long[::5] if len(long) > 5 else long[:2]
-    learned = [clip for clip in clips if not any(clip is h for h in held) and len(clip.window) >= data.SHORTEST]
+    learned = [clip for clip in clips if not any(clip is h for h in held)]
     if len(held) < 2 or not learned:
-        raise SystemExit(f"too little footage: {len(clips)} clips with a face, of them {len(long)} of {FRAMES / 25:g} s or more; "
-                         "needed are two of these to hold out, and more to learn from")
+        raise SystemExit(f"too little footage: {len(clips)} clips with a face and sound, of them {len(long)} of {LONG / FPS:g} s "
+                         "or more; needed are two of these to hold out, and more to learn from")
     return learned, held
 
 
-def own(validation, model):
-    """Mouth PSNR in dB and share of the Laplacian variance kept, with each clip's own sound."""
-    made = validation.generate(model, validation.faces)
-    figures = []
-    with torch.no_grad():
-        for images, latents in zip(validation.images, made):
-            a, b = images[..., 40:84, 20:76], model.decoder(latents).clamp(-1, 1)[..., 40:84, 20:76]
-            mse = (a - b).square().mean() * 127.5 ** 2
-            figures.append([10 * torch.log10(255 ** 2 / mse).item(), (laplacian_energy(b) / laplacian_energy(a)).median().item()])
-    return np.mean(figures, 0)
+def calibration(made, real):
+    """scale and offset [12] that bring the coefficients told, a list of [T, 12], to the mean of the real ones and to their
+    deviation within a clip."""
+    deviation = lambda clips: np.concatenate([clip - clip.mean(0) for clip in clips]).std(0)
+    scale = np.clip(deviation(real) / np.maximum(deviation(made), 1e-6), 1 / LARGEST, LARGEST)
+    return scale, np.concatenate(real).mean(0) - scale * np.concatenate(made).mean(0)
 
 
-def report(when, validation, model, probe, sheet):
-    cross = [v[0] for v in validation.report(model, probe, sheet).values()]
-    psnr, sharpness = own(validation, model)
-    print(f"{when}: correlation {np.mean(cross):.3f}, mouth {psnr:.2f} dB, sharpness {sharpness:.2f}; {sheet}", flush=True)
+@torch.no_grad()
+def calibrate(head, scale, offset):
+    """Folds them into the head (networks.model.Lips)."""
+    scale, offset = (torch.from_numpy(x).to(head.fc2.weight) for x in (scale, offset))
+    head.fc2.weight *= scale[:, None]
+    head.fc2.bias.mul_(scale).add_(offset)
+
+
+def figures(model, basis, clips):
+    """Means over clips dubbed with their own sound, see the file's head."""
+    model, rows = model.cpu().eval(), []
+    held = Clips(clips, basis)
+    for index, clip in enumerate(clips):
+        frames = np.arange(len(clip.window))
+        wanted = told((model.audio_encoder, model.lips), held, index, model.config, "cpu")
+        opening, real = (np.maximum(c @ basis.gap, 0) for c in (wanted, held.coefficients[index]))
+        dub = Dub(basis, clip.window, clip.points)
+        pictures, lips, _ = dub.warped(wanted)
+        made = cut(dub.painted(model, pictures, lips, held.sound(index, frames, model.config)))
+        box = (slice(None), *MOUTH[1:])
+        made, truth = made[box].astype(float), cut(clip.window)[box].astype(float)
+        sharp = np.median([metrics.detail(a.mean(2)) / metrics.detail(b.mean(2)) for a, b in zip(made, truth)])
+        rows.append([metrics.pearson(opening, real), np.std(opening) / max(np.std(real), 1e-9),
+                     metrics.psnr(np.square(made - truth).mean()), sharp])
+    return dict(zip(("correlation", "range", "mouth dB", "sharpness"), np.mean(rows, 0).round(3).tolist()))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
     parser.add_argument("--output", type=Path, required=True, help="the model file to write")
-    parser.add_argument("--model", type=Path, default=ROOT / "meta/models/syncdiff.safetensors")
-    parser.add_argument("--cache", type=Path, help="folder for prepared clips and sheets; default: OUTPUT with .cache")
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--batch", type=int, default=16, help="even, at least 10")
-    parser.add_argument("--lr", type=float, default=3e-5)
+    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
+    parser.add_argument("--model", type=Path, default=export.MODEL)
+    parser.add_argument("--cache", type=Path, help="folder for what is prepared and learned; default: OUTPUT with .cache")
+    parser.add_argument("--minutes", type=float, default=20, help="for the painter")
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    cache = args.cache or args.output.with_suffix(".cache")
-    prepare.prepare_all(args.videos, cache)
+    cache, device = args.cache or args.output.with_suffix(".cache"), distributed.device()
+    rng = distributed.seed(args.seed)
+    prepare_all(args.videos, cache)
     learned, held = footage(cache)
-    seconds = sum(len(c.window) for c in learned) / prepare.FPS
+    seconds = sum(len(c.window) for c in learned) / FPS
     print(f"learning from {seconds:.0f} s of footage, measured on {len(held)} other clips", flush=True)
-    device = distributed.device()
-    model = export.load(args.model).to(device, memory_format=torch.channels_last)
-    for part in (model.encoder, model.decoder):
+    model, basis = export.load(args.model), Basis(export.part_of(args.model, "geometry"))
+    print("before:", figures(model, basis, held), flush=True)
+    model.to(device, memory_format=torch.channels_last)
+    clips = Clips(learned, basis)
+    said = [told((model.audio_encoder, model.lips), clips, index, model.config, device) for index in range(len(learned))]
+    calibrate(model.lips, *calibration(said, clips.coefficients))
+    for part in (model.encoder, model.audio_encoder, model.lips):
         part.requires_grad_(False)
-    if model.config.av_hubert:
-        model.audio_encoder.freeze()
-    validation = Validation(model, held)
-    pool = Pool(model, learned, Lips(learned), min(64, 4 * len(learned)), np.random.default_rng(), LOOK)
-    while len(pool.slots) < pool.size:
-        pool.renew()
-    probe = Probe(model.config).to(device)
-    training = Training(model, probe, args.lr, args.batch)
-    train_probe(probe, pool, min(2, args.minutes / 10))
-    report("before", validation, model, probe, cache / "before.png")
-    start = last = time.time()
-    while (progress := (time.time() - start) / (60 * args.minutes)) < 1:
-        velocity, lips, picture, _ = training.step(pool, progress)
-        if time.time() - last > 60:
-            last = time.time()
-            print(f"{(last - start) / 60:.0f} min, {training.count} steps, velocity {velocity:.3f}, lips {lips:.3f}, "
-                  f"picture {picture:.4f}", flush=True)
-    report("after", validation, training.average, probe, cache / "after.png")
-    export.save(training.average, args.model, args.output)
+    count = min(RUNS_OF_A_CLIP * len(learned), MOST_RUNS)
+    nobody = {"window": (), "points": ()}
+    made = pairs.runs(basis, learned, np.arange(len(learned)), lambda clip: clip.window, nobody, count, rng)
+    runs = painter.Pairs(pairs.separate(made, learned))
+    judge, mask = Judge(device), fade(model.config.window).to(device)
+    losses = painter.Losses(model, Perceptual(args.perceptual).to(device), judge, None, mask)
+    loop = painter.looped(cache / "adapt.pt", model, judge, 3e-5, 32, Schedule(warm_up=50, fall=0.25, minutes=args.minutes), rng)
+    painter.train(loop, losses, painter.Pool(model, runs, min(64, count), rng, look=LOOK), judge)
+    fitted = loop.average["average"]
+    print("after:", figures(fitted, basis, held), flush=True)
+    export.save(fitted, args.model, args.model, args.output)
 
 
 if __name__ == "__main__":
