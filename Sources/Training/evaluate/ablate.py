@@ -1,46 +1,76 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ablations on our data: `python ablate.py --cache CACHE --output ../../meta/ablations`. Trains a smaller denoiser
-(channels 32/64/96) from nothing once for each variant and seed, each on the same number of samples in the same order, and
-measures it as diffusion.py's validation does, each held-out face with another clip's sound. Encoder, decoder and audio
-encoder are the given model's. What was measured is kept in CACHE/ablations.json; a second run goes on from there and
-trains what is missing. OUTPUT.md gets the table, OUTPUT.svg the chart of the bottleneck's widths.
+"""The paper's ablations on our data and design: `python -m evaluate.ablate --cache CACHE --model MODEL --sync CACHE/sync.pt
+--judge OTHER/sync.pt --perceptual SQUEEZENET.npz --output ../../meta/ablations`. Trains a smaller denoiser (channels 32/64/96)
+from nothing once for each variant and seed, as train/painter.py does, each on the same number of samples in the same order, and
+measures it on held-out clips, of talkers that the training has seen and of others. Autoencoder, audio encoder and lips are the
+given model's and stay as they are. What was measured is kept in CACHE/ablations.json; a second run goes on from there, in the
+middle of a variant from its checkpoint. OUTPUT.md gets the table, OUTPUT.svg the chart of the bottleneck's widths.
 
-Variants. prior: width of the bottleneck, 0 for no previous frame; "raw": the previous latent goes into the U-Net as it is,
-without bottleneck or noise. audio: "filterbank" gives the denoiser the stacks through one linear layer, "frozen" our
-encoder as it came, "tuned" lets it learn along. Steps and guidance are those of the sampler, on the tuned model. "shipped" is
-the given model itself, with what passes its bottleneck and without.
+Variants, each beside "full", which is the design as it is:
+  no warp             the paper's inputs: the true picture with its lower part masked, and an identity frame of another moment
+  no exemplar         the warped picture has its own inside of the mouth, stretched
+  no previous frame   no bottleneck
+  raw previous frame  the previous latent goes into the U-Net as it is, without bottleneck or noise
+  bottleneck N        values that pass it; full has 6
+  filterbank          the denoiser gets the stacks through one linear layer that learns along, not an audio encoder
+  no painter          the warped picture with its exemplar
 
-Figures, means over held-out clips, of the lip opening that the probe reads off the latents: cross, correlation with the
-lips that belong to the sound; own, with the face's own (shared words alone give some 0.3 to 0.5); lag, frames by which the
-best correlation comes late; jitter, mean step of the opening between frames where the sound pauses, against the real
-one's; drift, dB by which the error with the own sound grows from a clip's first third to its last."""
+Figures, means over held-out clips. Of runs of pictures whose warp comes from other moments, with the true geometry: psnr, dB
+around the mouth; sharpness, share of the true Laplacian variance; texture, distance of SqueezeNet's features. Of clips dubbed
+with the sound of another clip of the same talkers, lips as the model tells them: sync, metrics.contrast of the judge network with
+that sound; leak, the same with the clip's own sound; flicker, mean change from picture to picture, made / original."""
 import argparse
-import copy
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-import data
-import distributed
-import export
-import metrics
-import plots
-from audio import Lips, aperture, correlation
-from diffusion import CORRUPTION, FRAMES, Pool, Probe, Training, Validation, train_probe
-from model import Config, Denoiser, SyncDiff
-from speech import SILENCE
+from convert import export
+from data import pairs
+from data.clips import as_image, cut, load, pictures
+from data.geometry import Basis
+from data.looks import Look
+from data.speech import STACK
+from evaluate import metrics, plots
+from evaluate.journey import CUT, Dub
+from networks import sync
+from networks.model import Config, Denoiser, SyncDiff, fade, masked, painted, small
+from networks.perceptual import Perceptual
+from train import distributed, painter
+from train.judge import Judge
+from train.lips import Clips, told
+from train.loop import Schedule
+from train.pictures import MOUTH, psnr, sharpness
 
-WIDTHS = (0, 4, 6, 8, 16, 32, 64, "raw")
-AUDIO = ("filterbank", "frozen", "tuned")
-STEPS = (1, 2, 4, 10, 50)
-GUIDANCE = (1.0, 1.5, 2.0)
-BATCH, LEARNING_RATE = 32, 6e-4
+BATCH, LEARNING_RATE, POOL = 32, 6e-4, 300
 CHANNELS = (32, 64, 96)
+RUNS, DUBS = 24, 6  # that are measured of each kind of talkers
+HIDDEN = 5          # row of a latent from which on the paper's mask lies; masked() takes two more
+FIGURES = "psnr", "sharpness", "texture", "sync", "leak", "flicker"
 
+
+@dataclass
+class Variant:
+    prior: int | str = 6  # width of the bottleneck, 0 for no previous frame, or "raw"
+    exemplar: bool = True
+    warp: bool = True
+    encoder: bool = True
+    painter: bool = True
+
+
+VARIANTS = {"full": Variant(), "no warp": Variant(warp=False), "no exemplar": Variant(exemplar=False),
+            "no previous frame": Variant(prior=0), "raw previous frame": Variant(prior="raw")} \
+    | {f"bottleneck {width}": Variant(prior=width) for width in (4, 8, 16, 32)} \
+    | {"filterbank": Variant(encoder=False), "no painter": Variant(painter=False)}
+WIDTHS = {"0": "no previous frame", "4": "bottleneck 4", "6": "full", "8": "bottleneck 8", "16": "bottleneck 16",
+          "32": "bottleneck 32", "raw": "raw previous frame"}
+
+
+# ---------------------------------------------------------------- what is varied
 
 class Raw(nn.Module):
     """A denoiser that takes the previous latent itself, flat, where others take a bottleneck's values."""
@@ -48,26 +78,21 @@ class Raw(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.inner = Denoiser(config)
-        self.inner.unet.input = nn.Conv2d(4 * config.latent_channels + 1, config.unet_channels[0], 3, padding=1)
+        self.inner.unet.input = nn.Conv2d(4 * config.latent_channels + 2, config.unet_channels[0], 3, padding=1)
         self.inner.unet.prior = nn.Linear(1, config.embedding)
 
-    def forward(self, x, t, masked, mask, identity, tokens, previous, has_prior):
+    def forward(self, x, t, masked, lips, identity, tokens, previous, has_prior):
         known = previous.view_as(x) * has_prior.view(-1, 1, 1, 1)
-        seen = torch.cat([x, masked, mask, identity, known], 1)
-        return x - identity - self.inner.unet(seen, t, tokens, x.new_zeros(len(x), 1), torch.zeros_like(has_prior))
+        f = self.inner.unet(torch.cat([x, masked, lips, identity, known], 1), t, tokens, x.new_zeros(len(x), 1),
+                            torch.zeros_like(has_prior))
+        return (x - identity - f) / t[:, None, None, None]
 
 
-class Guided(nn.Module):
-    """A denoiser led away from silence (Ho and Salimans, arXiv 2207.12598)."""
+class Forgetful(SyncDiff):
+    """Without a previous frame."""
 
-    def __init__(self, denoiser, silence, scale):
-        super().__init__()
-        self.denoiser, self.silence, self.scale = denoiser, silence, scale
-
-    def forward(self, x, t, masked, mask, identity, tokens, prior, has_prior):
-        heard, silent = (self.denoiser(x, t, masked, mask, identity, sound, prior, has_prior)
-                         for sound in (tokens, self.silence.expand_as(tokens)))
-        return silent + self.scale * (heard - silent)
+    def sample(self, noise, masked, lips, identity, tokens, previous=None, steps=None):
+        return super().sample(noise, masked, lips, identity, tokens, None, steps)
 
 
 class Filterbank(nn.Module):
@@ -82,132 +107,184 @@ class Filterbank(nn.Module):
         return self.input(nn.functional.layer_norm(stacks, (104,))) + self.position
 
 
-def variants():
-    """{name: (prior, audio)} of what is trained; steps and guidance need no training of their own."""
-    return {f"prior {width}": (width, "tuned") for width in WIDTHS} | {f"audio {kind}": (6, kind) for kind in AUDIO[:2]}
-
-
-def build(base, prior, audio):
-    """A model with a new, small denoiser; the given model's autoencoder and, but for "filterbank", audio encoder."""
+def build(base, variant):
+    """A model with a new, small denoiser; what else it needs is the given model's, frozen."""
     size = base.config.latent_channels * (base.config.window // 4) ** 2
-    config = Config(**base.config.dict() | {"unet_channels": CHANNELS, "prior": {0: 1, "raw": size}.get(prior, prior)})
-    model = SyncDiff(Config(**config.dict() | {"prior": min(config.prior, 64)}))
+    width = {0: 1, "raw": size}.get(variant.prior, variant.prior)
+    config = Config(**base.config.dict() | {"unet_channels": CHANNELS, "prior": width})
+    model = (Forgetful if variant.prior == 0 else SyncDiff)(Config(**config.dict() | {"prior": min(config.prior, 64)}))
     model.config = config
-    for part in ("encoder", "decoder", "audio_encoder"):
-        getattr(model, part).load_state_dict(getattr(base, part).state_dict())
-    if prior == "raw":
-        model.bottleneck, model.denoiser = nn.Flatten(), Raw(config)
-    if audio == "filterbank":
-        model.audio_encoder = Filterbank(config)
-    for part in (model.encoder, model.decoder, *([model.audio_encoder] if audio == "frozen" else [])):
+    for name in ("encoder", "decoder", "audio_encoder", "lips"):
+        part = getattr(model, name)
+        part.load_state_dict(getattr(base, name).state_dict())
         part.requires_grad_(False)
+    if variant.prior == "raw":
+        model.bottleneck, model.denoiser = nn.Flatten(), Raw(config)
+    if not variant.encoder:
+        model.audio_encoder = Filterbank(config)
     return model
 
 
-class Sampling:
-    """A trained variant as Validation.generate asks for it, with so many steps and such guidance."""
-
-    def __init__(self, model, prior, steps=None, guidance=1.0):
-        self.prior, self.steps, self.config, self.audio_encoder = prior, steps, model.config, model.audio_encoder
-        self.model = model
-        if guidance != 1:
-            with torch.no_grad():
-                device = next(model.parameters()).device
-                silence = model.audio_encoder(torch.full((1, model.config.tokens, 104), SILENCE, device=device))
-            self.model = copy.copy(model)
-            self.model._modules = model._modules | {"denoiser": Guided(model.denoiser, silence, guidance)}
-
-    def sample(self, noise, masked, mask, identity, tokens, previous):
-        return self.model.sample(noise, masked, mask, identity, tokens, None if self.prior == 0 else previous, self.steps)
+def hidden(lips):
+    """The paper's mask in the place of the lips [B, 2, 20, 20]: all of the lower part, whatever the mouth does."""
+    out = torch.zeros_like(lips)
+    out[:, :, HIDDEN:] = 1
+    return out
 
 
-def figures(validation, sampling, probe):
-    """{name: mean over the held-out clips}, see the file's head."""
-    with torch.no_grad():
-        cross, own = (validation.generate(sampling, clips) for clips in (validation.donors, validation.faces))
-        read = lambda z: probe(z.flatten(0, 1))[:, 0].view(z.shape[:2]).cpu().numpy()
-        made, real = read(cross), read(validation.latents)
-    third, rows = FRAMES // 3, []
-    error = (own - validation.latents)[:, :, :, 7:20, 5:19].square().mean((2, 3, 4)).cpu().numpy()
-    for i, (face, donor) in enumerate(zip(validation.faces, validation.donors)):
-        truth, lips = aperture(donor.lips[:FRAMES]), made[i]
-        by = {lag: correlation(lips[6 + lag:FRAMES - 6 + lag], truth[6:FRAMES - 6]) for lag in range(-4, 5)}
-        pauses = metrics.still(metrics.loudness(donor.fbank, FRAMES))
-        steps = lambda opening: np.abs(np.diff(opening))[pauses[1:]].mean() if pauses[1:].any() else np.nan
-        rows.append([by[0], correlation(lips[6:-6], real[i][6:-6]), max(by, key=by.get), steps(lips) / steps(real[i]),
-                     10 * np.log10(error[i][-third:].mean() / error[i][1:third + 1].mean())])
-    return dict(zip(("cross", "own", "lag", "jitter", "drift"), np.round(np.nanmean(rows, 0), 4).tolist()))
+class PaperSlot(painter.Slot):
+    """A run as the paper's denoiser sees it. warped is what the decoder makes of the identity frame, so that, without fading,
+    painting gives the decoded picture itself."""
+
+    @torch.no_grad()
+    def __init__(self, model, run, look, exemplar, sync_net):
+        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net)
+        self.lips = hidden(self.lips)
+        self.masked, self.warped = masked(self.latent, self.lips), model.decoder(self.identity)
+
+
+def with_others(runs, windows):
+    """Runs of data/pairs.py, each with one picture of another moment of its clip, other [104, 104, 3]. windows(clip):
+    pictures."""
+    by = {}
+    for run in runs:
+        by.setdefault(id(run["clip"]), []).append(run)
+    for group in by.values():
+        window = windows(group[0]["clip"])[:, pairs.CUT, pairs.CUT]
+        for run in group:
+            run["other"] = window[(run["frame"] + len(window) // 2) % len(window)].copy()
+    return runs
+
+
+# ---------------------------------------------------------------- what is measured
+
+class Held:
+    """Held-out clips of some talkers: runs of pictures, and clips with the sound of the next one."""
+
+    def __init__(self, clips, base, basis, judge, perceptual):
+        self.base, self.basis, self.judge, self.perceptual = base, basis, judge, perceptual
+        step = max(1, len(clips) // DUBS)
+        self.clips = Clips(clips[::step][:DUBS], basis)
+        clips, nobody = self.clips.clips, {"window": (), "points": ()}
+        made = pairs.runs(basis, clips, np.arange(len(clips)), lambda clip: clip.window, nobody, RUNS, np.random.default_rng(0))
+        self.runs = with_others(pairs.separate(made, clips), lambda clip: clip.window)
+        self.told = [told((base.audio_encoder, base.lips), self.clips, i, base.config, next(base.parameters()).device)
+                     for i in range(len(clips))]
+
+    def figures(self, model, variant, mask):
+        """{name: mean}, see the file's head."""
+        device, plain = mask.device, Look(np.random.default_rng(0), 0.0, pairs.KEPT)
+        slot_of, rows, dubs = painter.Slot if variant.warp else PaperSlot, [], []
+        for run in self.runs:
+            slot = slot_of(model, run, plain, variant.exemplar, None)
+            made = painter.pictures_of(model, slot, mask) if variant.painter else slot.warped
+            made, real = made[MOUTH].clamp(-1, 1), slot.truth[MOUTH]
+            rows.append([psnr(made, real), sharpness(made, real), self.perceptual(made, real).mean().item()])
+        for index, clip in enumerate(self.clips.clips):
+            donor = (index + 1) % len(self.clips.clips)
+            made = self.dubbed(model, variant, mask, clip, donor).cpu()
+            count = len(made)
+            seen = sync.seen(self.judge, made.to(device)).cpu().numpy()
+            heard = [sync.embeddings(self.judge, cut(c.window[:count]), c.fbank, c.lag_rows)[1]
+                     for c in (self.clips.clips[donor], clip)]
+            change = lambda x: (x[1:] - x[:-1])[MOUTH].abs().mean().item()
+            dubs.append([*(metrics.contrast(seen, sound) for sound in heard),
+                         change(made) / change(as_image(cut(clip.window[:count])))])
+        return dict(zip(FIGURES, np.concatenate([np.mean(rows, 0), np.nanmean(dubs, 0)]).round(4).tolist()))
+
+    @torch.no_grad()
+    def dubbed(self, model, variant, mask, clip, donor):
+        """[T, 3, 80, 80]: a clip with the sound of the clip of that index."""
+        device = mask.device
+        sound = torch.from_numpy(self.clips.sound(donor, np.arange(len(self.told[donor])), model.config)).float()
+        warped, where, _ = Dub(self.basis, clip.window, clip.points).warped(self.told[donor], variant.exemplar)
+        count = len(warped)
+        shown = as_image(warped[:, CUT, CUT]).to(device)
+        if not variant.painter:
+            return shown
+        lips = small(torch.from_numpy(where[..., CUT, CUT]).float()).to(device)
+        if variant.warp:
+            identity = model.encoder(shown)
+            seen = masked(identity, lips)
+        else:
+            own = as_image(cut(clip.window[:count])).to(device)
+            lips, identity = hidden(lips), model.encoder(own[count // 2:count // 2 + 1]).expand(count, -1, -1, -1)
+            seen, shown = masked(model.encoder(own), lips), model.decoder(identity)
+        return painted(model, painter.in_a_row(model, identity, seen, lips, sound[:count]), identity, shown, mask).clamp(-1, 1)
 
 
 def write(measured, output):
-    """OUTPUT.md: a row for each variant, its figures as mean and, after +-, half the range over the seeds. OUTPUT.svg."""
-    names = sorted(dict.fromkeys(row["variant"] for row in measured),
-                   key=lambda name: ("prior", "audio", "steps", "guidance", "shipped").index(name.split()[0]))
-    figures_of = lambda name, key: [row[key] for row in measured if row["variant"] == name]
-    keys = ("cross", "own", "lag", "jitter", "drift")
-    samples = max(row["samples"] or 0 for row in measured)
-    lines = ["# The paper's ablations on GRID", "",
-             "Made by `Sources/Training/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
-             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {samples} samples for each variant and seed; shipped is "
-             "the model as it is, with its previous frame and without. After +- half the range over the seeds.", "",
-             "| variant | seeds | " + " | ".join(keys) + " |", "|---" * (2 + len(keys)) + "|"]
-    for name in names:
-        cells = [f"{np.mean(v):.3f} +- {np.ptp(v) / 2:.3f}" for v in (figures_of(name, key) for key in keys)]
-        lines.append(f"| {name} | {len(figures_of(name, 'cross'))} | " + " | ".join(cells) + " |")
+    """OUTPUT.md: a table for each kind of talkers, a row for each variant, its figures as mean and, after +-, half the range over
+    the seeds. OUTPUT.svg."""
+    samples = max(row["samples"] for row in measured)
+    of = lambda talkers, variant, key: [row[key] for row in measured if (row["talkers"], row["variant"]) == (talkers, variant)]
+    lines = ["# The paper's ablations", "",
+             "Made by `Sources/Training/evaluate/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
+             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {samples} samples for each variant and seed. "
+             "After +- half the range over the seeds."]
+    for talkers in dict.fromkeys(row["talkers"] for row in measured):
+        lines += ["", f"## Talkers {talkers} in training", "", "| variant | seeds | " + " | ".join(FIGURES) + " |",
+                  "|---" * (2 + len(FIGURES)) + "|"]
+        for variant in VARIANTS:
+            cells = [of(talkers, variant, key) for key in FIGURES]
+            if cells[0]:
+                told = [f"{np.mean(values):.3f} +- {np.ptp(values) / 2:.3f}" for values in cells]
+                lines.append(f"| {variant} | {len(cells[0])} | {' | '.join(told)} |")
     output.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    widths = [name for name in names if name.startswith("prior")]
-    plots.dots({key: {name.split()[1]: figures_of(name, key) for name in widths} for key in keys},
-               "values that pass the bottleneck", output.with_suffix(".svg"))
+    every = lambda variant, key: [row[key] for row in measured if row["variant"] == variant]
+    panels = {key: {width: every(name, key) for width, name in WIDTHS.items() if every(name, key)} for key in FIGURES}
+    if all(panels.values()):
+        plots.dots(panels, "values that pass the bottleneck", output.with_suffix(".svg"))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="with pairs (data/pairs.py)")
     parser.add_argument("--output", type=Path, required=True, help="without ending")
-    parser.add_argument("--model", type=Path, default=Path(__file__).parents[2] / "meta/models/syncdiff.safetensors")
-    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from")
+    parser.add_argument("--model", type=Path, default=export.MODEL)
+    parser.add_argument("--sync", type=Path, required=True, help="train/sync.py's network for the loss")
+    parser.add_argument("--judge", type=Path, required=True, help="another one, trained with another seed, that measures")
+    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
+    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--pool", type=int, default=300, help="clips held as latents")
-    parser.add_argument("--probe-minutes", type=float, default=1.5)
     args = parser.parse_args()
     device = distributed.device()
-    base, store = export.load(args.model).to(device), args.cache / "ablations.json"
+    base, basis = export.load(args.model).to(device), Basis(export.part_of(args.model, "geometry"))
+    sync_net, judge = (sync.load(path).to(device) for path in (args.sync, args.judge))
+    perceptual = Perceptual(args.perceptual).to(device)
+    store = args.cache / "ablations.json"
     measured = json.loads(store.read_text()) if store.exists() else []
-    clips, validation = data.load(args.cache, False), Validation(base, data.load(args.cache, True))
-    lips, probe = Lips(clips), Probe(base.config).to(device)
-    pool = Pool(base, clips, lips, args.pool, np.random.default_rng(0))
-    while len(pool.slots) < args.pool:
-        pool.renew()
-    train_probe(probe, pool, args.probe_minutes)
-
-    def measure(variant, seed, sampling, samples=args.samples):
-        measured.append({"variant": variant, "seed": seed, "samples": samples} | figures(validation, sampling, probe))
-        print(measured[-1], flush=True)
-        store.write_text(json.dumps(measured, indent=1))
-        write(measured, args.output)
-
-    for prior in (base.config.prior, 0):
-        if not any(row["variant"] == f"shipped {prior}" for row in measured):
-            measure(f"shipped {prior}", 0, Sampling(base, prior), samples=None)
+    runs = [run for run in painter.Pairs.of(args.cache, False).runs if not run["still"] and len(run["clip"].fbank)]
+    learned = painter.Pairs(with_others(runs, lambda clip: pictures(args.cache, clip)))
+    speakers = {clip.speaker for clip in load(args.cache, False, pictures=False)}
+    clips = [clip for clip in load(args.cache, True) if len(clip.fbank)]
+    groups = {kind: [clip for clip in clips if (clip.speaker in speakers) == (kind == "seen")] for kind in ("seen", "unseen")}
+    held = {kind: Held(chosen, base, basis, judge, perceptual) for kind, chosen in groups.items() if len(chosen) > 1}
     for seed in range(args.seeds):
-        for variant, (prior, audio) in variants().items():
-            if any((row["variant"], row["seed"]) == (variant, seed) for row in measured):
+        for name, variant in VARIANTS.items():
+            done = any((row["variant"], row["seed"], row["samples"]) == (name, seed, args.samples) for row in measured)
+            if done or not variant.painter and seed:
                 continue
-            torch.manual_seed(seed)
-            model = build(base, prior, audio).to(device)
-            slots, pool = pool.slots, Pool(model, clips, lips, args.pool, np.random.default_rng(seed))
-            pool.slots = slots
-            corruption = (1, 0, 0) if prior == 0 else (CORRUPTION[0], 0, 0) if prior == "raw" else CORRUPTION
-            training = Training(model, probe, LEARNING_RATE, BATCH, corruption)
-            steps = args.samples // BATCH
-            for step in range(steps):
-                training.step(pool, step / steps)
-            measure(variant, seed, Sampling(training.average, prior))
-            if (prior, audio) == (base.config.prior, "tuned"):
-                for count in STEPS:
-                    measure(f"steps {count}", seed, Sampling(training.average, prior, count))
-                for scale in GUIDANCE:
-                    measure(f"guidance {scale}", seed, Sampling(training.average, prior, guidance=scale))
+            rng, path = distributed.seed(seed), args.cache / f"ablation-{name.replace(' ', '-')}-{seed}.pt"
+            model = build(base, variant).to(device)
+            mask = fade(base.config.window).to(device) if variant.warp else torch.ones(2 * [base.config.window], device=device)
+            if variant.painter:
+                corruption = {0: (1, 0, 0), "raw": (painter.CORRUPTION[0], 0, 0)}.get(variant.prior, painter.CORRUPTION)
+                adversary = Judge(device)
+                losses = painter.Losses(model, perceptual, adversary, sync_net, mask, corruption)
+                pool = painter.Pool(model, learned, POOL, rng, sync_net, exemplars=painter.WITH_EXEMPLAR * variant.exemplar,
+                                    slot=painter.Slot if variant.warp else PaperSlot)
+                loop = painter.looped(path, model, adversary, LEARNING_RATE, BATCH,
+                                      Schedule(warm_up=200, fall=0.25, steps=args.samples // BATCH), rng)
+                painter.train(loop, losses, pool, adversary)
+                model = loop.average["average"]
+            for talkers, clips in held.items():
+                measured.append({"variant": name, "seed": seed, "talkers": talkers, "samples": args.samples}
+                                | clips.figures(model, variant, mask))
+                print(measured[-1], flush=True)
+            store.write_text(json.dumps(measured, indent=1))
+            write(measured, args.output)
+            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
