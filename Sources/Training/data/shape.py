@@ -12,8 +12,7 @@ from safetensors.numpy import save_file
 from scipy.spatial import Delaunay
 
 from data.clips import load
-from data.geometry import (COEFFICIENTS, INNER, LOWER_INNER, LOWER_OUTER, NOSE, RIGID, UPPER_INNER, UPPER_OUTER, Basis, Neutral,
-                      Pose, opening, with_rings)
+from data.geometry import COEFFICIENTS, INNER, LOWER_OUTER, RIGID, UPPER_OUTER, Basis, Neutral, Pose, opening, with_rings
 
 LIPS = sorted({*INNER, *UPPER_OUTER, *LOWER_OUTER})
 LOOKS = 4.0, 2.5, 1.0  # how much the analysis looks at the lips' inner rim, at the lips, at the rest

@@ -8,7 +8,6 @@ pre-emphasis 0.97, natural logarithm. Four rows make one stack of 104 values, 40
 import numpy as np
 
 SAMPLE_RATE = 16000
-ROWS_PER_SECOND = 100
 BANDS = 26
 STACK = 4
 SILENCE = float(np.log(np.finfo(float).eps))  # what the front end gives for digital silence

@@ -34,7 +34,6 @@ from data import pairs
 from data.clips import as_image, cut, load, pictures
 from data.geometry import Basis
 from data.looks import Look
-from data.speech import STACK
 from evaluate import metrics, plots
 from evaluate.journey import CUT, Dub
 from networks import sync
@@ -49,7 +48,7 @@ from train.pictures import MOUTH, psnr, sharpness
 BATCH, LEARNING_RATE, POOL = 32, 6e-4, 300
 CHANNELS = (32, 64, 96)
 RUNS, DUBS = 24, 6  # that are measured of each kind of talkers
-HIDDEN = 5          # row of a latent from which on the paper's mask lies; masked() takes two more
+HIDDEN = 3          # row of a latent from which on the paper's mask lies
 FIGURES = "psnr", "sharpness", "texture", "sync", "leak", "flicker"
 
 
@@ -125,11 +124,17 @@ def build(base, variant):
     return model
 
 
-def hidden(lips):
-    """The paper's mask in the place of the lips [B, 2, 20, 20]: all of the lower part, whatever the mouth does."""
-    out = torch.zeros_like(lips)
-    out[:, :, HIDDEN:] = 1
-    return out
+def papers(model, pictures):
+    """The paper's masked frame [B, 4, 20, 20] and mask, in the place of the lips [B, 2, 20, 20], of pictures [B, 3, 80, 80]: the
+    whole lower part is hidden, whatever the mouth does, and before the encoder, which would carry the mouth into its
+    surroundings."""
+    seen = pictures.clone()
+    seen[:, :, 4 * HIDDEN:] = 0
+    latent = model.encoder(seen)
+    latent[:, :, HIDDEN:] = 0
+    mask = torch.zeros_like(latent[:, :2])
+    mask[:, :, HIDDEN:] = 1
+    return latent, mask
 
 
 class PaperSlot(painter.Slot):
@@ -139,8 +144,8 @@ class PaperSlot(painter.Slot):
     @torch.no_grad()
     def __init__(self, model, run, look, exemplar, sync_net):
         super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net)
-        self.lips = hidden(self.lips)
-        self.masked, self.warped = masked(self.latent, self.lips), model.decoder(self.identity)
+        self.masked, self.lips = papers(model, self.truth)
+        self.warped = model.decoder(self.identity)
 
 
 def with_others(runs, windows):
@@ -208,8 +213,8 @@ class Held:
             seen = masked(identity, lips)
         else:
             own = as_image(cut(clip.window[:count])).to(device)
-            lips, identity = hidden(lips), model.encoder(own[count // 2:count // 2 + 1]).expand(count, -1, -1, -1)
-            seen, shown = masked(model.encoder(own), lips), model.decoder(identity)
+            identity = model.encoder(own[count // 2:count // 2 + 1]).expand(count, -1, -1, -1)
+            (seen, lips), shown = papers(model, own), model.decoder(identity)
         return painted(model, painter.in_a_row(model, identity, seen, lips, sound[:count]), identity, shown, mask).clamp(-1, 1)
 
 

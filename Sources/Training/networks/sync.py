@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from data.clips import as_image
-from data.speech import BANDS, SILENCE, STACK
+from data.speech import SILENCE, STACK
 
 FRAMES = 5                   # pictures of one window, at 25 fps
 ROWS = FRAMES * STACK        # filterbank rows of one window: the same 200 ms

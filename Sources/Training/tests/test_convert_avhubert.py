@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tests convert_avhubert.py: `python -m unittest test_convert_avhubert`, in this folder.
+"""Tests convert/avhubert.py.
 
 The official checkpoint cannot be had here, so one with its keys, shapes and nesting is made, of few channels and with made-up
 weights. That the converter runs nothing is watched with an audit hook: no unpickling, evaluation or command, whatever
@@ -25,9 +25,9 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 
-import avhubert
-import convert_avhubert
-from convert_avhubert import Checkpoint, Refused, converted, unpickled
+import convert.avhubert as convert_avhubert
+from convert.avhubert import Checkpoint, Refused, converted, unpickled
+from networks import avhubert
 
 WIDTH, LAYERS = 128, 3
 SEEN = []  # what the audit hook saw
@@ -116,7 +116,8 @@ def checkpoint(path, prefix="", legacy=False, changed=lambda state: None, settin
         config._content = {"a": collections.defaultdict(list)}
         whole = {"args": None, "cfg": {"model": {"_name": "av_hubert_seq2seq", "w2v_args": {"model": model}} if prefix else model,
                                        "task": {"normalize": True}, "common": argparse.Namespace(seed=1), "hydra": config},
-                 "model": weights, "optimizer_history": [{"num_updates": 3}], "extra_state": {"loss": 1.5, "size": torch.Size([2])},
+                 "model": weights, "optimizer_history": [{"num_updates": 3}],
+                 "extra_state": {"loss": 1.5, "size": torch.Size([2])},
                  "task_state": {"dictionaries": [words], "target_dictionary": words, "s2s_tokenizer": labels}} | extra
         torch.save(whole, path, _use_new_zipfile_serialization=not legacy)
     return weights
@@ -287,7 +288,8 @@ HOSTILE = {
     "a storage of another type": b"(" + text("storage") + b"cos\nsystem\n" + text("0") + text("cpu") + b"K\x04tQ",
     "a storage of no type": b"(" + text("storage") + text("os.system") + text("0") + text("cpu") + b"K\x04tQ",
     "a module": b"(" + text("module") + b"cos\nsystem\n" + text("a.py") + text("x") + b"tQ",
-    "a tensor of negative size": b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00J\xff\xff\xff\xff\x85K\x01\x85\x89}tR",
+    "a tensor of negative size":
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00J\xff\xff\xff\xff\x85K\x01\x85\x89}tR",
     "a tensor of no storage": b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00))\x89}tR",
     "a tensor of little": b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"tR",
     "out of band": b"\x97", "nothing": b"", "no mark": b"t", "no memo": b"h\x05", "cut off": text("abc")[:-1],
@@ -384,7 +386,8 @@ class Hostile(Folder):
     def test_damage_never_does_more_than_be_refused(self):
         """Cut anywhere, and with some bytes changed."""
         dice = random.Random(1)
-        small = {"cfg": {"model": {}}, "model": collections.OrderedDict(a=torch.ones(3)), "task_state": {"x": (1, 2.5, None, "t")}}
+        small = {"cfg": {"model": {}}, "model": collections.OrderedDict(a=torch.ones(3)),
+                 "task_state": {"x": (1, 2.5, None, "t")}}
         torch.save(small, self.folder / "a.pt")
         torch.save(small, self.folder / "b.pt", _use_new_zipfile_serialization=False)
         for source in ("a.pt", "b.pt"):

@@ -5,10 +5,11 @@ import os
 import socket
 import unittest
 
+import numpy as np
 import torch
 import torch.multiprocessing as processes
 
-import distributed
+from train import distributed
 
 
 def member(rank, port, told):
@@ -19,7 +20,7 @@ def member(rank, port, told):
     weights = torch.full((3,), 7.0 + rank)
     distributed.share([weights])
     told.put((rank, distributed.processes(), distributed.first(), distributed.same(0.25 + rank, "cpu"),
-              [g.tolist() for g in gradients], weights.tolist()))
+              distributed.seed(0).random(), [g.tolist() for g in gradients], weights.tolist()))
     distributed.stop()
 
 
@@ -31,8 +32,9 @@ class DistributedTests(unittest.TestCase):
         told = processes.get_context("spawn").SimpleQueue()
         processes.spawn(member, (port, told), nprocs=2)
         mean = [[[0.5] * 3] * 2, [2.0, 4.0]]
+        chance = [np.random.default_rng(number).random() for number in (0, 1)]  # each its own
         self.assertEqual(sorted(told.get() for _ in range(2)),
-                         [(0, 2, True, 0.25, mean, [7.0] * 3), (1, 2, False, 0.25, mean, [7.0] * 3)])
+                         [(0, 2, True, 0.25, chance[0], mean, [7.0] * 3), (1, 2, False, 0.25, chance[1], mean, [7.0] * 3)])
 
     def test_one_process_is_left_alone(self):
         gradients = [torch.ones(2)]
