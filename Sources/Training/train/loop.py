@@ -124,8 +124,8 @@ class Loop:
         self.optimizer.step()
 
     def note(self, figures):
-        """Takes the figures of a step, numbers or tensors of one number."""
-        self.rows.append([float(figure) for figure in figures])
+        """Takes the figures of a step, tensors of one number each."""
+        self.rows.append([figure.item() for figure in figures])
 
     @torch.no_grad()
     def move_averages(self):
