@@ -17,10 +17,10 @@ def member(rank, port, told):
     distributed.start()
     gradients = [torch.full((2, 3), float(rank)), torch.tensor([4.0, 8.0]) * rank]
     distributed.average(gradients)
-    weights = torch.full((3,), 7.0 + rank)
+    weights = torch.full((2, 3, 4, 4), 7.0 + rank).to(memory_format=torch.channels_last)
     distributed.share([weights])
     told.put((rank, distributed.processes(), distributed.first(), distributed.same(0.25 + rank, "cpu"),
-              distributed.seed(0).random(), [g.tolist() for g in gradients], weights.tolist()))
+              distributed.seed(0).random(), [g.tolist() for g in gradients], weights.unique().tolist()))
     distributed.stop()
 
 
@@ -34,7 +34,7 @@ class DistributedTests(unittest.TestCase):
         mean = [[[0.5] * 3] * 2, [2.0, 4.0]]
         chance = [np.random.default_rng(number).random() for number in (0, 1)]  # each its own
         self.assertEqual(sorted(told.get() for _ in range(2)),
-                         [(0, 2, True, 0.25, chance[0], mean, [7.0] * 3), (1, 2, False, 0.25, chance[1], mean, [7.0] * 3)])
+                         [(0, 2, True, 0.25, chance[0], mean, [7.0]), (1, 2, False, 0.25, chance[1], mean, [7.0])])
 
     def test_one_process_is_left_alone(self):
         gradients = [torch.ones(2)]

@@ -9,7 +9,8 @@
 
 A checkpoint is written every CHECK minutes and at the end, whole or not at all. A training that was interrupted goes on from its
 last one, with the random numbers that would have come; one that was finished begins another of the same length with what it has
-learned. Under torchrun each process takes batches of its own and gradients are averaged; the first process reports and saves."""
+learned. Under torchrun each process takes batches of its own and gradients are averaged; the first process reports and saves;
+after an interruption the random numbers begin anew."""
 import copy
 import json
 import time
@@ -46,7 +47,7 @@ class Loop:
     parts {name: network or optimizer}: what is kept beside the optimizer. averages {name: network}: networks of which a moving
     average is kept, `self.average[name]`, each step moving it by `follow` towards the network. rng: the NumPy generator that
     makes the batches. batch: samples of a step. figures: names of what note() is given. clip: the gradient's largest norm.
-    config: the networks' configuration. validate: called before each checkpoint, prints and draws.
+    config: the networks' configuration. validate: called after each checkpoint, prints and draws.
 
     SystemExit if the checkpoint is of networks of another configuration."""
 
@@ -140,10 +141,10 @@ class Loop:
         self.rows.clear()
         self.curve.append([self.step * self.batch * distributed.processes(), *means.tolist()])
         told = ", ".join(f"{name} {mean:.4g}" for name, mean in zip(self.figures, means))
-        print(f"{seconds / 60:5.1f} min, step {self.step}, {speed:.0f} samples/s: {told}", flush=True)
+        print(f"{seconds / 60:5.1f} min, step {self.step}, {speed:.3g} samples/s: {told}", flush=True)
 
     def check(self, spent):
-        self.validate()
         self.save(spent)
+        self.validate()
         if self.curve:
             plots.plot(self.curve, self.figures, self.store.with_name(f"{self.store.stem}_curve.png"))

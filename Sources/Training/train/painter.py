@@ -275,7 +275,7 @@ def validate(model, slots, mask, sync_net, path):
 
 def looped(store, model, judge, lr, batch, schedule, rng, check=lambda: None):
     """The Loop of a painter's training: what of the model takes gradients learns, the decoder slower. Its average is
-    average["average"], by which the model goes on; `check` is called before each checkpoint."""
+    average["average"], by which the model goes on; `check` is called after each checkpoint."""
     learning = lambda *parts: [p for part in parts for p in part.parameters() if p.requires_grad]
     groups = [{"params": learning(model.denoiser, model.bottleneck, model.audio_encoder)},
               {"params": learning(model.decoder), "lr": lr * DECODER_RATE}]
