@@ -22,7 +22,6 @@ struct Block: Sendable {
 
 /// RGB `[H, W, 3]` -> latent `[H/4, W/4, 4]` of mean 0 and deviation 1 over the training set.
 public struct Encoder: Sendable {
-  let seenRows: Int
   let input: Conv2d
   let block1: Block
   let down1: Conv2d
@@ -37,7 +36,6 @@ public struct Encoder: Sendable {
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (a, b, c) = (config.autoencoderChannels[0], config.autoencoderChannels[1], config.autoencoderChannels[2])
     let size = config.window * config.window  // pixels
-    seenRows = config.seenRows
     input = Conv2d(w, "\(name).input", 3, a, size: size)
     block1 = Block(w, "\(name).block1", a, size: size)
     down1 = Conv2d(w, "\(name).down1", a, b, stride: 2, size: size)
@@ -56,14 +54,6 @@ public struct Encoder: Sendable {
     x = block4(block3(down2(x)))
     let channels = mean.values.count
     return output(x, before: .silu).map { ($1 - mean.values[$0 % channels]) / deviation.values[$0 % channels] }
-  }
-
-  /// What the model may see of a window `[H, W, 3]`: the latent `[H/4, W/4, 4]` and the mask `[H/4, W/4, 1]`
-  /// (1 = seen). Only the topmost `seenRows` are encoded, so nothing below can leak; the rest is 0.
-  public func masked(_ image: Tensor) -> (latent: Tensor, mask: Tensor) {
-    let (h, w) = (image.shape[0], image.shape[1])
-    let strip = Tensor([seenRows, w, 3], image.values[..<(seenRows * w * 3)])
-    return (self(strip).extended(toRows: h / 4), Tensor(ones: [seenRows / 4, w / 4, 1]).extended(toRows: h / 4))
   }
 }
 
@@ -110,15 +100,5 @@ public struct Decoder: Sendable {
     x = upsample2(up2(x))
     x = block7(block6(x))
     return output(x, before: .silu)
-  }
-}
-
-extension Tensor {
-  fileprivate init(ones shape: [Int]) { self.init(shape, [Float](repeating: 1, count: shape.reduce(1, *))) }
-
-  /// Zeros below a picture `[h, W, C]` make it `[rows, W, C]`.
-  fileprivate func extended(toRows rows: Int) -> Tensor {
-    let missing = (rows - shape[0]) * shape[1] * shape[2]
-    return Tensor([rows, shape[1], shape[2]], values.map { $0 } + [Float](repeating: 0, count: missing))
   }
 }

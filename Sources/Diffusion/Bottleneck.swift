@@ -7,7 +7,7 @@
 import Glibc
 import Tensors
 
-/// The previous frame's latent `[24, 24, 4]` -> 6 values in -1 ... 1, `[1, 6]`.
+/// The previous frame's latent `[20, 20, 4]` -> 6 values in -1 ... 1, `[1, 6]`.
 public struct Bottleneck: Sendable {
   let conv1: Conv2d
   let conv2: Conv2d

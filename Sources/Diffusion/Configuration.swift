@@ -7,9 +7,7 @@
 import Tensors
 
 public struct Configuration: Equatable, Sendable {
-  public let window: Int  // px, side of the face window
-  public let maskTop: Int  // px, first row that is painted
-  public let seenRows: Int  // px from the top that the model may see
+  public let window: Int  // px, side of the mouth's window
   public let latentChannels: Int
   public let autoencoderChannels: [Int]  // three, finest first
   public let unetChannels: [Int]  // three, finest first
@@ -22,6 +20,7 @@ public struct Configuration: Equatable, Sendable {
   public let avHuBERT: Int  // channels of AV-HuBERT if that is the audio encoder; 0: ours
   public let audioPast: Int  // stacks of 40 ms before the picture's own
   public let audioFuture: Int  // stacks after it
+  public let coefficients: Int  // numbers that say how a mouth is shaped
   public let steps: Int
 
   /// Stacks of sound that one picture sees.
@@ -29,13 +28,10 @@ public struct Configuration: Equatable, Sendable {
   /// Side of a latent.
   public var latentSide: Int { window / 4 }
 
-  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out, and so may
-  /// `seen_rows`, which is `mask_top` then.
+  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out.
   public init(json: String) throws(ConfigurationError) {
     var fields = try Fields(json: json)
     window = try fields.integer("window", in: 32...512, multipleOf: 16)
-    maskTop = try fields.integer("mask_top", in: 4...window - 4, multipleOf: 4)
-    seenRows = try fields.has("seen_rows") ? fields.integer("seen_rows", in: 4...maskTop, multipleOf: 4) : maskTop
     latentChannels = try fields.integer("latent_channels", in: 1...64)
     autoencoderChannels = try fields.integers("ae_channels", count: 3, in: 1...256)
     groups = try fields.integer("groups", in: 1...1024)
@@ -51,6 +47,7 @@ public struct Configuration: Equatable, Sendable {
     avHuBERT = try fields.has("av_hubert") ? fields.integer("av_hubert", in: 128...1024, multipleOf: 64) : 0
     audioPast = try fields.integer("audio_past", in: 0...25)
     audioFuture = try fields.integer("audio_future", in: 0...25)
+    coefficients = try fields.integer("coefficients", in: 1...64)
     steps = try fields.integer("steps", in: 1...1000)
     try fields.finish()
   }

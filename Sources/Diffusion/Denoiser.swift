@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Preconditioning, written once (twin of `Denoiser` in Sources/Training/model.py): x_t = (1 - t) z + t noise, velocity
-// v = noise - z (flow matching, Lipman et al. 2023), and v = x_t - identity - F, so that an untrained network (F = 0)
-// copies the identity frame at t = 1.
+// v = noise - z (flow matching, Lipman et al. 2023), and v = (x_t - identity - F) / t: F is what has to be added to the identity
+// frame's latent, so that an untrained network (F = 0) copies it.
 
 import Tensors
 
@@ -14,26 +14,43 @@ public struct Denoiser: Sendable {
 
   /// All that one frame's latent is made from, prepared for the steps of a schedule.
   public struct Frame: Sendable {
-    let seen: Tensor  // [24, 24, 4 + 1 + 4], masked latent, mask, identity latent
-    let identity: Tensor  // [24, 24, 4]
-    let steps: Int
+    let seen: Tensor  // [20, 20, 4 + 2 + 4], masked latent, lips, identity latent
+    let identity: Tensor  // [20, 20, 4]
+    let times: [Float]  // of the steps, above 0
     let context: UNet.Context
   }
 
-  /// `masked` and `mask` are `Encoder.masked` of the frame's window, `identity` the latent `[24, 24, 4]` of a whole
-  /// window of the same face, `tokens` the audio encoder's, `prior` the bottleneck's values of the latent made for the
-  /// frame before: nil at the start and after a cut.
+  /// `identity` is the latent `[20, 20, 4]` of the warped frame's window, `masked` what `masked` leaves of it, `lips`
+  /// `[20, 20, 2]` where the lips are to be, `tokens` the audio encoder's, `prior` the bottleneck's values of the latent made for
+  /// the frame before: nil at the start and after a cut.
   public func prepare(
-    masked: Tensor, mask: Tensor, identity: Tensor, tokens: Tensor, prior: Tensor?, schedule: Schedule
+    masked: Tensor, lips: Tensor, identity: Tensor, tokens: Tensor, prior: Tensor?, schedule: Schedule
   ) -> Frame {
     Frame(
-      seen: concat(concat(masked, mask), identity), identity: identity, steps: schedule.times.count,
+      seen: concat(concat(masked, lips), identity), identity: identity, times: schedule.times,
       context: unet.prepare(tokens: tokens, prior: prior, times: schedule.embedded))
   }
 
-  /// The velocity at x `[24, 24, 4]` and the time of a step.
+  /// The velocity at x `[20, 20, 4]` and the time of a step.
   public func callAsFunction(_ x: Tensor, step: Int, _ frame: Frame) -> Tensor {
     let f = unet(concat(x, frame.seen), step: step, frame.context)
-    return x.map { $1 - frame.identity.values[$0] - f.values[$0] }
+    let t = frame.times[step]
+    return x.map { ($1 - frame.identity.values[$0] - f.values[$0]) / t }
   }
+}
+
+/// The masked frame: a warped frame's latent `[h, w, 4]` without the places that the lips `[h, w, 2]` reach, and those around them
+/// (5 x 5), into which the encoder has carried the old mouth.
+public func masked(_ latent: Tensor, lips: Tensor) -> Tensor {
+  let (h, w, channels) = (latent.shape[0], latent.shape[1], latent.shape[2])
+  precondition(lips.shape == [h, w, 2], "lips of the latent's size")
+  let (near, reached) = (2, lips.values)
+  func isReached(_ i: Int) -> Bool {
+    let (y, x) = (i / w, i % w)
+    return (max(y - near, 0)...min(y + near, h - 1)).contains { y in
+      (max(x - near, 0)...min(x + near, w - 1)).contains { x in reached[2 * (y * w + x) + 1] > 0 }
+    }
+  }
+  let hidden = (0..<h * w).map(isReached)
+  return latent.map { hidden[$0 / channels] ? 0 : $1 }
 }

@@ -20,7 +20,7 @@ public struct Schedule: Sendable {
   }
 }
 
-/// The latents `[24, 24, 4]` after each step of one frame; the last is the frame's.
+/// The latents `[20, 20, 4]` after each step of one frame; the last is the frame's.
 public struct Sampler: Sequence, IteratorProtocol {
   /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): the velocity lies `scale` times as far as it would from
   /// that of `frame`, which is the same but for its sound.
@@ -38,20 +38,20 @@ public struct Sampler: Sequence, IteratorProtocol {
   var before: Tensor?  // velocity of the step before
   var step = 0
 
-  /// `noise` `[24, 24, 4]` is normal. Guidance doubles the work.
+  /// `noise` `[20, 20, 4]` is normal. Guidance doubles the work.
   public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor, guidance: Guidance? = nil) {
     (self.denoiser, self.frame, self.guidance, x) = (denoiser, frame, guidance, noise)
   }
 
   public mutating func next() -> Tensor? {
-    guard step < frame.steps else { return nil }
+    guard step < frame.times.count else { return nil }
     var velocity = denoiser(x, step: step, frame)
     if let guidance {
       let other = denoiser(x, step: step, guidance.frame)
       velocity = velocity.map { other.values[$0] + guidance.scale * ($1 - other.values[$0]) }
     }
     let before = self.before ?? velocity
-    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.steps) }
+    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.times.count) }
     self.before = velocity
     step += 1
     return x

@@ -135,7 +135,7 @@ package struct UNet: Sendable {
     audio = Linear(w, "\(name).audio", config.tokens * config.audioWidth, e)
     prior = Linear(w, "\(name).prior", config.prior, e)
     noPrior = w.take("\(name).no_prior", [e])
-    input = Conv2d(w, "\(name).input", 3 * z + 1, a, size: size)
+    input = Conv2d(w, "\(name).input", 3 * z + 2, a, size: size)
     (down1Res1, down1Res2) = (res("down1_res1", a, a, size), res("down1_res2", a, a, size))
     down1 = Conv2d(w, "\(name).down1", a, a, stride: 2, size: size)
     (down2Res1, down2Attn1) = (res("down2_res1", a, b, size / 4), attn("down2_attn1", b))
@@ -185,7 +185,7 @@ package struct UNet: Sendable {
     time2(time1(timestepEmbedding(times, embedding / 2), activation: .silu))
   }
 
-  /// F `[24, 24, 4]` of x `[24, 24, 4 + 4 + 1 + 4]` = noisy, masked, mask, identity, at the time of a step.
+  /// F `[20, 20, 4]` of x `[20, 20, 4 + 4 + 2 + 4]` = noisy, masked, lips, identity, at the time of a step.
   package func callAsFunction(_ x: Tensor, step: Int, _ context: Context) -> Tensor {
     let m = context.modulations
     var x1 = input(x)

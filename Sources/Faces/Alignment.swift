@@ -4,7 +4,8 @@
 // Where the face window lies in a frame. Twin of Sources/Training/geometry.py.
 //
 // A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
-// forehead) onto a template of 96 x 96 px by least squares. Windows of other sides are that one, enlarged.
+// forehead) onto a template of 80 x 80 px by least squares: from under the nose to under the chin of most faces, eye centres
+// 64 px apart and 40 px above its top edge. Windows of other sides are that one, enlarged.
 
 import Glibc
 
@@ -13,13 +14,16 @@ extension FaceWindow {
   private static let stable = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151]
   /// Where they lie in it, px, x right, y down (geometry.py, TEMPLATE).
   private static let template: [SIMD2<Float>] = [
-    [13.45, -12.57], [34.55, -11.44], [61.45, -11.44], [82.55, -12.57], [48.0, -15.57],
-    [48.0, -9.22], [48.0, -3.12], [48.0, 2.59], [48.0, -28.46], [48.0, -42.64],
+    [-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
+    [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85],
   ]
+  /// Where the middle of the mouth lies in it, px (geometry.py, MOUTH).
+  static let mouth = SIMD2(40.0, 29.0)
 
   /// Frame px -> px of the template, of a face with these 468 mesh points; nil when they span no area.
-  package static func aligned(_ points: [SIMD2<Float>]) -> Similarity? {
-    Similarity(from: stable.compactMap { $0 < points.count ? points[$0] : nil }, to: template)
+  package static func aligned(_ points: [SIMD3<Float>]) -> Similarity? {
+    let stable = stable.compactMap { $0 < points.count ? SIMD2(points[$0].x, points[$0].y) : nil }
+    return Similarity(from: stable, to: template)
   }
 }
 
@@ -65,6 +69,15 @@ public struct Similarity: Equatable, Sendable {
   func scaled(_ factor: Double) -> Similarity {
     Similarity(unchecked: factor * a, factor * b, factor * tx, factor * ty)
   }
+
+  /// The same transform of points that are counted from (x, y), a pixel of the frame.
+  func counted(fromX x: Int, y: Int) -> Similarity {
+    let origin = self(Double(x), Double(y))
+    return Similarity(unchecked: a, b, origin.x, origin.y)
+  }
+
+  /// The same with `shift` added to both of the target's coordinates.
+  func shifted(by shift: Double) -> Similarity { Similarity(unchecked: a, b, tx + shift, ty + shift) }
 
   private init(unchecked a: Double, _ b: Double, _ tx: Double, _ ty: Double) {
     (self.a, self.b, self.tx, self.ty) = (a, b, tx, ty)

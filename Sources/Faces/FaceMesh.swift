@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// 468 points on a face (Kartynnik et al., arXiv 1907.06724), with MediaPipe's preprocessing: the network sees an upright
-// square around the face, 1.5 times as wide as its box.
+// 468 points on a face: MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without its eyes. The network sees an
+// upright square around the face, 1.5 times as wide as its box. Twin of Sources/Training/landmarks.py.
 
 import Glibc
 import Tensors
@@ -10,67 +10,56 @@ import Tensors
 public struct FaceMesh: Sendable {
   private static let side = 192  // px, the network's picture
   private static let eyes = (33, 263)  // outer corners: the line between them is level in the picture
+  private static let brightness: Float = 0.45  // mean that a darker picture is brought to
+  private static let darkest: Float = 0.05  // mean from which on it is: the gain ends at 9
 
   private let input: Conv2d
   private let inputSlope: Tensor
-  private let trunk: [MobileBlock]
-  private let points, score: Branch
+  private let first: [MobileBlock]
+  private let rest: MobileChain
+  private let points, score: Conv2d
+  private let lips: Lips
 
-  /// One answer of the network: `blocks` at 128 channels, 32 channels from `reduce` on.
-  private struct Branch: Sendable {
-    let blocks: [MobileBlock]
-    let reduce: Conv2d
-    let slope: Tensor
-    let last: MobileBlock
-    let output: Conv2d
-
-    init(_ w: Weights, _ name: String, blocks count: Int, outputs: Int) {
-      blocks = (1...count).map {
-        MobileBlock(w, "\(name).block\($0)", 128, 128, stride: $0 == 1 ? 2 : 1, slopes: true)
-      }
-      reduce = Conv2d(w, "\(name).reduce", 128, 32, kernel: 1, same: 0)
-      slope = w.take("\(name).reduce.slope", [32])
-      last = MobileBlock(w, "\(name).block\(count + 1)", 32, 32, slopes: true)
-      output = Conv2d(w, "\(name).output", 32, outputs, kernel: 3, same: 0)
-    }
-
-    func callAsFunction(_ x: Tensor) -> Values {
-      var x = x
-      for block in blocks { x = block(x) }
-      return output(last(prelu(reduce(x), slope: slope))).values
-    }
-  }
-
-  /// Weights `faces.mesh.*`.
+  /// Weights `faces.mesh.*` and `faces.lips.*`.
   public init(_ w: Weights) {
     let name = "faces.mesh"
-    let channels = [16, 16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 128, 128, 128]
     input = Conv2d(w, "\(name).input", 3, 16, kernel: 3, stride: 2, same: 1)
     inputSlope = w.take("\(name).input.slope", [16])
-    trunk = (1...14).map {
-      MobileBlock(
-        w, "\(name).block\($0)", channels[$0 - 1], channels[$0], stride: [3, 6, 9, 12].contains($0) ? 2 : 1,
-        slopes: true)
-    }
-    points = Branch(w, "\(name).points", blocks: 3, outputs: 1404)
-    score = Branch(w, "\(name).score", blocks: 1, outputs: 1)
+    first = MobileChain.blocks(w, name, 1...3, channels: 16)
+    rest = MobileChain(w, name, 4...17, channels: 16)
+    points = Conv2d(w, "\(name).points", 32, 1404, kernel: 3, same: 0)
+    score = Conv2d(w, "\(name).score", 32, 1, kernel: 3, same: 0)
+    lips = Lips(w)
   }
 
-  /// Picture `[192, 192, 3]` in 0 ... 1 -> `[468, 3]` x, y in px of the picture, depth; 0 ... 1 that it is a face.
-  package func network(_ picture: Tensor) -> (points: Tensor, score: Float) {
-    var x = prelu(input(picture), slope: inputSlope)
-    for block in trunk { x = block(x) }
-    let logit = score(x).first ?? -.infinity
-    return (Tensor([468, 3], points(x)), 1 / (1 + expf(-logit)))
+  /// Picture `[192, 192, 3]` in 0 ... 1 -> the 468 points without the look at the lips, x, y in px of the picture from its edge
+  /// on, depth in the same px, smaller is nearer; features `[48, 48, 32]` for that look; 0 ... 1 that it is a face.
+  package func network(_ picture: Tensor) -> (points: [SIMD3<Float>], features: Tensor, score: Float) {
+    let features = first.reduce(prelu(input(picture), slope: inputSlope)) { $1($0) }
+    let x = rest(features)
+    let (values, logit) = (points(x).values, score(x).values.first ?? -.infinity)
+    let points = (0..<468).map { SIMD3(values[3 * $0], values[3 * $0 + 1], values[3 * $0 + 2]) }
+    return (points, features, 1 / (1 + expf(-logit)))
   }
 
-  /// The 468 points in frame px, looked for in `region` (frame px -> px of the network's picture).
-  func callAsFunction(_ frame: FrameView, region: Similarity) -> (points: [SIMD2<Float>], score: Float) {
-    let (points, score) = network(plainCrop(frame, region, side: Self.side).map { ($1 + 1) / 2 })
-    let places = (0..<468).map {
-      SIMD2<Float>(region.inverse(Double(points.values[3 * $0]), Double(points.values[3 * $0 + 1])))
+  /// The 468 points, looked for in `region` (frame px -> px of the network's picture): x, y in frame px, depth in the same px.
+  func callAsFunction(_ frame: FrameView, region: Similarity) -> (points: [SIMD3<Float>], score: Float) {
+    let (points, features, score) = network(Self.picture(frame, region))
+    let places = lips.refined(points, features).map { point in
+      // The network counts px from the picture's edge, a frame from its first pixel's centre.
+      let place = region.inverse(Double(point.x) - 0.5, Double(point.y) - 0.5)
+      return SIMD3(Float(place.x), Float(place.y), point.z / Float(region.scale))
     }
     return (places, score)
+  }
+
+  /// What the network sees, `[192, 192, 3]` in 0 ... 1, brightened where it is dark.
+  private static func picture(_ frame: FrameView, _ region: Similarity) -> Tensor {
+    let picture = coarseCrop(frame, region, side: side)
+    let sum = picture.values.withUnsafeBufferPointer { $0.reduce(0, +) }
+    let mean = (sum / Float(picture.values.count) + 1) / 2
+    let gain = brightness / min(max(mean, darkest), brightness)
+    return picture.map { min(gain * ($1 + 1) / 2, 1) }
   }
 
   /// Where to look for the points of a face that the detector saw.
@@ -87,21 +76,17 @@ public struct FaceMesh: Sendable {
   }
 
   /// Where to look for the points of a face whose points in the frame before are known.
-  static func region(_ points: [SIMD2<Float>]) -> Similarity? {
-    guard points.count == 468, let first = points.first else { return nil }
-    var (low, high) = (first, first)
-    for point in points {
-      low = pointwiseMin(low, point)
-      high = pointwiseMax(high, point)
-    }
-    return region((low + high) / 2, max(high.x - low.x, high.y - low.y), points[eyes.0], points[eyes.1])
+  static func region(_ points: [SIMD3<Float>]) -> Similarity? {
+    guard points.count == 468, let box = Box(around: points) else { return nil }
+    let (right, left) = (points[eyes.0], points[eyes.1])
+    return region(box.middle, max(box.width, box.height), SIMD2(right.x, right.y), SIMD2(left.x, left.y))
   }
 
   private static func region(
     _ middle: SIMD2<Float>, _ size: Float, _ right: SIMD2<Float>, _ left: SIMD2<Float>
   ) -> Similarity? {
     let angle = atan2(Double(left.y - right.y), Double(left.x - right.x))
-    let half = Double(side) / 2
+    let half = Double(side - 1) / 2
     return Similarity(
       center: SIMD2<Double>(middle), on: [half, half], angle: angle, scale: Double(side) / (1.5 * Double(size)))
   }

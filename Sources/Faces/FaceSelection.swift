@@ -10,7 +10,7 @@ public struct Box: Equatable, Sendable {
   }
 
   /// Around points; nil without any.
-  init?(around points: [SIMD2<Float>]) {
+  init?(around points: [SIMD3<Float>]) {
     guard var low = points.first, var high = points.first else { return nil }
     for point in points {
       low = pointwiseMin(low, point)

@@ -7,8 +7,8 @@ import Tensors
 public struct Face: Sendable {
   /// The same for as long as the face is followed, never used again.
   public var id: Int
-  /// The 468 points of the face mesh, frame px.
-  public var points: [SIMD2<Float>]
+  /// The 468 points of the face mesh: x, y in frame px, depth in the same px, smaller is nearer.
+  public var points: [SIMD3<Float>]
   /// How sure the mesh is that this is a face, 0.5 ... 1.
   public var score: Float
   /// Frame px -> px of the face window, steadied over time.
@@ -17,7 +17,7 @@ public struct Face: Sendable {
   /// over three when it is lost or another one is chosen. 1 at once in the first frame of a shot.
   public var presence: Float
 
-  public init(id: Int = 0, points: [SIMD2<Float>], score: Float, window: Similarity, presence: Float = 1) {
+  public init(id: Int = 0, points: [SIMD3<Float>], score: Float, window: Similarity, presence: Float = 1) {
     (self.id, self.points, self.score, self.window, self.presence) = (id, points, score, window, presence)
   }
 }
@@ -28,9 +28,16 @@ public struct Sighting: Equatable, Sendable {
   public let box: Box
   public let score: Float
   public let isChosen: Bool
+  /// Why it is left as it is although it was chosen; it does not count as chosen then.
+  public let obstacle: Obstacle?
 
-  package init(id: Int, box: Box, score: Float, isChosen: Bool) {
-    (self.id, self.box, self.score, self.isChosen) = (id, box, score, isChosen)
+  package init(id: Int, box: Box, score: Float, isChosen: Bool, obstacle: Obstacle? = nil) {
+    (self.id, self.box, self.score, self.isChosen, self.obstacle) = (id, box, score, isChosen, obstacle)
+  }
+
+  /// The same face, which shows too little of its mouth.
+  package func hidden(by obstacle: Obstacle) -> Sighting {
+    Sighting(id: id, box: box, score: score, isChosen: false, obstacle: obstacle)
   }
 }
 
@@ -66,7 +73,7 @@ public struct FaceTracker: Sendable {
     var box: Box
     var score: Float
     /// Where the mesh saw it in the last frame; empty while only its box is known.
-    var points: [SIMD2<Float>]
+    var points: [SIMD3<Float>]
     var window: Similarity?
     var steady = SteadyWindow()
     var presence: Float = 0
@@ -80,7 +87,7 @@ public struct FaceTracker: Sendable {
 
   /// What the mesh sees in one place, its window not steadied.
   private struct Sight {
-    let points: [SIMD2<Float>]
+    let points: [SIMD3<Float>]
     let score: Float
     let window: Similarity
     let box: Box
@@ -273,7 +280,7 @@ public struct FaceTracker: Sendable {
     guard score >= Self.threshold, let window = FaceWindow.aligned(points), let box = Box(around: points) else {
       return nil
     }
-    let mouth = window.inverse(48, 40)
+    let mouth = window.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)
     guard mouth.x >= 0, mouth.y >= 0, mouth.x < Double(frame.width), mouth.y < Double(frame.height) else { return nil }
     return Sight(points: points, score: score, window: window, box: box)
   }

@@ -1,63 +1,92 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The face window of a model: how many pixels it cuts out around the lower face, and which of them it paints.
+// The face window of a model: how many pixels it cuts out around the mouth, and how much of them it paints.
 
 import Tensors
 
-/// A square of `side` px. Faces lie in it as in the template of 96 px (`FaceWindow.aligned`), so that windows of every side
+/// A square of `side` px. Faces lie in it as in the template of 80 px (`FaceWindow.aligned`), so that windows of every side
 /// show the same part of a face.
 public struct FaceWindow: Equatable, Sendable {
   /// px, width and height of the template.
-  static let templateSide = 96
+  static let templateSide = 80
+  /// px, over which the painting fades out towards the window's edges.
+  private static let edge: Float = 10
 
   /// px, width and height.
   public let side: Int
-  /// px, first row that is painted: just under the nose.
-  public let maskTop: Int
-  /// 4 m (1 - m) of the mask at every pixel, row-major: 1 in the middle of its soft border, 0 where it is 0 or 1.
-  let border: [Float]
+  /// `[side, side]`: how much of what is painted counts: 1 in the middle, 0 at the edges. It depends on nothing in the picture,
+  /// so it tells nothing about the mouth. Twin of `fade` in Sources/Training/model.py.
+  let fade: [Float]
 
-  public init(side: Int, maskTop: Int) {
-    (self.side, self.maskTop) = (side, maskTop)
-    let (top, perPixel) = (Self.top(side, maskTop), Float(Self.templateSide) / Float(side))
-    border = [Float](unsafeUninitializedCapacity: side * side + 8) { masks, count in
-      guard let masks = masks.baseAddress else { return }
-      for y in 0..<side {
-        kernels.maskLine(top: top, x: 0, y: Float(y) * perPixel, dx: perPixel, dy: 0, count: side, masks + y * side)
-      }
-      for i in 0..<side * side { masks[i] = 4 * masks[i] * (1 - masks[i]) }
-      count = side * side
+  public init(side: Int) {
+    self.side = side
+    let ramp = (0..<side).map { x in
+      let t = min(Float(min(x, side - 1 - x)) / Self.edge, 1)
+      return t * t * (3 - 2 * t)
     }
+    fade = ramp.flatMap { row in ramp.map { row * $0 } }
   }
 
   /// Frame px -> px of this window, of a transform to px of the template.
-  func transform(_ place: Similarity) -> Similarity {
+  public func transform(_ place: Similarity) -> Similarity {
     place.scaled(Double(side) / Double(Self.templateSide))
   }
 
-  /// How much of the painted window counts, by its place in the template (px): 1 over mouth, jaw and chin, 0 from the
-  /// window's edges inwards, soft between. It depends on nothing in the picture, so it tells nothing about the mouth.
-  package func mask(_ x: Float, _ y: Float) -> Float {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 8) { mask in
-      guard let out = mask.baseAddress else { return 0 }
-      masks(from: [x, y], step: .zero, count: 1, to: out)
-      return out.pointee
+  /// What is to be added to a picture, when a network made `made` and `was` is what it makes of the picture itself, `[side, side, 3]`
+  /// both: their difference, faded out.
+  public func difference(_ made: Tensor, _ was: Tensor) -> Tensor {
+    made.map { fade[$0 / 3] * ($1 - was.values[$0]) }
+  }
+
+  /// Where the lips of a mesh lie that is at `place`, at the size of the window's latent: `[side / 4, side / 4, 2]`, the share of each
+  /// place that is covered by what is between the lips, and by the lips with what is between them. Twin of `lips` in
+  /// Sources/Training/warp.py and `small` in model.py.
+  public func lips(_ mesh: RingedMesh, at place: Similarity) -> Tensor {
+    let (transform, size) = (transform(place), side / 4)
+    var values = [Float](repeating: 0, count: size * size * 2)
+    for (channel, outline) in [mesh.inner, mesh.outer].enumerated() {
+      let corners = outline.map { transform(Double($0.x), Double($0.y)) + 0.5 }  // pixels meet at whole numbers
+      for (i, covered) in coverage(of: corners, side: side).enumerated() where covered > 0 {
+        values[2 * (i / side / 4 * size + i % side / 4) + channel] += covered / 16
+      }
+    }
+    return Tensor([size, size, 2], values)
+  }
+}
+
+/// The share of each of `side` x `side` squares, row by row, that a closed outline covers, exactly; square (x, y) reaches from there
+/// to (x + 1, y + 1). 0 of an outline with a corner that is not a number or more than 65536 away.
+func coverage(of outline: [SIMD2<Double>], side: Int) -> [Float] {
+  let trace = 1e-6  // of a square: what counts as nothing
+  var covered = [Double](repeating: 0, count: side * side)
+  guard let left = outline.map({ $0.x }).min(), let right = outline.map({ $0.x }).max(),
+    outline.allSatisfy({ abs($0.x) <= 65536 && abs($0.y) <= 65536 })
+  else { return [Float](repeating: 0, count: side * side) }
+  let columns = Int(min(max(left, 0), Double(side)))..<Int(min(max(right + 1, 0), Double(side)))
+  for (i, p) in outline.enumerated() {
+    let q = outline[i + 1 < outline.count ? i + 1 : 0]
+    let (low, high) = (max(min(p.y, q.y), 0), min(max(p.y, q.y), Double(side)))
+    guard low < high else { continue }
+    for y in Int(low)..<Int(high.rounded(.up)) {
+      // The edge's part in this row: what lies right of it counts, upwards less than nothing.
+      func inRow(_ v: Double) -> Double { min(max(v, Double(y)), Double(y + 1)) }
+      let (start, end) = (inRow(p.y), inRow(q.y))
+      let slope = (q.x - p.x) / (q.y - p.y)
+      let (from, to) = (p.x + (start - p.y) * slope, p.x + (end - p.y) * slope)
+      for x in columns { covered[y * side + x] += (end - start) * rightOf(from, to, in: Double(x)) }
     }
   }
+  return covered.map { abs($0) < trace ? 0 : Float(min(abs($0), 1)) }
+}
 
-  /// The same at `count` places, the first at `start`, each `step` beyond the one before; up to 7 more are written.
-  func masks(from start: SIMD2<Float>, step: SIMD2<Float>, count: Int, to out: UnsafeMutablePointer<Float>) {
-    kernels.maskLine(top: Self.top(side, maskTop), x: start.x, y: start.y, dx: step.x, dy: step.y, count: count, out)
+/// The share of a square of width 1 that begins at `x` that lies right of an edge from x = `a` to `b` over its whole height.
+private func rightOf(_ a: Double, _ b: Double, in x: Double) -> Double {
+  /// The integral of what lies right of 0 in a square that ends at u.
+  func ramp(_ u: Double) -> Double {
+    let inside = min(max(u, 0), 1)
+    return inside * inside / 2 + max(u - 1, 0)
   }
-
-  /// Template px that the mask may reach.
-  var painted: (left: Double, top: Double, right: Double, bottom: Double) {
-    (4, Double(Self.top(side, maskTop)), 92, 94)
-  }
-
-  /// `maskTop` in the template.
-  private static func top(_ side: Int, _ maskTop: Int) -> Float {
-    Float(maskTop * templateSide) / Float(side)
-  }
+  let (u, v) = (x + 1 - a, x + 1 - b)
+  return abs(u - v) < 1e-6 ? min(max((u + v) / 2, 0), 1) : (ramp(u) - ramp(v)) / (u - v)
 }

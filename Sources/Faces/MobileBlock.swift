@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What both face networks are made of (converted by Sources/Training/convert_faces.py).
+// What all face networks are made of (converted by Sources/Training/convert_faces.py).
 
 import Tensors
 
@@ -38,5 +38,34 @@ extension Conv2d {
     self.init(
       weight: w.take("\(name).weight", [cout, cin / groups, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
       stride: stride, padding: (before, after, before, after), groups: groups)
+  }
+}
+
+/// A chain of blocks with slopes, every third of which halves the picture and doubles the channels up to 128; then 32 channels
+/// from `reduce` on, and one more block.
+struct MobileChain: Sendable {
+  private let blocks: [MobileBlock]
+  private let reduce: Conv2d
+  private let slope: Tensor
+  private let last: MobileBlock
+
+  /// Blocks `range` of network `name`, whose first one gets `channels`.
+  init(_ w: Weights, _ name: String, _ range: ClosedRange<Int>, channels: Int) {
+    blocks = MobileChain.blocks(w, name, range, channels: channels)
+    reduce = Conv2d(w, "\(name).reduce", 128, 32, kernel: 1, same: 0)
+    slope = w.take("\(name).reduce.slope", [32])
+    last = MobileBlock(w, "\(name).block\(range.upperBound + 1)", 32, 32, slopes: true)
+  }
+
+  static func blocks(_ w: Weights, _ name: String, _ range: ClosedRange<Int>, channels: Int) -> [MobileBlock] {
+    func width(_ i: Int) -> Int { min(channels << (i / 3), 128) }
+    return range.map {
+      MobileBlock(w, "\(name).block\($0)", width($0 - 1), width($0), stride: $0 % 3 == 0 ? 2 : 1, slopes: true)
+    }
+  }
+
+  /// `[H, W, C]` -> `[h, w, 32]`.
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    last(prelu(reduce(blocks.reduce(x) { $1($0) }), slope: slope))
   }
 }

@@ -123,7 +123,7 @@ struct Samples {
   let plane: UnsafeRawPointer
   let stride: Int
   private let width, height: Int
-  private let scale, offset: SIMD2<Float>  // sample position = pixel position * scale + offset
+  let scale, offset: SIMD2<Float>  // sample position = pixel position * scale + offset
 
   fileprivate init(
     _ component: Component, _ plane: FrameView.Plane, size: (width: Int, height: Int), _ site: ChromaSite
@@ -216,6 +216,10 @@ struct Affine: Sendable {
 
   @inline(__always)
   func callAsFunction(_ v: SIMD4<Float>) -> SIMD4<Float> { x * v.x + y * v.y + z * v.z + offset }
+
+  /// Of a difference.
+  @inline(__always)
+  func linear(_ v: SIMD4<Float>) -> SIMD4<Float> { x * v.x + y * v.y + z * v.z }
 }
 
 /// A frame to read: planes that somebody else keeps mapped for as long as the view is used.
@@ -225,6 +229,7 @@ public struct FrameView {
   public let format: PixelFormat
   public let width, height: Int
   public let colorimetry: Colorimetry
+  let chromaSite: ChromaSite
   let samples: [Samples]  // of the three components
 
   /// Planes in GStreamer's order, strides in bytes. nil when a size is not in 1 ... 32768, a plane is missing, or a
@@ -234,15 +239,31 @@ public struct FrameView {
     chromaSite: ChromaSite = .left
   ) {
     guard (1...32768).contains(width), (1...32768).contains(height) else { return nil }
-    var samples: [Samples] = []
     for component in format.components {
       guard component.plane < planes.count else { return nil }
       let plane = planes[component.plane]
       guard plane.stride >= component.rowBytes(width), plane.stride <= 1 << 20 else { return nil }
-      samples.append(Samples(component, plane, size: component.size(width, height), chromaSite))
     }
-    (self.format, self.width, self.height, self.colorimetry) = (format, width, height, colorimetry)
-    self.samples = samples
+    (self.format, self.width, self.height) = (format, width, height)
+    (self.colorimetry, self.chromaSite) = (colorimetry, chromaSite)
+    samples = format.components.map {
+      Samples($0, planes[$0.plane], size: $0.size(width, height), chromaSite)
+    }
+  }
+
+  /// A picture of `width` x `height` px with the format and colours of another, whose samples lie elsewhere; one plane for
+  /// each of the components.
+  init(like other: FrameView, width: Int, height: Int, components: [Component], planes: [Plane]) {
+    (format, self.width, self.height) = (other.format, width, height)
+    (colorimetry, chromaSite) = (other.colorimetry, other.chromaSite)
+    samples = zip(components, planes).map {
+      Samples($0, $1, size: $0.size(width, height), other.chromaSite)
+    }
+  }
+
+  /// Whether samples mean the same in both.
+  func isLike(_ other: FrameView) -> Bool {
+    format == other.format && colorimetry == other.colorimetry && chromaSite == other.chromaSite
   }
 
   /// `Colorimetry.transforms` for this format.

@@ -8,14 +8,13 @@ import Glibc
 /// that it does the same at every frame rate.
 ///
 /// The constants are the knee of a sweep over the GRID clips (25 frames a second) against the Gaussian over time that
-/// training used: 0.28 px rms from it, and a third of the raw mesh's jitter (second difference 0.20 px instead of 0.60 px).
+/// training used: 0.37 px rms from it, and a third of the raw mesh's jitter (second difference 0.27 px instead of 0.80 px).
 package struct SteadyWindow: Sendable {
   private static let cutoff = 1.25  // Hz, of a still head
-  private static let slope = 0.2  // Hz more per window px a second of speed
+  private static let slope = 0.15  // Hz more per window px a second of speed
   private static let speedCutoff = 1.705  // Hz, of the speed itself
-  private static let jump = (least: 12.0, speed: 300.0)  // window px, window px a second: not motion but another face
-  private static let center = SIMD2(48.0, 40.0)  // window px, where place is measured: the mouth
-  private static let arm = 40.0  // window px, turns turn and logarithm of scale into a distance
+  private static let jump = (least: 16.0, speed: 400.0)  // window px, window px a second: not motion but another face
+  private static let arm = 53.0  // window px, turns turn and logarithm of scale into a distance
 
   private var value: SIMD4<Double>?
   private var last = SIMD4<Double>.zero
@@ -28,7 +27,7 @@ package struct SteadyWindow: Sendable {
   /// The window `elapsed` seconds after the one before; a time out of 1 ms ... 0.5 s counts as the nearest of them.
   package mutating func callAsFunction(_ window: Similarity, after elapsed: Double) -> Similarity {
     let elapsed = min(max(elapsed, 0.001), 0.5)
-    let place = window.inverse(Self.center.x, Self.center.y)
+    let place = window.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)  // measured at the mouth
     var now = SIMD4(place.x, place.y, log(window.scale), window.angle)
     let unit = SIMD4(window.scale, window.scale, Self.arm, Self.arm)
     guard let old = value else { return start(now, window) }
@@ -40,7 +39,7 @@ package struct SteadyWindow: Sendable {
     let cutoff = Self.cutoff + Self.slope * (speed * speed).sum().squareRoot()
     let new = old + (now - old) * Self.share(cutoff, elapsed)
     (value, last, started) = (new, now, false)
-    return Similarity(center: [new.x, new.y], on: Self.center, angle: new.w, scale: exp(new.z)) ?? window
+    return Similarity(center: [new.x, new.y], on: FaceWindow.mouth, angle: new.w, scale: exp(new.z)) ?? window
   }
 
   /// How much of a new value counts in a low-pass filter of this cutoff (Hz) after a time (seconds).

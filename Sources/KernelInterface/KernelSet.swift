@@ -208,4 +208,59 @@ public protocol KernelSet: Sendable {
   static func maskLine(
     top: Float, x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   )
+
+  /// Copies samples `first ..< first + count` of a row to a planar row: bytes, or of 10 bits `low10`. The first
+  /// is repeated once before them, the last twice behind.
+  static func unpackLine(
+    _ row: UnsafeRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
+    _ out: UnsafeMutableRawPointer)
+
+  /// Writes `count` values of a piece of a warp's row: displacements (u, v), the first, each (du, dv) more than the one
+  /// before, and `kind`. Up to 7 more are read and written back.
+  static func spanLine(
+    u: Float, v: Float, du: Float, dv: Float, kind: Int32, count: Int, _ across: UnsafeMutablePointer<Float>,
+    _ down: UnsafeMutablePointer<Float>, _ kinds: UnsafeMutablePointer<Int32>)
+
+  /// Writes 1 where a displacement, times (scaleX, scaleY), is longer than 1/64 or `alpha` is above 0, else 0; up to 7 more.
+  /// Returns whether there was one.
+  static func movedLine(
+    _ across: UnsafePointer<Float>, _ down: UnsafePointer<Float>, scaleX: Float, scaleY: Float,
+    alpha: UnsafePointer<Float>, count: Int, _ out: UnsafeMutablePointer<Float>
+  ) -> Bool
+
+  /// Adds `weight` times the levels of a planar picture at `count` displaced places to `out`: place i is (x + i, y) and its
+  /// displacement. Eight in a row whose shares are all 0 are left out; up to 7 more are read and written.
+  ///
+  /// Interpolated by cubics through 4 x 4 samples (Catmull-Rom) and limited to the least and the greatest of these. The
+  /// rows of the picture go on for one sample before and two behind, and so do its columns. Beyond it its edges go on.
+  ///
+  /// Where a kind is not 0 its low 3 bits are n, the rest the number of a footprint, (xx, yx, xy, yy): the level is the mean
+  /// of n x n places in the parallelogram of the sides (xx, yx) and (xy, yy) around the place.
+  static func warpLine(
+    _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, width: Int, height: Int, x: Float, y: Float,
+    across: UnsafePointer<Float>, down: UnsafePointer<Float>, kinds: UnsafePointer<Int32>,
+    footprints: UnsafePointer<SIMD4<Float>>, shares: UnsafePointer<Float>, weight: Float, count: Int,
+    _ out: UnsafeMutablePointer<Float>)
+
+  /// Mixes `alpha[i]` (0 ... 1) of `other[i] + offset` into `out[i]`. The sum is limited to `low ... high`, or to the level
+  /// that it was if that lies beyond. Up to 7 more are read and written.
+  static func mixLine(
+    _ other: UnsafePointer<Float>, offset: Float, low: Float, high: Float, alpha: UnsafePointer<Float>, count: Int,
+    _ out: UnsafeMutablePointer<Float>)
+
+  /// Adds the levels of a planar row to `out`, limited in the same way; up to 7 more.
+  static func addLine(
+    _ row: UnsafeRawPointer, storage: SampleStorage, low: Float, high: Float, count: Int,
+    _ out: UnsafeMutablePointer<Float>)
+
+  /// Lowers `out` to the squared distances of the places (x + i, y) from the line between (fromX, fromY) and (toX, toY).
+  /// Up to 7 more are read and written.
+  static func nearestLine(
+    x: Float, y: Float, fromX: Float, fromY: Float, toX: Float, toY: Float, count: Int,
+    _ out: UnsafeMutablePointer<Float>)
+
+  /// Turns squared distances from an outline into a mask that is 0 outside and rises within `radius` to 1, softly. Inside is
+  /// where the sum of the windings up to there is not 0. Up to 7 more are read and written.
+  static func featherLine(
+    _ windings: UnsafePointer<Int32>, radius: Float, count: Int, _ out: UnsafeMutablePointer<Float>)
 }

@@ -142,20 +142,20 @@ extension Kernels {
 }
 
 // Not stored, as that would ask at every use whether they are there.
-private var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7) } }
+var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7) } }
 
 /// After this addition the low bits of a float hold its nearest whole number.
 private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
 
 /// Unrolled, so that no lane is looked up in memory.
 @inline(__always)
-private func vector<Scalar: SIMDScalar>(_ lane: (Int) -> Scalar) -> SIMD8<Scalar> {
+func vector<Scalar: SIMDScalar>(_ lane: (Int) -> Scalar) -> SIMD8<Scalar> {
   SIMD8(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7))
 }
 
 /// Each value brought to 0 ... high; not a number counts as 0.
 @inline(__always)
-private func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
+func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let low = v.replacing(with: 0, where: .!(v .> 0))
   return low.replacing(with: high, where: low .> high)
 }
@@ -175,7 +175,7 @@ private func integers(_ v: SIMD8<Float>) -> SIMD8<Int32> {
 
 /// Of integers below 2^23.
 @inline(__always)
-private func floats(_ v: SIMD8<UInt32>) -> SIMD8<Float> {
+func floats(_ v: SIMD8<UInt32>) -> SIMD8<Float> {
   unsafeBitCast(v | 0x4B00_0000, to: SIMD8<Float>.self) - 0x1p23
 }
 
@@ -195,12 +195,12 @@ private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Flo
 }
 
 /// A sample in a row. Storing leaves the bits around the sample alone.
-private protocol Storage {
+protocol Storage {
   static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
   static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
 }
 
-private enum Byte: Storage {
+enum Byte: Storage {
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     UInt32(row.load(fromByteOffset: at, as: UInt8.self))
   }
@@ -209,7 +209,7 @@ private enum Byte: Storage {
   }
 }
 
-private enum Low10: Storage {
+enum Low10: Storage {
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) & 0x3FF)
   }
@@ -220,7 +220,7 @@ private enum Low10: Storage {
   }
 }
 
-private enum High10: Storage {
+enum High10: Storage {
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) &>> 6)
   }
@@ -231,7 +231,7 @@ private enum High10: Storage {
   }
 }
 
-private enum Packed10: Storage {
+enum Packed10: Storage {
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     let word = at / 3
     let bits = UInt32(littleEndian: row.loadUnaligned(fromByteOffset: 4 &* word, as: UInt32.self))

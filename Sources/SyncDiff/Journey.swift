@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One frame's journey: find, align, hear, encode, remember, denoise, decode, composite (SyncDiff, arXiv 2503.13371,
-// figure 2, frame after frame). Pictures and sound come in as views and stacks; no GStreamer here.
+// One frame's journey: find, hear, warp, encode, denoise, decode, blend. The sound says how the mouth is shaped, the person's own
+// pixels are moved there, and a latent diffusion (SyncDiff, arXiv 2503.13371, figure 2, frame after frame) paints what no warp
+// can know. Twin of Sources/Training/journey.py. Pictures and sound come in as views and stacks; no GStreamer here.
 
 import Diffusion
 public import Faces
@@ -24,7 +25,7 @@ public struct PaintSettings: Equatable, Sendable {
 
 /// The parts of a frame's time, in their order.
 public enum Stage: String, CaseIterable, Sendable {
-  case find, align, hear, encode, denoise, decode, blend
+  case find, hear, warp, encode, denoise, decode, blend
 }
 
 /// Which faces a frame is searched for.
@@ -42,6 +43,8 @@ public struct Scene: Sendable {
   public var faces: [Face]
   /// All faces in view.
   public var sightings: [Sighting]
+  /// Whether there is a chosen face, but none that shows enough of its mouth (`Visibility`).
+  public var isHidden: Bool
   /// Whether a new shot begins here, and how different it is, 0 ... 1.
   public var isCut: Bool
   public var difference: Float
@@ -52,18 +55,42 @@ public struct Scene: Sendable {
 public struct Journey {
   /// What is kept of a face from frame to frame.
   struct Memory {
-    /// The identity frame `I_rand` of the paper: the latent of the first frame in which the face was painted.
-    var identity: Tensor?
+    var neutral: Neutral
+    var mouths = MouthMemory<SeenMouth>()
+    var visibility = Visibility()
+    var obstacle: Obstacle?
+    /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
+    var clearness: Float?
+    /// The face in the last frame that was searched; nil if it has no pose.
+    var sight: Sight?
     /// The latent that was made for the frame before.
     var previous: Tensor?
-    /// The mouth that it wore in the frame before, `[96, 96, 3]`, -1 ... 1.
-    var mouth: Tensor?
+    /// The mouth that it wore in the frame before.
+    var mouth: Mouth?
   }
+
+  /// How a face looks in a frame.
+  struct Sight {
+    let pose: Pose
+    let shape: FaceShape
+    let mesh: RingedMesh
+    /// The coefficients of its own mouth.
+    let own: [Float]
+  }
+
+  /// What a face is given: the coefficients of its mouth, and what the networks add to the warped window.
+  struct Mouth {
+    let coefficients: [Float]
+    let difference: Tensor
+  }
+
+  private static let fade: Float = 1 / 3  // of the clearness, a frame
 
   let model: Model
   let threads: Int
   var tracker: FaceTracker
   var cuts = CutDetector()
+  var last: RunningTime?  // of the frame that was searched last
   /// By the face's id.
   var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
@@ -88,55 +115,118 @@ public struct Journey {
       tracker.track(frame, at: Double(time.nanoseconds) / 1e9, selecting: settings.selection)
     }
     memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
+    let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
+    ThreadPool.shared.limited(to: threads) {
+      for face in faces { see(face, in: frame, after: elapsed / 1e9) }
+    }
+    last = time
     stageEnded?(.find)
-    return Scene(faces: faces, sightings: tracker.sightings, isCut: isCut, difference: difference)
+    let clear = faces.compactMap { face in
+      var face = face
+      face.presence *= memories[face.id]?.clearness ?? 1
+      return face.presence > 0 ? face : nil
+    }
+    let sightings = tracker.sightings.map { sighting in
+      memories[sighting.id]?.obstacle.map { sighting.hidden(by: $0) } ?? sighting
+    }
+    return Scene(
+      faces: clear, sightings: sightings, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
+      difference: difference)
+  }
+
+  /// Remembers how a face looks and how it shows its mouth.
+  private mutating func see(_ face: Face, in frame: FrameView, after seconds: Double) {
+    let geometry = model.geometry
+    var memory = memories[face.id] ?? Memory(neutral: Neutral(geometry))
+    memory.sight = nil
+    if let pose = Pose(of: face.points, canonical: geometry.canonical),
+      let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
+    {
+      let (turn, step) = ((pose.turn * pose.turn).sum().squareRoot(), Self.fade)
+      memory.obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
+      let target: Float = memory.obstacle == nil ? 1 : 0
+      memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
+      let closed = memory.neutral(shape, after: seconds)
+      memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
+      if memory.obstacle == nil {
+        memory.mouths.remember(MouthKey(shape, pose)) {
+          SeenMouth(frame, mesh, unit: Float(pose.scale)).map { ($0, $0.bytes) }
+        }
+      }
+    }
+    memories[face.id] = memory
   }
 
   /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time
-  /// (`SoundTimeline.stacks`). Only bytes in the mouth's region change.
+  /// (`SoundTimeline.stacks`). Only bytes of the lower face and around it change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
     ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
   }
 
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
-    let memory = memories[face.id] ?? Memory()
-    let window = crop(frame.view, model.window, at: face.window)
-    stageEnded?(.align)
+    if memories[face.id]?.sight == nil { see(face, in: frame.view, after: 0) }
     let tokens = model.hearing(sound)
+    let coefficients = model.lips(tokens)
     stageEnded?(.hear)
-    let (masked, mask) = model.encoder.masked(window)
-    let identity = memory.identity ?? model.encoder(window)
+    guard let (patch, mesh) = moved(frame.view, face, coefficients) else { return }
+    let window = crop(patch, model.window, at: face.window)
+    stageEnded?(.warp)
+    let (identity, lips) = (model.encoder(window), model.window.lips(mesh, at: face.window))
+    let seen = masked(identity, lips: lips)
     stageEnded?(.encode)
-    let prior = memory.previous.map { model.bottleneck($0) }
+    let prior = memories[face.id]?.previous.map { model.bottleneck($0) }
     let schedule = schedule(settings.steps)
     func conditions(_ tokens: Tensor) -> Denoiser.Frame {
       model.denoiser.prepare(
-        masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
+        masked: seen, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
     }
     let guidance =
       settings.guidance == 1 ? nil : Sampler.Guidance(settings.guidance, from: conditions(silence()))
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
     for step in Sampler(model.denoiser, conditions(tokens), noise: latent, guidance: guidance) { latent = step }
     stageEnded?(.denoise)
-    let mouth = model.decoder(latent)
+    let difference = model.window.difference(model.decoder(latent), model.decoder(identity))
     stageEnded?(.decode)
-    let strength = settings.strength * face.presence
-    blend(into: frame, mouth: mouth, original: window, model.window, at: face.window, strength: strength)
+    memories[face.id]?.previous = latent
+    memories[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)
+    blend(patch, difference, into: frame, face, settings.strength)
     stageEnded?(.blend)
-    memories[face.id] = Memory(identity: identity, previous: latent, mouth: mouth)
+  }
+
+  /// The frame's pixels with the face's mouth moved, and where its mesh is then; nil when the face has no pose or lies outside of
+  /// the frame.
+  private mutating func moved(
+    _ frame: FrameView, _ face: Face, _ coefficients: [Float]
+  ) -> (patch: Patch, mesh: RingedMesh)? {
+    guard let sight = memories[face.id]?.sight else { return nil }
+    let shape = model.geometry.shape(sight.shape, from: sight.own, to: coefficients)
+    let mouths = memories[face.id]?.mouths.choose(MouthKey(shape, sight.pose)) ?? []
+    guard let mesh = sight.mesh.moved(to: sight.pose.posed(shape.points)),
+      let moved = MovedFace(
+        sight.mesh, to: mesh, triangles: model.geometry.triangles, unit: Float(sight.pose.scale), model.window,
+        at: face.window),
+      let patch = moved.patch(of: frame, mouths)
+    else { return nil }
+    return (patch, mesh)
+  }
+
+  private func blend(
+    _ patch: Patch, _ difference: Tensor, into frame: MutableFrameView, _ face: Face, _ strength: Float
+  ) {
+    let place = model.window.transform(face.window)
+    apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
   }
 
   /// Whether there is a mouth that the face wore in the frame before.
   public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
 
-  /// Gives the face of `frame` the mouth that it wore in the frame before, if there is one, which costs next to nothing.
+  /// Gives the face of `frame` the mouth that it wore in the frame before, if there is one: no network runs.
   public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) {
     guard let mouth = memories[face.id]?.mouth else { return }
     ThreadPool.shared.limited(to: threads) {
-      let window = crop(frame.view, model.window, at: face.window)
-      blend(
-        into: frame, mouth: mouth, original: window, model.window, at: face.window, strength: strength * face.presence)
+      guard let (patch, _) = moved(frame.view, face, mouth.coefficients) else { return }
+      blend(patch, mouth.difference, into: frame, face, strength)
     }
   }
 
@@ -145,6 +235,7 @@ public struct Journey {
     for id in memories.keys {
       memories[id]?.previous = nil
       memories[id]?.mouth = nil
+      memories[id]?.mouths.interrupt()
     }
   }
 
@@ -156,7 +247,7 @@ public struct Journey {
 
   private mutating func forget() {
     tracker.reset()
-    memories = [:]
+    (memories, last) = ([:], nil)
   }
 
   /// One noise for all frames of a stream, so that the picture does not boil.

@@ -6,7 +6,7 @@
 // Whoever loads the same file in the same process shares one copy of the weights; it goes with the last who holds it.
 
 public import Diffusion
-import Faces
+public import Faces
 import Glibc
 public import Speech
 import Synchronization
@@ -36,7 +36,7 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
 /// All networks of one model file. Immutable: any number of streams can share one.
 public final class Model: Sendable {
   static let format = "syncdiff"
-  static let version = "1"
+  static let version = "2"
 
   public let configuration: Configuration
   /// What whoever uses the model must be told of its licence; nil for a model under the project's own.
@@ -44,15 +44,24 @@ public final class Model: Sendable {
   let window: FaceWindow
   /// Stacks `[T, 104]` of one window -> audio tokens `[T, C]`.
   let hearing: @Sendable (Tensor) -> Tensor
+  let lips: LipsHead
   let encoder: Encoder
   let decoder: Decoder
   let bottleneck: Bottleneck
   package let denoiser: Denoiser
+  let geometry: Geometry
   let detector: FaceDetector
   let mesh: FaceMesh
 
   /// Sound after a picture's own time that is needed to paint it.
   public var lookahead: RunningTime { SoundTimeline.lookahead(future: configuration.audioFuture) }
+
+  /// A made-up face in the middle of a frame of `side` x `side` px, to try the model with.
+  public func face(side: Int) -> Face? {
+    let unit = Float(side) / 3
+    let points = geometry.canonical.map { unit * $0 + [1.5 * unit, 1.2 * unit, 0] }
+    return FaceWindow.aligned(points).map { Face(points: points, score: 1, window: $0) }
+  }
 
   /// The model in the file at `path`: the one that is in memory already if the file has not changed since, otherwise read,
   /// checked and packed. Loads of several threads take turns.
@@ -109,7 +118,7 @@ public final class Model: Sendable {
       throw .malformed(path: path, why: error.description)
     }
     licence = metadata["licence"]
-    window = FaceWindow(side: configuration.window, maskTop: configuration.maskTop)
+    window = FaceWindow(side: configuration.window)
     let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
     if configuration.avHuBERT > 0 {
       let encoder = AVHuBERT(
@@ -122,10 +131,14 @@ public final class Model: Sendable {
         layers: configuration.audioLayers, head: configuration.head)
       hearing = { encoder($0) }
     }
+    lips = LipsHead(
+      weights, "lips", tokens: configuration.tokens, width: configuration.audioWidth,
+      coefficients: configuration.coefficients)
     encoder = Encoder(weights, "encoder", configuration)
     decoder = Decoder(weights, "decoder", configuration)
     bottleneck = Bottleneck(weights, "bottleneck", configuration)
     denoiser = Denoiser(weights, "denoiser", configuration)
+    geometry = Geometry(weights, coefficients: configuration.coefficients)
     detector = FaceDetector(weights)
     mesh = FaceMesh(weights)
     let problems = weights.finish()

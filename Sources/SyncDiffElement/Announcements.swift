@@ -50,6 +50,7 @@ extension Stream {
           entry.set("height", Self.whole(face.box.height))
           entry.set("score", Double(face.score))
           entry.set("selected", face.isChosen)
+          if let obstacle = face.obstacle { entry.set("obstacle", obstacle.rawValue) }
           return entry
         })
       post(structure, at: frame.moment)

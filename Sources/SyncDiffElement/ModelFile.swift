@@ -69,15 +69,13 @@ extension Stream {
     let grey = UnsafeMutableRawPointer.allocate(byteCount: side * side * 3, alignment: 64)
     defer { grey.deallocate() }
     grey.initializeMemory(as: UInt8.self, repeating: 128, count: side * side * 3)
-    let window = Similarity(a: 1, b: 0, tx: -80, ty: -80)
     let frame = MutableFrameView(
       format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
       colorimetry: Colorimetry(.bt709, .full))
-    guard let frame, let window else { return 0 }
+    guard let frame, let face = model.face(side: side) else { return 0 }
     let tokens = model.configuration.tokens
     let width = 4 * Filterbank.bands
     let silence = Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width))
-    let face = Face(points: [], score: 1, window: window)
     var journey = Journey(model: model, threads: threads)
     var began = g_get_monotonic_time()
     for round in 0..<2 {

@@ -49,7 +49,9 @@ extension Stream {
       return GST_FLOW_ERROR
     }
     if scene?.isCut == true { fade = Fade() }
-    guard let scene, !scene.faces.isEmpty else { return pass(frame, .faceless, settings) }
+    guard let scene, !scene.faces.isEmpty else {
+      return pass(frame, scene?.isHidden == true ? .hidden : .faceless, settings)
+    }
     let searched = g_get_monotonic_time() - began
     var sound: Tensor?
     switch awaitSound(of: time, settings, model) {
@@ -92,7 +94,7 @@ extension Stream {
   private func pass(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     switch outcome {
     case .bypassed: fade = Fade()  // nobody asked for a fade
-    case .faceless: break  // a face that is found fades in by itself
+    case .faceless, .hidden: break  // a face that is found, or seen again, fades in by itself
     default: fade.cease()
     }
     journey?.skip()

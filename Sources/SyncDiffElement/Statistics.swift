@@ -14,6 +14,7 @@ package struct Statistics: Equatable, Sendable {
     case painted
     case reused  // with the mouth of the frame before
     case faceless
+    case hidden  // a face that shows too little of its mouth
     case soundless
     case overloaded  // passed for want of time
     case bypassed  // `passthrough`, no sound linked, no place in time, memory that cannot be reached
@@ -22,6 +23,7 @@ package struct Statistics: Equatable, Sendable {
   package var painted: UInt64 = 0
   package var reused: UInt64 = 0
   package var faceless: UInt64 = 0
+  package var hidden: UInt64 = 0
   package var soundless: UInt64 = 0
   package var overloaded: UInt64 = 0
   package var bypassed: UInt64 = 0
@@ -31,13 +33,14 @@ package struct Statistics: Equatable, Sendable {
   package init() {}
 
   package var processed: UInt64 { painted &+ reused }
-  package var passed: UInt64 { faceless &+ soundless &+ overloaded &+ bypassed }
+  package var passed: UInt64 { faceless &+ hidden &+ soundless &+ overloaded &+ bypassed }
 
   package mutating func count(_ outcome: Outcome) {
     switch outcome {
     case .painted: painted &+= 1
     case .reused: reused &+= 1
     case .faceless: faceless &+= 1
+    case .hidden: hidden &+= 1
     case .soundless: soundless &+= 1
     case .overloaded: overloaded &+= 1
     case .bypassed: bypassed &+= 1
@@ -55,6 +58,7 @@ extension Stream {
       structure.set("reused", counts.reused)
       structure.set("passed", counts.passed)
       structure.set("no-face", counts.faceless)
+      structure.set("hidden", counts.hidden)
       structure.set("no-sound", counts.soundless)
       structure.set("overloaded", counts.overloaded)
       structure.set("late", counts.late)

@@ -18,11 +18,11 @@ struct BenchDenoiser: ParsableCommand {
         step     one denoising step of a frame whose sound is prepared
         frame    the sound prepared, then all steps of --steps
 
-      INPUTS is a safetensors file with f32 tensors: x [24, 24, 13] (rows, columns, channels: 4 noisy latent, 4 \
-      masked, 1 mask, 4 identity), t [1] in 0 to 1, tokens [14, 192] of the audio encoder, prior [1, 6] of the \
+      INPUTS is a safetensors file with f32 tensors: x [20, 20, 14] (rows, columns, channels: 4 noisy latent, 4 \
+      masked, 2 lips, 4 identity), t [1] in 0 to 1, tokens [14, 192] of the audio encoder, prior [1, 6] of the \
       bottleneck. These are the sizes of the model that came with syncdiff; another model has its own. Without a file: \
       normal noise, t = 0.5.
-      OUTPUTS gets one f32 tensor f [24, 24, 4]: what the network made of them.
+      OUTPUTS gets one f32 tensor f [20, 20, 4]: what the network made of them.
 
       JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", \
       "threads", "steps" (of "frame" only), "gflop" (of "network" only), "median_ms", "p95_ms", "min_ms", "ms": [each \

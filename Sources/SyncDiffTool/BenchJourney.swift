@@ -16,14 +16,14 @@ struct BenchJourney: ParsableCommand {
     commandName: "journey", abstract: "Times the journey of a frame, stage by stage.",
     discussion: """
       One picture with a face is found, painted with the mouth of a synthetic sound, and put back, again and again:
-        find     look for cuts, follow the face
-        align    cut out its window
-        hear     filterbank rows of the newest 40 ms, audio encoder
+        find     look for cuts, follow the face, remember its mouth
+        hear     filterbank rows of the newest 40 ms, audio encoder, the mouth's shape
+        warp     move the face's pixels, cut out its window
         encode   picture to latent
         denoise  all steps, with what is prepared for them and the frame before
         decode   latent to picture
-        blend    the mouth into the frame
-      The first frame, which also searches the picture and encodes the identity, stands alone.
+        blend    the moved face and what was painted into the frame
+      The first frame, which also searches the picture, stands alone.
 
       JSON: {"bench": "journey", "processor", "cores", "isa", "results": [{"precision", "threads", "steps", "picture", \
       "width", "height", "format", "fps", "first_ms", "median_ms", "p95_ms", "min_ms", "ms": [each frame in order], \

@@ -12,7 +12,7 @@ import Tensors
 /// The denoiser's U-Net with everything it is given.
 struct BenchNetwork {
   let denoiser: Denoiser
-  let x: Tensor  // [24, 24, 13]
+  let x: Tensor  // [20, 20, 14]
   let t: Float
   let tokens: Tensor  // [14, 192]
   let prior: Tensor  // [1, 6]
@@ -22,7 +22,7 @@ struct BenchNetwork {
     let config = model.configuration
     denoiser = model.denoiser
     let shapes = [
-      ("x", [config.latentSide, config.latentSide, 3 * config.latentChannels + 1]), ("t", [1]),
+      ("x", [config.latentSide, config.latentSide, 3 * config.latentChannels + 2]), ("t", [1]),
       ("tokens", [config.tokens, config.audioWidth]), ("prior", [1, config.prior]),
     ]
     var tensors: [String: Tensor] = [:]
@@ -52,7 +52,7 @@ struct BenchNetwork {
     (self.x, self.t, self.tokens, self.prior) = (x, t, tokens, prior)
   }
 
-  /// F of the inputs, `[24, 24, 4]`.
+  /// F of the inputs, `[20, 20, 4]`.
   func output() -> Tensor {
     let unet = denoiser.unet
     return unet(x, step: 0, unet.prepare(tokens: tokens, prior: prior, times: unet.embedded([t])))
@@ -61,18 +61,18 @@ struct BenchNetwork {
   /// What is timed for one measure; a `.step` is one of `steps` = 1.
   func runner(_ measure: BenchDenoiser.Measure, steps: Int) -> () -> Void {
     let side = x.shape[0]
-    let channels = (x.shape[2] - 1) / 3
+    let channels = (x.shape[2] - 2) / 3
     func part(_ first: Int, _ count: Int) -> Tensor {
       let width = x.shape[2]
       return Tensor(
         [side, side, count], (0..<side * side * count).map { x.values[$0 / count * width + first + $0 % count] })
     }
     let (noisy, masked) = (part(0, channels), part(channels, channels))
-    let (mask, identity) = (part(2 * channels, 1), part(2 * channels + 1, channels))
+    let (lips, identity) = (part(2 * channels, 2), part(2 * channels + 2, channels))
     let schedule = Schedule(steps: steps, of: denoiser)
     func prepared() -> Denoiser.Frame {
       denoiser.prepare(
-        masked: masked, mask: mask, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
+        masked: masked, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
     }
     switch measure {
     case .network:
@@ -202,12 +202,11 @@ struct BenchLayer {
     guard weight.hasSuffix(".weight") else { return [] }
     let name = weight.dropLast(".weight".count)
     let (side, tokens) = (config.latentSide, config.tokens)
-    let strip = (height: config.seenRows, width: config.window)
     /// The picture that a layer sees; the first that fits counts.
     let places: [(prefix: String, height: Int, width: Int)] = [
-      ("encoder.input", strip.height, strip.width), ("encoder.block1", strip.height, strip.width),
-      ("encoder.down1", strip.height, strip.width), ("encoder.block2", strip.height / 2, strip.width / 2),
-      ("encoder.down2", strip.height / 2, strip.width / 2), ("encoder", strip.height / 4, strip.width / 4),
+      ("encoder.input", 4 * side, 4 * side), ("encoder.block1", 4 * side, 4 * side),
+      ("encoder.down1", 4 * side, 4 * side), ("encoder.block2", 2 * side, 2 * side),
+      ("encoder.down2", 2 * side, 2 * side), ("encoder", side, side),
       ("decoder.block4", 2 * side, 2 * side), ("decoder.block5", 2 * side, 2 * side),
       ("decoder.up2", 2 * side, 2 * side), ("decoder.block6", 4 * side, 4 * side),
       ("decoder.block7", 4 * side, 4 * side), ("decoder.output", 4 * side, 4 * side), ("decoder", side, side),
@@ -215,7 +214,7 @@ struct BenchLayer {
       ("denoiser.unet.down2", side / 2, side / 2), ("denoiser.unet.mid", side / 4, side / 4),
       ("denoiser.unet.up2_", side / 2, side / 2), ("denoiser.unet.up2", side / 4, side / 4),
       ("denoiser.unet.up1_", side, side), ("denoiser.unet.up1", side / 2, side / 2), ("denoiser", side, side),
-      ("audio_encoder", 1, tokens),
+      ("audio_encoder", 1, tokens), ("lips", 1, 1),
     ]
     guard let place = places.first(where: { name.hasPrefix($0.prefix) }) else { return [] }
     let (pixels, part) = (place.height * place.width, name.split(separator: ".").last ?? "")

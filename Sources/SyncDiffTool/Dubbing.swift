@@ -75,7 +75,7 @@ final class Dubbing {
     }
     let began = g_get_monotonic_time()
     let interrupted = try play()
-    let (painted, faceless) = (count("painted"), count("no-face"))
+    let (painted, faceless, hidden) = (count("painted"), count("no-face"), count("hidden"))
     gst_element_set_state(pipeline, GST_STATE_NULL)
     guard rename(partial, output) == 0 else {
       throw Failure("cannot write \(output): \(String(cString: strerror(errno)))")
@@ -85,6 +85,11 @@ final class Dubbing {
     say(
       "\(output): \(frames) frames, \(painted) with a new mouth, \(tenths(position)) s, in \(tenths(spent)) s "
         + "(\(hundredths(position / spent))x real time)")
+    if hidden > 0 {
+      say(
+        "\(hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
+          + "in them.")
+    }
     if painted == 0, faceless > 0 {
       say("Warning: no face was found in \(picture.path), so its picture is as it was.")
     }

@@ -39,6 +39,15 @@ public final class Weights {
     return tensor
   }
 
+  /// The same of a tensor with any number of rows within `rows`.
+  public func take(_ name: String, rows: ClosedRange<Int>, _ row: [Int]) -> Tensor {
+    let count = tensor(name)?.shape.first ?? rows.lowerBound
+    return take(name, [min(max(count, rows.lowerBound), rows.upperBound)] + row)
+  }
+
+  /// Notes what is wrong with a tensor's values.
+  public func report(_ problem: String) { problems.append(problem) }
+
   /// Every problem met so far and every tensor that no layer asked for; empty when all is well.
   public func finish() -> [String] {
     problems + untaken.sorted().map { "unknown \($0)" }

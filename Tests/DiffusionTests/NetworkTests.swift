@@ -9,8 +9,8 @@ import Testing
 /// Every part against model.py, element by element: `python Sources/Training/golden.py`. Differences are relative to
 /// the largest value.
 @Suite struct NetworkTests {
-  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 1e-4.
-  static let precisions: [(Weights.Precision, Float)] = [(.f32, 2e-4), (.bf16, 2e-2)]
+  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 3e-4.
+  static let precisions: [(Weights.Precision, Float)] = [(.f32, 5e-4), (.bf16, 2e-2)]
 
   let config: Configuration
   let tensors: [String: Tensor]
@@ -37,16 +37,10 @@ import Testing
     let (encoder, decoder) = (Encoder(w, "encoder", config), Decoder(w, "decoder", config))
     expectNear(encoder(try part("image")), parts["latent"], tolerance, "encoder \(precision)")
     expectNear(decoder(try part("x")), parts["decoded"], tolerance, "decoder \(precision)")
-    let (latent, mask) = encoder.masked(try part("image"))
-    expectNear(latent, parts["masked"], tolerance, "masked \(precision)")
-    expectClose(mask, parts["mask"], 0, "mask")
   }
 
-  @Test func onlyTheTopmostRowsAreSeen() throws {
-    let encoder = Encoder(Weights(tensors), "encoder", config)
-    let hidden = config.seenRows * config.window * 3
-    let image = try part("image").map { $0 < hidden ? $1 : -$1 }
-    #expect(encoder.masked(image).latent == encoder.masked(try part("image")).latent)
+  @Test func theLipsAndTheirSurroundingsAreHidden() throws {
+    expectClose(masked(try part("identity"), lips: try part("lips")), parts["masked"], 0, "masked")
   }
 
   @Test(arguments: precisions) func bottleneck(precision: Weights.Precision, tolerance: Float) throws {
@@ -80,7 +74,7 @@ import Testing
   @Test(arguments: precisions) func denoiser(precision: Weights.Precision, tolerance: Float) throws {
     let denoiser = Denoiser(Weights(tensors, precision: precision), "denoiser", config)
     let (x, tokens, prior) = (try part("x"), try part("tokens"), try part("prior"))
-    let seen = concat(concat(concat(x, try part("masked")), try part("mask")), try part("identity"))
+    let seen = concat(concat(concat(x, try part("masked")), try part("lips")), try part("identity"))
     let unet = denoiser.unet
     let times = unet.embedded([0.75])
     expectNear(
@@ -114,7 +108,7 @@ import Testing
 
   func frame(_ denoiser: Denoiser, prior: Tensor?, steps: Int) throws -> Denoiser.Frame {
     denoiser.prepare(
-      masked: try part("masked"), mask: try part("mask"), identity: try part("identity"), tokens: try part("tokens"),
+      masked: try part("masked"), lips: try part("lips"), identity: try part("identity"), tokens: try part("tokens"),
       prior: prior, schedule: Schedule(steps: steps, of: denoiser))
   }
 }

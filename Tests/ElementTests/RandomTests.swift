@@ -838,7 +838,7 @@ private final class Trial: @unchecked Sendable {
     let environment = ProcessInfo.processInfo.environment
     let count = environment["SYNCDIFF_SEQUENCES"].flatMap { UInt64($0) } ?? 10_000
     let first = environment["SYNCDIFF_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0..<1 << 48)
-    let file = try untrainedModelFile(window: 32, maskTop: 12)
+    let file = try untrainedModelFile(window: 32)
     defer { try? FileManager.default.removeItem(at: file) }
     let model = try Model.load(path: file.path)  // stays loaded
     let portraits = try ["I420", "NV12", "UYVY", "BGRx", "I422_10LE"].map { format in

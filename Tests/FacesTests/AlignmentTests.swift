@@ -12,7 +12,7 @@ import Testing
   @Test func windowIsThatOfPython() throws {
     let golden = try golden("faces.safetensors")
     let values = try #require(golden["track.points"]).values
-    let points = (0..<468).map { SIMD2(values[2 * $0], values[2 * $0 + 1]) }
+    let points = (0..<468).map { SIMD3(values[3 * $0], values[3 * $0 + 1], values[3 * $0 + 2]) }
     let w = try #require(FaceWindow.aligned(points))
     let matrix = [w.a, -w.b, w.tx, w.b, w.a, w.ty].map { Float($0) }
     expectClose(Tensor([2, 3], matrix), golden["window"], 1e-3, "window")
@@ -35,7 +35,7 @@ import Testing
 
   @Test func pointsWithoutAreaHaveNoWindow() {
     #expect(FaceWindow.aligned([]) == nil)
-    #expect(FaceWindow.aligned(Array(repeating: [5, 5], count: 468)) == nil)
-    #expect(FaceWindow.aligned(Array(repeating: [.nan, 5], count: 468)) == nil)
+    #expect(FaceWindow.aligned(Array(repeating: [5, 5, 5], count: 468)) == nil)
+    #expect(FaceWindow.aligned(Array(repeating: [.nan, 5, 5], count: 468)) == nil)
   }
 }

@@ -35,40 +35,122 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     expectClose(scores, golden["detector.scores"], 0.002, "scores")
   }
 
+  /// The face is 116 px high: 0.002 px are 0.002 % of it.
   @Test func meshAnswersAsTFLite() throws {
     let golden = try golden("faces.safetensors")
-    let picture = part(try portrait(), x: 30, y: 16, size: 96, times: 2, scale: 1 / 255, offset: 0)
-    let (points, score) = FaceMesh(try faceWeights()).network(picture)
-    // The face is 116 px high: 0.002 px are 0.002 % of it.
-    expectClose(points, golden["mesh.points"], 0.002, "points, px of 192")
+    let (points, features, score) = try mesh()
+    expectClose(tensor(points), golden["mesh.points"], 0.002, "points, px of 192")
     expectClose(Tensor([1], [score]), golden["mesh.score"], 1e-4, "score")
+    let grid = try grid(golden["lips.grid"])
+    expectClose(grid.samples(of: features), golden["lips.features"], 0.002, "features around the lips")
   }
+
+  @Test func lipsAnswerAsTFLite() throws {
+    let golden = try golden("faces.safetensors")
+    let answers = try Lips(faceWeights()).network(#require(golden["lips.features"]))
+    expectClose(answers, golden["lips.answers"], 0.002, "answers, px of 64")
+  }
+
+  /// The three operations between the networks.
+  @Test func theGridAroundTheLipsIsThatOfPython() throws {
+    let golden = try golden("faces.safetensors")
+    let points = try #require(golden["mesh.points"]).values
+    let around = Lips.Grid(around: (0..<468).map { [points[3 * $0], points[3 * $0 + 1], points[3 * $0 + 2]] })
+    let values = [around.across, around.down, around.start].flatMap { [$0.x, $0.y] }
+    expectClose(Tensor([3, 2], values), golden["lips.grid"], 1e-4, "grid")
+    let places = try grid(golden["lips.grid"]).places(#require(golden["lips.answers"]))
+    expectClose(Tensor([80, 2], places.flatMap { [$0.x, $0.y] }), golden["lips.places"], 1e-4, "places, px of 192")
+    let samples = try grid(golden["edge.grid"]).samples(of: #require(golden["edge.features"]))
+    expectClose(samples, golden["edge.samples"], 1e-5, "samples, partly outside")
+  }
+
+  @Test func refinedPointsAreThoseOfPython() throws {
+    let (points, features, _) = try mesh()
+    let refined = try Lips(faceWeights()).refined(points, features)
+    expectClose(tensor(refined), try golden("faces.safetensors")["lips.refined"], 0.005, "points, px of 192")
+  }
+
+  @Test func featuresWithoutNumbersDoNoHarm() throws {
+    let points = [SIMD3<Float>](repeating: .init(repeating: .nan), count: 468)
+    #expect(try Lips(faceWeights()).refined(points, Tensor(zeros: [48, 48, 32])).count == 468)
+  }
+
+  /// Skin just outside of the outline goes with it, the rest of the face stays.
+  @Test func theSkinGoesWithTheLips() throws {
+    let points = try mesh().points
+    var moved = points
+    for i in Lips.points { moved[i].y += 2 }
+    let (spread, chin, besideChin, eye) = (Lips.spread(points, moved), 152, 18, 33)
+    #expect(Lips.points.allSatisfy { spread[$0] == moved[$0] })
+    #expect(spread[besideChin].y - points[besideChin].y > 1)
+    #expect(spread[chin] == points[chin] && spread[eye] == points[eye])
+  }
+
+  private func mesh() throws -> (points: [SIMD3<Float>], features: Tensor, score: Float) {
+    let picture = part(try portrait(), x: 30, y: 16, size: 96, times: 2, scale: 1 / 255, offset: 0)
+    return FaceMesh(try faceWeights()).network(picture)
+  }
+
+  private func grid(_ values: Tensor?) throws -> Lips.Grid {
+    let v = try #require(values).values
+    return Lips.Grid(across: [v[0], v[1]], down: [v[2], v[3]], start: [v[4], v[5]])
+  }
+
+  private func tensor(_ points: [SIMD3<Float>]) -> Tensor { Tensor([468, 3], points.flatMap { [$0.x, $0.y, $0.z] }) }
 }
 
 @Suite struct Tracking {
   /// Largest distance of the points from the golden ones, moved by (x, y), in shares of the face's height.
-  private func distance(_ face: Face?, x: Float = 0, y: Float = 0) throws -> Float {
-    let expected = try #require(try golden("faces.safetensors")["track.points"])
+  private func distance(_ face: Face?, _ name: String = "track.points", x: Float = 0, y: Float = 0) throws -> Float {
+    let v = try #require(try golden("faces.safetensors")[name]).values
     let points = try #require(face).points
-    let far = points.indices.map { i in
-      let difference = points[i] - [expected.values[2 * i] + x, expected.values[2 * i + 1] + y]
+    let places = (0..<468).map { SIMD3(v[3 * $0], v[3 * $0 + 1], v[3 * $0 + 2]) }
+    let far = zip(points, places).map { point, place in
+      let difference = point - place - [x, y, 0]
       return (difference * difference).sum().squareRoot()
     }
-    return try #require(far.max()) / 60
+    let heights = places.map { $0.y }
+    return try #require(far.max()) / (#require(heights.max()) - #require(heights.min()))
   }
 
-  @Test func pointsLieWhereMediaPipePutsThem() throws {
+  @Test func pointsLieWherePythonPutsThem() throws {
     var watch = try Watch()
     let face = try frame(.rgb, 160, 160, Colorimetry(.bt601, .full), showing: try portrait()).track(&watch)
-    #expect(try distance(face) < 0.002)
+    #expect(try distance(face) < 0.005)
     #expect(try #require(face).score > 0.99)
+  }
+
+  /// The mesh sees it smoothed and brightened.
+  @Test func aLargeDarkFaceIsSeenAsInPython() throws {
+    var watch = try Watch()
+    let dark = try portrait().map { ($1 / 4).rounded(.down) }
+    let face = try frame(.rgb, 960, 960, Colorimetry(.bt601, .full), showing: dark, times: 6).track(&watch)
+    #expect(try distance(face, "dark.points") < 0.005)
+  }
+
+  /// A mirrored picture gives mirrored points: what is left over is the network's, not half a pixel of its picture.
+  @Test func aMirroredFaceHasMirroredPoints() throws {
+    let picture = try portrait()
+    var mirrored = picture
+    for i in 0..<160 * 160 {
+      for c in 0..<3 { mirrored.values[3 * i + c] = picture.values[3 * (i / 160 * 160 + 159 - i % 160) + c] }
+    }
+    let points = try [picture, mirrored].map { picture in
+      var watch = try Watch()
+      let frame = frame(.rgb, 320, 320, Colorimetry(.bt601, .full), showing: picture, times: 2)
+      return try #require(try frame.track(&watch)).points
+    }
+    let lips = [(61, 291), (78, 308), (40, 270), (91, 321), (0, 0), (17, 17)].flatMap { [$0, ($0.1, $0.0)] }
+    let shift = lips.map { (points[0][$0].x - (319 - points[1][$1].x)) / 2 }.reduce(0, +) / Float(lips.count)
+    #expect(abs(shift) < 0.15, "\(shift) px, the network's are 0.95 px")
   }
 
   @Test(arguments: [(1700, 850), (31, 17), (843, 405)])
   func aFaceOf60PixelsIsFoundInFullHD(x: Int, y: Int) throws {
     var watch = try Watch()
     let face = try frame(.i420, 1920, 1080, showing: try portrait(), x: x, y: y).track(&watch)
-    #expect(try distance(face, x: Float(x), y: Float(y)) < 0.02)
+    let far = try distance(face, x: Float(x), y: Float(y))
+    #expect(far < 0.03, "\(far)")
   }
 
   @Test func aMovingFaceIsFollowedAndAStillOneKeepsItsWindow() throws {
@@ -82,7 +164,8 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let still = frame(.nv12, 240, 200, showing: picture, x: 12, y: 20)
     let (before, after) = (try still.track(&watch), try still.track(&watch))
     let moved = try #require(after).window(80, 90) - #require(before).window(80, 90)
-    #expect(abs(moved.x) < 0.1 && abs(moved.y) < 0.1)
+    // Here the mesh goes to and fro by half a pixel of the window.
+    #expect(abs(moved.x) < 0.3 && abs(moved.y) < 0.3, "\(moved)")
   }
 
   @Test func aLostFaceIsFoundAgainElsewhere() throws {
@@ -138,7 +221,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   }
 
   /// Frame px, where a face's mouth is; the portrait's own is near (84, 85).
-  private func mouth(_ face: Face) -> Double { face.window.inverse(48, 40).x }
+  private func mouth(_ face: Face) -> Double { face.window.inverse(40, 29).x }
 
   @Test(arguments: [(.largest(1), true), (.left, false), (.right, true), (.center, true)] as [(FaceSelection, Bool)])
   func oneIsChosen(selection: FaceSelection, right: Bool) throws {

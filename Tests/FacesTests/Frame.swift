@@ -140,19 +140,12 @@ final class Frame {
 
   /// The face that is followed, or was found last.
   func track(_ watch: inout Watch) throws -> Face? { try watch.faces(self).max { $0.id < $1.id } }
-
-  @discardableResult
-  func blend(
-    _ mouth: Tensor, over original: Tensor, _ place: Similarity, _ strength: Float = 1, _ window: FaceWindow = window
-  ) throws -> Region {
-    try paint { Faces.blend(into: $0, mouth: mouth, original: original, window, at: place, strength: strength) }
-  }
 }
 
 struct Refused: Error {}
 
 /// The window of the model that ships.
-let window = FaceWindow(side: 96, maskTop: 28)
+let window = FaceWindow(side: 80)
 
 /// The golden portrait, `[160, 160, 3]`, levels 0 ... 255. Its face is 53 x 60 px.
 func portrait() throws -> Tensor {

@@ -10,9 +10,9 @@ import Testing
 
   /// Window px between two windows, at the mouth.
   private func distance(_ a: Similarity, _ b: Similarity) -> Double {
-    let place = a.inverse(48, 40)
+    let place = a.inverse(40, 29)
     let there = b(place.x, place.y)
-    return ((there.x - 48) * (there.x - 48) + (there.y - 40) * (there.y - 40)).squareRoot()
+    return ((there.x - 40) * (there.x - 40) + (there.y - 29) * (there.y - 29)).squareRoot()
   }
 
   @Test func aShakingMeasurementIsHeldStill() throws {

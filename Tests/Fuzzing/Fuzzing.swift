@@ -10,21 +10,37 @@ import Speech
 public import SyncDiff
 import Tensors
 
-/// A model file mostly holds weights. Files of the corpus stop behind their header: zeros stand for as much as it claims, up
-/// to 4 MB.
+/// A model file mostly holds weights. Files of the corpus stop behind their header: the geometry of Tests/FacesTests stands for a
+/// geometry of its size, and zeros for as much else as it claims, up to 4 MB.
 public func completed(_ bytes: [UInt8]) -> [UInt8] {
   guard bytes.count >= 8 else { return bytes }
   let length = bytes[0..<8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
   guard length == UInt64(bytes.count - 8), case .object(let header)? = try? JSON(parsing: bytes[8...]) else {
     return bytes
   }
-  var end = 0
-  for case .object(let tensor) in header.values {
-    guard case .array(let offsets)? = tensor["data_offsets"], case .integer(let last)? = offsets.last else { continue }
+  var (end, parts) = (0, [(first: Int, values: Tensor)]())
+  for case (let name, .object(let tensor)) in header {
+    guard case .array(let offsets)? = tensor["data_offsets"], case .integer(let first)? = offsets.first,
+      case .integer(let last)? = offsets.last
+    else { continue }
     end = max(end, last)
+    guard let values = geometry[name], first >= 0, last - first == 4 * values.values.count else { continue }
+    parts.append((first, values))
   }
-  return end <= 4 << 20 ? bytes + [UInt8](repeating: 0, count: end) : bytes
+  guard end <= 4 << 20 else { return bytes }
+  var whole = bytes + [UInt8](repeating: 0, count: end)
+  for (first, tensor) in parts {
+    for (i, value) in tensor.values.enumerated() {
+      for k in 0..<4 { whole[bytes.count + first + 4 * i + k] = UInt8(truncatingIfNeeded: value.bitPattern >> (8 * k)) }
+    }
+  }
+  return whole
 }
+
+private let geometry: [String: Tensor] = {
+  let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/")
+  return (try? SafeTensors.load(path: "\(root)/FacesTests/Golden/geometry.safetensors").tensors) ?? [:]
+}()
 
 /// Loads what a file of these bytes holds, and paints with it if its networks are small.
 public func load(_ bytes: [UInt8]) throws(ModelError) {
@@ -46,13 +62,13 @@ private func paint(_ model: Model) {
   let frame = MutableFrameView(
     format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
     colorimetry: Colorimetry(.bt709, .full))
-  guard let frame, let window = Similarity(a: 1, b: 0, tx: 0, ty: 0) else { return }
+  guard let frame, let face = model.face(side: side) else { return }
   let (tokens, width) = (model.configuration.tokens, 4 * Filterbank.bands)
   let silence = Tensor([tokens, width], [Float](repeating: Filterbank.silence, count: tokens * width))
   var journey = Journey(model: model)
   _ = journey.find(frame.view, at: RunningTime(nanoseconds: 0))
   for _ in 0..<2 {
     journey.paint(
-      frame, face: Face(points: [], score: 1, window: window), sound: silence, settings: PaintSettings(steps: 1))
+      frame, face: face, sound: silence, settings: PaintSettings(steps: 1))
   }
 }

@@ -15,6 +15,11 @@ import Testing
     let encoder = AudioEncoder(w, "audio_encoder", tokens: 14, width: 32, layers: 2, head: 4)
     #expect(w.finish() == [])
     expectNear(encoder(try #require(golden["stacks"])), golden["tokens"], tolerance, "audio tokens \(precision)")
+    let lips = LipsHead(
+      Weights(golden.filter { $0.key.hasPrefix("lips.") }, precision: precision), "lips", tokens: 14, width: 32,
+      coefficients: 12)
+    let coefficients = lips(try #require(golden["tokens"]))
+    expectNear(Tensor([12], coefficients), golden["coefficients"], tolerance, "coefficients \(precision)")
     let layer = AudioLayer(w, "audio_encoder.layers.0", width: 32, heads: 8)
     expectNear(layer(try #require(golden["tokens"])), golden["layer"], tolerance, "audio layer \(precision)")
   }

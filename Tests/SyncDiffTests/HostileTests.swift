@@ -23,7 +23,7 @@ import Testing
   }
 
   @Test func aDamagedModelIsLoadedOrRefused() throws {
-    let file = try untrainedModelFile(window: 32, maskTop: 12)
+    let file = try untrainedModelFile(window: 32)
     defer { try? FileManager.default.removeItem(at: file) }
     let whole = [UInt8](try Data(contentsOf: file))
     try load(whole)

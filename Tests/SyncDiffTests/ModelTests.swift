@@ -15,7 +15,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
 @Suite struct ModelTests {
   @Test func loadsTheModelThatShips() throws {
     let model = try Model.load(path: modelPath)
-    #expect(model.configuration.window == 96)
+    #expect(model.configuration.window == 80)
     #expect(model.lookahead.nanoseconds == 260_000_000)
   }
 
@@ -87,7 +87,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   }
 
   @Test func aLaterVersion() throws {
-    try expectMalformed(changed { $0.metadata["version"] = "2" }, "version 2")
+    try expectMalformed(changed { $0.metadata["version"] = "3" }, "version 3")
   }
 
   @Test func aLicenceIsHandedOn() throws {
@@ -100,7 +100,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   /// A model of AV-HuBERT lacks our encoder, and the other way round.
   @Test func anotherAudioEncoder() throws {
     let config = try #require(try SafeTensors.load(path: modelPath).metadata["config"])
-    let other = config.replacing("\"window\": 96", with: "\"window\": 96, \"av_hubert\": 768")
+    let other = config.replacing("\"window\": 80", with: "\"window\": 80, \"av_hubert\": 768")
     let bytes = try changed { $0.metadata["config"] = other }
     try expectMalformed(bytes, "audio_encoder.input.weight is [192, 104], expected [768, 104]")
     try expectMalformed(bytes, "missing audio_encoder.fusion.weight [768, 1536]")
@@ -113,9 +113,9 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
 
   @Test func anotherWindow() throws {
     let config = try #require(try SafeTensors.load(path: modelPath).metadata["config"])
-    let other = config.replacing("\"window\": 96", with: "\"window\": 48")
+    let other = config.replacing("\"window\": 80", with: "\"window\": 48")
     try expectMalformed(
-      changed { $0.metadata["config"] = other }, "bottleneck.out.weight is [6, 2304], expected [6, 576]")
+      changed { $0.metadata["config"] = other }, "bottleneck.out.weight is [6, 1600], expected [6, 576]")
   }
 
   @Test func weightsThatAreNotFinite() throws {
@@ -128,6 +128,13 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     var bytes = [UInt8](try Data(contentsOf: URL(filePath: modelPath)))
     bytes[bytes.count / 2] ^= 1
     try expectMalformed(bytes, "damaged")
+  }
+
+  @Test func geometryThatIsNone() throws {
+    let file = try untrainedModelFile(window: 32) { $0["geometry.low"]?.values[2] = 9000 }
+    defer { try? FileManager.default.removeItem(at: file) }
+    let error = #expect(throws: ModelError.self) { try Model.load(path: file.path) }
+    #expect(error?.description.contains("geometry.low holds 9000.0, which is no point") == true)
   }
 
   @Test func missingUnknownAndMisshapenTensorsAreAllNamed() throws {

@@ -9,23 +9,29 @@ public import SyncDiff
 import Tensors
 import Testing
 
-/// The shipped face networks and the smallest networks of ours, for a window of `window` px; with channels of AV-HuBERT
+/// The shipped face networks, the geometry of Tests/FacesTests and the smallest networks of ours, for a window of `window` px; with channels of AV-HuBERT
 /// that is the audio encoder.
-public func untrainedModel(window: Int, maskTop: Int, avHuBERT: Int? = nil) throws -> Model {
-  let file = try untrainedModelFile(window: window, maskTop: maskTop, avHuBERT: avHuBERT)
+public func untrainedModel(window: Int, avHuBERT: Int? = nil) throws -> Model {
+  let file = try untrainedModelFile(window: window, avHuBERT: avHuBERT)
   defer { try? FileManager.default.removeItem(at: file) }
   return try Model.load(path: file.path)
 }
 
-/// The file of such a model; the caller removes it.
-public func untrainedModelFile(window: Int, maskTop: Int, avHuBERT: Int? = nil) throws -> URL {
+/// The file of such a model, its tensors changed at last; the caller removes it.
+public func untrainedModelFile(
+  window: Int, avHuBERT: Int? = nil, changing change: (inout [String: Tensor]) -> Void = { _ in }
+) throws -> URL {
   let config = """
-    {"window": \(window), "mask_top": \(maskTop), "latent_channels": 4, "ae_channels": [4, 4, 8], \
+    {"window": \(window), "latent_channels": 4, "ae_channels": [4, 4, 8], \
     "unet_channels": [8, 8, 8], "groups": 4, "head": 4, "embedding": 8, "prior": 2, "audio_width": 8, \
-    "audio_layers": 1, "audio_past": 8, "audio_future": 5, "steps": 2\(avHuBERT.map { ", \"av_hubert\": \($0)" } ?? "")}
+    "audio_layers": 1, "audio_past": 8, "audio_future": 5, "coefficients": 12, \
+    "steps": 2\(avHuBERT.map { ", \"av_hubert\": \($0)" } ?? "")}
     """
-  let faces = URL(filePath: #filePath).appending(path: "../../../meta/models/faces.safetensors").standardized.path
-  var tensors = try SafeTensors.load(path: faces).tensors
+  var tensors: [String: Tensor] = [:]
+  for part in ["meta/models/faces.safetensors", "Tests/FacesTests/Golden/geometry.safetensors"] {
+    let path = URL(filePath: #filePath).appending(path: "../../../\(part)").standardized.path
+    tensors.merge(try SafeTensors.load(path: path).tensors) { $1 }
+  }
   let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
   try write(tensors, config, to: file)
   guard case .malformed(_, let why)? = #expect(throws: ModelError.self, performing: { try Model.load(path: file.path) })
@@ -35,6 +41,7 @@ public func untrainedModelFile(window: Int, maskTop: Int, avHuBERT: Int? = nil) 
     let values = (0..<shape.reduce(1, *)).map { 0.1 + 0.2 * sinf(Float($0 * $0)) }
     tensors[String(missing.1)] = Tensor(shape, values)
   }
+  change(&tensors)
   try write(tensors, config, to: file)
   return file
 }
@@ -42,7 +49,7 @@ public func untrainedModelFile(window: Int, maskTop: Int, avHuBERT: Int? = nil) 
 private struct Missing: Error {}
 
 private func write(_ tensors: [String: Tensor], _ config: String, to file: URL) throws {
-  var header: [String: Any] = ["__metadata__": ["format": "syncdiff", "version": "1", "config": config]]
+  var header: [String: Any] = ["__metadata__": ["format": "syncdiff", "version": "2", "config": config]]
   var data = Data()
   for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
     let bytes = Array(tensor.values).withUnsafeBytes { Data($0) }

@@ -31,8 +31,7 @@ extension ToolTests {
   }
 
   /// The numbers of operations are those that PyTorch counts in the Python twins:
-  /// `torch.utils.flop_counter.FlopCounterMode` around the networks of `model.SyncDiff(Config())`, the encoder's on
-  /// 16 x 96 px.
+  /// `torch.utils.flop_counter.FlopCounterMode` around the networks of `model.SyncDiff(Config())`.
   @Test("Layers: all of the networks' operations are there")
   func benchLayers() throws {
     let results = try bench("layers", "--repeats", "1", "--threads", "1", "2")
@@ -43,8 +42,8 @@ extension ToolTests {
       #expect(try #require(layer["median_ms"] as? Double) > 0)
     }
     let expected: [String: Double] = [
-      "denoiser": 1_096_657_920, "encoder": 145_981_440, "decoder": 1_449_197_568, "audio_encoder": 31_976_448,
-      "bottleneck": 1_686_528,
+      "denoiser": 765_723_392, "encoder": 608_256_000, "decoder": 1_006_387_200, "audio_encoder": 31_976_448,
+      "bottleneck": 1_171_200, "lips": 1_036_800,
     ]
     #expect(flop.mapValues { $0.rounded() } == expected)
     #expect(results.count { $0["threads"] as? Int == 1 } == results.count / 2)
@@ -54,7 +53,7 @@ extension ToolTests {
   func benchMethods() throws {
     let results = try bench("layers", "--repeats", "1", "--precision", "f32", "--all-methods")
     let layer = results.filter {
-      $0["network"] as? String == "denoiser" && $0["shape"] as? String == "24 x 24, 64 -> 64, 3/1"
+      $0["network"] as? String == "denoiser" && $0["shape"] as? String == "20 x 20, 64 -> 64, 3/1"
     }
     #expect(Set(layer.compactMap { $0["method"] as? String }).isSuperset(of: ["direct", "f2", "f4"]))
     #expect(layer.count { $0["own"] as? Bool == true } == 1)
@@ -99,11 +98,11 @@ extension ToolTests {
     }
     let quiet = try inputs(folder, "quiet", t: 0.25)
     let (one, two) = (try output(of: quiet, threads: 1), try output(of: quiet, threads: 2))
-    let header = #"{"f": {"data_offsets": [0, 9216], "dtype": "F32", "shape": [24, 24, 4]}}"#
-    #expect(one == two && one.count == 8 + header.utf8.count + 24 * 24 * 4 * 4)
+    let header = #"{"f": {"data_offsets": [0, 6400], "dtype": "F32", "shape": [20, 20, 4]}}"#
+    #expect(one == two && one.count == 8 + header.utf8.count + 20 * 20 * 4 * 4)
     #expect(one.dropFirst(8).starts(with: Data(header.utf8)))
-    let values = one.suffix(9216).withUnsafeBytes { bytes in
-      (0..<2304).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+    let values = one.suffix(6400).withUnsafeBytes { bytes in
+      (0..<1600).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
     }
     #expect(values.allSatisfy(\.isFinite) && values.contains { abs($0) > 0.1 })
     #expect(try output(of: inputs(folder, "later", t: 0.75), threads: 2) != one)
@@ -135,7 +134,7 @@ extension ToolTests {
     let results = try bench("journey", "--repeats", "1", "--steps", "1", "--size", "480x320", "--format", format)
     let result = try #require(results.first)
     let stages = try #require(result["stages"] as? [String: [String: Double]])
-    #expect(Set(stages.keys) == ["find", "align", "hear", "encode", "denoise", "decode", "blend"])
+    #expect(Set(stages.keys) == ["find", "hear", "warp", "encode", "denoise", "decode", "blend"])
     let sum = stages.values.compactMap { $0["median_ms"] }.reduce(0, +)
     let frame = try #require(result["median_ms"] as? Double)
     #expect(stages.values.allSatisfy { $0["median_ms"] ?? 0 > 0 } && abs(sum - frame) < 1e-6 * frame)
@@ -188,7 +187,7 @@ private func bench(_ arguments: String...) throws -> [[String: Any]] {
 private func inputs(
   _ folder: Folder, _ name: String, t: Float = 0.5, prior: [Int] = [1, 6], leaving: String? = nil, adding: String? = nil
 ) throws -> String {
-  var shapes = ["x": [24, 24, 13], "t": [1], "tokens": [14, 192], "prior": prior]
+  var shapes = ["x": [20, 20, 14], "t": [1], "tokens": [14, 192], "prior": prior]
   if let leaving { shapes[leaving] = nil }
   if let adding { shapes[adding] = [1] }
   var (header, values): ([String: Any], Data) = ([:], Data())

@@ -5,6 +5,34 @@
 
 #pragma once
 
+typedef float ckernels_eight __attribute__((ext_vector_type(8)));
+typedef int ckernels_eight_integers __attribute__((ext_vector_type(8)));
+
+/// a + x * y in every lane, in one instruction where there is one.
+static inline __attribute__((always_inline)) ckernels_eight ckernels_add_product(
+    ckernels_eight a, ckernels_eight x, ckernels_eight y) {
+  return a + x * y;
+}
+
+/// The lesser of two in every lane. In Swift this is a choice for each lane, too much code to be inlined often.
+static inline __attribute__((always_inline)) ckernels_eight ckernels_lesser(ckernels_eight a, ckernels_eight b) {
+  return a < b ? a : b;
+}
+
+static inline __attribute__((always_inline)) ckernels_eight ckernels_greater(ckernels_eight a, ckernels_eight b) {
+  return a > b ? a : b;
+}
+
+/// Floats of magnitudes below 2^31 as integers, without what stands behind the point.
+static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_truncated(ckernels_eight v) {
+  return __builtin_convertvector(v, ckernels_eight_integers);
+}
+
+/// Integers as floats.
+static inline __attribute__((always_inline)) ckernels_eight ckernels_floats(ckernels_eight_integers v) {
+  return __builtin_convertvector(v, ckernels_eight);
+}
+
 #if defined(__AVX512F__)
 typedef float ckernels_vector __attribute__((ext_vector_type(16)));
 typedef _Float16 ckernels_halves __attribute__((ext_vector_type(16), aligned(2)));

@@ -17,10 +17,10 @@ from torch import nn
 
 from data.speech import SAMPLE_RATE, log_filterbank, stacks
 from networks.avhubert import AVHuBERT
-from networks.model import Config, SyncDiff, timestep_embedding
+from networks.model import Config, SyncDiff, masked, small, timestep_embedding
 
 TESTS = Path(__file__).parents[3] / "Tests"
-CONFIG = Config(window=48, mask_top=16, seen_rows=8, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
+CONFIG = Config(window=48, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
                 embedding=16, audio_width=32, audio_layers=2, steps=4)
 SEED = 7  # of the noise that the tests draw again
 
@@ -124,29 +124,32 @@ def main():
         return {name: value.half() for name, value in model.state_dict().items() if name.startswith(parts)}
 
     write("SpeechTests", "audio_encoder", {
-        **weights("audio_encoder."), "stacks": heard[0], "layer": model.audio_encoder.layers[0](tokens)[0],
-        "tokens": tokens[0]})
+        **weights("audio_encoder.", "lips."), "stacks": heard[0], "layer": model.audio_encoder.layers[0](tokens)[0],
+        "tokens": tokens[0], "coefficients": model.lips(tokens)[0]})
     write("SpeechTests", "av_hubert", av_hubert())
     write("DiffusionTests", "autoencoder", weights("encoder.", "decoder."))
     write("DiffusionTests", "denoiser", weights("bottleneck.", "denoiser."), config=json.dumps(CONFIG.dict()))
 
     image = torch.rand(1, 3, CONFIG.window, CONFIG.window) * 2 - 1
-    masked, mask = model.masked(image)
     identity = model.encoder(image.flip(3))
+    mouth = torch.zeros(1, 2, CONFIG.window, CONFIG.window)
+    mouth[:, 1, 18:30, 9:38], mouth[:, 0, 22:25, 14:33] = 1, 0.5
+    lips = small(mouth)
+    hidden = masked(identity, lips)
     previous = torch.randn(1, z, side, side)
     prior = model.bottleneck(previous)
     e = torch.randn(1, CONFIG.embedding)
     x1, x2, x3 = (torch.randn(1, n, s, s) for n, s in [(a, side), (b, side // 2), (c, side // 4)])
     x = torch.randn(1, z, side, side)
-    seen = torch.cat([x, masked, mask, identity], 1)
+    seen = torch.cat([x, hidden, lips, identity], 1)
     t = torch.tensor([0.75])
     yes, no = torch.tensor([True]), torch.tensor([False])
     times = torch.tensor([1, 0.75, 2 / 3, 0.5, 0.1, 0])
     torch.manual_seed(SEED)
     noise = torch.randn(side, side, z).permute(2, 0, 1)[None]
-    given = masked, mask, identity, tokens
+    given = hidden, lips, identity, tokens
     write("DiffusionTests", "parts", {
-        "image": picture(image), "identity": picture(identity), "masked": picture(masked), "mask": picture(mask),
+        "image": picture(image), "identity": picture(identity), "masked": picture(hidden), "lips": picture(lips),
         "latent": picture(model.encoder(image)), "decoded": picture(model.decoder(x)),
         "previous": picture(previous), "prior": prior, "tokens": tokens[0], "e": e,
         "times": times, "timestep_embedding": timestep_embedding(times, CONFIG.embedding // 2),

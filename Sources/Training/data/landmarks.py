@@ -22,14 +22,17 @@ from ai_edge_litert.interpreter import Interpreter
 
 from data.geometry import MOUTH, STABLE, TEMPLATE, similarity
 
-DETECTOR = "modules/face_detection/face_detection_short_range.tflite"
-MESH = "modules/face_landmark/face_landmark_with_attention.tflite"
+MESH_FILE = "modules/face_landmark/face_landmark_with_attention.tflite"
+# File, inputs, outputs; what they are: detector, base, lips.
+DETECTOR = "modules/face_detection/face_detection_short_range.tflite", ["input"], ["regressors", "classificators"]
+BASE = MESH_FILE, ["input_1"], ["output_mesh", "p_re_lu_3", "conv_faceflag"]
+LIPS_STAGE = MESH_FILE, ["transform_tensor_bilinear_v2"], ["conv_lips"]
 
 SIDE = 192                 # px, the mesh network's picture
 GRID, FEATURES = 16, 48    # rows and columns that the lips stage sees, and of the features that it takes them from
 BRIGHTNESS = 0.45          # mean that a darker picture is brought to
 DARKEST = 0.05             # mean from which on it is: the gain ends at 9
-REACH = 0.5                # lips' widths beside the lips in which the mesh goes with them
+REACH = 0.4                # lips' widths beside the lips in which the mesh goes with them
 TILE = 128                 # px, the detector's picture
 SURE = 0.5                 # least score of a detection and of a mesh
 SAME_FACE = 0.3            # overlap from which two boxes mean one face
@@ -47,7 +50,7 @@ def package_file(name):
 
 
 def part(name, inputs, outputs):
-    """The operators of a TFLite file between tensors of these names, as a file of its own."""
+    """schema.ModelT: the operators of a TFLite file between tensors of these names."""
     model = schema.ModelT.InitFromPackedBuf(package_file(name).read_bytes())
     graph = model.subgraphs[0]
     index = {tensor.name.decode(): i for i, tensor in enumerate(graph.tensors)}
@@ -64,16 +67,16 @@ def part(name, inputs, outputs):
     model.operatorCodes = [model.operatorCodes[code] for code in codes]
     model.signatureDefs = model.metadata = None
     graph.operators, graph.inputs, graph.outputs = kept, np.int32(begin), np.int32(end)
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return model
 
 
 class Network:
     """Part of a TFLite file: input [...] without the leading 1 -> its outputs in their order, likewise."""
 
     def __init__(self, name, inputs, outputs):
-        self.net = Interpreter(model_content=part(name, inputs, outputs), num_threads=1)
+        builder = flatbuffers.Builder()
+        builder.Finish(part(name, inputs, outputs).Pack(builder), b"TFL3")
+        self.net = Interpreter(model_content=bytes(builder.Output()), num_threads=1)
         self.net.allocate_tensors()
         self.input = self.net.get_input_details()[0]["index"]
         self.outputs = [output["index"] for output in self.net.get_output_details()]
@@ -88,19 +91,19 @@ class Network:
 @functools.cache
 def detector():
     """[128, 128, 3] in -1 ... 1 -> boxes and keypoints [896, 16] around the anchors in px, scores [896, 1] before the sigmoid."""
-    return Network(DETECTOR, ["input"], ["regressors", "classificators"])
+    return Network(*DETECTOR)
 
 
 @functools.cache
 def base():
     """[192, 192, 3] in 0 ... 1 -> points [1, 1, 1404], features [48, 48, 32], score [1, 1, 1] before the sigmoid."""
-    return Network(MESH, ["input_1"], ["output_mesh", "p_re_lu_3", "conv_faceflag"])
+    return Network(*BASE)
 
 
 @functools.cache
 def lips():
     """Features [16, 16, 32] -> points [1, 1, 160], px of the grid made four times as fine."""
-    return Network(MESH, ["transform_tensor_bilinear_v2"], ["conv_lips"])
+    return Network(*LIPS_STAGE)
 
 
 def sigmoid(x):
@@ -200,20 +203,13 @@ def region_of_detection(detection):
 
 
 def picture(frame, matrix):
-    """What the mesh network sees: [192, 192, 3] in 0 ... 1. Bilinear; where it is smaller than the face in the frame, first
-    smoothed by a Gaussian of 0.4 px of the picture, as the face window is; brightened where it is dark."""
-    scale = np.hypot(matrix[0, 0], matrix[1, 0])
-    fine = int(np.clip(np.ceil(0.6 / scale), 2, 8)) if scale < 0.7 else 1
-    margin = int(np.ceil(1.2 * fine)) if fine > 1 else 0
-    side = (SIDE - 1) * fine + 1 + 2 * margin
-    crop = cv2.warpAffine(frame, np.column_stack([matrix[:, :2] * fine, matrix[:, 2] * fine + margin]), (side, side),
-                          flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255
-    if fine > 1:
-        taps = np.exp(-(np.arange(-margin, margin + 1) / fine / 0.4) ** 2 / 2)
-        taps /= taps.sum()
-        crop = cv2.sepFilter2D(crop, -1, taps, taps)[margin:side - margin:fine, margin:side - margin:fine]
-    gain = BRIGHTNESS / min(max(crop.mean(), DARKEST), BRIGHTNESS)
-    return np.minimum(crop * gain, 1)
+    """What the mesh network sees: [192, 192, 3] in 0 ... 1. Bilinear, the mean of 2 x 2 samples where it is less than half as
+    large as in the frame; brightened where it is dark."""
+    fine = 2 if np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 else 1
+    dense = np.column_stack([matrix[:, :2] * fine, matrix[:, 2] * fine + (fine - 1) / 2])
+    crop = cv2.warpAffine(frame, dense, (SIDE * fine, SIDE * fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.resize(crop.astype(np.float32) / 255, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.minimum(crop * BRIGHTNESS / min(max(crop.mean(), DARKEST), BRIGHTNESS), 1)
 
 
 def look(frame, matrix):

@@ -14,16 +14,18 @@ CUT = slice(MARGIN, SIDE - MARGIN)
 
 
 class Memory:
-    """Mouths of one face, at most MOST: of two that are alike the older one goes. key: the inner rim [20, 2] in the face's own
-    coordinates, its middle taken away, beside the direction in which the face looks."""
+    """Mouths of one face, at most MOST and BUDGET: a new one is kept if none is like it, and when they become too many the
+    older one of the two that are most alike goes. key: the inner rim [20, 2] in the face's own coordinates, its middle taken
+    away, beside the direction in which the face looks."""
     MOST = 32
+    BUDGET = 14e6   # bytes
     APART = 0.004   # outer eye distances: mouths that differ less are the same
     TURN = 0.3      # what a turn by one radian counts
     SWITCH = 0.01   # how much better another mouth must be
     FADE = 3        # pictures in which one mouth becomes another
 
     def __init__(self):
-        self.keys, self.mouths = [], []
+        self.keys, self.mouths, self.sizes = [], [], []
         self.now, self.before, self.age = None, None, 0
 
     @staticmethod
@@ -31,27 +33,35 @@ class Memory:
         rim = shape[list(INNER), :2]
         return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), Memory.TURN * rotation[:2, 2]])
 
-    def remember(self, key, mouth):
-        if self.keys and min(np.linalg.norm(k - key) for k in self.keys) < self.APART:
+    def remember(self, key, mouth, size=0):
+        """size: bytes of the mouth; one that is larger than all may be together is not kept."""
+        if size > self.BUDGET or any(np.linalg.norm(k - key) < self.APART for k in self.keys):
             return
         self.keys.append(key)
         self.mouths.append(mouth)
-        if len(self.keys) > self.MOST:
+        self.sizes.append(size)
+        while len(self.keys) > self.MOST or sum(self.sizes) > self.BUDGET:
             keys = np.stack(self.keys)
             apart = np.linalg.norm(keys[:, None] - keys[None], axis=2) + 9 * np.eye(len(keys))
             drop = min(np.unravel_index(apart.argmin(), apart.shape))
-            del self.keys[drop], self.mouths[drop]
+            del self.keys[drop], self.mouths[drop], self.sizes[drop]
 
     def choose(self, key):
-        """The mouths to show and their shares."""
+        """The mouths to show and their shares. While one takes another's place no third one begins to, so that no share jumps;
+        what is shown until then may no longer be kept."""
+        if not self.mouths:
+            return []
         distances = {id(m): np.linalg.norm(k - key) for k, m in zip(self.keys, self.mouths)}
         best = min(self.mouths, key=lambda m: distances[id(m)])
-        held = self.now is not None and distances.get(id(self.now), np.inf) <= distances[id(best)] + self.SWITCH
+        held = self.before is not None or (
+            self.now is not None and distances.get(id(self.now), np.inf) <= distances[id(best)] + self.SWITCH)
         if not held:
             self.before, self.now, self.age = self.now, best, 0
         self.age += 1
-        share = min(self.age / self.FADE, 1)
-        return [(self.now, 1.0)] if self.before is None or share == 1 else [(self.now, share), (self.before, 1 - share)]
+        if self.age >= self.FADE:
+            self.before = None
+        share = self.age / self.FADE
+        return [(self.now, 1.0)] if self.before is None else [(self.now, share), (self.before, 1 - share)]
 
 
 class Dub:

@@ -49,9 +49,10 @@ class PainterTests(unittest.TestCase):
         source = pool(self.model, self.sync_net)
         for slot in source.slots:
             slot.latent = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 20, 20)
-        batch = source.sample(20)
+        count = painter.SAMPLED
+        batch = source.sample(9 * count + 2)
         numbers = batch["latent"][:, 0, 0, 0].tolist()
-        self.assertEqual(numbers[:18], [1, 2, 3, 4, 5] * 2 + [2, 3, 4, 5] * 2)
+        self.assertEqual(numbers[:9 * count], [1, 2, 3, 4, 5] * count + [2, 3, 4, 5] * count)
         torch.testing.assert_close(batch["previous"], batch["latent"] - 1)
 
     def test_gradients_reach_what_learns_and_nothing_else(self):
@@ -66,7 +67,7 @@ class PainterTests(unittest.TestCase):
             perceptual = Perceptual(Path(folder) / "weights.npz")
         losses = painter.Losses(model, perceptual, Judge("cpu"), self.sync_net, fade(80))
         parts, made, truth = losses(pool(model, self.sync_net).sample(18))
-        self.assertEqual(made.shape, (10, 3, 72, 72))
+        self.assertEqual(made.shape, (5 * painter.SAMPLED, 3, 72, 72))
         self.assertEqual(made.shape, truth.shape)
         for name, part in zip(painter.FIGURES, parts):
             model.zero_grad()
@@ -78,9 +79,9 @@ class PainterTests(unittest.TestCase):
 
     def test_true_pictures_have_no_loss_of_texture_or_sync(self):
         batch = pool(self.model, self.sync_net).sample(18)
-        seen = self.sync_net.see(batch["truth"].unflatten(0, (2, 5)))
+        seen = self.sync_net.see(batch["truth"].unflatten(0, (painter.SAMPLED, 5)))
         torch.testing.assert_close(seen, batch["seen"], atol=1e-5, rtol=0)
-        self.assertEqual(batch["moves"].tolist(), [1, 1])
+        self.assertEqual(batch["moves"].tolist(), [1] * painter.SAMPLED)
 
 
 class CalibrationTests(unittest.TestCase):

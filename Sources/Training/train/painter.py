@@ -38,7 +38,7 @@ from train.pictures import MOUTH, psnr, sharpness
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 MOUTH_WEIGHT = 4.0          # of a latent's places that the lips reach
-SAMPLED = 2                 # runs of a batch that are sampled wholly
+SAMPLED = 1                 # runs of a batch that are sampled wholly
 WITH_EXEMPLAR = 0.65        # share of the runs
 MIDDLE = 0.25               # share of the other times that lie near 0.5
 COLOUR, TEXTURE, FOOLED, SYNC = 4.0, 0.6, 0.02, 0.5  # weights of the losses beside the velocity's
@@ -304,7 +304,7 @@ def main():
     parser.add_argument("--sync", type=Path, help="train/sync.py's network, for the sync loss")
     parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=32, help="at least 18")
+    parser.add_argument("--batch", type=int, default=32, help="at least 9")
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--pool", type=int, default=300, help="runs held as latents")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,0 +1,132 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Puts a patch that has been worked on back into its frame, together with what a network has added to it.
+
+import Tensors
+
+/// What is to be added to a frame, as a window shows it: a network's picture less the one that it was shown.
+public struct Difference {
+  /// `[side, side, 3]`: differences of RGB in -1 ... 1, so -2 ... 2; 0 where nothing is to change.
+  public var picture: Tensor
+  /// Frame px -> px of the window.
+  public var place: Similarity
+
+  public init(_ picture: Tensor, at place: Similarity) { (self.picture, self.place) = (picture, place) }
+}
+
+/// Brings a frame `strength` (0 ... 1) of the way to `patch` plus `difference`, in the patch's region. Samples that come out
+/// as they were keep all their bits, and so does everything else.
+///
+/// The difference is enlarged by cubics and is 0 beyond its window. It brings no level out of the range that colours may
+/// have. Nothing happens when the patch is of another format than the frame, or reaches beyond it; a picture that is no
+/// window counts as none.
+public func apply(_ patch: Patch, _ difference: Difference? = nil, to target: MutableFrameView, strength: Float) {
+  let (frame, region) = (target.view, patch.region)
+  guard strength > 0, patch.view.isLike(frame), region.x + region.width <= frame.width,
+    region.y + region.height <= frame.height
+  else { return }
+  let addition = difference.flatMap { Addition($0, frame, in: region) }
+  let (_, _, low, high) = frame.transforms
+  let most = Float(1 << frame.format.depth) - 1
+  for (c, samples) in frame.samples.enumerated() {
+    let (component, held, plane) = (samples.component, patch.view.samples[c].component, patch.planes[c])
+    let (columns, rows) = component.samples(of: region)
+    inStripes(rows.count) { stripe in
+      let line = columns.count + 8  // room for what the kernels write behind
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * line) { memory in
+        guard let colors = memory.baseAddress else { return }
+        let shares = colors + line
+        shares.initialize(repeating: min(strength, 1), count: line)
+        for i in stripe {
+          colors.initialize(repeating: 0, count: line)
+          let row = rows.lowerBound + i
+          addition?.write(c, samples, row: row, columns, shares, to: colors)
+          kernels.addLine(
+            plane.base + i * plane.stride, storage: held.storage, low: low[c], high: high[c], count: columns.count,
+            colors)
+          kernels.paintLine(
+            target.planes[component.plane].base + row * samples.stride, storage: component.storage,
+            offset: component.offset, step: component.step, first: columns.lowerBound, count: columns.count,
+            colors: colors, low: 0, high: most, shares: shares)
+        }
+      }
+    }
+  }
+}
+
+/// A difference as levels, with a border of zeros.
+private struct Addition {
+  private let planes: [Float]  // one after the other, as `windowLine` wants them
+  private let side: Int  // px, with the border
+  private let place: Similarity  // frame px -> px of these planes
+  private let region: Region  // frame px that it reaches
+  private let points: [SIMD2<Float>]  // px of these planes around a place that are averaged for a sample
+
+  /// nil when it is no window, or reaches nothing in `region`.
+  init?(_ difference: Difference, _ frame: FrameView, in region: Region) {
+    let (shape, place) = (difference.picture.shape, difference.place.shifted(by: 1))
+    guard shape.count == 3, shape[0] == shape[1], shape[2] == 3, (1...4096).contains(shape[0]) else { return nil }
+    side = shape[0] + 2
+    let last = Double(side - 1)
+    let corners = [(0, 0), (last, 0), (0, last), (last, last)].map { place.inverse($0.0, $0.1) }
+    let (low, high) = corners.reduce((corners[0], corners[0])) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
+    guard SIMD2<Float>(low).isNear, SIMD2<Float>(high).isNear else { return nil }
+    self.region = Region(from: SIMD2<Float>(low), to: SIMD2<Float>(high), reach: 1).even(within: region)
+    guard !self.region.isEmpty else { return nil }
+    self.place = place
+    // More than one where the window is finer than the frame.
+    let (a, b) = (place.a, place.b)
+    let spread = place.scale < 1.5 ? 1 : min(Int(place.scale.rounded(.up)), 8)
+    let places = (0..<spread).map { (Double($0) + 0.5) / Double(spread) - 0.5 }
+    points = places.flatMap { v in places.map { u in SIMD2<Float>(SIMD2(a * u - b * v, b * u + a * v)) } }
+    planes = Self.levels(of: difference.picture, frame.transforms.fromRGB)
+  }
+
+  private static func levels(of picture: Tensor, _ fromRGB: Affine) -> [Float] {
+    let (side, stride) = (picture.shape[0], picture.shape[0] + 5)
+    let size = stride * stride
+    return [Float](unsafeUninitializedCapacity: 3 * size) { planes, count in
+      guard let planes = planes.baseAddress else { return }
+      planes.initialize(repeating: 0, count: 3 * size)
+      count = 3 * size
+      picture.values.withUnsafeBufferPointer { values in
+        guard let values = values.baseAddress else { return }
+        for i in 0..<side * side {
+          let v = SIMD4(values[3 * i], values[3 * i + 1], values[3 * i + 2], 0)
+          let number = v.replacing(with: 0, where: v .!= v)
+          let above = number.replacing(with: -2, where: number .< -2)
+          let rgb = above.replacing(with: 2, where: above .> 2)
+          let color = fromRGB.linear(rgb)
+          let at = planes + ((i / side + 2) * stride + i % side + 2)
+          (at[0], at[size], at[2 * size]) = (color.x, color.y, color.z)
+        }
+      }
+    }
+  }
+
+  /// Writes its levels at those samples `columns` of a row of component `c` that it reaches; `shares` are above 0 everywhere.
+  func write(
+    _ c: Int, _ samples: Samples, row: Int, _ columns: Range<Int>, _ shares: UnsafePointer<Float>,
+    to out: UnsafeMutablePointer<Float>
+  ) {
+    let component = samples.component
+    let (reached, rows) = component.samples(of: region)
+    let across = reached.clamped(to: columns)
+    guard rows.contains(row), !across.isEmpty else { return }
+    let pixel =
+      SIMD2<Double>(samples.origin)
+      + [Double(across.lowerBound << component.shiftX), Double(row << component.shiftY)]
+    let start = SIMD2<Float>(place(pixel.x, pixel.y))
+    let step = SIMD2<Float>([place.a, place.b]) * Float(1 << component.shiftX)
+    planes.withUnsafeBufferPointer { planes in
+      points.withUnsafeBufferPointer { points in
+        guard let planes = planes.baseAddress, let around = points.baseAddress else { return }
+        kernels.windowLine(
+          planes + c * (side + 3) * (side + 3), side: side, x: start.x, y: start.y, dx: step.x, dy: step.y,
+          points: around, pointCount: points.count, count: across.count, shares: shares,
+          out + (across.lowerBound - columns.lowerBound))
+      }
+    }
+  }
+}

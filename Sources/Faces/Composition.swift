@@ -1,0 +1,230 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A face that moves: the frame's own samples, warped, and a mouth of another frame over them. And the way back into the
+// frame, together with what a network has added.
+
+import Tensors
+
+/// A mouth as another frame of the same stream shows it.
+public struct Exemplar: Sendable {
+  public var patch: Patch
+  /// Where the warp's mesh lies in that frame, px.
+  public var source: [SIMD2<Float>]
+  /// Its share under the mask, 0 ... 1. What the exemplars' weights lack of 1 stays the frame's; if their sum is more they
+  /// are divided by it.
+  public var weight: Float
+  /// What is added to its levels, one value for each component (`Composition.offset`).
+  public var offset: SIMD3<Float>
+
+  public init(_ patch: Patch, source: [SIMD2<Float>], weight: Float = 1, offset: SIMD3<Float> = .zero) {
+    (self.patch, self.source, self.weight, self.offset) = (patch, source, weight, offset)
+  }
+}
+
+/// A frame, how it is warped, and where exemplars may cover it. It copies what it needs of the frame.
+public struct Composition {
+  /// What an offset may be, as a part of a component's range.
+  private static let mostOffset: Float = 0.12
+
+  private let own: Patch
+  private let warp: Warp
+  private let mask: SoftMask?
+  private let region: Region
+
+  /// nil when nothing of the warp's region lies in the frame.
+  public init?(_ frame: FrameView, _ warp: Warp, mask: SoftMask? = nil) {
+    region = warp.region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
+    guard !region.isEmpty, let own = Patch(frame, warp.looked(region)) else { return nil }
+    (self.own, self.warp, self.mask) = (own, warp, mask)
+  }
+
+  /// The frame in the warp's region, warped, with the exemplars under the mask. Samples that move by at most 1/64 px and have
+  /// no mask are the frame's.
+  ///
+  /// An exemplar of another format counts as none. Offsets bring no level out of the range that colours may have.
+  public func patch(mixing exemplars: [Exemplar] = []) -> Patch? {
+    guard let result = Patch(own, region) else { return nil }
+    let (_, _, low, high) = own.view.transforms
+    let layers = Self.layers(of: exemplars.filter { $0.patch.view.isLike(own.view) })
+    let cover = layers.reduce(0) { $0 + $1.share }
+    let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.share / cover * $1.exemplar.offset }
+    let offset = sum.replacing(with: 0, where: sum .!= sum)
+    let most = Float(1 << own.view.format.depth) - 1
+    eachLine(in: region, of: layers) { c, row, line in
+      if line.isMasked {
+        kernels.mixLine(
+          line.other, offset: offset[c], low: low[c], high: high[c], alpha: line.alpha, count: line.count, line.own)
+      }
+      let (component, plane) = (result.view.samples[c].component, result.planes[c])
+      let y = row - (region.y >> component.shiftY)
+      kernels.paintLine(
+        plane.base + y * plane.stride, storage: component.storage, offset: 0, step: component.step, first: 0,
+        count: line.count, colors: line.own, low: 0, high: most, shares: line.shares)
+    }
+    return result
+  }
+
+  /// What brings the exemplar's colours to the frame's, component by component: the mean difference of the two over the
+  /// mask's border (weight alpha (1 - alpha)), both warped, in every second row; at most 12 % of a component's range. The
+  /// exemplar's own offset does not count. 0 where there is nothing to compare.
+  public func offset(of exemplar: Exemplar) -> SIMD3<Float> {
+    guard let mask, exemplar.patch.view.isLike(own.view) else { return .zero }
+    let region = mask.region.even(within: region)
+    guard !region.isEmpty else { return .zero }
+    let layers = [(exemplar: exemplar, share: Float(1))]
+    let rows = region.height + 1  // of a component, at most
+    let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
+      guard let sums = sums.baseAddress else { return }
+      count = 3 * rows
+      sums.initialize(repeating: .zero, count: count)
+      eachLine(in: region, of: layers, everyRow: 2) { c, row, line in
+        var sum = SIMD2<Float>.zero
+        for i in 0..<line.count {
+          let weight = line.alpha[i] * (1 - line.alpha[i])
+          sum += weight * [line.own[i] - line.other[i], 1]
+        }
+        sums[c * rows + row - (region.y >> own.view.samples[c].component.shiftY)] = sum
+      }
+    }
+    let (_, _, low, high) = own.view.transforms
+    var offset = SIMD3<Float>.zero
+    for c in 0..<3 {
+      let sum = sums[c * rows..<(c + 1) * rows].reduce(.zero, +)
+      let most = Self.mostOffset * (high[c] - low[c])
+      if sum.y > 0.01 { offset[c] = min(max(sum.x / sum.y, -most), most) }
+    }
+    return offset
+  }
+
+  /// Exemplars that have a part in the picture, with their shares of it, which sum to 1 at most.
+  private typealias Layer = (exemplar: Exemplar, share: Float)
+
+  private static func layers(of exemplars: [Exemplar]) -> [Layer] {
+    let weights = exemplars.map { $0.weight > 0 ? min($0.weight, 1) : 0 }
+    let total = weights.reduce(0, +)
+    return zip(exemplars, weights).filter { $1 > 0 }.map { ($0, $1 / max(total, 1)) }
+  }
+
+  /// Calls `body` with a component, a row and its levels, for every row in `region` that has any; on several threads.
+  private func eachLine(
+    in region: Region, of layers: [Layer], everyRow: Int = 1, _ body: (Int, Int, Weaver.Line) -> Void
+  ) {
+    let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.share })
+    // Components whose samples lie in the same places.
+    let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]
+    for group in groups {
+      let component = samples[group.lowerBound].component
+      let (columns, rows) = component.samples(of: region)
+      let masked = mask.map { component.samples(of: $0.region) } ?? (columns: 0..<0, rows: 0..<0)
+      let field = Field(warp, samples[group.lowerBound], rows: rows)
+      let covers = layers.map { exemplar, share in
+        let field = Field(
+          warp.from(exemplar.source), samples[group.lowerBound], rows: masked.rows.clamped(to: rows))
+        return Strand(patch: exemplar.patch, field: field, share: share / cover)
+      }
+      let weaver = Weaver(
+        own: Strand(patch: own, field: field, share: 1), covers: covers, cover: cover, mask: mask, masked: masked,
+        group: group,
+        component: component, columns: columns, everyRow: everyRow)
+      inStripes((rows.count + Weaver.band - 1) / Weaver.band) { stripe in
+        let some = rows.lowerBound + stripe.lowerBound * Weaver.band..<rows.lowerBound + stripe.upperBound * Weaver.band
+        weaver.eachLine(in: some.clamped(to: rows), body)
+      }
+    }
+  }
+}
+
+/// A patch, warped, and its share of the picture.
+private struct Strand {
+  let patch: Patch
+  let field: Field
+  let share: Float
+
+  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where shares are above 0.
+  func add(
+    _ c: Int, row: Int, _ columns: Range<Int>, moved: Field.Lines, shares: UnsafePointer<Float>,
+    to out: UnsafeMutablePointer<Float>
+  ) {
+    let (component, plane) = (patch.view.samples[c].component, patch.planes[c])
+    let held = component.samples(of: patch.region)
+    kernels.warpLine(
+      plane.base, storage: component.storage, stride: plane.stride, width: held.columns.count,
+      height: held.rows.count, x: Float(columns.lowerBound - held.columns.lowerBound),
+      y: Float(row - held.rows.lowerBound), across: moved.across, down: moved.down, kinds: moved.kinds,
+      footprints: field.footprints, shares: shares, weight: share, count: columns.count, out)
+  }
+}
+
+/// Own and exemplars' levels, line by line, of components whose samples lie in the same places.
+private struct Weaver {
+  /// Rows that are warped at a time, so that their displacements stay in the cache.
+  static let band = 16
+
+  let own: Strand
+  let covers: [Strand]
+  let cover: Float  // how much of what is under the mask they are
+  let mask: SoftMask?
+  let masked: (columns: Range<Int>, rows: Range<Int>)  // samples
+  let group: Range<Int>
+  let component: Component
+  let columns: Range<Int>
+  let everyRow: Int
+
+  /// Levels of a row of a component.
+  struct Line {
+    /// The frame's, where `shares` are 1: it is moved or masked there. Elsewhere these are 0.
+    let own, shares: UnsafeMutablePointer<Float>
+    /// The exemplars' where `alpha`, their part of the picture, is above 0. Only if there are any in this row.
+    let other, alpha: UnsafeMutablePointer<Float>
+    let isMasked: Bool
+    let count: Int
+  }
+
+  func eachLine(in rows: Range<Int>, _ body: (Int, Int, Line) -> Void) {
+    let length = columns.count + 8  // room for what the kernels write behind
+    let size = Field.Lines.size(length * Self.band)
+    withUnsafeTemporaryAllocation(byteCount: 16 * length + size * (1 + covers.count), alignment: 64) { memory in
+      guard let memory = memory.baseAddress else { return }
+      let floats = memory.bindMemory(to: Float.self, capacity: 4 * length)
+      floats.initialize(repeating: 0, count: 4 * length)
+      let fields = (0...covers.count).map { Field.Lines(memory + (16 * length + $0 * size), length * Self.band) }
+      for start in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
+        let band = start..<min(start + Self.band, rows.upperBound)
+        own.field.write(rows: band, columns: columns, to: fields[0], stride: length)
+        let isMasked = !covers.isEmpty && masked.rows.overlaps(band)
+        for (strand, lines) in zip(covers, fields.dropFirst()) where isMasked {
+          strand.field.write(rows: band, columns: columns, to: lines, stride: length)
+        }
+        for row in band where (row - rows.lowerBound) % everyRow == 0 {
+          let line = Line(
+            own: floats, shares: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
+            isMasked: isMasked && masked.rows.contains(row), count: columns.count)
+          write(row, fields.map { $0 + (row - start) * length }, line, body)
+        }
+      }
+    }
+  }
+
+  private func write(_ row: Int, _ fields: [Field.Lines], _ line: Line, _ body: (Int, Int, Line) -> Void) {
+    line.alpha.update(repeating: 0, count: columns.count + 8)
+    if line.isMasked { mask?.write(cover, row: row, columns: columns, of: component, to: line.alpha) }
+    let (scaleX, scaleY) = (Float(1 << component.shiftX), Float(1 << component.shiftY))
+    guard
+      kernels.movedLine(
+        fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
+        line.shares)
+    else { return }
+    for c in group {
+      line.own.update(repeating: 0, count: columns.count + 8)
+      own.add(c, row: row, columns, moved: fields[0], shares: line.shares, to: line.own)
+      if line.isMasked {
+        line.other.update(repeating: 0, count: columns.count + 8)
+        for (strand, lines) in zip(covers, fields.dropFirst()) {
+          strand.add(c, row: row, columns, moved: lines, shares: line.alpha, to: line.other)
+        }
+      }
+      body(c, row, line)
+    }
+  }
+}

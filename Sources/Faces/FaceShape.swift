@@ -1,0 +1,119 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A face's mesh without its pose, and what of it lies where (twin of Sources/Training/geometry.py).
+
+/// Which points of the mesh are what.
+package enum FaceMeshPoints {
+  package static let count = 468
+  /// Those that speech does not move, by which the pose is found.
+  static let rigid = [
+    10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 162, 389, 21, 251,
+  ]
+  /// The lips' rims, from the right corner of the mouth to the left one, upper and lower.
+  static let upperInner = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
+  static let lowerInner = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
+  static let upperOuter = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291]
+  static let lowerOuter = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291]
+  /// The same as closed outlines, in order.
+  static let inner = upperInner + lowerInner.dropFirst().dropLast().reversed()
+  static let outer = upperOuter + lowerOuter.dropFirst().dropLast().reversed()
+  /// Pairs of points of the inner rims, upper and lower, without the corners; and those whose mean gap is the opening.
+  static let pairs = Array(zip(upperInner, lowerInner).dropFirst().dropLast())
+  static let middle = Array(pairs[3..<6])
+  /// The mesh's outline, and points whose mean is the centre of the rings around it.
+  static let oval = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136,
+    172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+  ]
+  static let nose = [4, 195, 1]
+  static let chin = 152
+  /// Rings outside of the oval: how far from the nose, how much of the oval's motion they share.
+  static let rings: [(far: Float, share: Float)] = [(1.14, 0.45), (1.42, 0)]
+  /// Points of a mesh with its rings.
+  package static let ringed = count + rings.count * oval.count
+}
+
+/// The 468 points of a face in its own coordinates: origin between the outer eye corners, unit their distance, x to the right of
+/// whoever looks at it, y down, z into the head.
+///
+/// Always usable: all points are there and within 100 eye distances.
+public struct FaceShape: Equatable, Sendable {
+  public internal(set) var points: [SIMD3<Float>]
+
+  public init?(_ points: [SIMD3<Float>]) {
+    guard points.count == FaceMeshPoints.count, points.allSatisfy({ ($0 * $0).sum() <= 1e4 }) else { return nil }
+    self.points = points
+  }
+
+  /// Mean gap between the lips, outer eye distances.
+  public var opening: Float {
+    let gaps = FaceMeshPoints.middle.map { upper, lower in
+      let gap = points[lower] - points[upper]
+      return (gap.x * gap.x + gap.y * gap.y).squareRoot()
+    }
+    return gaps.reduce(0, +) / Float(gaps.count)
+  }
+}
+
+/// A mesh in a frame, px: `[540]` with the rings around its oval, so that what lies beside the face moves less and less.
+public struct RingedMesh: Sendable {
+  private static let inset: Float = 0.14  // of the lip's height
+  private static let insetFrom: Float = 0.04  // outer eye distances: the gap from which on that counts fully
+  private static let grown = SIMD2<Float>(1.10, 1.22)  // across, down
+
+  public private(set) var points: [SIMD2<Float>]
+
+  /// nil unless there are 468 points.
+  public init?(_ points: [SIMD3<Float>]) {
+    guard points.count == FaceMeshPoints.count else { return nil }
+    self.points = points.map { [$0.x, $0.y] }
+    let centre = self.points(FaceMeshPoints.nose).reduce(.zero, +) / Float(FaceMeshPoints.nose.count)
+    for ring in FaceMeshPoints.rings {
+      self.points += self.points(FaceMeshPoints.oval).map { centre + ring.far * ($0 - centre) }
+    }
+  }
+
+  /// The mesh after a move to `points`, 468 of them; the rings share the oval's motion. nil of another number.
+  public func moved(to points: [SIMD3<Float>]) -> RingedMesh? {
+    guard points.count == FaceMeshPoints.count else { return nil }
+    var moved = self
+    for (i, point) in points.enumerated() { moved.points[i] = [point.x, point.y] }
+    var i = FaceMeshPoints.count
+    for ring in FaceMeshPoints.rings {
+      for j in FaceMeshPoints.oval {
+        moved.points[i] += ring.share * (moved.points[j] - self.points[j])
+        i += 1
+      }
+    }
+    return moved
+  }
+
+  /// The mesh with its inner rim moved into the lips, so that no tooth shows on the rim of a mouth that is closed by a warp.
+  /// `unit`: outer eye distance, px.
+  public func inset(unit: Float) -> RingedMesh {
+    var inset = self
+    let (inner, outer) = (FaceMeshPoints.pairs, zip(FaceMeshPoints.upperOuter, FaceMeshPoints.lowerOuter).dropFirst())
+    for ((a, c), (b, d)) in zip(inner, outer) {
+      let gap = points[a] - points[c]
+      let k = Self.inset * min((gap * gap).sum().squareRoot() / (Self.insetFrom * max(unit, 0.01)), 1)
+      inset.points[a] += k * (points[b] - points[a])
+      inset.points[c] += k * (points[d] - points[c])
+    }
+    return inset
+  }
+
+  /// Closed outlines: of what is between the lips, and of the lips with what is between them.
+  package var inner: [SIMD2<Float>] { points(FaceMeshPoints.inner) }
+  package var outer: [SIMD2<Float>] { points(FaceMeshPoints.outer) }
+
+  /// The lips' outline, enlarged: inside of it the mouth is another frame's.
+  public var mouth: [SIMD2<Float>] {
+    let outline = outer
+    let middle = outline.reduce(.zero, +) / Float(outline.count)
+    return outline.map { middle + ($0 - middle) * Self.grown }
+  }
+
+  private func points(_ indices: [Int]) -> [SIMD2<Float>] { indices.map { points[$0] } }
+}

@@ -1,0 +1,153 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// How mouths move (twin of `Basis` and its functions in Sources/Training/geometry.py, learned by shape.py). What speech does to
+// a face are 12 coefficients: offsets of the lower face from this person's closed mouth, along principal components, in standard
+// deviations of the training talkers. A face is given another mouth by adding the difference of the two mouths to where its
+// points are, so that whatever is not speech, and the noise of the landmarks, stays as it is.
+
+import Glibc
+import Tensors
+
+/// The closed mouth of a person: the lower face's points `[L, 3]` in the face's own coordinates.
+public typealias ClosedMouth = [SIMD3<Float>]
+
+public struct Geometry: Sendable {
+  /// Outer eye distances: the gap that the landmarks leave between closed lips.
+  private static let closedGap: Float = 0.004
+  /// Deviations, the most that a coefficient can be.
+  private static let most: Float = 20
+
+  /// The mean face: 468 points in a face's own coordinates.
+  public let canonical: [SIMD3<Float>]
+  /// The mesh's triangles, with its rings', in drawing order: the lips last.
+  public let triangles: [SIMD3<Int32>]
+  let low: [Int]  // the points that coefficients move, L of them
+  private let components: [[SIMD3<Float>]]  // [12][L]: offset of every point for one unit of a coefficient
+  private let analysis: [[SIMD3<Float>]]  // [12][L]: the dot product with offsets gives the coefficients
+  private let gap: [Float]  // [12], outer eye distances: how far each coefficient opens the lips
+  private let middle: [(upper: Int, lower: Int)]  // places in `low` of the points between which a gap is measured
+
+  /// Tensors `geometry.*`. `coefficients`: as many as `LipsHead` predicts.
+  public init(_ w: Weights, coefficients: Int) {
+    let name = "geometry"
+    func points(_ part: String, _ shape: [Int], within most: Float) -> [SIMD3<Float>] {
+      let values = w.take("\(name).\(part)", shape + [3]).values
+      if values.contains(where: { abs($0) > most }) { w.report("\(name).\(part) holds values beyond \(most)") }
+      return (0..<values.count / 3).map { [values[3 * $0], values[3 * $0 + 1], values[3 * $0 + 2]] }
+    }
+    func indices(_ part: String, _ rows: ClosedRange<Int>, _ row: [Int], below end: Int) -> [Int] {
+      let values = w.take("\(name).\(part)", rows: rows, row).values
+      let indices = values.map { Int(exactly: $0).flatMap { (0..<end).contains($0) ? $0 : nil } }
+      if let wrong = zip(values, indices).first(where: { $0.1 == nil }) {
+        w.report("\(name).\(part) holds \(wrong.0), which is no point")
+      }
+      return indices.map { $0 ?? 0 }
+    }
+    let canonical = points("canonical", [FaceMeshPoints.count], within: 10)
+    if Pose(of: canonical, canonical: canonical) == nil { w.report("\(name).canonical is no face") }
+    let low = indices("low", 1...FaceMeshPoints.count, [], below: FaceMeshPoints.count)
+    if !zip(low, low.dropFirst()).allSatisfy(<) { w.report("\(name).low does not rise") }
+    let missing = Set(FaceMeshPoints.inner + FaceMeshPoints.outer).subtracting(low).sorted()
+    if !missing.isEmpty { w.report("\(name).low lacks the lips' points \(missing)") }
+    let corners = indices("triangles", 1...10_000, [3], below: FaceMeshPoints.ringed)
+    let size = low.count
+    func rows(_ part: String, within most: Float) -> [[SIMD3<Float>]] {
+      let all = points(part, [coefficients, size], within: most)
+      return (0..<coefficients).map { Array(all[$0 * size..<($0 + 1) * size]) }
+    }
+    let components = rows("components", within: 10)
+    middle = FaceMeshPoints.middle.compactMap { upper, lower in
+      guard let upper = low.firstIndex(of: upper), let lower = low.firstIndex(of: lower) else { return nil }
+      return (upper, lower)
+    }
+    gap = components.map { [middle] in Self.gap($0, middle) }
+    if !(Self.dot(gap, gap) > 1e-9) { w.report("\(name).components do not open the lips") }
+    (self.canonical, self.low, self.components, analysis) = (canonical, low, components, rows("analysis", within: 1e4))
+    triangles = stride(from: 0, to: corners.count, by: 3).map { i in
+      let corners = corners[i..<i + 3].map { Int32($0) }
+      return SIMD3(corners[0], corners[1], corners[2])
+    }
+  }
+
+  /// The coefficients of a face's mouth.
+  public func coefficients(_ shape: FaceShape, _ closed: ClosedMouth) -> [Float] {
+    let offsets = zip(low, closed).map { shape.points[$0] - $1 }
+    return analysis.map { analysis in
+      zip(analysis, offsets).reduce(SIMD3<Float>.zero) { $0 + $1.0 * $1.1 }.sum()
+    }
+  }
+
+  /// What coefficients move the lower face's points by. A coefficient beyond 20 counts as 20, one that is not a number as 0.
+  func offsets(_ coefficients: [Float]) -> [SIMD3<Float>] {
+    var offsets = [SIMD3<Float>](repeating: .zero, count: low.count)
+    for (coefficient, component) in zip(coefficients, components) where !coefficient.isNaN {
+      let coefficient = min(max(coefficient, -Self.most), Self.most)
+      for i in offsets.indices { offsets[i] += coefficient * component[i] }
+    }
+    return offsets
+  }
+
+  /// Coefficients whose mouth opens at most so far (outer eye distances): changed in the likeliest way.
+  public func limited(_ coefficients: [Float], to most: Float) -> [Float] {
+    let excess = max(Self.dot(coefficients, gap) - most, 0)
+    return zip(coefficients, likeliest(excess)).map { $0 - $1 }
+  }
+
+  /// A lower face brought to a gap that closed lips have.
+  func closed(_ mouth: ClosedMouth) -> ClosedMouth {
+    let excess = max(Self.gap(mouth, middle) - Self.closedGap, 0)
+    return zip(mouth, offsets(likeliest(excess))).map { $0 - $1 }
+  }
+
+  /// The shape whose mouth has the coefficients `now`, with a mouth that has `wanted`; lips do not cross.
+  public func shape(_ shape: FaceShape, from now: [Float], to wanted: [Float]) -> FaceShape {
+    var shape = shape
+    for (i, offset) in zip(low, offsets(zip(wanted, now).map { $0 - $1 })) { shape.points[i] += offset }
+    for (upper, lower) in FaceMeshPoints.pairs where shape.points[upper].y > shape.points[lower].y {
+      let middle = (shape.points[upper].y + shape.points[lower].y) / 2
+      (shape.points[upper].y, shape.points[lower].y) = (middle, middle)
+    }
+    return shape
+  }
+
+  /// The least coefficients that open the lips so far.
+  private func likeliest(_ opening: Float) -> [Float] {
+    let scale = opening / Self.dot(gap, gap)
+    return gap.map { scale * $0 }
+  }
+
+  private static func dot(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+
+  /// Mean of what lower points lie below upper ones.
+  private static func gap(_ points: [SIMD3<Float>], _ pairs: [(upper: Int, lower: Int)]) -> Float {
+    pairs.reduce(0) { $0 + points[$1.lower].y - points[$1.upper].y } / Float(max(pairs.count, 1))
+  }
+}
+
+/// The closed mouth of a person, found as the stream runs: the mean of the lower face, where each frame counts the more the less
+/// its mouth is open, and the less the longer ago; what is left of the gap is closed.
+public struct Neutral: Sendable {
+  private static let soft: Float = 0.015  // outer eye distances: the opening at which a frame counts 1 / e
+  private static let memory: Float = 20  // seconds
+
+  private let geometry: Geometry
+  private var total: [SIMD3<Float>]
+  private var weight: Float = 0
+
+  public init(_ geometry: Geometry) {
+    self.geometry = geometry
+    total = [SIMD3<Float>](repeating: .zero, count: geometry.low.count)
+  }
+
+  /// The closed mouth after one more frame, `seconds` after the one before; a time out of 1 ms ... 0.5 s counts as the nearest of
+  /// them.
+  public mutating func callAsFunction(_ shape: FaceShape, after seconds: Double) -> ClosedMouth {
+    let seconds = Float(seconds > 0.001 ? min(seconds, 0.5) : 0.001)
+    let share = max(exp(-shape.opening / Self.soft), 1e-4) * seconds
+    let keep = exp(-seconds / Self.memory)
+    weight = keep * weight + share
+    for (i, point) in geometry.low.enumerated() { total[i] = keep * total[i] + share * shape.points[point] }
+    return geometry.closed(total.map { $0 / weight })
+  }
+}

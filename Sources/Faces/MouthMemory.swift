@@ -1,0 +1,91 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Mouths of a face that were seen before, and which of them to show (twin of `Memory` in Sources/Training/journey.py). Lips and
+// what is between them come from the frame whose inner lips were most like the wanted ones, seen from most nearly the same side.
+
+private let most = 32  // mouths
+private let apart: Float = 0.004  // outer eye distances: mouths that differ less are the same
+private let turnCounts: Float = 0.3  // outer eye distances, a turn by one radian
+private let better: Float = 0.01  // outer eye distances, by how much another mouth must be nearer to be shown
+private let fade = 3  // pictures in which one mouth becomes another
+
+/// What mouths are compared by: the inner rim in the face's own coordinates, its middle taken away, and where the face looks.
+public struct MouthKey: Equatable, Sendable {
+  private let values: [Float]  // 20 points, the turn
+
+  public init(_ shape: FaceShape, _ pose: Pose) {
+    let rim = FaceMeshPoints.inner.map { SIMD2(shape.points[$0].x, shape.points[$0].y) }
+    let (middle, root) = (rim.reduce(.zero, +) / Float(rim.count), Float(rim.count).squareRoot())
+    let turn = turnCounts * pose.turn
+    values = rim.flatMap { [($0.x - middle.x) / root, ($0.y - middle.y) / root] } + [turn.x, turn.y]
+  }
+
+  /// Root mean square over the rim's points, outer eye distances.
+  func distance(_ other: MouthKey) -> Float {
+    zip(values, other.values).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+  }
+}
+
+/// The mouths of one face, at most 32, and at most so many bytes. A new one is kept if none is like it; when they become too
+/// many, the older one of the two that are most alike goes. The same input gives the same result.
+public struct MouthMemory<Mouth: Sendable>: Sendable {
+  private struct Entry {
+    let id: Int
+    let key: MouthKey
+    let mouth: Mouth
+    let bytes: Int
+  }
+
+  private let budget: Int
+  private var entries: [Entry] = []  // oldest first
+  private var ids = 0
+  private var now, before: Entry?  // shown; that which it takes the place of
+  private var age = 0  // pictures that `now` has been shown
+
+  /// `budget`: bytes of all mouths together, without the one or two that are shown but no longer kept.
+  public init(budget: Int = 14_000_000) { self.budget = budget }
+
+  public var count: Int { entries.count }
+  public var bytes: Int { entries.reduce(0) { $0 + $1.bytes } }
+
+  /// Keeps what `make` makes, if no mouth is like it; otherwise nothing is made. One that is larger than the budget is not kept.
+  public mutating func remember(_ key: MouthKey, _ make: () -> (mouth: Mouth, bytes: Int)?) {
+    guard entries.allSatisfy({ $0.key.distance(key) >= apart }), let (mouth, bytes) = make(), bytes <= budget
+    else { return }
+    entries.append(Entry(id: ids, key: key, mouth: mouth, bytes: bytes))
+    ids &+= 1
+    while entries.count > most || self.bytes > budget { entries.remove(at: olderOfTheMostAlike()) }
+  }
+
+  private func olderOfTheMostAlike() -> Int {
+    var (older, least) = (0, Float.infinity)
+    for i in entries.indices {
+      for j in entries.indices.suffix(from: i + 1) {
+        let distance = entries[i].key.distance(entries[j].key)
+        if distance < least { (older, least) = (i, distance) }
+      }
+    }
+    return older
+  }
+
+  /// The mouths to show in the next picture, whose lips shall be like `key`, and their shares, of sum 1; none while none is kept.
+  ///
+  /// While one takes another's place no third one begins to, so that no share jumps; what is shown until then may no longer be
+  /// kept.
+  public mutating func choose(_ key: MouthKey) -> [(mouth: Mouth, share: Float)] {
+    let distances = entries.map { $0.key.distance(key) }
+    guard let least = distances.min(), let nearest = distances.firstIndex(of: least) else { return [] }
+    let isNear = zip(entries, distances).contains { $0.id == now?.id && $1 <= least + better }
+    if before == nil && !isNear { (before, now, age) = (now, entries[nearest], 0) }
+    age += 1
+    if age >= fade { before = nil }
+    guard let now else { return [] }
+    guard let before else { return [(now.mouth, 1)] }
+    let share = Float(age) / Float(fade)
+    return [(now.mouth, share), (before.mouth, 1 - share)]
+  }
+
+  /// A picture was not shown: the next mouth takes no other's place.
+  public mutating func interrupt() { (now, before, age) = (nil, nil, 0) }
+}

@@ -1,0 +1,72 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A face whose mouth is moved: the frame's own pixels, warped, and over them the mouth of other frames of the same face (twin of
+// `warped` and `with_exemplar` in Sources/Training/warp.py).
+
+/// A mouth as a frame showed it.
+public struct SeenMouth: Sendable {
+  private static let around: Float = 0.15  // outer eye distances, kept around the lips
+
+  let patch: Patch
+  let source: [SIMD2<Float>]  // the mesh, inset
+
+  /// nil when nothing of it lies in the frame. `unit`: outer eye distance, px.
+  public init?(_ frame: FrameView, _ mesh: RingedMesh, unit: Float) {
+    guard let region = Region(around: mesh.mouth, reach: Self.around * unit), let patch = Patch(frame, region)
+    else { return nil }
+    (self.patch, source) = (patch, mesh.inset(unit: unit).points)
+  }
+
+  /// Of memory.
+  public var bytes: Int { patch.bytes + source.count * MemoryLayout<SIMD2<Float>>.stride }
+}
+
+/// A face in a frame, and where its mesh is to be.
+public struct MovedFace {
+  private static let feather: Float = 0.12  // outer eye distances: the border of another frame's mouth
+
+  private let warp: Warp
+  private let mask: SoftMask
+
+  /// nil when its points are no places. What `place`'s window shows is moved too. `unit`: outer eye distance, px.
+  public init?(
+    _ before: RingedMesh, to after: RingedMesh, triangles: [SIMD3<Int32>], unit: Float, _ window: FaceWindow,
+    at place: Similarity
+  ) {
+    let side = Double(window.side - 1)
+    let whole = window.transform(place)
+    let shown = [(0.0, 0.0), (side, 0.0), (0.0, side), (side, side)].map { SIMD2<Float>(whole.inverse($0.0, $0.1)) }
+    guard let region = Region(around: after.points + shown, reach: 1) else { return nil }
+    warp = Warp(from: before.inset(unit: unit).points, to: after.points, triangles: triangles, in: region)
+    // The mask rises inwards from its outline, half of it outside of the lips' enlarged one.
+    let outline = after.mouth
+    let middle = outline.reduce(.zero, +) / Float(outline.count)
+    let feather = Self.feather * unit
+    let grown = outline.map { corner in
+      let spoke = corner - middle
+      return corner + feather / 2 / max((spoke * spoke).sum().squareRoot(), 1e-3) * spoke
+    }
+    mask = SoftMask(grown, feather: feather, in: region)
+  }
+
+  /// The frame with the face moved, and mouths by their shares; nil when nothing of it lies in the frame.
+  public func patch(of frame: FrameView, _ mouths: [(mouth: SeenMouth, share: Float)]) -> Patch? {
+    guard let composition = Composition(frame, warp, mask: mask) else { return nil }
+    return composition.patch(
+      mixing: mouths.map { mouth, share in
+        var exemplar = Exemplar(mouth.patch, source: mouth.source, weight: share)
+        exemplar.offset = composition.offset(of: exemplar)
+        return exemplar
+      })
+  }
+}
+
+extension Region {
+  /// The pixels within `reach` of points; nil without any, or when one is not a number or more than 65536 px away.
+  fileprivate init?(around points: [SIMD2<Float>], reach: Float) {
+    guard let first = points.first, reach.isFinite, points.allSatisfy(\.isNear) else { return nil }
+    let (low, high) = points.reduce((first, first)) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
+    self.init(from: low, to: high, reach: reach)
+  }
+}

@@ -1,0 +1,86 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A piece of a frame to keep or to work on, with the frame's own samples: nothing is converted but the way they lie.
+
+internal import KernelInterface
+import Tensors
+
+/// The samples of a rectangle of a frame, each component in a plane of its own: bytes, or words for 10 bits.
+public final class Patch: @unchecked Sendable {
+  // Sendable: only `compose` writes, into a patch that it has just made.
+
+  /// The frame's pixels that it shows; x and y are even, so that chroma lies in it as in the frame.
+  public let region: Region
+  /// Of memory.
+  public let bytes: Int
+  /// The pixels of the region as a frame of their own.
+  let view: FrameView
+  /// Of `view`. Each has its edges once more around it, one sample before and above, two behind and below.
+  let planes: [MutableFrameView.Plane]
+  private let memory: UnsafeMutableRawPointer
+
+  /// Copies a frame's pixels in `region`, which grows to even x and y and ends at the frame's edges; nil if none are left.
+  public convenience init?(_ frame: FrameView, _ region: Region) {
+    let region = region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
+    self.init(frame, region, startingAt: region.x, region.y)
+  }
+
+  /// A copy of what another shows of `region`.
+  convenience init?(_ other: Patch, _ region: Region) {
+    let region = region.even(within: other.region)
+    self.init(other.view, region, startingAt: region.x - other.region.x, region.y - other.region.y)
+    withExtendedLifetime(other) {}
+  }
+
+  /// The pixels of `view` from (x, y) on, which are `region` of a frame.
+  private init?(_ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int) {
+    guard !region.isEmpty else { return nil }
+    let storage: SampleStorage = view.format.depth == 8 ? .byte : .low10
+    let bytes = storage == .byte ? 1 : 2
+    let components = view.samples.enumerated().map { i, samples in
+      let (shiftX, shiftY) = (samples.component.shiftX, samples.component.shiftY)
+      return Component(plane: i, offset: 0, step: bytes, shiftX, shiftY, storage)
+    }
+    let sizes = components.map { $0.size(region.width, region.height) }
+    // Rows of eight may be read from any sample on.
+    let total = sizes.reduce(8 * bytes) { $0 + ($1.width + 3) * ($1.height + 3) * bytes }
+    memory = .allocate(byteCount: total, alignment: 64)
+    (self.region, self.bytes) = (region, total)
+    var next = memory
+    planes = sizes.map { size in
+      let stride = (size.width + 3) * bytes
+      defer { next += stride * (size.height + 3) }
+      return (next + stride + bytes, stride)
+    }
+    next.initializeMemory(as: UInt8.self, repeating: 0, count: 8 * bytes)
+    self.view = FrameView(
+      like: view, width: region.width, height: region.height, components: components,
+      planes: planes.map { (UnsafeRawPointer($0.base), $0.stride) })
+    for (i, samples) in view.samples.enumerated() {
+      let (plane, size, component) = (planes[i], sizes[i], samples.component)
+      let top = y >> component.shiftY
+      inStripes(size.height) { rows in
+        for row in rows {
+          kernels.unpackLine(
+            samples.plane + (top + row) * samples.stride, storage: component.storage, offset: component.offset,
+            step: component.step, first: x >> component.shiftX, count: size.width, plane.base + row * plane.stride)
+        }
+      }
+      let first = plane.base - bytes
+      let last = first + (size.height - 1) * plane.stride
+      for (row, from) in [(first - plane.stride, first), (last + plane.stride, last), (last + 2 * plane.stride, last)] {
+        row.copyMemory(from: from, byteCount: plane.stride)
+      }
+    }
+  }
+
+  deinit { memory.deallocate() }
+}
+
+/// What the window shows of the patch, as of a frame; beyond the patch its edges go on.
+public func crop(_ patch: Patch, _ window: FaceWindow, at place: Similarity) -> Tensor {
+  withExtendedLifetime(patch) {
+    crop(patch.view, window, at: place.counted(fromX: patch.region.x, y: patch.region.y))
+  }
+}

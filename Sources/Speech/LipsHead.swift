@@ -1,0 +1,21 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Tensors
+
+/// Audio tokens `[T, C]` around one picture -> the mouth's coefficients that go with it: 12 numbers, in standard deviations
+/// (twin of `Lips` in Sources/Training/model.py).
+public struct LipsHead: Sendable {
+  let fc1: Linear
+  let fc2: Linear
+
+  /// `tokens` is T, `width` is C.
+  public init(_ w: Weights, _ name: String, tokens: Int, width: Int, coefficients: Int) {
+    fc1 = Linear(w, "\(name).fc1", tokens * width, width)
+    fc2 = Linear(w, "\(name).fc2", width, coefficients)
+  }
+
+  public func callAsFunction(_ tokens: Tensor) -> [Float] {
+    Array(fc2(fc1(tokens.reshaped([1, tokens.values.count]), activation: .silu)).values)
+  }
+}

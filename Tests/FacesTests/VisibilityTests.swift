@@ -1,0 +1,100 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import Faces
+
+/// A made face: a box of points around the middle of a picture, whose window shows a smooth pattern.
+@Suite struct VisibilityTests {
+  private static let side = 240
+  private static let frame = 0.04  // seconds
+  private let window: Similarity
+
+  init() throws {
+    // The window's 80 px are the picture's columns and rows 80 ..< 160.
+    window = try #require(Similarity(a: 1, b: 0, tx: -80, ty: -80))
+  }
+
+  /// 468 points in a box of this width around (x, y).
+  private func points(width: Float = 120, x: Float = 120, y: Float = 120) -> [SIMD3<Float>] {
+    (0..<FaceMeshPoints.count).map { i in
+      let (u, v) = (Float(i % 26) / 25 - 0.5, Float(i / 26) / 17 - 0.5)
+      return [x + width * u, y + width * v, 0]
+    }
+  }
+
+  /// A pattern with a dark square of `cover` px in the middle of the window, and all of it lighter by `light`.
+  private func look(
+    cover: Int = 0, light: Int = 0, turn: Float = 0, points: [SIMD3<Float>]? = nil, _ visibility: inout Visibility
+  ) -> Obstacle? {
+    let side = Self.side
+    var pixels = [UInt8](repeating: 0, count: side * side * 3)
+    for y in 0..<side {
+      for x in 0..<side {
+        let isCovered = abs(x - 120) * 2 < cover && abs(y - 120) * 2 < cover
+        for c in 0..<3 {
+          let level = isCovered ? 30 : 130 + Int(40 * sin(Double(x + 20 * c) / 9) * cos(Double(y) / 11)) + light
+          pixels[(y * side + x) * 3 + c] = UInt8(min(max(level, 0), 255))
+        }
+      }
+    }
+    return pixels.withUnsafeBytes { bytes -> Obstacle? in
+      guard let base = bytes.baseAddress,
+        let view = FrameView(
+          format: .rgb, width: side, height: side, planes: [(base: base, stride: side * 3)],
+          colorimetry: Colorimetry(.bt709, .full))
+      else { return nil }
+      return visibility(view, points ?? self.points(), turn: turn, at: window, after: Self.frame)
+    }
+  }
+
+  @Test("a hand before the mouth is seen at once, and when it is gone")
+  func cover() {
+    var visibility = Visibility()
+    for _ in 0..<10 { #expect(look(&visibility) == nil) }
+    for _ in 0..<20 { #expect(look(cover: 60, &visibility) == .covered) }
+    #expect(look(&visibility) == nil)
+  }
+
+  @Test("what a mouth does is no cover, nor is light")
+  func noCover() {
+    var visibility = Visibility()
+    for _ in 0..<10 { #expect(look(&visibility) == nil) }
+    for _ in 0..<10 { #expect(look(cover: 24, &visibility) == nil) }
+    for light in stride(from: 0, through: 60, by: 20) { #expect(look(light: light, &visibility) == nil) }
+    #expect(look(light: -60, &visibility) == nil)
+  }
+
+  @Test("what stays becomes a new look after four seconds")
+  func patience() {
+    var visibility = Visibility()
+    for _ in 0..<10 { _ = look(&visibility) }
+    let covered = (0..<150).map { _ in look(cover: 60, &visibility) == .covered }
+    #expect(covered.prefix(98).allSatisfy { $0 })
+    #expect(!covered.suffix(48).contains(true))
+  }
+
+  @Test("faces too small, turned or half outside, with room between the limits")
+  func limits() {
+    var visibility = Visibility()
+    for (width, obstacle) in [(60, nil), (47, .small), (50, .small), (55, nil), (50, nil)] as [(Float, Obstacle?)] {
+      #expect(look(points: points(width: width), &visibility) == obstacle, "\(width) px")
+    }
+    for (degrees, obstacle) in [(0, nil), (49, nil), (52, .turned), (47, .turned), (43, nil)] as [(Float, Obstacle?)] {
+      #expect(look(turn: sin(degrees * .pi / 180), &visibility) == obstacle, "\(degrees) degrees")
+    }
+    #expect(look(points: points(x: 30), &visibility) == .outside)
+    #expect(look(points: points(y: 220), &visibility) == .outside)
+    #expect(look(&visibility) == nil)
+  }
+
+  @Test("points that are no places, and none, hide a face")
+  func hostile() {
+    var visibility = Visibility()
+    #expect(look(points: [], &visibility) == .outside)
+    #expect(look(points: points(x: .nan), &visibility) != nil)
+    #expect(look(turn: .nan, &visibility) == .turned)
+  }
+}
