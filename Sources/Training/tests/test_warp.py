@@ -42,7 +42,7 @@ class LipsTests(unittest.TestCase):
         inside = warp.filled(mesh[list(INNER)], (SIDE, SIDE))
         picture = (60 + 190 * inside[..., None].repeat(3, 2)).astype(np.uint8)
         made = warp.warped(picture, mesh, closed(mesh), basis().triangles, UNIT)
-        self.assertLess((made > 110).sum(), 0.03 * (picture > 200).sum())  # dots in the corners
+        self.assertLess((made > 110).sum(), 0.08 * (picture > 200).sum())  # dots in the corners
 
     def test_lips_of_an_open_and_of_a_closed_mouth(self):
         mesh = meshes(5)
