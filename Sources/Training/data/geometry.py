@@ -1,0 +1,176 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""The face's geometry, in training and at run time (twin of Sources/Faces/Alignment.swift, Pose.swift and Shape.swift).
+
+Window. A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
+forehead) onto TEMPLATE by least squares. The window is 80 x 80 px: from under the nose to under the chin of most faces, eye
+centres 64 px apart and 40 px above its top edge.
+
+Shape. A mesh [468, 3] (x right, y down, z away from the camera, all in px) is brought into the face's own coordinates by its
+pose: origin between the outer eye corners, unit their distance. What speech does to it are COEFFICIENTS numbers c: offsets of
+the lower face from this person's closed mouth, along principal components, in standard deviations of the training talkers
+(shape.py). A face is given another mouth c' by adding the difference of the two mouths to where its points are, so that
+whatever is not speech, and the noise of the landmarks, stays as it is.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW = 80      # px, width and height of the window
+MARGIN = 24      # px kept around the window in prepared clips, room for warp and augmentation
+SIDE = WINDOW + 2 * MARGIN
+STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # face-mesh points that do not move with the mouth
+
+# Mean of the STABLE points over the training clips, mirrored and brought to the window's position and scale
+# (`python -m data.prepare template --cache CACHE` prints the mean). [10, 2], x right, y down, px in the window.
+TEMPLATE = np.array([[-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
+                     [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85]])
+
+MOUTH = 40, 29   # px in the window: where the middle of the mouth lies
+
+# Points that speech does not move, by which the pose is found.
+RIGID = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 162, 389, 21, 251)
+# The lips' rims, from the right corner of the mouth to the left one, upper and lower.
+UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+UPPER_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
+LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+INNER = UPPER_INNER + LOWER_INNER[-2:0:-1]  # closed outlines, in order
+OUTER = UPPER_OUTER + LOWER_OUTER[-2:0:-1]
+LIPS = OUTER + INNER
+OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+        136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+RINGS = (1.14, 0.45), (1.42, 0.0)  # outside of the oval: how far from the nose, how much of the oval's motion they share
+NOSE = (4, 195, 1)                 # their mean is the centre of the rings
+COEFFICIENTS = 12
+MIDDLE = slice(4, 7)               # of the inner rims: three pairs of points, whose mean gap is the opening
+
+
+def similarity(points, template):
+    """[2, 3] matrix of the least-squares similarity that takes points [N, 2] to template [N, 2] (Umeyama 1991)."""
+    mp, mt = points.mean(0), template.mean(0)
+    p, q = points - mp, template - mt
+    scale = (p * p).sum()
+    a = (p * q).sum() / scale
+    b = (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() / scale
+    r = np.array([[a, -b], [b, a]])
+    return np.column_stack([r, mt - r @ mp])
+
+
+@dataclass
+class Pose:
+    """points = scale * shape @ rotation.T + shift, for T frames: scale [T] px, rotation [T, 3, 3], shift [T, 3] px."""
+    scale: np.ndarray
+    rotation: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, points, canonical):
+        """The least-squares pose of meshes [T, 468, 3] by their RIGID points (Umeyama 1991)."""
+        p, c = points[:, RIGID], canonical[list(RIGID)]
+        mp, mc = p.mean(1, keepdims=True), c.mean(0)
+        u, s, v = np.linalg.svd(np.swapaxes(p - mp, 1, 2) @ (c - mc))
+        d = np.ones((len(p), 3))
+        d[:, 2] = np.sign(np.linalg.det(u @ v))
+        rotation = (u * d[:, None]) @ v
+        scale = (s * d).sum(1) / np.square(c - mc).sum()
+        return cls(scale, rotation, mp[:, 0] - scale[:, None] * (rotation @ mc))
+
+    def unposed(self, points):
+        """The face's own coordinates of meshes [T, N, 3]."""
+        return (points - self.shift[:, None]) @ self.rotation / self.scale[:, None, None]
+
+    def posed(self, shape):
+        return self.scale[:, None, None] * shape @ np.swapaxes(self.rotation, 1, 2) + self.shift[:, None]
+
+    def turned(self, offsets):
+        """Offsets [T, N, 3] in the face's own coordinates, in px of the frame."""
+        return self.scale[:, None, None] * offsets @ np.swapaxes(self.rotation, 1, 2)
+
+
+def opening(shape):
+    """[T] mean gap between the lips of shapes [T, 468, 3], in outer eye distances."""
+    gap = shape[:, LOWER_INNER[MIDDLE]] - shape[:, UPPER_INNER[MIDDLE]]
+    return np.linalg.norm(gap[..., :2], axis=-1).mean(1)
+
+
+class Basis:
+    """The mouth's coefficients. low [L]: the points that they move; weights [L]: how much the analysis looks at each;
+    components [12, L, 3]: offset of every point for one unit of a coefficient, faded out towards nose and cheeks;
+    analysis [12, L, 3]: its dot product with the offsets gives the coefficients; gap [12]: how far each opens the lips."""
+
+    def __init__(self, tensors):
+        self.canonical = np.asarray(tensors["canonical"], np.float64)
+        self.low = np.asarray(tensors["low"]).astype(int)
+        self.components = np.asarray(tensors["components"], np.float64)
+        self.analysis = np.asarray(tensors["analysis"], np.float64)
+        self.triangles = np.asarray(tensors["triangles"]).astype(int)
+        place = {v: i for i, v in enumerate(self.low)}
+        upper, lower = ([place[v] for v in rim[MIDDLE]] for rim in (UPPER_INNER, LOWER_INNER))
+        self.gap = (self.components[:, lower, 1] - self.components[:, upper, 1]).mean(1)
+
+    def coefficients(self, shape, neutral):
+        """[T, 12] of shapes [T, 468, 3] against a closed mouth [L, 3], or one for each."""
+        return np.einsum("tlj,klj->tk", shape[:, self.low] - neutral, self.analysis)
+
+    def offsets(self, coefficients):
+        """[T, L, 3] of coefficients [T, 12]."""
+        return np.einsum("tk,klj->tlj", coefficients, self.components)
+
+    def closed(self, neutral):
+        """A mouth [L, 3] brought to a gap of at most CLOSED by the likeliest change of coefficients."""
+        place = {v: i for i, v in enumerate(self.low)}
+        upper, lower = ([place[v] for v in rim[MIDDLE]] for rim in (UPPER_INNER, LOWER_INNER))
+        gap = (neutral[lower, 1] - neutral[upper, 1]).mean()
+        excess = max(gap - CLOSED, 0.0)
+        return neutral - self.offsets((excess * self.gap / (self.gap @ self.gap))[None])[0]
+
+
+CLOSED = 0.004  # outer eye distances: the gap that the landmarks leave between closed lips
+
+
+class Neutral:
+    """The closed mouth of a person [L, 3], found as the stream runs: the mean of the lower face, where each frame counts
+    the more the less its mouth is open, and the less the longer ago; what is left of the gap is closed (Basis.closed)."""
+    SOFT = 0.015    # outer eye distances: the opening at which a frame counts 1 / e
+    MEMORY = 20.0   # seconds
+
+    def __init__(self, basis):
+        self.basis, self.total, self.weight = basis, 0.0, 0.0
+
+    def __call__(self, shape, seconds=0.04):
+        """The closed mouth after one more frame, of shape [468, 3]."""
+        weight = max(np.exp(-opening(shape[None])[0] / self.SOFT), 1e-4) * seconds
+        keep = np.exp(-seconds / self.MEMORY)
+        self.total = keep * self.total + weight * shape[self.basis.low]
+        self.weight = keep * self.weight + weight
+        return self.basis.closed(self.total / self.weight)
+
+    @classmethod
+    def of(cls, basis, shapes):
+        """The closed mouth of a whole clip of shapes [T, 468, 3]."""
+        neutral = cls(basis)
+        for shape in shapes:
+            mouth = neutral(shape)
+        return mouth
+
+
+def with_mouth(basis, shape, now, wanted):
+    """Shapes [T, 468, 3] whose mouths have the coefficients `now`, given `wanted` [T, 12]; lips do not cross."""
+    out = shape.copy()
+    out[:, basis.low] += basis.offsets(wanted - now)
+    for upper, lower in zip(UPPER_INNER[1:-1], LOWER_INNER[1:-1]):
+        middle = (out[:, upper, 1] + out[:, lower, 1]) / 2
+        crossed = out[:, upper, 1] > out[:, lower, 1]
+        for point in (upper, lower):
+            out[:, point, 1] = np.where(crossed, middle, out[:, point, 1])
+    return out
+
+
+def with_rings(points, moved):
+    """Meshes [T, 468, 2] before and after a move, with the rings around the oval: two of [T, 540, 2]."""
+    centre = points[:, NOSE].mean(1, keepdims=True)
+    spoke, motion = points[:, OVAL] - centre, moved[:, OVAL] - points[:, OVAL]
+    before = [centre + far * spoke for far, _ in RINGS]
+    after = [ring + share * motion for ring, (_, share) in zip(before, RINGS)]
+    return np.concatenate([points, *before], 1), np.concatenate([moved, *after], 1)

@@ -1,0 +1,202 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a folder of talking-face videos into training clips: `python -m data.prepare FOLDER... --cache CACHE`.
+
+Per video, CACHE/clips/SPEAKER__NAME.npz holds
+  window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 80 px window with a margin of 24 px
+  points  float32 [T, 468, 3]     face mesh in window px
+  fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on; of a video without
+                                  sound no rows: it shows how a face looks, not what it says
+Pictures (portraits) become one file, CACHE/stills.npz, with window [N, 128, 128, 3] and points [N, 468, 3] of those in which
+a face was found. The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged
+or without a face is skipped and named. A video longer than 8 s becomes clips of at most 6 s, NAME-000, NAME-001, ...
+"""
+import argparse
+import re
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from data.clips import save
+from data.geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
+from data.landmarks import mesh
+from data.speech import BANDS, SAMPLE_RATE, log_filterbank
+
+FPS = 25
+VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
+PICTURES = ".jpg .jpeg .png .webp".split()
+LONGEST, PART = 8, 6  # seconds: what is held in memory at once
+WHOLE = 0, 86400  # the span (start, seconds) of any file
+SMOOTHING = 1.5  # frames, standard deviation of the Gaussian over the stable points
+
+
+def ffmpeg(path, part, span, *options):
+    """What ffmpeg writes for a span of a file. ValueError that names the part and ffmpeg's reason when there is nothing."""
+    start, seconds = map(str, span)
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-ss", start, "-t", seconds, "-i", str(path), *options, "-"]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode or not done.stdout:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(": ".join([f"no {part}", *reason[-1:]]))
+    return done.stdout
+
+
+def pictures(path, span=WHOLE):
+    """uint8 RGB [T, H, W, 3], upright, at 25 fps from the span's start on."""
+    raw = ffmpeg(path, "pictures", span, "-vf", f"fps={FPS}:start_time=0", "-f", "image2pipe", "-c:v", "ppm",
+                 "-pix_fmt", "rgb24")
+    header = re.match(rb"P6\n(\d+) (\d+)\n255\n", raw)  # before every picture; its size is the turned picture's
+    width, height = map(int, header.groups())
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, header.end() + height * width * 3)[:, header.end():]
+    return frames.reshape(-1, height, width, 3)
+
+
+def sound(path, span=WHOLE):
+    """int16 mono at 16 kHz from the span's start on: where the sound begins later than the picture, silence comes first."""
+    raw = ffmpeg(path, "sound", span, "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE),
+                 "-f", "s16le")
+    return np.frombuffer(raw, np.int16)
+
+
+def has_sound(path):
+    command = ["ffprobe", "-v", "error", "-select_streams", "a", "-show_entries", "stream=index", "-of", "csv=p=0", str(path)]
+    return bool(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+
+
+def duration(path):
+    """Seconds, 0 where the file does not tell."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    return float(told) if re.fullmatch(r"[0-9.]+", told) else 0
+
+
+def parts(path):
+    """The spans of the clips that a file becomes."""
+    seconds = duration(path)
+    return [WHOLE] if seconds <= LONGEST else [(start, PART) for start in range(0, int(seconds), PART)]
+
+
+def windows(frames, points):
+    """Aligned crops uint8 [T, 128, 128, 3] and the mesh in window px float32 [T, 468, 3]."""
+    stable = gaussian_filter1d(points[:, STABLE, :2], SMOOTHING, axis=0, mode="nearest")
+    crops, meshes = [], []
+    for frame, steady, now in zip(frames, stable, points):
+        matrix = similarity(steady, TEMPLATE)
+        scale = np.hypot(matrix[0, 0], matrix[1, 0])
+        meshes.append(np.column_stack([now[:, :2] @ matrix[:, :2].T + matrix[:, 2], scale * now[:, 2]]))
+        matrix[:, 2] += MARGIN
+        if scale < 0.7:  # a large face: average before sampling, so that nothing aliases
+            frame = cv2.GaussianBlur(frame, (0, 0), 0.4 / scale)
+        crops.append(cv2.warpAffine(frame, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return np.stack(crops), np.stack(meshes).astype(np.float32)
+
+
+def interpolated(points):
+    """NaN frames filled over time; None when the face is missing in more than a tenth of the frames."""
+    good = np.isfinite(points[:, 0, 0])
+    if good.mean() < 0.9:
+        return None
+    t, flat = np.arange(len(points)), points.reshape(len(points), -1).copy()
+    for c in range(flat.shape[1]):
+        flat[:, c] = np.interp(t, t[good], flat[good, c])
+    return flat.reshape(points.shape)
+
+
+def prepare(path, cache):
+    """Why the video or parts of it were skipped: a list, empty when all went well."""
+    spans, problems = parts(path), []
+    for k, span in enumerate(spans):
+        name = f"{path.parent.name}__{path.stem}{f'-{k:03d}' if len(spans) > 1 else ''}.npz"
+        store, track = cache / "clips" / name, cache / "mesh" / name
+        if store.exists():
+            continue
+        place = str(path) if len(spans) == 1 else f"{path} from {span[0]} s"
+        try:
+            frames = pictures(path, span)
+            fbank = log_filterbank(sound(path, span)) if has_sound(path) else np.zeros((0, BANDS), np.float32)
+        except ValueError as error:
+            problems.append(f"{place}: {error}, skipped")
+            continue
+        if track.exists():
+            points = np.load(track)["points"]
+        else:
+            points = mesh(frames)
+            save(track, points=points)
+        points = interpolated(points)
+        if points is None:
+            problems.append(f"{place}: no face in more than a tenth of the frames, skipped")
+            continue
+        crops, meshes = windows(frames, points)
+        save(store, window=crops, points=meshes, fbank=fbank)
+    return problems
+
+
+def prepare_all(folders, cache, jobs=2):
+    """Prepares every video in the folders (a folder may be a single file); names on stderr what was skipped."""
+    for part in ("clips", "mesh"):
+        (cache / part).mkdir(parents=True, exist_ok=True)
+    videos = sorted(p for folder in folders for p in ([folder] if folder.is_file() else folder.rglob("*"))
+                    if p.suffix.lower() in VIDEOS)
+    with ProcessPoolExecutor(jobs) as pool:
+        for done, problems in enumerate(pool.map(prepare, videos, [cache] * len(videos)), 1):
+            for problem in problems:
+                print(problem, file=sys.stderr)
+            if done % 20 == 0 or done == len(videos):
+                print(f"{done}/{len(videos)} videos", flush=True)
+
+
+def prepare_stills(folders, cache):
+    """Writes CACHE/stills.npz of all pictures in the folders."""
+    crops, meshes, count = [], [], 0
+    for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
+        count += 1
+        picture = cv2.imread(str(path))
+        points = None if picture is None else mesh(picture[None, ..., ::-1])
+        if points is not None and np.isfinite(points).all():
+            crop, placed = windows(picture[None, ..., ::-1], points)
+            crops.append(crop[0])
+            meshes.append(placed[0])
+    if crops:
+        save(cache / "stills.npz", window=np.stack(crops), points=np.stack(meshes))
+    print(f"{len(crops)} of {count} pictures show a face", flush=True)
+
+
+def template(cache):
+    """Prints the mean of the stable points, at the window's position and scale."""
+    shapes = []
+    for file in sorted((cache / "mesh").glob("*.npz")):
+        points = np.load(file)["points"][:, STABLE, :2]
+        shapes.append(np.nanmean(points[np.isfinite(points[:, 0, 0])], 0))
+    mean = shapes[0]
+    for _ in range(5):
+        placed = []
+        for shape in shapes:
+            m = similarity(shape, mean)
+            placed.append(shape @ m[:, :2].T + m[:, 2])
+        mean = np.mean(placed, 0)
+        left, right = mean[:2].mean(0), mean[2:4].mean(0)
+        target = np.array([[8.0, -40.0], [72.0, -40.0]])
+        m = similarity(np.stack([left, right]), target)
+        mean = mean @ m[:, :2].T + m[:, 2]
+    print(np.round(mean, 2).tolist())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    if args.folders == [Path("template")]:
+        return template(args.cache)
+    prepare_all(args.folders, args.cache, args.jobs)
+    prepare_stills([f for f in args.folders if f.is_dir()], args.cache)
+
+
+if __name__ == "__main__":
+    main()

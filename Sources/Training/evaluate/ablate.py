@@ -1,0 +1,296 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's ablations on our data and design: `python -m evaluate.ablate --cache CACHE --model MODEL --sync CACHE/sync.pt
+--judge OTHER/sync.pt --perceptual SQUEEZENET.npz --output ../../meta/ablations`. Trains a smaller denoiser (channels 32/64/96)
+from nothing once for each variant and seed, as train/painter.py does, each on the same number of samples in the same order, and
+measures it on held-out clips, of talkers that the training has seen and of others. Autoencoder, audio encoder and lips are the
+given model's and stay as they are. What was measured is kept in CACHE/ablations.json; a second run goes on from there, in the
+middle of a variant from its checkpoint. OUTPUT.md gets the table, OUTPUT.svg the chart of the bottleneck's widths.
+
+Variants, each beside "full", which is the design as it is:
+  no warp             the paper's inputs: the true picture with its lower part masked, and an identity frame of another moment
+  no exemplar         the warped picture has its own inside of the mouth, stretched
+  no previous frame   no bottleneck
+  raw previous frame  the previous latent goes into the U-Net as it is, without bottleneck or noise
+  bottleneck N        values that pass it; full has 6
+  filterbank          the denoiser gets the stacks through one linear layer that learns along, not an audio encoder
+  no painter          the warped picture with its exemplar
+
+Figures, means over held-out clips. Of runs of pictures whose warp comes from other moments, with the true geometry: psnr, dB
+around the mouth; sharpness, share of the true Laplacian variance; texture, distance of SqueezeNet's features. Of clips dubbed
+with the sound of another clip of the same talkers, lips as the model tells them: sync, metrics.contrast of the judge network with
+that sound; leak, the same with the clip's own sound; flicker, mean change from picture to picture, made / original."""
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from convert import export
+from data import pairs
+from data.clips import as_image, cut, load, pictures
+from data.geometry import Basis
+from data.looks import Look
+from evaluate import metrics, plots
+from evaluate.journey import CUT, Dub
+from networks import sync
+from networks.model import Config, Denoiser, SyncDiff, fade, masked, painted, small
+from networks.perceptual import Perceptual
+from train import distributed, painter
+from train.judge import Judge
+from train.lips import Clips, told
+from train.loop import Schedule
+from train.pictures import MOUTH, psnr, sharpness
+
+BATCH, LEARNING_RATE, POOL = 32, 6e-4, 300
+CHANNELS = (32, 64, 96)
+RUNS, DUBS = 24, 6  # that are measured of each kind of talkers
+HIDDEN = 3          # row of a latent from which on the paper's mask lies
+FIGURES = "psnr", "sharpness", "texture", "sync", "leak", "flicker"
+
+
+@dataclass
+class Variant:
+    prior: int | str = 6  # width of the bottleneck, 0 for no previous frame, or "raw"
+    exemplar: bool = True
+    warp: bool = True
+    encoder: bool = True
+    painter: bool = True
+
+
+VARIANTS = {"full": Variant(), "no warp": Variant(warp=False), "no exemplar": Variant(exemplar=False),
+            "no previous frame": Variant(prior=0), "raw previous frame": Variant(prior="raw")} \
+    | {f"bottleneck {width}": Variant(prior=width) for width in (4, 8, 16, 32)} \
+    | {"filterbank": Variant(encoder=False), "no painter": Variant(painter=False)}
+WIDTHS = {"0": "no previous frame", "4": "bottleneck 4", "6": "full", "8": "bottleneck 8", "16": "bottleneck 16",
+          "32": "bottleneck 32", "raw": "raw previous frame"}
+
+
+# ---------------------------------------------------------------- what is varied
+
+class Raw(nn.Module):
+    """A denoiser that takes the previous latent itself, flat, where others take a bottleneck's values."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.inner = Denoiser(config)
+        self.inner.unet.input = nn.Conv2d(4 * config.latent_channels + 2, config.unet_channels[0], 3, padding=1)
+        self.inner.unet.prior = nn.Linear(1, config.embedding)
+
+    def forward(self, x, t, masked, lips, identity, tokens, previous, has_prior):
+        known = previous.view_as(x) * has_prior.view(-1, 1, 1, 1)
+        f = self.inner.unet(torch.cat([x, masked, lips, identity, known], 1), t, tokens, x.new_zeros(len(x), 1),
+                            torch.zeros_like(has_prior))
+        return (x - identity - f) / t[:, None, None, None]
+
+
+class Forgetful(SyncDiff):
+    """Without a previous frame."""
+
+    def sample(self, noise, masked, lips, identity, tokens, previous=None, steps=None):
+        return super().sample(noise, masked, lips, identity, tokens, None, steps)
+
+
+class Filterbank(nn.Module):
+    """One linear layer over the stacks [B, T, 104] instead of an encoder."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.input = nn.Linear(104, config.audio_width)
+        self.position = nn.Parameter(torch.randn(config.tokens, config.audio_width) * 0.02)
+
+    def forward(self, stacks):
+        return self.input(nn.functional.layer_norm(stacks, (104,))) + self.position
+
+
+def build(base, variant):
+    """A model with a new, small denoiser; what else it needs is the given model's, frozen."""
+    size = base.config.latent_channels * (base.config.window // 4) ** 2
+    width = {0: 1, "raw": size}.get(variant.prior, variant.prior)
+    config = Config(**base.config.dict() | {"unet_channels": CHANNELS, "prior": width})
+    model = (Forgetful if variant.prior == 0 else SyncDiff)(Config(**config.dict() | {"prior": min(config.prior, 64)}))
+    model.config = config
+    for name in ("encoder", "decoder", "audio_encoder", "lips"):
+        part = getattr(model, name)
+        part.load_state_dict(getattr(base, name).state_dict())
+        part.requires_grad_(False)
+    if variant.prior == "raw":
+        model.bottleneck, model.denoiser = nn.Flatten(), Raw(config)
+    if not variant.encoder:
+        model.audio_encoder = Filterbank(config)
+    return model
+
+
+def papers(model, pictures):
+    """The paper's masked frame [B, 4, 20, 20] and mask, in the place of the lips [B, 2, 20, 20], of pictures [B, 3, 80, 80]: the
+    whole lower part is hidden, whatever the mouth does, and before the encoder, which would carry the mouth into its
+    surroundings."""
+    seen = pictures.clone()
+    seen[:, :, 4 * HIDDEN:] = 0
+    latent = model.encoder(seen)
+    latent[:, :, HIDDEN:] = 0
+    mask = torch.zeros_like(latent[:, :2])
+    mask[:, :, HIDDEN:] = 1
+    return latent, mask
+
+
+class PaperSlot(painter.Slot):
+    """A run as the paper's denoiser sees it. warped is what the decoder makes of the identity frame, so that, without fading,
+    painting gives the decoded picture itself."""
+
+    @torch.no_grad()
+    def __init__(self, model, run, look, exemplar, sync_net):
+        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net)
+        self.masked, self.lips = papers(model, self.truth)
+        self.warped = model.decoder(self.identity)
+
+
+def with_others(runs, windows):
+    """Runs of data/pairs.py, each with one picture of another moment of its clip, other [104, 104, 3]. windows(clip):
+    pictures."""
+    by = {}
+    for run in runs:
+        by.setdefault(id(run["clip"]), []).append(run)
+    for group in by.values():
+        window = windows(group[0]["clip"])[:, pairs.CUT, pairs.CUT]
+        for run in group:
+            run["other"] = window[(run["frame"] + len(window) // 2) % len(window)].copy()
+    return runs
+
+
+# ---------------------------------------------------------------- what is measured
+
+class Held:
+    """Held-out clips of some talkers: runs of pictures, and clips with the sound of the next one."""
+
+    def __init__(self, clips, base, basis, judge, perceptual):
+        self.base, self.basis, self.judge, self.perceptual = base, basis, judge, perceptual
+        step = max(1, len(clips) // DUBS)
+        self.clips = Clips(clips[::step][:DUBS], basis)
+        clips, nobody = self.clips.clips, {"window": (), "points": ()}
+        made = pairs.runs(basis, clips, np.arange(len(clips)), lambda clip: clip.window, nobody, RUNS, np.random.default_rng(0))
+        self.runs = with_others(pairs.separate(made, clips), lambda clip: clip.window)
+        self.told = [told((base.audio_encoder, base.lips), self.clips, i, base.config, next(base.parameters()).device)
+                     for i in range(len(clips))]
+
+    def figures(self, model, variant, mask):
+        """{name: mean}, see the file's head."""
+        device, plain = mask.device, Look(np.random.default_rng(0), 0.0, pairs.KEPT)
+        slot_of, rows, dubs = painter.Slot if variant.warp else PaperSlot, [], []
+        for run in self.runs:
+            slot = slot_of(model, run, plain, variant.exemplar, None)
+            made = painter.pictures_of(model, slot, mask) if variant.painter else slot.warped
+            made, real = made[MOUTH].clamp(-1, 1), slot.truth[MOUTH]
+            rows.append([psnr(made, real), sharpness(made, real), self.perceptual(made, real).mean().item()])
+        for index, clip in enumerate(self.clips.clips):
+            donor = (index + 1) % len(self.clips.clips)
+            made = self.dubbed(model, variant, mask, clip, donor).cpu()
+            count = len(made)
+            seen = sync.seen(self.judge, made.to(device)).cpu().numpy()
+            heard = [sync.embeddings(self.judge, cut(c.window[:count]), c.fbank, c.lag_rows)[1]
+                     for c in (self.clips.clips[donor], clip)]
+            change = lambda x: (x[1:] - x[:-1])[MOUTH].abs().mean().item()
+            dubs.append([*(metrics.contrast(seen, sound) for sound in heard),
+                         change(made) / change(as_image(cut(clip.window[:count])))])
+        return dict(zip(FIGURES, np.concatenate([np.mean(rows, 0), np.nanmean(dubs, 0)]).round(4).tolist()))
+
+    @torch.no_grad()
+    def dubbed(self, model, variant, mask, clip, donor):
+        """[T, 3, 80, 80]: a clip with the sound of the clip of that index."""
+        device = mask.device
+        sound = torch.from_numpy(self.clips.sound(donor, np.arange(len(self.told[donor])), model.config)).float()
+        warped, where, _ = Dub(self.basis, clip.window, clip.points).warped(self.told[donor], variant.exemplar)
+        count = len(warped)
+        shown = as_image(warped[:, CUT, CUT]).to(device)
+        if not variant.painter:
+            return shown
+        lips = small(torch.from_numpy(where[..., CUT, CUT]).float()).to(device)
+        if variant.warp:
+            identity = model.encoder(shown)
+            seen = masked(identity, lips)
+        else:
+            own = as_image(cut(clip.window[:count])).to(device)
+            identity = model.encoder(own[count // 2:count // 2 + 1]).expand(count, -1, -1, -1)
+            (seen, lips), shown = papers(model, own), model.decoder(identity)
+        return painted(model, painter.in_a_row(model, identity, seen, lips, sound[:count]), identity, shown, mask).clamp(-1, 1)
+
+
+def write(measured, output):
+    """OUTPUT.md: a table for each kind of talkers, a row for each variant, its figures as mean and, after +-, half the range over
+    the seeds. OUTPUT.svg."""
+    samples = max(row["samples"] for row in measured)
+    of = lambda talkers, variant, key: [row[key] for row in measured if (row["talkers"], row["variant"]) == (talkers, variant)]
+    lines = ["# The paper's ablations", "",
+             "Made by `Sources/Training/evaluate/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
+             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {samples} samples for each variant and seed. "
+             "After +- half the range over the seeds."]
+    for talkers in dict.fromkeys(row["talkers"] for row in measured):
+        lines += ["", f"## Talkers {talkers} in training", "", "| variant | seeds | " + " | ".join(FIGURES) + " |",
+                  "|---" * (2 + len(FIGURES)) + "|"]
+        for variant in VARIANTS:
+            cells = [of(talkers, variant, key) for key in FIGURES]
+            if cells[0]:
+                told = [f"{np.mean(values):.3f} +- {np.ptp(values) / 2:.3f}" for values in cells]
+                lines.append(f"| {variant} | {len(cells[0])} | {' | '.join(told)} |")
+    output.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    every = lambda variant, key: [row[key] for row in measured if row["variant"] == variant]
+    panels = {key: {width: every(name, key) for width, name in WIDTHS.items() if every(name, key)} for key in FIGURES}
+    if all(panels.values()):
+        plots.dots(panels, "values that pass the bottleneck", output.with_suffix(".svg"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="with pairs (data/pairs.py)")
+    parser.add_argument("--output", type=Path, required=True, help="without ending")
+    parser.add_argument("--model", type=Path, default=export.MODEL)
+    parser.add_argument("--sync", type=Path, required=True, help="train/sync.py's network for the loss")
+    parser.add_argument("--judge", type=Path, required=True, help="another one, trained with another seed, that measures")
+    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
+    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=2)
+    args = parser.parse_args()
+    device = distributed.device()
+    base, basis = export.load(args.model).to(device), Basis(export.part_of(args.model, "geometry"))
+    sync_net, judge = (sync.load(path).to(device) for path in (args.sync, args.judge))
+    perceptual = Perceptual(args.perceptual).to(device)
+    store = args.cache / "ablations.json"
+    measured = json.loads(store.read_text()) if store.exists() else []
+    runs = [run for run in painter.Pairs.of(args.cache, False).runs if not run["still"] and len(run["clip"].fbank)]
+    learned = painter.Pairs(with_others(runs, lambda clip: pictures(args.cache, clip)))
+    speakers = {clip.speaker for clip in load(args.cache, False, pictures=False)}
+    clips = [clip for clip in load(args.cache, True) if len(clip.fbank)]
+    groups = {kind: [clip for clip in clips if (clip.speaker in speakers) == (kind == "seen")] for kind in ("seen", "unseen")}
+    held = {kind: Held(chosen, base, basis, judge, perceptual) for kind, chosen in groups.items() if len(chosen) > 1}
+    for seed in range(args.seeds):
+        for name, variant in VARIANTS.items():
+            done = any((row["variant"], row["seed"], row["samples"]) == (name, seed, args.samples) for row in measured)
+            if done or not variant.painter and seed:
+                continue
+            rng, path = distributed.seed(seed), args.cache / f"ablation-{name.replace(' ', '-')}-{seed}.pt"
+            model = build(base, variant).to(device)
+            mask = fade(base.config.window).to(device) if variant.warp else torch.ones(2 * [base.config.window], device=device)
+            if variant.painter:
+                corruption = {0: (1, 0, 0), "raw": (painter.CORRUPTION[0], 0, 0)}.get(variant.prior, painter.CORRUPTION)
+                adversary = Judge(device)
+                losses = painter.Losses(model, perceptual, adversary, sync_net, mask, corruption)
+                pool = painter.Pool(model, learned, POOL, rng, sync_net, exemplars=painter.WITH_EXEMPLAR * variant.exemplar,
+                                    slot=painter.Slot if variant.warp else PaperSlot)
+                loop = painter.looped(path, model, adversary, LEARNING_RATE, BATCH,
+                                      Schedule(warm_up=200, fall=0.25, steps=args.samples // BATCH), rng)
+                painter.train(loop, losses, pool, adversary)
+                model = loop.average["average"]
+            for talkers, clips in held.items():
+                measured.append({"variant": name, "seed": seed, "talkers": talkers, "samples": args.samples}
+                                | clips.figures(model, variant, mask))
+                print(measured[-1], flush=True)
+            store.write_text(json.dumps(measured, indent=1))
+            write(measured, args.output)
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""The arithmetic of every figure that evaluate.py reports, on arrays alone: no files, no networks. meta/metrics.md says
+what each figure means, tests/test_evaluate.py proves them on known values.
+
+T counts frames at 25 fps. Points are pixels, [T, 468, 2] of MediaPipe's face mesh. Lips are [T, 40, 2] in the aligned
+window of data/geometry.py (64 px between the eye centres). Pictures are uint8 RGB [T, H, W, 3].
+"""
+import cv2
+import numpy as np
+
+from data.geometry import INNER, LIPS, OUTER
+
+LAGS = range(-3, 4)  # frames
+CONTEXT, NEAR, SHARE, LEAST, SHUT = 6, 1, 0.2, 0.015, 0.03  # of closures, see there
+PAUSE = 3            # frames around a frame that must be quiet as well before it counts as still
+NEAREST_OTHER, FARTHEST_OTHER = 5, 15  # windows between a picture and the sounds that are called another time's
+ENERGY_BANDS = slice(5, 11)  # filterbank bands centred from 525 to 1445 Hz
+
+
+def aperture(points):
+    """Lip opening [T]: mean gap of three inner-lip pairs / distance of the outer eye corners."""
+    gap = points[:, [87, 14, 317]] - points[:, [82, 13, 312]]
+    return np.linalg.norm(gap, axis=-1).mean(1) / np.linalg.norm(points[:, 33] - points[:, 263], axis=-1)
+
+
+def pearson(a, b):
+    """Correlation of two series; 0 where one of them does not move."""
+    a, b = a - np.mean(a), b - np.mean(b)
+    scale = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / scale) if scale > 1e-12 else 0.0
+
+
+def spoken_frames(made, truth, span):
+    """First frame of speech and the one after the last that both series have. span: in frames, None for all."""
+    n = min(len(made), len(truth))
+    return (0, n) if span is None else (max(0, int(span[0])), min(n, int(np.ceil(span[1]))))
+
+
+def correlation(made, truth, span=None):
+    """Best correlation over LAGS and its lag (positive: the made ones come late). span: frames of truth that count."""
+    n = min(len(made), len(truth))
+    first, last = spoken_frames(made, truth, span)
+    if last - first < 2 * max(LAGS) + 10:
+        raise ValueError(f"{max(0, last - first)} frames of speech in both videos: too few to correlate, 16 are needed")
+    by = {}
+    for lag in LAGS:
+        a, b = max(first, -lag), min(last, n - lag)
+        by[lag] = pearson(made[a + lag:b + lag], truth[a:b])
+    lag = max(by, key=by.get)
+    return by[lag], lag
+
+
+def spread(made, truth, span=None):
+    """Standard deviation of the made opening as a share of the true one's, in speech."""
+    first, last = spoken_frames(made, truth, span)
+    return float(np.std(made[first:last]) / max(np.std(truth[first:last]), 1e-9))
+
+
+def closed_level(opening):
+    """The opening of a shut mouth: the 5th percentile of a video of its talker."""
+    return float(np.percentile(opening, 5))
+
+
+def closures(opening, onsets, level):
+    """For each onset (in frames) of b, p or m with CONTEXT frames on both sides, (closed, shut): closed is relative,
+    the smallest opening within NEAR frames lies in the lowest SHARE of the range nearby, which is at least LEAST; shut
+    is absolute, at most SHUT above the closed level."""
+    out = []
+    for onset in onsets:
+        t = round(onset)
+        if t < CONTEXT or t + CONTEXT >= len(opening):
+            continue
+        window, least = opening[t - CONTEXT:t + CONTEXT + 1], opening[t - NEAR:t + NEAR + 1].min()
+        span = window.max() - window.min()
+        out.append((bool(span >= LEAST and least - window.min() <= SHARE * span), bool(least <= level + SHUT)))
+    return out
+
+
+def landmark_distance(lips, truth):
+    """Mean distance of lip points, px of the window."""
+    n = min(len(lips), len(truth))
+    return float(np.linalg.norm(lips[:n] - truth[:n], axis=-1).mean())
+
+
+def moves(lips):
+    """Lips less their mean over time: how they move, not what they look like."""
+    return lips - lips.mean(0)
+
+
+def shortcut(first, second, real_first, real_second):
+    """How much the lips change when only the sound changes, as a share of what real lips do. first and second: lips of
+    one face dubbed with two sounds; real_*: lips of the videos these sounds are from. 0: the mouth does not hear."""
+    n = min(map(len, (first, second, real_first, real_second)))
+    change = lambda a, b: np.sqrt(((moves(a[:n]) - moves(b[:n])) ** 2).mean())
+    return float(change(first, second) / max(change(real_first, real_second), 1e-9))
+
+
+def loudness(fbank, frames):
+    """[frames]: log energy of each frame's 40 ms of sound, nothing lower than 15 under the loud ones."""
+    rows = np.logaddexp.reduce(fbank, axis=1)
+    loud = np.array([rows[4 * n:4 * n + 4].max(initial=-36) for n in range(frames)])
+    return loud.clip(np.percentile(loud, 95) - 15)
+
+
+def still(loud):
+    """[T] bool: no sound in this frame nor within PAUSE frames. Quiet: in the lowest 30 % of the range of loudness."""
+    low, high = np.percentile(loud, [5, 95])
+    quiet = np.pad(loud <= low + 0.3 * (high - low), PAUSE, mode="edge")
+    return np.array([quiet[t:t + 2 * PAUSE + 1].all() for t in range(len(loud))])
+
+
+def jitter(lips, pauses):
+    """Root mean square of the second difference of the lip points over still frames, px of the window; NaN without
+    any."""
+    second = lips[2:] - 2 * lips[1:-1] + lips[:-2]
+    chosen = second[pauses[1:len(lips) - 1]]
+    return float(np.sqrt((chosen ** 2).sum(-1).mean())) if len(chosen) else float("nan")
+
+
+def silence_leak(opening, level):
+    """(mean opening above the closed level, share of frames more than SHUT above it) of a video dubbed with silence."""
+    return float((opening - level).mean()), float((opening - level > SHUT).mean())
+
+
+def energy_correlation(opening, fbank):
+    """Best correlation of lip opening with the log energy of the sound between 500 and 1500 Hz, over LAGS."""
+    n = min(len(opening), len(fbank) // 4)
+    energy = np.logaddexp.reduce(fbank[:4 * n, ENERGY_BANDS].reshape(n, -1), axis=1)
+    return correlation(opening[:n], energy.clip(energy.max() - 15))[0]
+
+
+def distances(seen, heard, most):
+    """[2 most + 1]: mean distance between pictures and sounds [N, E] with the sound taken -most ... most windows away,
+    zeros beyond its ends, as SyncNet's published evaluation has it."""
+    padded = np.pad(heard, ((most, most), (0, 0)))
+    return np.array([np.linalg.norm(seen - padded[k:k + len(seen)], axis=1).mean() for k in range(2 * most + 1)])
+
+
+def lse(mean):
+    """LSE-D, LSE-C and the offset in frames (positive: the pictures come late) of mean distances by shift."""
+    return float(mean.min()), float(np.median(mean) - mean.min()), len(mean) // 2 - int(mean.argmin())
+
+
+def contrast(seen, heard):
+    """How much nearer pictures are to the sound of their own time than to that of other times of the same video: difference of
+    mean distances between pictures and sounds [N, E]; a frame early or late is in time. 0: the mouth does not go with the
+    sound."""
+    n = min(len(seen), len(heard))
+    if n <= FARTHEST_OTHER:
+        return float("nan")
+    away = lambda s: np.linalg.norm(seen[max(0, -s):n - max(0, s)] - heard[max(0, s):n - max(0, -s)], axis=1).mean()
+    others = [away(sign * s) for s in range(NEAREST_OTHER, FARTHEST_OTHER + 1) for sign in (-1, 1)]
+    return float(np.mean(others) - min(map(away, (-1, 0, 1))))
+
+
+# ---------------------------------------------------------------- pictures
+
+def psnr(square):
+    """dB of a mean squared error of 8-bit values; identical pictures count as 100 dB so that means stay finite."""
+    return float(10 * np.log10(255 ** 2 / max(square, 255 ** 2 * 1e-10)))
+
+
+def ssim(a, b):
+    """Structural similarity [H, W] of grey pictures (Wang et al. 2004: Gaussian window 11 wide, deviation 1.5)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    blur = lambda x: cv2.GaussianBlur(x, (11, 11), 1.5)
+    ma, mb = blur(a), blur(b)
+    va, vb, both = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    return (2 * ma * mb + c1) * (2 * both + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+
+
+def mouth_boxes(points, size):
+    """int [T, 4] x0, y0, x1, y1 around the lips, wider by 0.35 of the mouth's width on each side, inside size (W,
+    H)."""
+    lips = points[:, list(LIPS)]
+    low, high = lips.min(1), lips.max(1)
+    pad = 0.35 * (high[:, :1] - low[:, :1])
+    return np.column_stack([np.clip(low - pad, 0, size), np.clip(high + pad, 0, size)]).round().astype(int)
+
+
+def lip_colours(frames, points):
+    """[T, 3]: mean colour of the lips, between their outer and their inner outline, CIE L*a*b*."""
+    out = []
+    for frame, face in zip(frames, points):
+        outlines = [face[list(outline)].round().astype(np.int32) for outline in (OUTER, INNER)]
+        area = np.zeros(frame.shape[:2], np.uint8)
+        cv2.fillPoly(area, outlines[:1], 1)
+        cv2.fillPoly(area, outlines[1:], 0)
+        lips = frame[area > 0].astype(np.float32)[None] / 255
+        out.append(cv2.cvtColor(lips, cv2.COLOR_RGB2LAB)[0].mean(0) if lips.size else np.full(3, np.nan))
+    return np.stack(out)
+
+
+def colour_distance(a, b):
+    """Median CIE76 distance of colours [T, 3] of the same moments."""
+    n = min(len(a), len(b))
+    return float(np.nanmedian(np.linalg.norm(a[:n] - b[:n], axis=1)))
+
+
+def detail(grey):
+    """Variance of the Laplacian: what blur takes away."""
+    return cv2.Laplacian(grey, cv2.CV_64F).var()
+
+
+def picture_figures(made, original, boxes, changed):
+    """Per frame [T]: squared error and SSIM in the mouth box and outside of `changed` (x0, y0, x1, y1; NaN where that is
+    everything), detail of the mouth as a share of the original's; flicker [T - 1, 2] of the made and the original mouth (mean
+    absolute grey difference of consecutive frames in the box that holds all mouths)."""
+    outside = np.ones(original.shape[1:3], bool)
+    outside[changed[1]:changed[3], changed[0]:changed[2]] = False
+    clear = cv2.erode(outside.astype(np.uint8), np.ones((11, 11))).astype(bool)  # no SSIM window reaches into changed
+    x0, y0, x1, y1 = [*boxes[:, :2].min(0), *boxes[:, 2:].max(0)]
+    mean = lambda values, area: values[area].mean() if area.any() else np.nan
+    out = {name: [] for name in ("mouth_error", "mouth_ssim", "outside_error", "outside_ssim", "sharpness", "flicker")}
+    before = None
+    for a, b, (l, t, r, d) in zip(made, original, boxes):
+        square = (a.astype(np.float32) - b) ** 2
+        ga, gb = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (a, b))
+        similar = ssim(ga, gb)
+        out["mouth_error"].append(square[t:d, l:r].mean())
+        out["mouth_ssim"].append(similar[t:d, l:r].mean())
+        out["outside_error"].append(mean(square, outside))
+        out["outside_ssim"].append(mean(similar, clear))
+        out["sharpness"].append(detail(ga[t:d, l:r]) / max(detail(gb[t:d, l:r]), 1e-9))
+        mouths = np.stack([g[y0:y1, x0:x1] for g in (ga, gb)]).astype(np.float32)
+        if before is not None:
+            out["flicker"].append(np.abs(mouths - before).mean((1, 2)))
+        before = mouths
+    return {name: np.array(values) for name, values in out.items()}

@@ -1,0 +1,43 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of how a training goes, as PNG: curves and contact sheets."""
+import cv2
+import matplotlib
+import numpy as np
+import torch
+
+matplotlib.use("Agg")
+
+
+def plot(curve, names, path):
+    """One panel per name, the absolute values on a logarithmic axis, from rows (samples, a value per name)."""
+    import matplotlib.pyplot as plt
+    samples, *values = np.array(curve).reshape(-1, 1 + len(names)).T
+    figure, axes = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3), squeeze=False)
+    for axis, value, name in zip(axes[0], values, names):
+        axis.plot(samples, np.abs(value), ".-")
+        axis.set(xlabel="samples", ylabel=name, yscale="log")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def dots(panels, label, path):
+    """One panel per title: the values over each name, and a line through their means. panels: {title: {name: [values]}}."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.8), squeeze=False)
+    for axis, (title, values) in zip(axes[0], panels.items()):
+        axis.plot([np.mean(v) for v in values.values()], color="tab:blue")
+        for place, v in enumerate(values.values()):
+            axis.plot([place] * len(v), v, "o", color="tab:blue")
+        axis.set(title=title, xlabel=label, xticks=range(len(values)), xticklabels=list(values))
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
+def sheet(rows, path):
+    """Rows of as many pictures [N, 3, H, W] each, in -1 ... 1, at twice their size."""
+    picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1).permute(1, 2, 0)
+    picture = ((picture.clamp(-1, 1) + 1) * 127.5).byte().cpu().numpy()
+    cv2.imwrite(str(path), cv2.cvtColor(picture.repeat(2, 0).repeat(2, 1), cv2.COLOR_RGB2BGR))

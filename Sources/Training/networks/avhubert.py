@@ -1,0 +1,79 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""AV-HuBERT (Shi et al., arXiv 2201.02184) with sound alone as the audio encoder: what SyncDiff's authors listen with.
+Twin of Sources/Speech/AVHuBERT.swift. Written from published facts; no code and no weights of it are in this project.
+
+Its weights are Meta's, under a licence of their own: whoever has them turns them into a file with convert/avhubert.py,
+and `load` reads that. What it forbids is said whenever such weights are read, and stands in every model made of them.
+"""
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import nn
+
+from networks.model import AudioLayer, Config
+
+FORMAT = "syncdiff-av-hubert"
+KERNEL, GROUPS = 128, 16  # of the convolution that stands for positions
+HEAD = 64                 # channels of one attention head, in Base (12 layers of 768) and in Large (24 of 1024)
+PAST = 25                 # stacks before the picture's own: AV-HuBERT learned from sentences, so as many as a model may have
+LICENCE = ("AV-HuBERT is licensed under the AV-HuBERT license, Copyright (c) Meta Platforms, Inc. All Rights Reserved. "
+           "For non-commercial research only: no commercial or production use of it or of anything made with it.")
+
+
+class AVHuBERT(nn.Module):
+    """Stacks [B, T, 104] around one picture -> audio tokens [B, T, config.audio_width].
+
+    Every stack is normalised and mapped to D channels. Sound comes first, then what is seen: D zeros, before the
+    LayerNorm of both. A convolution of 128 taps adds positions, then follow pre-norm transformer layers with exact GELU.
+    `norm` is the checkpoint's after its last layer; after an earlier one, which AV-HuBERT gives out as it is, it is a
+    new one, for keys and values need one scale. `output` is ours."""
+
+    def __init__(self, config):
+        super().__init__()
+        width = config.av_hubert
+        self.input = nn.Linear(104, width)
+        self.fusion_norm = nn.LayerNorm(2 * width)
+        self.fusion = nn.Linear(2 * width, width)
+        self.position = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=GROUPS)
+        self.layers = nn.ModuleList(AudioLayer(width, width // HEAD, expansion=4, gelu="none")
+                                    for _ in range(config.audio_layers))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, config.audio_width)
+
+    def features(self, stacks):
+        """What AV-HuBERT makes of them, [B, T, D]."""
+        x = self.input(F.layer_norm(stacks, (104,)))
+        x = self.fusion(self.fusion_norm(F.pad(x, (0, x.shape[2]))))
+        # An even kernel gives one value too many: it sees 64 stacks before its own and 63 after.
+        x = x + F.gelu(self.position(x.transpose(1, 2))[..., :-1]).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+    def forward(self, stacks):
+        return self.output(self.features(stacks))
+
+    def freeze(self, layers=None):
+        """Only what comes after so many layers goes on learning; None: three quarters of them, with which SyncDiff's
+        authors report the best lips (9 of 12)."""
+        layers = len(self.layers) * 3 // 4 if layers is None else layers
+        if not 0 <= layers <= len(self.layers):
+            raise SystemExit(f"--frozen-layers is 0 to {len(self.layers)} with this encoder, not {layers}")
+        for part in (self.input, self.fusion_norm, self.fusion, self.position, *self.layers[:layers]):
+            part.requires_grad_(False)
+
+
+def load(path):
+    """(AVHuBERT, Config) of a file that convert/avhubert.py wrote, in float32; `output` is untrained."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise SystemExit(f"{path} is not an AV-HuBERT encoder; write it with convert/avhubert.py")
+        print(f"{path}: {metadata['licence']}", flush=True)
+        kept = {name: file.get_tensor(name).float() for name in file.keys()}
+    layers = sum(name.endswith(".qkv.weight") for name in kept)
+    config = Config(av_hubert=len(kept["input.weight"]), audio_layers=layers, audio_past=PAST)
+    encoder = AVHuBERT(config)
+    encoder.load_state_dict(kept | {name: value for name, value in encoder.state_dict().items()
+                                    if name.startswith("output.")})
+    return encoder, config

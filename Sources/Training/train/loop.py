@@ -1,0 +1,150 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all trainings share: the loop around a step, with its schedule, averages, checkpoints, log and curves.
+
+    loop = Loop(store, optimizer, Schedule(warm_up=200, fall=0.25, minutes=60), {"net": net}, {"average": net}, ...)
+    for _ in loop:
+        loop.learn(loss of a batch)
+        loop.note([figures of this step])
+
+A checkpoint is written every CHECK minutes and at the end, whole or not at all. A training that was interrupted goes on from its
+last one, with the random numbers that would have come; one that was finished begins another of the same length with what it has
+learned. Under torchrun each process takes batches of its own and gradients are averaged; the first process reports and saves;
+after an interruption the random numbers begin anew."""
+import copy
+import json
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from evaluate import plots
+from train import distributed
+
+CHECK = 5  # minutes between checkpoints, each with a validation
+LOG = 1    # minutes between two lines of the log, each with a point of the curves
+LAST = 0.02  # share of the learning rate that is left at the end
+
+
+@dataclass
+class Schedule:
+    """How long a training lasts, in minutes or in steps, and how the learning rate changes: up over the first `warm_up` steps,
+    down over the last `fall` of the whole."""
+    warm_up: int
+    fall: float
+    minutes: float = 0
+    steps: int = 0
+
+    def rate(self, step, progress):
+        """The factor of the learning rate at a step from 0 on, when `progress` (0 to 1) of the training is over."""
+        return min(1, (step + 1) / self.warm_up) * min(1, (1 - progress) / self.fall + LAST)
+
+
+class Loop:
+    """store: the checkpoint's path, beside which NAME_curve.png is drawn. optimizer: its learning rates are the highest ones.
+    parts {name: network or optimizer}: what is kept beside the optimizer. averages {name: network}: networks of which a moving
+    average is kept, `self.average[name]`, each step moving it by `follow` towards the network. rng: the NumPy generator that
+    makes the batches. batch: samples of a step. figures: names of what note() is given. clip: the gradient's largest norm.
+    config: the networks' configuration. validate: called after each checkpoint, prints and draws.
+
+    SystemExit if the checkpoint is of networks of another configuration."""
+
+    def __init__(self, store, optimizer, schedule, parts, averages, rng, batch, figures, follow, config=None, clip=1.0,
+                 validate=lambda: None):
+        self.store, self.optimizer, self.schedule, self.rng = store, optimizer, schedule, rng
+        self.batch, self.figures, self.follow, self.clip, self.validate = batch, figures, follow, clip, validate
+        self.config = config.dict() if config else {}
+        self.device = distributed.device()
+        self.average = {name: copy.deepcopy(net).eval().requires_grad_(False) for name, net in averages.items()}
+        self.networks = averages
+        self.parts = parts | self.average | {"optimizer": optimizer}
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.step, self.curve, self.rows, self.spent, self.random = 0, [], [], 0.0, None
+        self.resumed = store.exists()
+        if self.resumed:
+            self.restore(torch.load(store, "cpu", weights_only=True))
+        distributed.share([tensor for part in self.parts.values() if isinstance(part, nn.Module)
+                           for tensor in part.state_dict().values()])
+
+    def restore(self, kept):
+        config = kept.get("config", {})  # trainings without one have none
+        if json.dumps(config) != json.dumps(self.config):
+            raise SystemExit(f"{self.store} was trained with another configuration, {config}: move it away, or take "
+                             "another cache")
+        for name, part in self.parts.items():
+            part.load_state_dict(kept[name])
+        self.step = kept["step"]
+        # Checkpoints from before train/loop.py lack these.
+        self.curve, self.spent, self.random = kept.get("curve", []), kept.get("spent", 0.0), kept.get("random")
+
+    def save(self, spent):
+        """Writes the checkpoint. spent: minutes or steps of the schedule that are over, 0 after the last."""
+        temporary = self.store.with_suffix(".tmp")
+        random = {"torch": torch.get_rng_state(), "numpy": self.rng.bit_generator.state}
+        torch.save({name: part.state_dict() for name, part in self.parts.items()}
+                   | {"step": self.step, "curve": self.curve, "spent": spent, "random": random, "config": self.config}, temporary)
+        temporary.rename(self.store)
+
+    def __iter__(self):
+        if self.random and distributed.processes() == 1:
+            torch.set_rng_state(self.random["torch"])
+            self.rng.bit_generator.state = self.random["numpy"]
+        start, first = time.time(), self.step
+        checked = logged = start
+        log_step = first
+        whole = self.schedule.steps or self.schedule.minutes
+        spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - start) / 60)
+        while (progress := distributed.same(spent() / whole, self.device)) < 1:
+            for group, rate in zip(self.optimizer.param_groups, self.rates):
+                group["lr"] = rate * self.schedule.rate(self.step, progress)
+            yield
+            self.step += 1
+            self.move_averages()
+            now = time.time()
+            if distributed.first() and now - logged >= 60 * LOG:
+                self.log(now - start, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
+                logged, log_step = now, self.step
+            if distributed.first() and now - checked >= 60 * CHECK:
+                self.check(spent())
+                checked = time.time()
+        if distributed.first():
+            if self.rows:
+                now = time.time()
+                self.log(now - start, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
+            self.check(0.0)
+
+    def learn(self, loss):
+        """One step of the optimizer."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        distributed.average([p.grad for p in self.parameters if p.grad is not None])
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+
+    def note(self, figures):
+        """Takes the figures of a step, tensors of one number each."""
+        self.rows.append([figure.item() for figure in figures])
+
+    @torch.no_grad()
+    def move_averages(self):
+        """The first steps move it further, so that it soon forgets where it began."""
+        share = max(self.follow, 9 / (10 + self.step))
+        for name, net in self.networks.items():
+            for a, b in zip(self.average[name].state_dict().values(), net.state_dict().values()):
+                a.lerp_(b, share) if a.is_floating_point() else a.copy_(b)
+
+    def log(self, seconds, speed):
+        means = np.mean(self.rows, 0)
+        self.rows.clear()
+        self.curve.append([self.step * self.batch * distributed.processes(), *means.tolist()])
+        told = ", ".join(f"{name} {mean:.4g}" for name, mean in zip(self.figures, means))
+        print(f"{seconds / 60:5.1f} min, step {self.step}, {speed:.3g} samples/s: {told}", flush=True)
+
+    def check(self, spent):
+        self.save(spent)
+        self.validate()
+        if self.curve:
+            plots.plot(self.curve, self.figures, self.store.with_name(f"{self.store.stem}_curve.png"))
