@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Pictures <-> latents, a quarter of the size in each direction (twin of `Encoder` and `Decoder` in
-// Sources/Training/model.py). No normalisation over the picture: what a latent pixel holds depends only on the pixels
-// near it. RGB is -1 ... 1.
+// Sources/Training/networks/model.py). No normalisation over the picture: what a latent pixel holds depends only on the
+// pixels near it. RGB is -1 ... 1.
 
 import Tensors
 

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The previous-frame prior (twin of `Bottleneck` in Sources/Training/model.py): SyncDiff's bottleneck layer "BN", which
+// The previous-frame prior (twin of `Bottleneck` in Sources/Training/networks/model.py): SyncDiff's bottleneck layer "BN", which
 // passes on the pose of the frame before but too little to copy its mouth.
 
 import Glibc

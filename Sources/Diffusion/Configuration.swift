@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The sizes of the networks, from the metadata of a model file (twin of `Config` in Sources/Training/model.py). Refuses
+// The sizes of the networks, from the metadata of a model file (twin of `Config` in Sources/Training/networks/model.py). Refuses
 // what is missing, unknown, of another type or out of range, so that networks built from it never meet a bad shape.
 
 import Tensors

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Preconditioning, written once (twin of `Denoiser` in Sources/Training/model.py): x_t = (1 - t) z + t noise, velocity
+// Preconditioning, written once (twin of `Denoiser` in Sources/Training/networks/model.py): x_t = (1 - t) z + t noise, velocity
 // v = noise - z (flow matching, Lipman et al. 2023), and v = (x_t - identity - F) / t: F is what has to be added to the identity
 // frame's latent, so that an untrained network (F = 0) copies it.
 

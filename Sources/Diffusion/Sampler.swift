@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// From noise to a latent (twin of `SyncDiff.sample` in Sources/Training/model.py): Adams and Bashforth's two-step
+// From noise to a latent (twin of `SyncDiff.sample` in Sources/Training/networks/model.py): Adams and Bashforth's two-step
 // method from t = 1 to 0 in equal steps, the first one Euler's: the velocity goes on changing over a step as it did over
 // the one before.
 

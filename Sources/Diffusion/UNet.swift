@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root; twin of the same chapter in
-// Sources/Training/model.py. Pictures are [H, W, C]; E is the width of the conditioning vector, T the audio tokens.
+// Sources/Training/networks/model.py. Pictures are [H, W, C]; E is the width of the conditioning vector, T the audio tokens.
 // What one frame hears and remembers is computed once for all its steps (`prepare`).
 
 import Glibc

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the face window lies in a frame. Twin of Sources/Training/geometry.py.
+// Where the face window lies in a frame. Twin of Sources/Training/data/geometry.py.
 //
 // A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
 // forehead) onto a template of 80 x 80 px by least squares: from under the nose to under the chin of most faces, eye centres
@@ -12,12 +12,12 @@ import Glibc
 extension FaceWindow {
   /// Face-mesh points that do not move with the mouth.
   private static let stable = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151]
-  /// Where they lie in it, px, x right, y down (geometry.py, TEMPLATE).
+  /// Where they lie in it, px, x right, y down (data/geometry.py, TEMPLATE).
   private static let template: [SIMD2<Float>] = [
     [-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
     [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85],
   ]
-  /// Where the middle of the mouth lies in it, px (geometry.py, MOUTH).
+  /// Where the middle of the mouth lies in it, px (data/geometry.py, MOUTH).
   static let mouth = SIMD2(40.0, 29.0)
 
   /// Frame px -> px of the template, of a face with these 468 mesh points; nil when they span no area.

@@ -12,7 +12,7 @@ import Tensors
 /// edges go on.
 ///
 /// Bilinear; where the window is smaller than the face in the frame the frame is first smoothed by a Gaussian of 0.4
-/// window px, so that nothing aliases. Twin of `windows` in Sources/Training/prepare.py.
+/// window px, so that nothing aliases. Twin of `windows` in Sources/Training/data/prepare.py.
 public func crop(_ frame: FrameView, _ window: FaceWindow, at place: Similarity) -> Tensor {
   let transform = window.transform(place)
   guard transform.scale < 0.7 else { return plainCrop(frame, transform, side: window.side) }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // 468 points on a face: MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without its eyes. The network sees an
-// upright square around the face, 1.5 times as wide as its box. Twin of Sources/Training/landmarks.py.
+// upright square around the face, 1.5 times as wide as its box. Twin of Sources/Training/data/landmarks.py.
 
 import Glibc
 import Tensors

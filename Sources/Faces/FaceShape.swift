@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A face's mesh without its pose, and what of it lies where (twin of Sources/Training/geometry.py).
+// A face's mesh without its pose, and what of it lies where (twin of Sources/Training/data/geometry.py).
 
 /// Which points of the mesh are what.
 package enum FaceMeshPoints {

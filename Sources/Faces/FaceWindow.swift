@@ -16,7 +16,7 @@ public struct FaceWindow: Equatable, Sendable {
   /// px, width and height.
   public let side: Int
   /// `[side, side]`: how much of what is painted counts: 1 in the middle, 0 at the edges. It depends on nothing in the picture,
-  /// so it tells nothing about the mouth. Twin of `fade` in Sources/Training/model.py.
+  /// so it tells nothing about the mouth. Twin of `fade` in Sources/Training/networks/model.py.
   let fade: [Float]
 
   public init(side: Int) {
@@ -41,7 +41,7 @@ public struct FaceWindow: Equatable, Sendable {
 
   /// Where the lips of a mesh lie that is at `place`, at the size of the window's latent: `[side / 4, side / 4, 2]`, the share of each
   /// place that is covered by what is between the lips, and by the lips with what is between them. Twin of `lips` in
-  /// Sources/Training/warp.py and `small` in model.py.
+  /// Sources/Training/data/warp.py and `small` in networks/model.py.
   public func lips(_ mesh: RingedMesh, at place: Similarity) -> Tensor {
     let (transform, size) = (transform(place), side / 4)
     var values = [Float](repeating: 0, count: size * size * 2)

@@ -1,10 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// How mouths move (twin of `Basis` and its functions in Sources/Training/geometry.py, learned by shape.py). What speech does to
-// a face are 12 coefficients: offsets of the lower face from this person's closed mouth, along principal components, in standard
-// deviations of the training talkers. A face is given another mouth by adding the difference of the two mouths to where its
-// points are, so that whatever is not speech, and the noise of the landmarks, stays as it is.
+// How mouths move (twin of `Basis` and its functions in Sources/Training/data/geometry.py, learned by data/shape.py). What speech
+// does to a face are 12 coefficients: offsets of the lower face from this person's closed mouth, along principal components, in
+// standard deviations of the training talkers. A face is given another mouth by adding the difference of the two mouths to where
+// its points are, so that whatever is not speech, and the noise of the landmarks, stays as it is.
 
 import Glibc
 import Tensors

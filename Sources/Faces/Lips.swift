@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The lips of the face mesh, seen again from near: a network that sees the mesh's features around them, and what MediaPipe
-// does around it in three operations of its own. Twin of Sources/Training/landmarks.py.
+// does around it in three operations of its own. Twin of Sources/Training/data/landmarks.py.
 
 import Tensors
 

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What all face networks are made of (converted by Sources/Training/convert_faces.py).
+// What all face networks are made of (converted by Sources/Training/convert/faces.py).
 
 import Tensors
 

@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Mouths of a face that were seen before, and which of them to show (twin of `Memory` in Sources/Training/journey.py). Lips and
-// what is between them come from the frame whose inner lips were most like the wanted ones, seen from most nearly the same side.
+// Mouths of a face that were seen before, and which of them to show (twin of `Memory` in Sources/Training/evaluate/journey.py).
+// Lips and what is between them come from the frame whose inner lips were most like the wanted ones, seen from most nearly the
+// same side.
 
 private let most = 32  // mouths
 private let apart: Float = 0.004  // outer eye distances: mouths that differ less are the same

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A face whose mouth is moved: the frame's own pixels, warped, and over them the mouth of other frames of the same face (twin of
-// `warped` and `with_exemplar` in Sources/Training/warp.py).
+// `warped` and `with_exemplar` in Sources/Training/data/warp.py).
 
 /// A mouth as a frame showed it.
 public struct SeenMouth: Sendable {

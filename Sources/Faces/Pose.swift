@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// How a face is turned, and how large and where it is (twin of `Pose` in Sources/Training/geometry.py).
+// How a face is turned, and how large and where it is (twin of `Pose` in Sources/Training/data/geometry.py).
 
 /// `point = scale * rotation * shape + shift`: from a face's own coordinates (`FaceShape`) to a frame: x right, y down, z away
 /// from the camera, all in px (weak perspective).

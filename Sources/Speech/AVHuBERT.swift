@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Stacks of filterbank rows -> audio tokens by AV-HuBERT (Shi et al., arXiv 2201.02184) with sound alone (twin of
-// Sources/Training/avhubert.py, which says where each part comes from). Every picture's window stands alone.
+// Sources/Training/networks/avhubert.py, which says where each part comes from). Every picture's window stands alone.
 
 import Tensors
 

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Stacks of filterbank rows -> audio tokens (twin of `AudioEncoder` in Sources/Training/model.py): a small transformer
+// Stacks of filterbank rows -> audio tokens (twin of `AudioEncoder` in Sources/Training/networks/model.py): a small transformer
 // over the 14 stacks around one picture. Every picture's window stands alone.
 
 import Tensors

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// 16 kHz sound -> rows of 26 log filterbank values, AV-HuBERT's front end (twin of Sources/Training/speech.py).
+// 16 kHz sound -> rows of 26 log filterbank values, AV-HuBERT's front end (twin of Sources/Training/data/speech.py).
 //
 // The same numbers as `logfbank` of python_speech_features (James Lyons, MIT) at its defaults: pre-emphasis 0.97,
 // rectangular windows of 25 ms every 10 ms, power spectrum of 512 points / 512, 26 triangular mel filters from 0 to

@@ -3,7 +3,7 @@
 
 // One frame's journey: find, hear, warp, encode, denoise, decode, blend. The sound says how the mouth is shaped, the person's own
 // pixels are moved there, and a latent diffusion (SyncDiff, arXiv 2503.13371, figure 2, frame after frame) paints what no warp
-// can know. Twin of Sources/Training/journey.py. Pictures and sound come in as views and stacks; no GStreamer here.
+// can know. Twin of Sources/Training/evaluate/journey.py. Pictures and sound come in as views and stacks; no GStreamer here.
 
 import Diffusion
 public import Faces

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The model file: every network and its configuration in one safetensors file, written by Sources/Training/export.py.
+// The model file: every network and its configuration in one safetensors file, written by Sources/Training/convert/export.py.
 // The loader is strict: a file that is not whole and exactly right is refused, with everything that is wrong with it.
 // Whoever loads the same file in the same process shares one copy of the weights; it goes with the last who holds it.
 
@@ -105,7 +105,8 @@ public final class Model: Sendable {
     let metadata = file.metadata
     guard metadata["format"] == Self.format, let json = metadata["config"] else {
       throw .malformed(
-        path: path, why: "its metadata does not say that it is a syncdiff model; write it with export.py")
+        path: path,
+        why: "its metadata does not say that it is a syncdiff model; convert.export of Sources/Training writes one")
     }
     guard metadata["version"] == Self.version else {
       let version = metadata["version"] ?? "none"

@@ -5,7 +5,7 @@ import Diffusion
 import Testing
 
 @Suite struct ConfigurationTests {
-  /// `json.dumps(Config().dict())` of Sources/Training/model.py.
+  /// `json.dumps(Config().dict())` of Sources/Training/networks/model.py.
   static let json = """
     {"window": 80, "latent_channels": 4, "ae_channels": [24, 48, 96], "unet_channels": [64, 128, 192], \
     "groups": 8, "head": 32, "embedding": 256, "prior": 6, "audio_width": 192, "audio_layers": 3, "audio_past": 8, \

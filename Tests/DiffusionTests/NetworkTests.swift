@@ -6,8 +6,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Every part against model.py, element by element: `python Sources/Training/golden.py`. Differences are relative to
-/// the largest value.
+/// Every part against networks/model.py, element by element: `python -m convert.golden` in Sources/Training. Differences
+/// are relative to the largest value.
 @Suite struct NetworkTests {
   /// F(2x2, 3x3)'s weights are kept as halves, which costs some 3e-4.
   static let precisions: [(Weights.Precision, Float)] = [(.f32, 5e-4), (.bf16, 2e-2)]

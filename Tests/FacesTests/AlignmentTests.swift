@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: Sources/Training/golden_faces.py.
+// Golden values: Sources/Training/convert/golden_faces.py.
 
 import Faces
 import Tensors

@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: Sources/Training/golden_faces.py.
+// Golden values: Sources/Training/convert/golden_faces.py.
 
 import Faces
 import Tensors
 import TestSupport
 import Testing
 
-/// `[2, 3]` as geometry.py writes it.
+/// `[2, 3]` as data/geometry.py writes it.
 func similarity(_ matrix: Tensor?) throws -> Similarity {
   let m = try #require(matrix).values.map { Double($0) }
   return try #require(Similarity(a: m[0], b: m[3], tx: m[2], ty: m[5]))

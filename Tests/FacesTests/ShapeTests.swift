@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: Sources/Training/golden_geometry.py.
+// Golden values: Sources/Training/convert/golden_geometry.py.
 
 import Faces
 import Tensors
@@ -219,7 +219,7 @@ import Testing
   }
 }
 
-/// Of shape.py's file, in float16.
+/// Of a file of data/shape.py, in float16.
 func goldenGeometry(beside test: String = #filePath) throws -> Geometry {
   let weights = Weights(try golden("geometry.safetensors", beside: test))
   let geometry = Geometry(weights, coefficients: 12)

@@ -7,7 +7,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Against avhubert.py with made-up weights: `python Sources/Training/golden.py`.
+/// Against networks/avhubert.py with made-up weights: `python -m convert.golden` in Sources/Training.
 @Suite struct AVHuBERTTests {
   /// Windows shorter than the positional convolution and longer ones, of which the first, the middle and the last stack are
   /// compared.
@@ -33,7 +33,7 @@ import Testing
     return Tensor([3, width], [0, count / 2, count - 1].flatMap { x.values[$0 * width..<($0 + 1) * width] })
   }
 
-  /// `hashed_av_hubert` of golden.py.
+  /// `hashed_av_hubert` of convert/golden.py.
   private func made(width: Int, layers: Int, output: Int) -> [String: Tensor] {
     var shapes = [
       "input": [width, 104], "fusion": [width, 2 * width], "position": [width, width / 16, 128],
@@ -67,7 +67,7 @@ import Testing
     return all
   }
 
-  /// `hashed` of golden.py.
+  /// `hashed` of convert/golden.py.
   private func hashed(_ name: String, _ shape: [Int]) -> Tensor {
     var seed: UInt32 = 2_166_136_261
     for byte in name.utf8 { seed = (seed ^ UInt32(byte)) &* 16_777_619 }

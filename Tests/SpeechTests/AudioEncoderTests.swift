@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Against model.py: `python Sources/Training/golden.py`.
+/// Against networks/model.py: `python -m convert.golden` in Sources/Training.
 @Suite struct AudioEncoderTests {
   @Test(arguments: [(Weights.Precision.f32, Float(1e-4)), (.bf16, 2e-2)])
   func hearsWhatPyTorchHears(precision: Weights.Precision, tolerance: Float) throws {

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Golden/filterbank.safetensors is from `python Sources/Training/golden.py`: logfbank of python_speech_features.
+/// Golden/filterbank.safetensors is from `python -m convert.golden` in Sources/Training: logfbank of python_speech_features.
 @Suite struct SoundTimelineTests {
   let sound: [Float]
   let rows: Tensor  // [70, 26]
