@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: Sources/Training/convert/golden_faces.py.
+// Golden values: `python -m convert.golden_faces` in Sources/Training.
 
 import Faces
 import Tensors

@@ -10,7 +10,7 @@ import Testing
 @Suite struct FaceWindowTests {
   private let window = FaceWindow(side: 80)
 
-  /// Golden value: Sources/Training/convert/golden_geometry.py.
+  /// Golden value: `python -m convert.golden_geometry` in Sources/Training.
   @Test func paintingFadesOut() throws {
     let white = Tensor([80, 80, 3], [Float](repeating: 1, count: 80 * 80 * 3))
     let black = white.map { -$1 }

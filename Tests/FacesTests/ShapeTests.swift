@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: Sources/Training/convert/golden_geometry.py.
+// Golden values: `python -m convert.golden_geometry` in Sources/Training.
 
 import Faces
 import Tensors
