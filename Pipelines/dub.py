@@ -4,8 +4,8 @@
 """Dubs a file from Python, with properties that change while it plays, and prints what the element says.
 
 The new mouth fades in over the first second, exact to the frame (GstController). Later the face is chosen by its place,
-guidance is turned up for a second, and from 4 s on frames pass untouched: what is set while it plays counts for the
-frames that are waiting for their sound, too. Ctrl-C ends it with a playable file. Needs the Debian package
+its lips move further for a second (guidance-scale), and from 4 s on frames pass untouched: what is set while it plays
+counts for the frames that are waiting for their sound, too. Ctrl-C ends it with a playable file. Needs the Debian package
 python3-gst-1.0.
 """
 
