@@ -10,19 +10,21 @@ import Tensors
 public struct FaceWindow: Equatable, Sendable {
   /// px, width and height of the template.
   static let templateSide = 80
-  /// px, over which the painting fades out towards the window's edges.
+  /// px at the window's edges that are not painted: one place of a latent.
+  private static let border = 4
+  /// px, over which the painting fades out inside of the border.
   private static let edge: Float = 10
 
   /// px, width and height.
   public let side: Int
-  /// `[side, side]`: how much of what is painted counts: 1 in the middle, 0 at the edges. It depends on nothing in the picture,
+  /// `[side, side]`: how much of what is painted counts: 1 in the middle, 0 in the border. It depends on nothing in the picture,
   /// so it tells nothing about the mouth. Twin of `fade` in Sources/Training/networks/model.py.
   let fade: [Float]
 
   public init(side: Int) {
     self.side = side
     let ramp = (0..<side).map { x in
-      let t = min(Float(min(x, side - 1 - x)) / Self.edge, 1)
+      let t = min(max(Float(min(x, side - 1 - x) - Self.border) / Self.edge, 0), 1)
       return t * t * (3 - 2 * t)
     }
     fade = ramp.flatMap { row in ramp.map { row * $0 } }
@@ -33,10 +35,22 @@ public struct FaceWindow: Equatable, Sendable {
     place.scaled(Double(side) / Double(Self.templateSide))
   }
 
-  /// What is to be added to a picture, when a network made `made` and `was` is what it makes of the picture itself, `[side, side, 3]`
-  /// both: their difference, faded out.
+  /// What is to be added to a picture `[side, side, 3]`, when a network made `made` and `was` is what it makes of the picture
+  /// itself, both without the border, `[side - 8, side - 8, 3]`: their difference, faded out.
   public func difference(_ made: Tensor, _ was: Tensor) -> Tensor {
-    made.map { fade[$0 / 3] * ($1 - was.values[$0]) }
+    let inner = side - 2 * Self.border
+    precondition(made.shape == [inner, inner, 3] && was.shape == made.shape, "two pictures without the border")
+    return Tensor([side, side, 3]) { out in
+      out.initialize(repeating: 0, count: side * side * 3)
+      for y in 0..<inner {
+        for x in 0..<inner {
+          let (to, from) = ((y + Self.border) * side + x + Self.border, y * inner + x)
+          for c in 0..<3 {
+            out[3 * to + c] = fade[to] * (made.values[3 * from + c] - was.values[3 * from + c])
+          }
+        }
+      }
+    }
   }
 
   /// Where the lips of a mesh lie that is at `place`, at the size of the window's latent: `[side / 4, side / 4, 2]`, the share of each

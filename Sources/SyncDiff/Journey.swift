@@ -188,7 +188,7 @@ public struct Journey {
     var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
     for step in Sampler(model.denoiser, conditions, noise: latent) { latent = step }
     stageEnded?(.denoise)
-    let difference = model.window.difference(model.decoder(latent), model.decoder(identity))
+    let difference = model.window.difference(model.decoder(inner(latent)), model.decoder(inner(identity)))
     stageEnded?(.decode)
     memories[face.id]?.previous = latent
     memories[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)

@@ -72,6 +72,20 @@ public func upsample2(_ x: Tensor, beside other: Tensor? = nil) -> Tensor {
   }
 }
 
+/// `[H, W, C]` without its outermost places: `[H - 2, W - 2, C]`.
+public func inner(_ latent: Tensor) -> Tensor {
+  let (height, width, channels) = latent.picture
+  precondition(height > 2 && width > 2, "a picture of at least three places each way")
+  return Tensor([height - 2, width - 2, channels]) { output in
+    latent.values.with { from in
+      for y in 0..<height - 2 {
+        let row = from + ((y + 1) * width + 1) * channels
+        (output + y * (width - 2) * channels).update(from: row, count: (width - 2) * channels)
+      }
+    }
+  }
+}
+
 /// Largest of each 2x2 square: `[H, W, C]` -> `[H/2, W/2, C]`; an odd last row or column is dropped.
 public func maxPool2(_ x: Tensor) -> Tensor {
   let (height, width, c) = x.picture

@@ -12,7 +12,7 @@ import Testing
 
   /// Golden value: `python -m convert.golden_geometry` in Sources/Training.
   @Test func paintingFadesOut() throws {
-    let white = Tensor([80, 80, 3], [Float](repeating: 1, count: 80 * 80 * 3))
+    let white = Tensor([72, 72, 3], [Float](repeating: 1, count: 72 * 72 * 3))
     let black = white.map { -$1 }
     let faded = window.difference(white, black)
     let red = (0..<80 * 80).map { faded.values[3 * $0] / 2 }

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 
-EDGE = 10  # px over which the painting fades out towards the window's edges
+BORDER, EDGE = 4, 10  # px at the window's edges that are not painted, and over which the painting fades out inside of them
 
 
 @dataclass
@@ -375,9 +375,9 @@ def masked(latent, lips):
 
 
 def fade(side):
-    """[side, side]: how much of the painted difference counts: 1 in the middle, 0 at the window's edges."""
+    """[side, side]: how much of the painted difference counts: 1 in the middle, 0 in the window's outermost BORDER px."""
     x = torch.arange(side).float()
-    t = (torch.minimum(x, side - 1 - x) / EDGE).clamp(0, 1)
+    t = ((torch.minimum(x, side - 1 - x) - BORDER) / EDGE).clamp(0, 1)
     t = t * t * (3 - 2 * t)
     return t[:, None] * t
 
@@ -388,6 +388,7 @@ def small(lips):
 
 
 def painted(model, latent, identity, warped, mask):
-    """The warped pictures [B, 3, 80, 80] with the difference that the latents make added."""
-    made, was = model.decoder(torch.cat([latent, identity])).float().chunk(2)
-    return warped + mask * (made - was)
+    """The warped pictures [B, 3, 80, 80] with the difference that the latents make added. What the mask leaves out is not
+    decoded."""
+    made, was = model.decoder(torch.cat([latent, identity])[..., 1:-1, 1:-1]).float().chunk(2)
+    return warped + mask * F.pad(made - was, (BORDER,) * 4)
