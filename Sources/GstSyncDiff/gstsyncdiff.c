@@ -647,7 +647,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Frames since the stream began: painted, reused (the mouth of the frame before), and passed for want of a "
-          "face, of sound, or of time; late ones; level of overload; nanoseconds of latency; frames and nanoseconds of "
+          "face, of sound, or of time, or as the face shows too little of its mouth; late ones; level of overload; nanoseconds of latency; frames and nanoseconds of "
           "sound that are held",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (object, PROP_DISCLOSURE,

@@ -145,6 +145,17 @@ import Testing
     #expect(out[1...].map { $0 != grey } == (cut ? [false, false, false, false] : [true, true, false, false]))
   }
 
+  @Test("A face too small to be right passes as it is; it is counted and told, and is no missing face")
+  func hidden() throws {
+    let caps = "video/x-raw,format=I420,width=160,height=160,framerate=25/1"
+    let (bench, face) = (try bench(["no-face": "error"], caps: caps), try portrait(side: 160))
+    #expect(try dubbed([face, face], bench) == [face, face])
+    #expect(bench.stats["hidden"] == "2" && bench.stats["passed"] == "2" && bench.stats["no-face"] == "0")
+    let said = bench.announcements
+    #expect(said.count == 1 && said.first?.contains("obstacle\\=\\(string\\)small") == true, "\(said)")
+    #expect(bench.complaints.isEmpty)
+  }
+
   // MARK: Messages
 
   @Test("Faces that are found and lost are told, with the time of their frame")
