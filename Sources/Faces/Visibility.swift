@@ -55,7 +55,7 @@ public struct Visibility: Sendable {
   private func judge(
     _ frame: FrameView, _ points: [SIMD3<Float>], _ turn: Float, _ isCovered: Bool, _ before: Obstacle?
   ) -> Obstacle? {
-    guard let box = Box(around: points.map { SIMD2($0.x, $0.y) }) else { return .outside }
+    guard let box = Box(around: points) else { return .outside }
     if !(box.width >= (before == .small ? Self.width.back : Self.width.least)) { return .small }
     if !(turn <= (before == .turned ? Self.turn.back : Self.turn.most)) { return .turned }
     let (width, height) = (Float(frame.width) - 0.5, Float(frame.height) - 0.5)

@@ -1,10 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 import Testing
 
-@testable import Faces
+import Faces
 
 /// A made face: a box of points around the middle of a picture, whose window shows a smooth pattern.
 @Suite struct VisibilityTests {

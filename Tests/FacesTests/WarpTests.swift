@@ -99,7 +99,7 @@ extension Frame {
       let frame = Frame(format, 161, 123, site: site, color: busy)
       let place = try #require(Similarity(a: scale, b: 0.1, tx: -60 * scale, ty: -40 * scale))
       let patch = try #require(try frame.patch(Region(x: 12, y: 0, width: 149, height: 123)))
-      let window = FaceWindow(side: 32, maskTop: 12)
+      let window = FaceWindow(side: 32)
       let seen = Faces.crop(patch, window, at: place)
       let expected = try frame.crop(place, window)
       // The window's left edge lies beyond the patch in the coarser picture.
