@@ -22,7 +22,8 @@ public struct Geometry: Sendable {
   public let canonical: [SIMD3<Float>]
   /// The mesh's triangles, with its rings', in drawing order: the lips last.
   public let triangles: [SIMD3<Int32>]
-  let low: [Int]  // the points that coefficients move, L of them
+  /// The points that coefficients move, L of them.
+  public let low: [Int]
   private let components: [[SIMD3<Float>]]  // [12][L]: offset of every point for one unit of a coefficient
   private let analysis: [[SIMD3<Float>]]  // [12][L]: the dot product with offsets gives the coefficients
   private let gap: [Float]  // [12], outer eye distances: how far each coefficient opens the lips
@@ -132,12 +133,18 @@ public struct Neutral: Sendable {
   private static let memory: Float = 20  // seconds
 
   private let geometry: Geometry
-  private var total: [SIMD3<Float>]
-  private var weight: Float = 0
+  /// Of the frames so far: the sum of the lower face's points `[L, 3]`, and of what each counts, 0 ... 21.
+  public private(set) var total: [SIMD3<Float>]
+  public private(set) var weight: Float
 
   public init(_ geometry: Geometry) {
-    self.geometry = geometry
-    total = [SIMD3<Float>](repeating: .zero, count: geometry.low.count)
+    self.init(geometry, total: [SIMD3<Float>](repeating: .zero, count: geometry.low.count), weight: 0)
+  }
+
+  /// One that has seen frames, with their sums.
+  public init(_ geometry: Geometry, total: [SIMD3<Float>], weight: Float) {
+    precondition(total.count == geometry.low.count, "the lower face's points")
+    (self.geometry, self.total, self.weight) = (geometry, total, weight)
   }
 
   /// The closed mouth after one more frame, `seconds` after the one before; a time out of 1 ms ... 0.5 s counts as the nearest of

@@ -5,7 +5,6 @@
 // Lips and what is between them come from the frame whose inner lips were most like the wanted ones, seen from most nearly the
 // same side.
 
-private let most = 32  // mouths
 private let apart: Float = 0.004  // outer eye distances: mouths that differ less are the same
 private let turnCounts: Float = 0.3  // outer eye distances, a turn by one radian
 private let better: Float = 0.01  // outer eye distances, by how much another mouth must be nearer to be shown
@@ -13,13 +12,37 @@ private let fade = 3  // pictures in which one mouth becomes another
 
 /// What mouths are compared by: the inner rim in the face's own coordinates, its middle taken away, and where the face looks.
 public struct MouthKey: Equatable, Sendable {
-  private let values: [Float]  // 20 points, the turn
+  public static let count = 2 * FaceMeshPoints.inner.count + 2
+
+  /// The rim's 20 points, x and y of each, and the turn.
+  public let values: [Float]
+
+  /// nil of another number of values.
+  public init?(_ values: [Float]) {
+    guard values.count == Self.count else { return nil }
+    self.values = values
+  }
 
   public init(_ shape: FaceShape, _ pose: Pose) {
     let rim = FaceMeshPoints.inner.map { SIMD2(shape.points[$0].x, shape.points[$0].y) }
     let (middle, root) = (rim.reduce(.zero, +) / Float(rim.count), Float(rim.count).squareRoot())
     let turn = turnCounts * pose.turn
     values = rim.flatMap { [($0.x - middle.x) / root, ($0.y - middle.y) / root] } + [turn.x, turn.y]
+  }
+
+  /// Mean gap between the lips, outer eye distances (`FaceShape.opening`).
+  public var opening: Float {
+    let root = Float(FaceMeshPoints.inner.count).squareRoot()
+    let gaps = FaceMeshPoints.middle.map { upper, lower in
+      let gap = root * (place(of: lower) - place(of: upper))
+      return (gap * gap).sum().squareRoot()
+    }
+    return gaps.reduce(0, +) / Float(gaps.count)
+  }
+
+  private func place(of point: Int) -> SIMD2<Float> {
+    guard let i = FaceMeshPoints.inner.firstIndex(of: point) else { return .zero }
+    return [values[2 * i], values[2 * i + 1]]
   }
 
   /// Root mean square over the rim's points, outer eye distances.
@@ -31,6 +54,8 @@ public struct MouthKey: Equatable, Sendable {
 /// The mouths of one face, at most 32, and at most so many bytes. A new one is kept if none is like it; when they become too
 /// many, the older one of the two that are most alike goes. The same input gives the same result.
 public struct MouthMemory<Mouth: Sendable>: Sendable {
+  public static var most: Int { 32 }  // mouths
+
   private struct Entry {
     let id: Int
     let key: MouthKey
@@ -49,6 +74,8 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
 
   public var count: Int { entries.count }
   public var bytes: Int { entries.reduce(0) { $0 + $1.bytes } }
+  /// All that are kept, oldest first.
+  public var mouths: [(key: MouthKey, mouth: Mouth)] { entries.map { ($0.key, $0.mouth) } }
 
   /// Keeps what `make` makes, if no mouth is like it; otherwise nothing is made. One that is larger than the budget is not kept.
   public mutating func remember(_ key: MouthKey, _ make: () -> (mouth: Mouth, bytes: Int)?) {
@@ -56,7 +83,7 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
     else { return }
     entries.append(Entry(id: ids, key: key, mouth: mouth, bytes: bytes))
     ids &+= 1
-    while entries.count > most || self.bytes > budget { entries.remove(at: olderOfTheMostAlike()) }
+    while entries.count > Self.most || self.bytes > budget { entries.remove(at: olderOfTheMostAlike()) }
   }
 
   private func olderOfTheMostAlike() -> Int {

@@ -18,8 +18,30 @@ public struct SeenMouth: Sendable {
     (self.patch, source) = (patch, mesh.inset(unit: unit).points)
   }
 
+  /// A mouth of a file, as frames like this one would show it; nil without a pixel.
+  public init?(_ mouth: StoredMouth, like frame: FrameView) {
+    guard let patch = Patch(mouth.picture, like: frame) else { return nil }
+    (self.patch, source) = (patch, mouth.mesh)
+  }
+
+  /// For a file.
+  public var stored: StoredMouth {
+    let origin = SIMD2(Float(patch.region.x), Float(patch.region.y))
+    return StoredMouth(picture: patch.picture, mesh: source.map { $0 - origin })
+  }
+
   /// Of memory.
   public var bytes: Int { patch.bytes + source.count * MemoryLayout<SIMD2<Float>>.stride }
+}
+
+/// A mouth that does not depend on the format of a stream.
+public struct StoredMouth: Equatable, Sendable {
+  /// The lips and what is around them.
+  public let picture: Picture
+  /// Where the face's mesh lies, inset: 540 points, px of the picture.
+  public let mesh: [SIMD2<Float>]
+
+  public init(picture: Picture, mesh: [SIMD2<Float>]) { (self.picture, self.mesh) = (picture, mesh) }
 }
 
 /// A face in a frame, and where its mesh is to be.

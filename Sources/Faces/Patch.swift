@@ -34,7 +34,26 @@ public final class Patch: @unchecked Sendable {
   }
 
   /// The pixels of `view` from (x, y) on, which are `region` of a frame.
-  private init?(_ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int) {
+  private convenience init?(_ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int) {
+    self.init(like: view, region) { i, component, size, plane in
+      let samples = view.samples[i]
+      let top = y >> component.shiftY
+      inStripes(size.height) { rows in
+        for row in rows {
+          kernels.unpackLine(
+            samples.plane + (top + row) * samples.stride, storage: samples.component.storage,
+            offset: samples.component.offset, step: samples.component.step, first: x >> component.shiftX,
+            count: size.width, plane.base + row * plane.stride)
+        }
+      }
+    }
+  }
+
+  /// Pixels of the format of `view`; nil without any. `fill` writes the rows of every component into its plane (`unpackLine`).
+  init?(
+    like view: FrameView, _ region: Region,
+    filledBy fill: (Int, Component, (width: Int, height: Int), MutableFrameView.Plane) -> Void
+  ) {
     guard !region.isEmpty else { return nil }
     let storage: SampleStorage = view.format.depth == 8 ? .byte : .low10
     let bytes = storage == .byte ? 1 : 2
@@ -57,16 +76,9 @@ public final class Patch: @unchecked Sendable {
     self.view = FrameView(
       like: view, width: region.width, height: region.height, components: components,
       planes: planes.map { (UnsafeRawPointer($0.base), $0.stride) })
-    for (i, samples) in view.samples.enumerated() {
-      let (plane, size, component) = (planes[i], sizes[i], samples.component)
-      let top = y >> component.shiftY
-      inStripes(size.height) { rows in
-        for row in rows {
-          kernels.unpackLine(
-            samples.plane + (top + row) * samples.stride, storage: component.storage, offset: component.offset,
-            step: component.step, first: x >> component.shiftX, count: size.width, plane.base + row * plane.stride)
-        }
-      }
+    for (i, component) in components.enumerated() {
+      let (plane, size) = (planes[i], sizes[i])
+      fill(i, component, size, plane)
       let first = plane.base - bytes
       let last = first + (size.height - 1) * plane.stride
       for (row, from) in [(first - plane.stride, first), (last + plane.stride, last), (last + 2 * plane.stride, last)] {

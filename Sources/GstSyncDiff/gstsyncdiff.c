@@ -13,6 +13,7 @@ GST_DEBUG_CATEGORY_STATIC (gst_sync_diff_model_debug);
 enum {
   PROP_0,
   PROP_MODEL,
+  PROP_PRESENTER,
   PROP_PRECISION,
   PROP_THREADS,
   PROP_PRELOAD,
@@ -197,6 +198,7 @@ gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings)
   GST_OBJECT_LOCK (self);
   *settings = self->settings;
   settings->model = g_strdup (self->settings.model);
+  settings->presenter = g_strdup (self->settings.presenter);
   settings->roi = g_strdup (self->settings.roi);
   GST_OBJECT_UNLOCK (self);
 }
@@ -205,6 +207,7 @@ void
 gst_sync_diff_settings_clear (GstSyncDiffSettings *settings)
 {
   g_clear_pointer (&settings->model, g_free);
+  g_clear_pointer (&settings->presenter, g_free);
   g_clear_pointer (&settings->roi, g_free);
 }
 
@@ -246,6 +249,10 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
     case PROP_MODEL:
       g_free (settings->model);
       settings->model = g_value_dup_string (value);
+      break;
+    case PROP_PRESENTER:
+      g_free (settings->presenter);
+      settings->presenter = g_value_dup_string (value);
       break;
     case PROP_PRECISION:
       settings->precision = g_value_get_enum (value);
@@ -354,6 +361,9 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
   switch (id) {
     case PROP_MODEL:
       g_value_set_string (value, settings->model);
+      break;
+    case PROP_PRESENTER:
+      g_value_set_string (value, settings->presenter);
       break;
     case PROP_PRECISION:
       g_value_set_enum (value, settings->precision);
@@ -540,6 +550,11 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "Path of the model file (safetensors). Unset: the environment variable SYNCDIFF_MODEL, else "
           "models/syncdiff.safetensors beside the plugin, else the one of the source tree that the plugin was built "
           "in, else /usr/local/share/syncdiff/syncdiff.safetensors",
+          NULL, ready));
+  g_object_class_install_property (object, PROP_PRESENTER,
+      g_param_spec_string ("presenter", "Presenter",
+          "Path of a file that `syncdiff learn` wrote: mouths of the face that is chosen first in every scene, so that none of "
+          "them has to be seen before. They are shown to whoever that is: give it only where it is this person. Unset: none",
           NULL, ready));
   g_object_class_install_property (object, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision", "Number format of the networks",

@@ -91,6 +91,11 @@ public struct Journey {
   private static let wider: Float = 1.15  // times as wide as it was seen, a mouth may open
 
   let model: Model
+  let presenter: Presenter?
+  /// The presenter's mouths as this stream's frames would show them.
+  var presented: MouthMemory<SeenMouth>?
+  /// Whether a face of this shot is the presenter's.
+  var hasPresenter = false
   let threads: Int
   var tracker: FaceTracker
   var cuts = CutDetector()
@@ -103,9 +108,10 @@ public struct Journey {
   /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
   public var stageEnded: ((Stage) -> Void)?
 
-  /// `threads` for the work on one frame, the caller's included; 0: all processors.
-  public init(model: Model, threads: Int = 0) {
-    (self.model, self.threads) = (model, threads)
+  /// `presenter`: what is known of the face that is chosen first in every shot; of several the largest. `threads` for the work on one
+  /// frame, the caller's included; 0: all processors.
+  public init(model: Model, presenter: Presenter? = nil, threads: Int = 0) {
+    (self.model, self.presenter, self.threads) = (model, presenter, threads)
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
@@ -121,6 +127,7 @@ public struct Journey {
     memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
     let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
     ThreadPool.shared.limited(to: threads) {
+      if !hasPresenter, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first, in: frame) }
       for face in faces { see(face, in: frame, after: elapsed / 1e9) }
     }
     last = time
@@ -136,6 +143,14 @@ public struct Journey {
     return Scene(
       faces: clear, sightings: sightings, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
       difference: difference)
+  }
+
+  /// What is known of the presenter belongs to this face, for as long as the shot lasts.
+  private mutating func introduce(_ face: Face, in frame: FrameView) {
+    guard let presenter else { return }
+    let mouths = presented ?? presenter.memory(like: frame)
+    memories[face.id] = Memory(neutral: presenter.neutral, mouths: mouths)
+    (presented, hasPresenter) = (mouths, true)
   }
 
   /// Remembers how a face looks and how it shows its mouth.
@@ -223,6 +238,9 @@ public struct Journey {
     apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
   }
 
+  /// Bytes of the mouths that are remembered of a face.
+  package func bytesRemembered(of face: Face) -> Int { memories[face.id]?.mouths.bytes ?? 0 }
+
   /// Whether there is a mouth that the face wore in the frame before.
   public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
 
@@ -246,13 +264,13 @@ public struct Journey {
 
   /// A new size or place in the stream: nothing of what was seen counts any more.
   public mutating func reset() {
-    cuts = CutDetector()
+    (cuts, presented) = (CutDetector(), nil)
     forget()
   }
 
   private mutating func forget() {
     tracker.reset()
-    (memories, last) = ([:], nil)
+    (memories, last, hasPresenter) = ([:], nil, false)
   }
 
   /// One noise for all frames of a stream, so that the picture does not boil.

@@ -8,7 +8,7 @@ import Faces
 
 extension FrameView {
   /// Nil if the frame is not of one of our formats.
-  init?(_ map: GstVideoFrame) {
+  package init?(_ map: GstVideoFrame) {
     guard let format = map.pixelFormat else { return nil }
     self.init(
       format: format, width: Int(map.info.width), height: Int(map.info.height),

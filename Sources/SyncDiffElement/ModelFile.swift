@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the model and the presets are, and what is said when the model is not there or not good.
+// Where the model, the presenter and the presets are, and what is said when a file is not there or not good.
 
 import CGStreamer
 import Faces
@@ -19,10 +19,45 @@ struct LoadedModel {
   let threads: Int
 }
 
+/// A presenter, and the path and the model that it was loaded for.
+struct LoadedPresenter {
+  let presenter: Presenter
+  let path: String
+  let model: Model
+}
+
 extension Stream {
+  /// Loads the model and the presenter that the properties ask for, unless that is done already. On failure one error is on the
+  /// bus.
+  func load(_ settings: Settings) -> Bool { loadModel(settings) && loadPresenter(settings) }
+
+  private func loadPresenter(_ settings: Settings) -> Bool {
+    guard let path = settings.presenter, let model = model?.model else {
+      presenter = nil
+      return true
+    }
+    if let presenter, presenter.path == path, presenter.model === model { return true }
+    do {
+      presenter = LoadedPresenter(presenter: try Presenter.load(path: path, for: model), path: path, model: model)
+      log(GST_LEVEL_INFO, model: true, "The presenter \(path) is loaded")
+    } catch {
+      let problem: Problem =
+        switch error {
+        case .notFound: .resource(GST_RESOURCE_ERROR_NOT_FOUND)
+        case .unreadable: .resource(GST_RESOURCE_ERROR_OPEN_READ)
+        case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
+        }
+      postError(
+        problem, error.description,
+        debug: "Set the property presenter to the path of a file that syncdiff learn wrote, or to NULL.")
+      return false
+    }
+    return true
+  }
+
   /// Loads the model that the properties ask for and measures how long it paints, unless that is done already. On failure
   /// one error is on the bus.
-  func load(_ settings: Settings) -> Bool {
+  private func loadModel(_ settings: Settings) -> Bool {
     let path = settings.model ?? defaultModel()
     let known = model.flatMap { $0.path == path && $0.precision == settings.precision ? $0 : nil }
     if known?.threads == settings.threads { return true }

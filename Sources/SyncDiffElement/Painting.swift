@@ -22,7 +22,7 @@ extension Stream {
       return pass(frame, .bypassed, settings)
     }
     if journey == nil, load(settings), let model = model?.model {
-      journey = Journey(model: model, threads: settings.threads)
+      journey = Journey(model: model, presenter: presenter?.presenter, threads: settings.threads)
       refreshLiveness()
     }
     guard journey != nil, let model = model?.model else {

@@ -8,6 +8,7 @@ typealias Element = UnsafeMutablePointer<GstSyncDiff>
 /// The element's properties at one moment. Nil stands for the model's own value or the default path.
 struct Settings {
   var model: String?
+  var presenter: String?
   var precision: GstSyncDiffPrecision
   var threads: Int
   var preload: Bool
@@ -47,6 +48,7 @@ struct Settings {
     gst_sync_diff_get_settings(element, &raw)
     defer { gst_sync_diff_settings_clear(&raw) }
     model = raw.model.map { String(cString: $0) }
+    presenter = raw.presenter.map { String(cString: $0) }
     precision = raw.precision
     threads = Int(raw.threads)
     preload = raw.preload != 0

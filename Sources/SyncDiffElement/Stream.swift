@@ -120,6 +120,7 @@ final class Stream {
   var info: GstVideoInfo?
   /// Changes under the monitor, for queries read it too.
   var model: LoadedModel?
+  var presenter: LoadedPresenter?
   var journey: Journey?
   var faceNews = FaceNews()
   var fade = Fade()
@@ -182,6 +183,7 @@ final class Stream {
       (fade, statisticsPosted, warnedRegion, warnedUnmappable) = (Fade(), nil, nil, false)
     case GST_STATE_CHANGE_READY_TO_NULL:
       monitor.locked { model = nil }
+      presenter = nil
     default: break
     }
   }

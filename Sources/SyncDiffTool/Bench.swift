@@ -57,19 +57,9 @@ struct BenchOptions: ParsableArguments {
   var path: String { model ?? defaultModel() }
 
   func load(_ precision: Dub.Precision) throws -> Model {
-    let wanted: Precision =
-      switch precision {
-      case .auto: .auto
-      case .f32: .f32
-      case .bf16: .bf16
-      }
-    do {
-      let model = try Model.load(path: path, precision: wanted)
-      if let licence = model.licence { say("Warning: \(path): \(licence)") }
-      return model
-    } catch {
-      throw Failure(error.description)
-    }
+    let model = try loadModel(self.model, precision: precision.format)
+    if let licence = model.licence { say("Warning: \(path): \(licence)") }
+    return model
   }
 
   /// Runs all in turn until the time or the rounds are over, three rounds at least.

@@ -6,6 +6,7 @@ import CGStreamer
 import CGStreamerTools
 import Glibc
 import GstSyncDiff
+import SyncDiff
 
 struct Dub: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,9 +14,10 @@ struct Dub: ParsableCommand {
     discussion: """
       The result is an MP4 file (H.264, AAC) with the frames and timestamps of VIDEO and the sound of AUDIO. Sound that \
       VIDEO has itself is left out. Where AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is \
-      longer, it is cut. The file carries a comment that says it was made by AI.
+      longer, it is cut. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
+      earlier ones. The file carries a comment that says it was made by AI.
 
-      Ctrl-C ends early and leaves a playable file.
+      Ctrl-C ends early and leaves a playable file, or none while VIDEO is looked through.
       """)
 
   @Option(help: ArgumentHelp("File with the picture: anything GStreamer can decode.", valueName: "video"))
@@ -29,6 +31,13 @@ struct Dub: ParsableCommand {
 
   @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
   var model: String?
+
+  @Option(
+    help: ArgumentHelp("What syncdiff learn wrote of the person in the picture.", valueName: "name.presenter"))
+  var presenter: String?
+
+  @Flag(help: "Do not look through the picture before.")
+  var once = false
 
   @Option(help: "Denoising steps a frame. Without it: the model's own.")
   var steps: UInt32?
@@ -45,7 +54,18 @@ struct Dub: ParsableCommand {
   @Option(help: "Number format of the networks.")
   var precision = Precision.auto
 
-  enum Precision: String, ExpressibleByArgument, CaseIterable { case auto, f32, bf16 }
+  enum Precision: String, ExpressibleByArgument, CaseIterable {
+    case auto, f32, bf16
+
+    /// Of the networks.
+    var format: SyncDiff.Precision {
+      switch self {
+      case .auto: .auto
+      case .f32: .f32
+      case .bf16: .bf16
+      }
+    }
+  }
 
   func validate() throws {
     guard (0...1).contains(strength) else { throw ValidationError("--strength is a number from 0 to 1.") }
@@ -71,7 +91,38 @@ struct Dub: ParsableCommand {
     dubbing.set("seed", "\(seed)")
     if let model { dubbing.set("model", model) }
     if let steps { dubbing.set("steps", "\(steps)") }
-    try dubbing.run()
+    var known: UnsafeMutablePointer<FILE>?
+    defer { if let known { fclose(known) } }
+    try dubbing.run {
+      if let presenter {
+        dubbing.set("presenter", presenter)
+      } else if !once {
+        known = try look(through: picture)
+        if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
+      }
+    }
+  }
+
+  /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may be
+  /// another person's.
+  private func look(through picture: Media) throws -> UnsafeMutablePointer<FILE>? {
+    let began = g_get_monotonic_time()
+    let model = try loadModel(model, precision: precision.format)
+    let learner = try Look(picture: picture, model: model, threads: Int(threads), isQuick: true).run(
+      Progress(duration: picture.duration, marks: false))
+    let spent = tenths(Double(g_get_monotonic_time() - began) / 1e6)
+    guard learner.faces == 1, let presenter = learner.presenter, let file = tmpfile() else {
+      say(
+        "Looked through \(picture.path) in \(spent) s: not one face all the time, so mouths are learned on the way.")
+      return nil
+    }
+    let bytes = presenter.written(for: model)
+    guard fwrite(bytes, 1, bytes.count, file) == bytes.count, fflush(file) == 0 else {
+      fclose(file)
+      throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))")
+    }
+    say("Looked through \(picture.path) in \(spent) s: \(mouths(presenter.count)).")
+    return file
   }
 }
 
@@ -82,7 +133,7 @@ struct Failure: Error, CustomStringConvertible {
 }
 
 /// Whether two paths lead to one file; false when there is none.
-private func areOneFile(_ a: String, _ b: String) -> Bool {
+func areOneFile(_ a: String, _ b: String) -> Bool {
   var (first, second) = (stat(), stat())
   guard stat(a, &first) == 0, stat(b, &second) == 0 else { return false }
   return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)

@@ -5,7 +5,6 @@
 
 import CGStreamer
 import CGStreamerTools
-import Glibc
 import SyncDiffElement
 
 final class Dubbing {
@@ -13,28 +12,31 @@ final class Dubbing {
   /// the video encoder holds back, and the sound must flow on to the element meanwhile. It never runs more than the element's
   /// minute ahead of the picture.
   private static func description(_ picture: Media) -> String {
+    """
+    uridecodebin name=picture ! \(conversion(of: picture)) ! syncdiff name=dub \
+    ! x264enc pass=qual quantizer=16 speed-preset=fast ! video/x-h264 \
+    ! queue max-size-bytes=0 ! mp4mux name=muxer ! filesink name=file \
+    uridecodebin name=sound \
+    ! audioconvert ! audioresample ! tee name=twice \
+    twice. ! queue ! dub.audio \
+    twice. ! queue ! avenc_aac bitrate=192000 ! aacparse \
+    ! queue name=encoded max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! muxer.
+    """
+  }
+
+  /// From decoded pictures to the format that they are dubbed in.
+  static func conversion(of picture: Media) -> String {
     // x264 halves the chroma of even sizes only.
     let odd = picture.size.width % 2 != 0 || picture.size.height % 2 != 0
-    let formats = odd ? "Y444" : "{I420,NV12}"
     return """
-      uridecodebin name=picture \
-      ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
-      ! videoconvert ! video/x-raw,format=(string)\(formats) ! syncdiff name=dub \
-      ! x264enc pass=qual quantizer=16 speed-preset=fast ! video/x-h264 \
-      ! queue max-size-bytes=0 ! mp4mux name=muxer ! filesink name=file \
-      uridecodebin name=sound \
-      ! audioconvert ! audioresample ! tee name=twice \
-      twice. ! queue ! dub.audio \
-      twice. ! queue ! avenc_aac bitrate=192000 ! aacparse \
-      ! queue name=encoded max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! muxer.
+      queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
+      ! videoconvert ! video/x-raw,format=(string)\(odd ? "Y444" : "{I420,NV12}")
       """
   }
 
   private let pipeline: UnsafeMutablePointer<GstElement>
   private let picture: Media
   private let output: String
-  /// What is written until it is whole.
-  private var partial: String { "\(output).part" }
   private let watch = Watch()
 
   init(picture: Media, sound: Media, output: String) throws {
@@ -46,40 +48,30 @@ final class Dubbing {
       throw Failure("GStreamer cannot build the pipeline, a plugin may be missing: \(reason)")
     }
     pipeline = parsed
-    gst_util_set_object_arg(element("picture").object, "uri", picture.uri)
-    gst_util_set_object_arg(element("sound").object, "uri", sound.uri)
-    gst_util_set_object_arg(element("file").object, "location", partial)
+    gst_util_set_object_arg(pipeline.element("picture").object, "uri", picture.uri)
+    gst_util_set_object_arg(pipeline.element("sound").object, "uri", sound.uri)
+    gst_util_set_object_arg(pipeline.element("file").object, "location", "\(output).part")
     tag()
-    watch.attach(picture: element("dub").pad("src"), sound: element("encoded").pad("src"))
+    watch.attach(picture: pipeline.element("dub").pad("src"), sound: pipeline.element("encoded").pad("src"))
   }
 
   deinit { gst_object_unref(pipeline) }
 
   /// A property of the element, in its text form.
   func set(_ property: String, _ value: String) {
-    gst_util_set_object_arg(element("dub").object, property, value)
+    gst_util_set_object_arg(pipeline.element("dub").object, property, value)
   }
 
-  /// Dubs; the output is there when this returns, and untouched when it throws.
-  func run() throws {
-    var status = stat()
-    if stat(output, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      throw Failure("cannot write \(output): it is a folder")
-    }
-    let file = open(partial, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
-    guard file >= 0 else { throw Failure("cannot write \(output): \(String(cString: strerror(errno)))") }
-    close(file)
-    defer {
-      gst_element_set_state(pipeline, GST_STATE_NULL)
-      unlink(partial)
-    }
+  /// Dubs; the output is there when this returns, and untouched when it throws. `prepare` is called once the output can be written.
+  func run(preparing prepare: () throws -> Void) throws {
+    let file = try PartialFile(for: output)
+    defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
+    try prepare()
     let began = g_get_monotonic_time()
     let interrupted = try play()
     let (painted, faceless, hidden) = (count("painted"), count("no-face"), count("hidden"))
     gst_element_set_state(pipeline, GST_STATE_NULL)
-    guard rename(partial, output) == 0 else {
-      throw Failure("cannot write \(output): \(String(cString: strerror(errno)))")
-    }
+    try file.finish()
     let (frames, position) = watch.progress
     let spent = Double(g_get_monotonic_time() - began) / 1e6
     say(
@@ -135,24 +127,10 @@ final class Dubbing {
     var value = GValue()
     g_value_init(&value, gst_structure_get_type())
     defer { g_value_unset(&value) }
-    g_object_get_property(element("dub").object, "stats", &value)
+    g_object_get_property(pipeline.element("dub").object, "stats", &value)
     var count: guint64 = 0
     if let stats = gst_value_get_structure(&value) { gst_structure_get_uint64(stats, field, &count) }
     return UInt64(count)
-  }
-
-  private func text(of message: UnsafeMutablePointer<GstMessage>) -> String {
-    var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
-    if message.pointee.type == GST_MESSAGE_ERROR {
-      gst_message_parse_error(message, &error, &debug)
-    } else {
-      gst_message_parse_warning(message, &error, &debug)
-    }
-    defer {
-      g_clear_error(&error)
-      g_free(debug)
-    }
-    return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
   }
 
   /// The file's comment is the disclosure, even where the picture's file has a comment of its own.
@@ -160,27 +138,42 @@ final class Dubbing {
     var value = GValue()
     g_value_init(&value, gst_tag_get_type(GST_TAG_COMMENT))
     g_value_set_string(&value, disclosure)
-    let muxer = element("muxer")
+    let muxer = pipeline.element("muxer")
     gst_tag_setter_add_tag_value(OpaquePointer(muxer), GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT, &value)
     g_value_unset(&value)
   }
+}
 
-  /// One of the elements named in the description; the pipeline keeps it.
-  private func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
-    let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
+/// The text of an error or a warning.
+func text(of message: UnsafeMutablePointer<GstMessage>) -> String {
+  var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
+  if message.pointee.type == GST_MESSAGE_ERROR {
+    gst_message_parse_error(message, &error, &debug)
+  } else {
+    gst_message_parse_warning(message, &error, &debug)
+  }
+  defer {
+    g_clear_error(&error)
+    g_free(debug)
+  }
+  return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
+}
+
+extension UnsafeMutablePointer<GstElement> {
+  /// One of the elements of this pipeline that its description names; the pipeline keeps it.
+  func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
+    let bin = UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstBin.self)
     guard let found = gst_bin_get_by_name(bin, name) else { preconditionFailure("the pipeline has an element \(name)") }
     gst_object_unref(found)
     return found
   }
-}
 
-extension UnsafeMutablePointer<GstElement> {
-  fileprivate var object: UnsafeMutablePointer<GObject> {
+  var object: UnsafeMutablePointer<GObject> {
     UnsafeMutableRawPointer(self).assumingMemoryBound(to: GObject.self)
   }
 
   /// One of the element's always pads; the element keeps it.
-  fileprivate func pad(_ name: String) -> UnsafeMutablePointer<GstPad> {
+  func pad(_ name: String) -> UnsafeMutablePointer<GstPad> {
     guard let pad = gst_element_get_static_pad(self, name) else { preconditionFailure("there is a pad \(name)") }
     gst_object_unref(pad)
     return pad

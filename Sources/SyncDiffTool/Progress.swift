@@ -9,11 +9,12 @@ import Synchronization
 struct Progress {
   private let duration: Double?
   private let terminal = isatty(STDERR_FILENO) != 0
+  private let marks: Bool
   private var tenthsShown = 0
   private var open = false
 
-  /// `duration` in seconds, if it is known.
-  init(duration: Double?) { self.duration = duration }
+  /// `duration` in seconds, if it is known. Without `marks` nothing is said but on a terminal.
+  init(duration: Double?, marks: Bool = true) { (self.duration, self.marks) = (duration, marks) }
 
   mutating func show(_ seconds: Double) {
     let share = duration.map { min(seconds / $0, 1) }
@@ -21,7 +22,7 @@ struct Progress {
     if terminal {
       put("\r\(line)   ")
       open = true
-    } else if let share, Int(share * 10) > tenthsShown {
+    } else if marks, let share, Int(share * 10) > tenthsShown {
       tenthsShown = Int(share * 10)
       say(line)
     }

@@ -7,5 +7,5 @@ import ArgumentParser
 struct SyncDiffTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.",
-    subcommands: [Dub.self, Bench.self])
+    subcommands: [Dub.self, Learn.self, Bench.self])
 }

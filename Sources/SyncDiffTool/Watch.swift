@@ -87,17 +87,18 @@ final class Watch: Sendable {
     guard let caps, gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate) != 0, rate > 0 else { return }
     gst_pad_set_offset(pad, -1_024_000_000_000 / gint64(rate))
   }
+}
 
-  private func runningTime(
-    of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>
-  ) -> GstClockTime? {
-    guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
-    defer { gst_event_unref(event) }
-    var segment: UnsafePointer<GstSegment>?
-    gst_event_parse_segment(event, &segment)
-    let time = gst_segment_to_running_time(segment, GST_FORMAT_TIME, buffer.pointee.pts)
-    return time == .max ? nil : time
-  }
+/// Of a buffer that passes a pad, nanoseconds; nil when it has none.
+func runningTime(
+  of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>
+) -> GstClockTime? {
+  guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
+  defer { gst_event_unref(event) }
+  var segment: UnsafePointer<GstSegment>?
+  gst_event_parse_segment(event, &segment)
+  let time = gst_segment_to_running_time(segment, GST_FORMAT_TIME, buffer.pointee.pts)
+  return time == .max ? nil : time
 }
 
 extension UnsafeMutablePointer<GstPadProbeInfo> {

@@ -1,9 +1,15 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+/// `crc32` in eight hexadecimal digits, lower case.
+func checksum(_ bytes: UnsafeRawBufferPointer) -> String {
+  let digits = String(crc32(bytes), radix: 16)
+  return String(repeating: "0", count: 8 - digits.count) + digits
+}
+
 /// The CRC-32 of gzip and zlib (ITU-T V.42), eight bytes at a time (Kounavis and Berry, "A systematic approach to building
 /// high performance software-based CRC generators", ISCC 2005).
-func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+private func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
   tables.withUnsafeBufferPointer { tables in
     var crc = ~UInt32(0)
     var i = 0

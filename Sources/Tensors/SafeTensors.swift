@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Model files in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
+// Files of tensors in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
 // little endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong
 // to exactly one tensor. Where the metadata has `crc32`, eight hexadecimal digits in lower case, it is that of the values.
 // Reading never traps, whatever the file holds.
 
 import Glibc
 
-/// One case for each way in which a model file can be wrong.
+/// One case for each way in which a file can be wrong.
 public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
   case notFound(path: String)
   case unreadable(path: String, reason: String)
@@ -36,42 +36,42 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notFound(let path): "there is no file \(path); check the path"
     case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)"
-    case .empty: "the file is empty; copy or export it again"
+    case .empty: "the file is empty; copy or write it again"
     case .tooShort(let size):
-      "the file has only \(size) bytes and is no safetensors file; give a model written by syncdiff's export"
+      "the file has only \(size) bytes and is no safetensors file; give a file that syncdiff wrote"
     case .headerTooLong(let length):
-      "the header would be \(length) bytes long, more than any syncdiff model's; give a model written by syncdiff's export"
+      "the header would be \(length) bytes long, more than any of syncdiff's; give a file that syncdiff wrote"
     case .headerBeyondEnd(let length, let size):
       "the header of \(length) bytes does not fit into the \(size) bytes of the file; it was cut off, copy it again"
     case .notJSON(let offset): "the header is not JSON at its byte \(offset); the file is damaged, copy it again"
-    case .notAnObject: "the header is not a JSON object; give a model written by syncdiff's export"
-    case .duplicateName(let name): "the header names \"\(name)\" twice; export the model again"
-    case .badMetadata: "__metadata__ is not an object of strings; export the model again"
+    case .notAnObject: "the header is not a JSON object; give a file that syncdiff wrote"
+    case .duplicateName(let name): "the header names \"\(name)\" twice; write it again"
+    case .badMetadata: "__metadata__ is not an object of strings; write it again"
     case .badEntry(let name):
-      "tensor \"\(name)\" is not described by exactly dtype, shape and data_offsets; export the model again"
+      "tensor \"\(name)\" is not described by exactly dtype, shape and data_offsets; write it again"
     case .unsupportedType(let name, let type):
-      "tensor \"\(name)\" has the type \(type); export the model with F32, F16 or BF16"
-    case .badShape(let name): "the shape of tensor \"\(name)\" is not a list of sizes; export the model again"
-    case .tooLarge(let name): "tensor \"\(name)\" is larger than memory can be; export the model again"
-    case .badOffsets(let name): "the data_offsets of tensor \"\(name)\" are not [begin, end]; export the model again"
+      "tensor \"\(name)\" has the type \(type); write it with F32, F16, BF16 or U8"
+    case .badShape(let name): "the shape of tensor \"\(name)\" is not a list of sizes; write it again"
+    case .tooLarge(let name): "tensor \"\(name)\" is larger than memory can be; write it again"
+    case .badOffsets(let name): "the data_offsets of tensor \"\(name)\" are not [begin, end]; write it again"
     case .outOfRange(let name): "tensor \"\(name)\" ends behind the file's end; it was cut off, copy it again"
     case .sizeMismatch(let name, let expected, let actual):
-      "tensor \"\(name)\" has \(actual) bytes where its shape needs \(expected); export the model again"
-    case .overlap(let name): "tensor \"\(name)\" overlaps another one; export the model again"
-    case .gap(let name): "bytes before tensor \"\(name)\" belong to no tensor; export the model again"
+      "tensor \"\(name)\" has \(actual) bytes where its shape needs \(expected); write it again"
+    case .overlap(let name): "tensor \"\(name)\" overlaps another one; write it again"
+    case .gap(let name): "bytes before tensor \"\(name)\" belong to no tensor; write it again"
     case .trailingBytes(let count):
-      "\(count) bytes at the end of the file belong to no tensor; copy or export it again"
+      "\(count) bytes at the end of the file belong to no tensor; copy or write it again"
     case .damaged(let crc32):
       "its values have the checksum \(crc32) and not the one in its header; the file is damaged, copy it again"
     }
   }
 }
 
-/// A model file in memory. Its header has been checked whole; a tensor is widened to `Float` when it is asked for.
+/// A file in memory. Its header has been checked whole; a tensor is widened to `Float` when it is asked for.
 public struct SafeTensors: Sendable {
   // What a hostile file can make us read and say; ours have 60 kB and 20 MB.
   static let longestHeader = 1 << 20  // bytes
-  static let largestFile = 1 << 30  // bytes
+  public static let largestFile = 1 << 30  // bytes
 
   /// The header's `__metadata__`.
   public let metadata: [String: String]
@@ -104,16 +104,14 @@ public struct SafeTensors: Sendable {
     }
     guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
     if let told = metadata["crc32"] {
-      let found = bytes.withUnsafeBytes { Tensors.crc32(UnsafeRawBufferPointer(rebasing: $0[first...])) }
-      let digits = String(found, radix: 16)
-      let text = String(repeating: "0", count: 8 - digits.count) + digits
-      guard told == text else { throw .damaged(crc32: text) }
+      let found = bytes.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[first...])) }
+      guard told == found else { throw .damaged(crc32: found) }
     }
     (self.entries, self.bytes, self.first) = (entries, bytes, first)
   }
 
-  /// The file at `path`.
-  public static func load(path: String) throws(SafeTensorsError) -> SafeTensors {
+  /// The file at `path`, of `largest` bytes at most.
+  public static func load(path: String, largest: Int = largestFile) throws(SafeTensorsError) -> SafeTensors {
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // a FIFO must not hold it up
     guard file >= 0 else {
       if errno == ENOENT { throw .notFound(path: path) }
@@ -126,7 +124,7 @@ public struct SafeTensors: Sendable {
     }
     guard information.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a file") }
     let size = Int(information.st_size)
-    guard size <= largestFile else { throw .unreadable(path: path, reason: "it is larger than 1 GiB") }
+    guard size <= largest else { throw .unreadable(path: path, reason: "it is larger than \(largest >> 20) MiB") }
     // Read, not mapped: a mapped file that somebody shortens would end the process.
     var failure: Int32 = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
@@ -187,6 +185,15 @@ private struct Entry {
     case f32 = "F32"
     case f16 = "F16"
     case bf16 = "BF16"
+    case u8 = "U8"
+
+    var bytes: Int {
+      switch self {
+      case .f32: 4
+      case .f16, .bf16: 2
+      case .u8: 1
+      }
+    }
   }
 
   let name: String
@@ -201,7 +208,7 @@ private struct Entry {
     else { throw .badEntry(name: name) }
     guard let kind = Kind(rawValue: type) else { throw .unsupportedType(name: name, type: type) }
     var shape: [Int] = []
-    var size = kind == .f32 ? 4 : 2
+    var size = kind.bytes
     for value in sizes {
       guard case .integer(let n) = value, n >= 0 else { throw .badShape(name: name) }
       shape.append(n)
@@ -224,6 +231,7 @@ private struct Entry {
       case .f32: UnsafeMutableRawPointer(output).copyMemory(from: bytes, byteCount: end - begin)
       case .f16: widen(bytes, count: (end - begin) / 2, output, widened(f16:))
       case .bf16: widen(bytes, count: (end - begin) / 2, output, widened(bf16:))
+      case .u8: for i in 0..<end - begin { output[i] = Float(bytes.load(fromByteOffset: i, as: UInt8.self)) }
       }
     }
   }

@@ -45,6 +45,16 @@ public final class Weights {
     return take(name, [min(max(count, rows.lowerBound), rows.upperBound)] + row)
   }
 
+  /// The same of a tensor whose sizes are within `ranges`, one for each of its dimensions.
+  public func take(_ name: String, within ranges: [ClosedRange<Int>]) -> Tensor {
+    let sizes = tensor(name)?.shape ?? []
+    return take(
+      name,
+      ranges.enumerated().map { i, range in
+        min(max(i < sizes.count ? sizes[i] : range.lowerBound, range.lowerBound), range.upperBound)
+      })
+  }
+
   /// Notes what is wrong with a tensor's values.
   public func report(_ problem: String) { problems.append(problem) }
 

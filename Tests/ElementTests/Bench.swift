@@ -112,6 +112,15 @@ final class Bench: @unchecked Sendable {
     gst_util_set_object_arg(element.object, name, value)
   }
 
+  /// A property that is a text, or NULL.
+  func setText(_ name: String, _ text: String?) {
+    var value = GValue()
+    g_value_init(&value, g_type_from_name("gchararray"))
+    g_value_set_string(&value, text)
+    g_object_set_property(element.object, name, &value)
+    g_value_unset(&value)
+  }
+
   /// The property `stats`.
   var stats: [String: String] {
     var value = GValue()

@@ -66,7 +66,8 @@ import Testing
   @Test(
     "Properties have their types and defaults, and say when they may change",
     arguments: [
-      ("model", "gchararray", nil, .ready), ("precision", "GstSyncDiffPrecision", "auto", .ready),
+      ("model", "gchararray", nil, .ready), ("presenter", "gchararray", nil, .ready),
+      ("precision", "GstSyncDiffPrecision", "auto", .ready),
       ("threads", "guint", "0", .ready), ("preload", "gboolean", "true", .ready),
       ("lookahead", "gint64", "-1", .ready), ("steps", "guint", "0", .playing),
       ("guidance-scale", "gdouble", "0", .controlled), ("strength", "gdouble", "1", .controlled),

@@ -27,6 +27,25 @@ import Testing
     memory.remember(try key(open)) { (name, bytes) }
   }
 
+  @Test func aKeyIsItsValuesAndKnowsTheOpening() throws {
+    let rest = [Float](repeating: 0, count: 12)
+    for open in [Float(0), 3] {
+      let shape = geometry.shape(try #require(FaceShape(geometry.canonical)), from: rest, to: [open] + rest.dropFirst())
+      let key = try key(open)
+      #expect(abs(key.opening - shape.opening) < 1e-5)
+      #expect(MouthKey(key.values) == key)
+    }
+    #expect(try key(3).opening > key(0).opening + 0.01)
+    #expect(MouthKey([0]) == nil)
+  }
+
+  @Test func whatIsKeptIsToldOldestFirst() throws {
+    var memory = MouthMemory<String>()
+    for (name, open) in [("half", Float(2)), ("closed", 0), ("open", 4)] { try remember(&memory, name, open) }
+    #expect(memory.mouths.map(\.mouth) == ["half", "closed", "open"])
+    #expect(memory.mouths.map(\.key) == [try key(2), try key(0), try key(4)])
+  }
+
   @Test func nothingIsShownWhileNothingIsKept() throws {
     var memory = MouthMemory<String>()
     #expect(try shown(&memory, 0) == [])

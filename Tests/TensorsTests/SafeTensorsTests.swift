@@ -23,20 +23,41 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
       {"__metadata__":{"config":"{\\"steps\\":4}"},"a":\(tensor("F32", "[2]", 0, 8)),
       "b":\(tensor("F16", "[1,5]", 8, 18)),
       "c":\(tensor("BF16", "[2]", 18, 22)),"none":\(tensor("F32", "[0,3]", 22, 22)),
-      "one":\(tensor("F32", "[]", 22, 26))}
+      "one":\(tensor("F32", "[]", 22, 26)),"u":\(tensor("U8", "[1,3]", 26, 29))}
       """
     let values: [UInt8] = [
       0, 0, 0x80, 0x3F, 0, 0, 0, 0xC0,  // 1, -2
       0, 0x3C, 0, 0xC0, 1, 0, 0xFF, 0x7B, 0, 0x7C,  // 1, -2, the smallest, the largest, infinity
-      0x80, 0x3F, 0, 0xC0, 0, 0, 0, 0x3F,
+      0x80, 0x3F, 0, 0xC0, 0, 0, 0, 0x3F, 0, 127, 255,
     ]
     let contents = try SafeTensors(file(header) + values)
     #expect(contents.metadata == ["config": "{\"steps\":4}"])
     #expect(
       contents.tensors == [
         "a": Tensor([2], [1, -2]), "b": Tensor([1, 5], [1, -2, 0x1p-24, 65504, .infinity]), "c": Tensor([2], [1, -2]),
-        "none": Tensor([0, 3], []), "one": Tensor([], [0.5]),
+        "none": Tensor([0, 3], []), "one": Tensor([], [0.5]), "u": Tensor([1, 3], [0, 127, 255]),
       ])
+  }
+
+  /// What is written is read again, with its checksum, and a damage is seen.
+  @Test(arguments: 0..<8) func readsWhatIsWritten(length: Int) throws {
+    let bytes = (0..<6).map { UInt8(50 * $0) }
+    var written = SafeTensors.written(
+      [
+        WrittenTensor("a", [2, 1], [0.1, -.greatestFiniteMagnitude] as [Float]), WrittenTensor("b", [2, 3], bytes),
+        WrittenTensor("none", [0], [] as [Float]),
+      ], metadata: ["format": String(repeating: "x", count: length)])
+    let contents = try SafeTensors(written)
+    #expect(contents.metadata["format"] == String(repeating: "x", count: length))
+    #expect(contents.metadata["crc32"]?.count == 8)
+    #expect(
+      contents.tensors == [
+        "a": Tensor([2, 1], [0.1, -.greatestFiniteMagnitude]), "b": Tensor([2, 3], bytes.map { Float($0) }),
+        "none": Tensor([0], []),
+      ])
+    #expect(written[0] % 8 == 0)
+    written[written.count - 1] ^= 1
+    #expect { try SafeTensors(written) } throws: { if case .damaged = $0 as? SafeTensorsError { true } else { false } }
   }
 
   /// Every binary16 there is, eight at a time and one by one, against the definition.
@@ -132,6 +153,9 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     #expect(throws: SafeTensorsError.notFound(path: "/no/such/model")) { try SafeTensors.load(path: "/no/such/model") }
     #expect(throws: SafeTensorsError.unreadable(path: "/", reason: "it is not a file")) {
       try SafeTensors.load(path: "/")
+    }
+    #expect(throws: SafeTensorsError.unreadable(path: #filePath, reason: "it is larger than 0 MiB")) {
+      try SafeTensors.load(path: #filePath, largest: 100)
     }
     #expect(throws: SafeTensorsError.unreadable(path: "/dev/zero", reason: "it is not a file")) {
       try SafeTensors.load(path: "/dev/zero")

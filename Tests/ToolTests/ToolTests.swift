@@ -68,9 +68,9 @@ final class Folder {
   }
 
   /// The sample's portrait, 25 frames a second.
-  func face(frames: Int) throws -> String {
+  func face(frames: Int, side: Int = 240) throws -> String {
     let still = "filesrc location=\(portrait) ! jpegdec ! videoconvert ! videoscale ! imagefreeze num-buffers=\(frames)"
-    let caps = "video/x-raw,format=I420,width=320,height=320,framerate=25/1"
+    let caps = "video/x-raw,format=I420,width=\(side),height=\(side),framerate=25/1"
     return try make("face.mp4", "\(still) ! \(caps) ! x264enc ! mp4mux")
   }
 
@@ -95,7 +95,8 @@ private func timestamps(of path: String) throws -> [String] {
     let help = try syncdiff("dub", "--help")
     #expect(help.status == 0 && help.err.isEmpty)
     let options = [
-      "--video", "--audio", "--output", "--model", "--steps", "--strength", "--seed", "--threads", "--precision",
+      "--video", "--audio", "--output", "--model", "--presenter", "--once", "--steps", "--strength", "--seed",
+      "--threads", "--precision",
     ]
     for option in options { #expect(help.out.contains(option)) }
     #expect(help.out.contains("is left out"))
@@ -185,10 +186,16 @@ private func timestamps(of path: String) throws -> [String] {
   @Test("Every frame with a face gets a new mouth, and there is no warning then")
   func dubsFace() throws {
     let folder = try Folder()
-    let (picture, sound, out) = (try folder.face(frames: 10), try folder.sound(), folder.file("out.mp4"))
-    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, "--steps", "1")
-    #expect(outcome.status == 0 && outcome.err.contains("10 frames, 10 with a new mouth"), "\(outcome.err)")
-    #expect(!outcome.err.contains("Warning"))
+    let (picture, sound, out) = (try folder.face(frames: 10, side: 256), try folder.sound(), folder.file("out.mp4"))
+    for (flags, looks) in [([], true), (["--once"], false)] {
+      let arguments = ["dub", "--video", picture, "--audio", sound, "-o", out, "--steps", "1"] + flags
+      let outcome = try run(tool, arguments)
+      #expect(outcome.status == 0 && outcome.err.contains("10 frames, 10 with a new mouth"), "\(outcome.err)")
+      #expect(!outcome.err.contains("Warning"))
+      let line = try Regex(#"Looked through \S+ in \d+\.\d s: \d+ mouths?\."#)
+      let isLooked = try outcome.err.split(separator: "\n").contains { try line.wholeMatch(in: $0) != nil }
+      #expect(isLooked == looks, "\(outcome.err)")
+    }
   }
 
   @Test("Ctrl-C leaves a playable file")
@@ -197,7 +204,10 @@ private func timestamps(of path: String) throws -> [String] {
     let (picture, sound, out) = (
       try folder.picture(frames: 20_000), try folder.sound(seconds: 700), folder.file("out.mp4")
     )
-    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, interruptAfter: 4)
+    let looking = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, interruptAfter: 2)
+    #expect(looking.status == 1 && looking.err.contains("interrupted") && !looking.err.contains("Looked"))
+    #expect(!folder.has("out.mp4") && !folder.has("out.mp4.part"))
+    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, "--once", interruptAfter: 4)
     #expect(outcome.status == 1 && outcome.err.contains("interrupted"), "\(outcome.err)")
     let frames = try timestamps(of: out).count
     #expect(frames > 0 && frames < 20_000)

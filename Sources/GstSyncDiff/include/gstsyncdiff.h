@@ -61,6 +61,7 @@ typedef enum {
 /// The properties. `model` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
+  gchar *_Nullable presenter;
   GstSyncDiffPrecision precision;
   guint threads;
   gboolean preload;

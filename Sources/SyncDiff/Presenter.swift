@@ -1,0 +1,189 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What is known of one person's mouth before a stream begins: how it is when closed, and how it looks when it speaks. A safetensors
+// file of 16 MB at most:
+//
+//     neutral.points [L]       the mesh's points that speech moves, as the model has them
+//     neutral.total [L, 3]     `Neutral.total`
+//     neutral.weight [1]       `Neutral.weight`
+//     keys [N, 42]             `MouthKey.values`, oldest first; N is 1 ... 32
+//     meshes [N, 540, 2]       `StoredMouth.mesh`
+//     mouths.<i> [h, w, 3]     U8, `Picture.pixels`
+//
+// with the metadata `format` "syncdiff-presenter", `version` "1" and `crc32`. The loader is as strict as the model's.
+
+import Faces
+import Speech
+import Tensors
+
+/// Why a presenter cannot be had.
+public enum PresenterError: Error, Equatable, CustomStringConvertible {
+  case notFound(path: String)
+  case unreadable(path: String, why: String)
+  /// The file is no presenter: `why` names everything that is wrong in it.
+  case malformed(path: String, why: String)
+
+  public var description: String {
+    switch self {
+    case .notFound(let path): "there is no presenter file \(path); make one with syncdiff learn"
+    case .unreadable(let path, let why): "the presenter file \(path) cannot be read: \(why)"
+    case .malformed(let path, let why): "\(path) is not a usable presenter: \(why)"
+    }
+  }
+}
+
+/// One person's mouth. Immutable: any number of streams can share one.
+public struct Presenter: Sendable {
+  static let format = "syncdiff-presenter"
+  static let version = "1"
+  static let largestFile = 16 << 20  // bytes
+  /// Bytes of all pictures together, so that a file does not become too large.
+  static let budget = 14_000_000
+  private static let longest = 4096  // px, a mouth's sides
+
+  let neutral: Neutral
+  /// Oldest first.
+  let mouths: [(key: MouthKey, mouth: StoredMouth)]
+
+  /// Mouths that are kept, 1 ... 32.
+  public var count: Int { mouths.count }
+  /// How far the widest of them is open, outer eye distances.
+  public var widest: Float { mouths.map { $0.key.opening }.max() ?? 0 }
+
+  /// nil without a mouth.
+  init?(_ neutral: Neutral, _ seen: MouthMemory<SeenMouth>) {
+    var kept = MouthMemory<StoredMouth>(budget: Self.budget)
+    for (key, mouth) in seen.mouths {
+      let stored = mouth.stored
+      kept.remember(key) { (stored, stored.picture.pixels.count) }
+    }
+    guard kept.count > 0 else { return nil }
+    (self.neutral, mouths) = (neutral, kept.mouths)
+  }
+
+  /// A memory with its mouths, as frames like this one would show them.
+  func memory(like frame: FrameView) -> MouthMemory<SeenMouth> {
+    var memory = MouthMemory<SeenMouth>()
+    for (key, mouth) in mouths {
+      memory.remember(key) { SeenMouth(mouth, like: frame).map { ($0, $0.bytes) } }
+    }
+    return memory
+  }
+
+  /// What its file holds.
+  public func written(for model: Model) -> [UInt8] {
+    let (points, n) = (model.geometry.low, mouths.count)
+    var tensors = [
+      WrittenTensor("neutral.points", [points.count], points.map { Float($0) }),
+      WrittenTensor("neutral.total", [points.count, 3], neutral.total.flatMap { [$0.x, $0.y, $0.z] }),
+      WrittenTensor("neutral.weight", [1], [neutral.weight]),
+      WrittenTensor("keys", [n, MouthKey.count], mouths.flatMap { $0.key.values }),
+      WrittenTensor(
+        "meshes", [n, FaceMeshPoints.ringed, 2], mouths.flatMap { $0.mouth.mesh.flatMap { [$0.x, $0.y] } }),
+    ]
+    for (i, mouth) in mouths.enumerated() {
+      let picture = mouth.mouth.picture
+      tensors.append(WrittenTensor("mouths.\(i)", [picture.height, picture.width, 3], picture.pixels))
+    }
+    return SafeTensors.written(tensors, metadata: ["format": Self.format, "version": Self.version])
+  }
+
+  /// The presenter in the file at `path`, checked.
+  public static func load(path: String, for model: Model) throws(PresenterError) -> Presenter {
+    let file: SafeTensors
+    do {
+      file = try SafeTensors.load(path: path, largest: largestFile)
+    } catch SafeTensorsError.notFound {
+      throw .notFound(path: path)
+    } catch SafeTensorsError.unreadable(_, let reason) {
+      throw .unreadable(path: path, why: reason)
+    } catch {
+      throw .malformed(path: path, why: error.description)
+    }
+    return try withStandardArithmetic { () throws(PresenterError) in try Presenter(file, path, model.geometry) }
+  }
+
+  private init(_ file: SafeTensors, _ path: String, _ geometry: Geometry) throws(PresenterError) {
+    guard file.metadata["format"] == Self.format else {
+      throw .malformed(
+        path: path, why: "its metadata does not say that it is a syncdiff presenter; make one with syncdiff learn")
+    }
+    guard file.metadata["version"] == Self.version else {
+      let version = file.metadata["version"] ?? "none"
+      throw .malformed(path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
+    }
+    let w = Weights(file)
+    func values(_ name: String, _ ranges: [ClosedRange<Int>], within most: Float) -> Tensor {
+      let tensor = w.take(name, within: ranges)
+      if tensor.values.contains(where: { abs($0) > most }) { w.report("\(name) holds values beyond \(most)") }
+      return tensor
+    }
+    let size = geometry.low.count
+    if Array(w.take("neutral.points", [size]).values) != geometry.low.map({ Float($0) }) {
+      w.report("neutral.points are not the model's; learn it again with this model")
+    }
+    let weight = values("neutral.weight", [1...1], within: 21).values[0]
+    if !(weight > 0) { w.report("neutral.weight is not above 0") }
+    let total = values("neutral.total", [size...size, 3...3], within: max(10 * weight, 0)).values
+    let sums = (0..<size).map { SIMD3(total[3 * $0], total[3 * $0 + 1], total[3 * $0 + 2]) }
+    let (most, row, points) = (MouthMemory<StoredMouth>.most, MouthKey.count, FaceMeshPoints.ringed)
+    let keys = values("keys", [1...most, row...row], within: 10)
+    let count = keys.shape[0]
+    let meshes = values("meshes", [count...count, points...points, 2...2], within: 65536).values
+    var mouths: [(key: MouthKey, mouth: StoredMouth)] = []
+    for i in 0..<count {
+      let name = "mouths.\(i)"
+      let picture = w.take(name, within: [1...Self.longest, 1...Self.longest, 3...3])
+      if picture.values.contains(where: { !(0...255 ~= $0) }) { w.report("\(name) holds values that are no bytes") }
+      let mesh = (i * points..<(i + 1) * points).map { SIMD2(meshes[2 * $0], meshes[2 * $0 + 1]) }
+      let pixels = picture.values.map { 0...255 ~= $0 ? UInt8($0) : 0 }
+      guard let key = MouthKey(Array(keys.values[i * row..<(i + 1) * row])),
+        let picture = Picture(width: picture.shape[1], height: picture.shape[0], pixels: pixels)
+      else { continue }
+      mouths.append((key, StoredMouth(picture: picture, mesh: mesh)))
+    }
+    let problems = w.finish()
+    guard problems.isEmpty else { throw .malformed(path: path, why: problems.joined(separator: "; ")) }
+    (neutral, self.mouths) = (Neutral(geometry, total: sums, weight: weight), mouths)
+  }
+}
+
+/// Gets to know a presenter from frames of a stream, in order: the face that is followed longest without a break. No network that
+/// paints runs.
+public struct Learner {
+  private var journey: Journey
+  private var size = SIMD2(0, 0)  // px
+  private var last: RunningTime?
+  /// How long each face in view has been followed, seconds in which it showed its mouth; by its id.
+  private var seconds: [Int: Double] = [:]
+  private var best: (seconds: Double, memory: Journey.Memory)?
+  /// Faces that were followed so far, each anew when it was lost and found again.
+  public private(set) var faces = 0
+
+  /// `threads`: as `Journey`'s.
+  public init(model: Model, threads: Int = 0) { journey = Journey(model: model, threads: threads) }
+
+  /// Seconds in which the face that is followed longest showed its mouth.
+  public var secondsOfFace: Double { best?.seconds ?? 0 }
+
+  /// nil when there was no mouth.
+  public var presenter: Presenter? { best.flatMap { Presenter($0.memory.neutral, $0.memory.mouths) } }
+
+  /// The next frame, shown at `time`.
+  public mutating func look(_ frame: FrameView, at time: RunningTime) {
+    let size = SIMD2(frame.width, frame.height)
+    if size != self.size { journey.reset() }
+    _ = journey.find(frame, at: time)
+    let elapsed = last.map { (Double(time.nanoseconds) - Double($0.nanoseconds)) / 1e9 } ?? 0
+    (self.size, last) = (size, time)
+    seconds = seconds.filter { journey.memories[$0.key] != nil }
+    for (id, memory) in journey.memories.sorted(by: { $0.key < $1.key }) {
+      faces += seconds[id] == nil ? 1 : 0
+      let isSeen = memory.sight != nil && memory.obstacle == nil
+      let long = seconds[id].map { $0 + (isSeen ? min(max(elapsed, 0), 0.5) : 0) } ?? 0
+      seconds[id] = long
+      if long >= best?.seconds ?? 0 { best = (long, memory) }
+    }
+  }
+}
