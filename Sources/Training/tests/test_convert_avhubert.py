@@ -91,7 +91,7 @@ def state(width=WIDTH, layers=LAYERS, prefix=""):
 @contextlib.contextmanager
 def fairseq():
     """Modules with classes as fairseq and omegaconf have them, for as long as a checkpoint is saved."""
-    made = {name: types.ModuleType(name) for name in ("fairseq", "fairseq.data", "omegaconf")}
+    made = {name: types.ModuleType(name) for name in ("fairseq", "fairseq.data", "omegaconf", "avhubert")}
     for module, name in (("fairseq.data.dictionary", "Dictionary"), ("omegaconf.dictconfig", "DictConfig"),
                          ("avhubert.hubert_pretraining", "LabelEncoder")):
         made[module] = types.ModuleType(module)
