@@ -21,22 +21,24 @@ public enum Obstacle: String, Sendable {
 /// not flicker between two mouths.
 ///
 /// A cover is what does not look as the mouth has looked so far. The window is seen at 16 x 16 px; for each px the mean colour is
-/// kept, and how far it usually is from it; what changes alike everywhere is light. Speech changes a tenth of them, a hand more
-/// than a third. What stays for 4 seconds is no cover but a new look: other light, a beard, a turn of the head.
+/// kept, and how far it usually is from it; what changes alike everywhere is light. Speech and nods change up to a third of them, a
+/// cup or a microphone more than half. Nothing is a cover in the first second, while little is known, and what stays for 4 seconds is
+/// none but a new look: other light, a beard, a turn of the head.
 public struct Visibility: Sendable {
   private static let width: (least: Float, back: Float) = (48, 54)  // px
   private static let turn: (most: Float, back: Float) = (0.766, 0.707)  // sines of 50 and 45 degrees
   private static let side = 16
   private static let mouth = (columns: 2..<14, rows: 3..<15)  // px of the small picture that count
-  private static let usual: Float = 0.16  // colour, -1 ... 1: less than this is no change
-  private static let often: Float = 4  // times as far as usual
-  private static let share: (most: Float, back: Float) = (0.36, 0.25)
+  private static let usual: Float = 0.22  // colour, -1 ... 1: less than this is no change
+  private static let often: Float = 5  // times as far as usual
+  private static let share: (most: Float, back: Float) = (0.5, 0.3)
   private static let patience = 4.0  // seconds
   private static let learning = 1.0  // seconds, in which most of a look is learned
 
   private var obstacle: Obstacle?
   private var mean: [SIMD4<Float>] = []
   private var deviation: [Float] = []
+  private var known = 0.0  // seconds, how long the mouth has been looked at
   private var since: Double?  // seconds, how long something has covered the mouth
 
   public init() {}
@@ -75,9 +77,10 @@ public struct Visibility: Sendable {
       SIMD4(picture[3 * $0], picture[3 * $0 + 1], picture[3 * $0 + 2], 0)
     }
     guard mean.count == seen.count else {
-      (mean, deviation, since) = (seen, seen.map { _ in Self.usual / Self.often }, nil)
+      (mean, deviation) = (seen, seen.map { _ in Self.usual / Self.often })
       return false
     }
+    known += seconds
     let light = middle(zip(seen, mean).map { $0 - $1 })
     let far = zip(seen, mean).map { length($0 - $1 - light) }
     var (changed, all) = (Float(0), Float(0))
@@ -88,7 +91,7 @@ public struct Visibility: Sendable {
         all += 1
       }
     }
-    var isCovered = changed / all > (since == nil ? Self.share.most : Self.share.back)
+    var isCovered = known > Self.learning && changed / all > (since == nil ? Self.share.most : Self.share.back)
     if isCovered {
       let long = (since ?? 0) + seconds
       since = long

@@ -149,7 +149,7 @@ public struct Journey {
   private mutating func introduce(_ face: Face, in frame: FrameView) {
     guard let presenter else { return }
     let mouths = presented ?? presenter.memory(like: frame)
-    memories[face.id] = Memory(neutral: presenter.neutral, mouths: mouths)
+    memories[face.id] = Memory(neutral: presenter.neutral, mouths: mouths, widest: presenter.widest)
     (presented, hasPresenter) = (mouths, true)
   }
 

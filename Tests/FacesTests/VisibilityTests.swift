@@ -53,7 +53,7 @@ import Faces
   @Test("a hand before the mouth is seen at once, and when it is gone")
   func cover() {
     var visibility = Visibility()
-    for _ in 0..<10 { #expect(look(&visibility) == nil) }
+    for _ in 0..<30 { #expect(look(&visibility) == nil) }
     for _ in 0..<20 { #expect(look(cover: 60, &visibility) == .covered) }
     #expect(look(&visibility) == nil)
   }
@@ -61,16 +61,22 @@ import Faces
   @Test("what a mouth does is no cover, nor is light")
   func noCover() {
     var visibility = Visibility()
-    for _ in 0..<10 { #expect(look(&visibility) == nil) }
+    for _ in 0..<30 { #expect(look(&visibility) == nil) }
     for _ in 0..<10 { #expect(look(cover: 24, &visibility) == nil) }
     for light in stride(from: 0, through: 60, by: 20) { #expect(look(light: light, &visibility) == nil) }
     #expect(look(light: -60, &visibility) == nil)
   }
 
+  @Test("in the first second nothing is a cover")
+  func grace() {
+    var visibility = Visibility()
+    #expect(look(&visibility) == nil && look(cover: 60, &visibility) == nil)
+  }
+
   @Test("what stays becomes a new look after four seconds")
   func patience() {
     var visibility = Visibility()
-    for _ in 0..<10 { _ = look(&visibility) }
+    for _ in 0..<30 { _ = look(&visibility) }
     let covered = (0..<150).map { _ in look(cover: 60, &visibility) == .covered }
     #expect(covered.prefix(98).allSatisfy { $0 })
     #expect(!covered.suffix(48).contains(true))

@@ -132,7 +132,7 @@ import Testing
     }
     let (a, b) = (try second(1, 1), try second(1, -1))
     let changed = Set(a.indices.filter { a[$0] != b[$0] }.map { $0 / 3 % (2 * Self.side) })
-    #expect(changed.count > 30 && changed.allSatisfy { $0 >= Self.side })
+    #expect(!changed.isEmpty && changed.allSatisfy { $0 >= Self.side })
   }
 
   /// After a cut the darker face of the shot before is forgotten, and the new one does not fade in.

@@ -58,7 +58,7 @@ class CommandTests(unittest.TestCase):
                       output, "--minutes", "0.001", prepare_all=lambda videos, cache: None, LONG=15, MOST_RUNS=2)
         before, after = (export.load(path).state_dict() for path in (self.model, output))
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-        self.assertEqual(changed - {"bottleneck"}, {"lips", "denoiser", "decoder"})  # that learns from the second step on
+        self.assertLessEqual({"lips", "denoiser"}, changed)  # the others learn from the second step on
 
     def test_ablations_are_measured_and_not_again(self):
         self.write("s2__a", "s2__b", "s32__a", "s32__b")
