@@ -8,7 +8,7 @@ import Tensors
 
 /// The samples of a rectangle of a frame, each component in a plane of its own: bytes, or words for 10 bits.
 public final class Patch: @unchecked Sendable {
-  // Sendable: only `compose` writes, into a patch that it has just made.
+  // Sendable: only `Composition.patch` writes, into a patch that it has just made.
 
   /// The frame's pixels that it shows; x and y are even, so that chroma lies in it as in the frame.
   public let region: Region

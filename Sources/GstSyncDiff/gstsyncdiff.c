@@ -610,7 +610,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
           "whole picture",
           NULL, playing));
   g_object_class_install_property (object, PROP_NO_FACE,
-      g_param_spec_enum ("no-face", "No face", "What becomes of a frame without a face to paint",
+      g_param_spec_enum ("no-face", "No face", "What becomes of a frame without a face to paint; one whose mouth is hidden counts",
           GST_TYPE_SYNC_DIFF_NO_FACE, GST_SYNC_DIFF_NO_FACE_PASSTHROUGH, playing));
   g_object_class_install_property (object, PROP_SILENCE,
       g_param_spec_enum ("silence", "Silence", "What the mouth does while the sound is silent",

@@ -94,8 +94,8 @@ public struct Journey {
   let presenter: Presenter?
   /// The presenter's mouths as this stream's frames would show them.
   var presented: MouthMemory<SeenMouth>?
-  /// Whether a face of this shot is the presenter's.
-  var hasPresenter = false
+  /// The id of the face that is the presenter's.
+  var introduced: Int?
   let threads: Int
   var tracker: FaceTracker
   var cuts = CutDetector()
@@ -127,7 +127,8 @@ public struct Journey {
     memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
     let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
     ThreadPool.shared.limited(to: threads) {
-      if !hasPresenter, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first, in: frame) }
+      let isNew = introduced.map { memories[$0] == nil && faces.count == 1 } ?? true
+      if isNew, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first, in: frame) }
       for face in faces { see(face, in: frame, after: elapsed / 1e9) }
     }
     last = time
@@ -137,6 +138,7 @@ public struct Journey {
       face.presence *= memories[face.id]?.clearness ?? 1
       return face.presence > 0 ? face : nil
     }
+    for face in faces where memories[face.id]?.clearness == 0 { skip(face.id) }
     let sightings = tracker.sightings.map { sighting in
       memories[sighting.id]?.obstacle.map { sighting.hidden(by: $0) } ?? sighting
     }
@@ -145,12 +147,12 @@ public struct Journey {
       difference: difference)
   }
 
-  /// What is known of the presenter belongs to this face, for as long as the shot lasts.
+  /// What is known of the presenter belongs to this face for as long as it is followed; then to the only face in view.
   private mutating func introduce(_ face: Face, in frame: FrameView) {
     guard let presenter else { return }
     let mouths = presented ?? presenter.memory(like: frame)
     memories[face.id] = Memory(neutral: presenter.neutral, mouths: mouths, widest: presenter.widest)
-    (presented, hasPresenter) = (mouths, true)
+    (presented, introduced) = (mouths, face.id)
   }
 
   /// Remembers how a face looks and how it shows its mouth.
@@ -255,11 +257,13 @@ public struct Journey {
 
   /// A frame went on untouched: the next one has no frame before it.
   public mutating func skip() {
-    for id in memories.keys {
-      memories[id]?.previous = nil
-      memories[id]?.mouth = nil
-      memories[id]?.mouths.interrupt()
-    }
+    for id in memories.keys { skip(id) }
+  }
+
+  private mutating func skip(_ id: Int) {
+    memories[id]?.previous = nil
+    memories[id]?.mouth = nil
+    memories[id]?.mouths.interrupt()
   }
 
   /// A new size or place in the stream: nothing of what was seen counts any more.
@@ -270,7 +274,7 @@ public struct Journey {
 
   private mutating func forget() {
     tracker.reset()
-    (memories, last, hasPresenter) = ([:], nil, false)
+    (memories, last, introduced) = ([:], nil, nil)
   }
 
   /// One noise for all frames of a stream, so that the picture does not boil.

@@ -13,18 +13,20 @@ import SyncDiff
 package struct FaceNews: Sendable {
   package enum State: String, Sendable { case found, lost, changed }
 
-  private var ids: Set<Int> = []
+  /// What is in the way of each face in view, by its id.
+  private var obstacles: [Int: Obstacle?] = [:]
   private var chosen: Set<Int> = []
 
   package init() {}
 
-  /// What is new: some face chosen where none was, none where some was, or others in view or chosen than before.
+  /// What is new: some face chosen where none was, none where some was, or others in view, chosen or hidden than
+  /// before.
   package mutating func update(_ faces: [Sighting]) -> State? {
-    let old = (ids: ids, chosen: chosen)
-    ids = Set(faces.map { $0.id })
+    let old = (obstacles: obstacles, chosen: chosen)
+    obstacles = Dictionary(faces.map { ($0.id, $0.obstacle) }) { first, _ in first }
     chosen = Set(faces.filter { $0.isChosen }.map { $0.id })
     if chosen.isEmpty != old.chosen.isEmpty { return chosen.isEmpty ? .lost : .found }
-    return ids == old.ids && chosen == old.chosen ? nil : .changed
+    return obstacles == old.obstacles && chosen == old.chosen ? nil : .changed
   }
 }
 

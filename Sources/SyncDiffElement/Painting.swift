@@ -41,8 +41,8 @@ extension Stream {
     }
     let scene = find(in: frame.buffer, at: time, settings)
     if let scene { announce(scene, frame, settings) }
-    if let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR, !scene.isHidden,
-      !scene.sightings.contains(where: { $0.isChosen })
+    if let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR,
+      !scene.sightings.contains(where: { $0.isChosen || $0.obstacle != nil })
     {
       postError(
         .stream(GST_STREAM_ERROR_FAILED), "There is no face to paint in the picture, and no-face=error.",

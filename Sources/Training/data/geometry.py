@@ -1,6 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The face's geometry, in training and at run time (twin of Sources/Faces/Alignment.swift, Pose.swift and Shape.swift).
+"""The face's geometry, in training and at run time (twin of Sources/Faces/Alignment.swift, Pose.swift,
+FaceShape.swift and Geometry.swift).
 
 Window. A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
 forehead) onto TEMPLATE by least squares. The window is 80 x 80 px: from under the nose to under the chin of most faces, eye
