@@ -4,6 +4,7 @@
 // What is done for every sample of a frame around a face, a line at a time: reading along any line through a plane, the
 // mask and the window's colours along a row, painting on it. Frames are read and written in their own format.
 
+import CKernels
 import KernelInterface
 
 extension Kernels {
@@ -78,7 +79,7 @@ extension Kernels {
     var i = 0
     while i < count {
       let share = UnsafeRawPointer(shares + i).loadUnaligned(as: SIMD8<Float>.self)
-      if any(share .> 0) {
+      if holds(share .> 0) {
         let t = places + Float(i)
         let (px, py) = (x + t * dx, y + t * dy)
         var sum = SIMD8<Float>.zero
@@ -123,6 +124,13 @@ var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7)
 
 /// After this addition the low bits of a float hold its nearest whole number.
 private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
+
+/// Whether a condition holds in any lane. Swift's `any` may become a function that all instruction sets share, in the
+/// instructions of one of them.
+@inline(__always)
+func holds(_ condition: SIMDMask<SIMD8<Int32>>) -> Bool {
+  ckernels_any(unsafeBitCast(condition, to: SIMD8<Int32>.self)) != 0
+}
 
 /// Unrolled, so that no lane is looked up in memory.
 @inline(__always)

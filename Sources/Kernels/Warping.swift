@@ -62,7 +62,7 @@ extension Kernels {
       some += share
       i &+= 8
     }
-    return any(some .> 0)
+    return holds(some .> 0)
   }
 
   public static func warpLine(
@@ -75,10 +75,10 @@ extension Kernels {
       let picture = Picture<P>(plane, stride, width, height)
       var i = 0
       while i < count {
-        if any(eight(shares + i) .> 0) {
+        if holds(eight(shares + i) .> 0) {
           let (px, py) = (eight(across + i) + (places + (x + Float(i))), eight(down + i) + y)
           let kind = UnsafeRawPointer(kinds + i).loadUnaligned(as: SIMD8<Int32>.self)
-          let level = any(kind .!= 0) ? picture.mean(px, py, kind, footprints) : picture.level(px, py)
+          let level = holds(kind .!= 0) ? picture.mean(px, py, kind, footprints) : picture.level(px, py)
           write(eight(out + i) + weight * level, out + i)
         }
         i &+= 8

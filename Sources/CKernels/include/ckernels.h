@@ -23,6 +23,11 @@ static inline __attribute__((always_inline)) ckernels_eight ckernels_greater(cke
   return a > b ? a : b;
 }
 
+/// Whether any bit of any lane is set.
+static inline __attribute__((always_inline)) int ckernels_any(ckernels_eight_integers v) {
+  return __builtin_reduce_or(v) != 0;
+}
+
 /// Floats of magnitudes below 2^31 as integers, without what stands behind the point.
 static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_truncated(ckernels_eight v) {
   return __builtin_convertvector(v, ckernels_eight_integers);
