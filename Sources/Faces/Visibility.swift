@@ -28,6 +28,7 @@ public struct Visibility: Sendable {
   private static let width: (least: Float, back: Float) = (48, 54)  // px
   private static let turn: (most: Float, back: Float) = (0.766, 0.707)  // sines of 50 and 45 degrees
   private static let side = 16
+  private static let small = FaceWindow(side: side)
   private static let mouth = (columns: 2..<14, rows: 3..<15)  // px of the small picture that count
   private static let usual: Float = 0.22  // colour, -1 ... 1: less than this is no change
   private static let often: Float = 5  // times as far as usual
@@ -35,7 +36,8 @@ public struct Visibility: Sendable {
   private static let patience = 4.0  // seconds
   private static let learning = 1.0  // seconds, in which most of a look is learned
 
-  private var obstacle: Obstacle?
+  /// What was in the way in the last frame.
+  public private(set) var obstacle: Obstacle?
   private var mean: [SIMD4<Float>] = []
   private var deviation: [Float] = []
   private var known = 0.0  // seconds, how long the mouth has been looked at
@@ -72,7 +74,7 @@ public struct Visibility: Sendable {
 
   /// Compares what the window shows with what it has shown, and learns it.
   private mutating func covers(_ frame: FrameView, _ window: Similarity, after seconds: Double) -> Bool {
-    let picture = crop(frame, FaceWindow(side: Self.side), at: window).values
+    let picture = crop(frame, Self.small, at: window).values
     let seen = (0..<Self.side * Self.side).map {
       SIMD4(picture[3 * $0], picture[3 * $0 + 1], picture[3 * $0 + 2], 0)
     }
@@ -83,15 +85,10 @@ public struct Visibility: Sendable {
     known += seconds
     let light = middle(zip(seen, mean).map { $0 - $1 })
     let far = zip(seen, mean).map { length($0 - $1 - light) }
-    var (changed, all) = (Float(0), Float(0))
-    for y in Self.mouth.rows {
-      for x in Self.mouth.columns {
-        let i = y * Self.side + x
-        changed += far[i] > max(Self.usual, Self.often * deviation[i]) ? 1 : 0
-        all += 1
-      }
-    }
-    var isCovered = known > Self.learning && changed / all > (since == nil ? Self.share.most : Self.share.back)
+    let places = Self.mouth.rows.flatMap { y in Self.mouth.columns.map { y * Self.side + $0 } }
+    let changed = places.filter { far[$0] > max(Self.usual, Self.often * deviation[$0]) }
+    let share = Float(changed.count) / Float(places.count)
+    var isCovered = known > Self.learning && share > (since == nil ? Self.share.most : Self.share.back)
     if isCovered {
       let long = (since ?? 0) + seconds
       since = long

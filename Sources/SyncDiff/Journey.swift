@@ -60,7 +60,6 @@ public struct Journey {
     /// Outer eye distances: the widest that it was seen open.
     var widest: Float = 0
     var visibility = Visibility()
-    var obstacle: Obstacle?
     /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
     var clearness: Float?
     /// The face in the last frame that was searched; nil if it has no pose.
@@ -140,7 +139,7 @@ public struct Journey {
     }
     for face in faces where memories[face.id]?.clearness == 0 { skip(face.id) }
     let sightings = tracker.sightings.map { sighting in
-      memories[sighting.id]?.obstacle.map { sighting.hidden(by: $0) } ?? sighting
+      memories[sighting.id]?.visibility.obstacle.map { sighting.hidden(by: $0) } ?? sighting
     }
     return Scene(
       faces: clear, sightings: sightings, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
@@ -164,13 +163,13 @@ public struct Journey {
       let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
     {
       let (turn, step) = ((pose.turn * pose.turn).sum().squareRoot(), Self.fade)
-      memory.obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
-      let target: Float = memory.obstacle == nil ? 1 : 0
+      let obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
+      let target: Float = obstacle == nil ? 1 : 0
       memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
       memory.widest = max(memory.widest, shape.opening)
       let closed = memory.neutral(shape, after: seconds)
       memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
-      if memory.obstacle == nil {
+      if obstacle == nil {
         memory.mouths.remember(MouthKey(shape, pose)) {
           SeenMouth(frame, mesh, unit: Float(pose.scale)).map { ($0, $0.bytes) }
         }

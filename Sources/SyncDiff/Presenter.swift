@@ -180,7 +180,7 @@ public struct Learner {
     seconds = seconds.filter { journey.memories[$0.key] != nil }
     for (id, memory) in journey.memories.sorted(by: { $0.key < $1.key }) {
       faces += seconds[id] == nil ? 1 : 0
-      let isSeen = memory.sight != nil && memory.obstacle == nil
+      let isSeen = memory.sight != nil && memory.visibility.obstacle == nil
       let long = seconds[id].map { $0 + (isSeen ? min(max(elapsed, 0), 0.5) : 0) } ?? 0
       seconds[id] = long
       if long >= best?.seconds ?? 0 { best = (long, memory) }
