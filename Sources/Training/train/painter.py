@@ -11,9 +11,10 @@ and of the warped picture's reaches the frame, so losses look at the warped pict
 
 Flow matching; the two-step sampler asks at t = 1 and 0.5 only. SAMPLED runs of a batch are sampled wholly, with one noise
 for a run's five pictures, and decoded: at a quarter of its size the picture is held to the true one by L1, its texture by
-SqueezeNet's features and by a discriminator on patches, its motion by what a frozen sync network sees in the true
-pictures. What was sampled so is the previous frame of the pictures that follow, as when the element runs; others take the true
-one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio encoder stays as lips.py left it."""
+SqueezeNet's features and by a discriminator on patches, how much fine detail each place has by the Laplacian's size, its motion
+by what a frozen sync network sees in the true pictures. What was sampled so is the previous frame of the pictures that follow, as
+when the element runs; others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio
+encoder stays as lips.py left it."""
 import argparse
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from train import distributed
 from train.judge import Judge
 from train.lips import around, as_sound
 from train.loop import Loop, Schedule
-from train.pictures import MOUTH, psnr, sharpness
+from train.pictures import MOUTH, edges, psnr, sharpness
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 MOUTH_WEIGHT = 4.0          # of a latent's places that the lips reach
@@ -43,9 +44,9 @@ SAMPLED = 1                 # runs of a batch that are sampled wholly
 WITH_EXEMPLAR = 0.65        # share of the runs
 OTHER_SOUND = 0.4           # share of the runs whose sound is spoiled
 MIDDLE = 0.25               # share of the other times that lie near 0.5
-COLOUR, TEXTURE, FOOLED, SYNC = 4.0, 0.6, 0.02, 0.5  # weights of the losses beside the velocity's
-DECODER_RATE = 0.2          # of the denoiser's learning rate
-FIGURES = "velocity", "colour", "texture", "fooled", "sync", "hinge"
+COLOUR, TEXTURE, DETAIL, FOOLED, SYNC = 4.0, 0.6, 6.0, 0.02, 0.5  # weights of the losses beside the velocity's
+DECODER_RATE = 0.5          # of the denoiser's learning rate
+FIGURES = "velocity", "colour", "texture", "detail", "fooled", "sync", "hinge"
 
 
 class Pairs:
@@ -152,7 +153,7 @@ class Losses:
         self.mask, self.corruption = mask, corruption
 
     def __call__(self, batch):
-        """Velocity, colour, texture, fooled and sync loss of a Pool's batch; the sampled pictures without their edges, without
+        """Velocity, colour, texture, detail, fooled and sync loss of a Pool's batch; the sampled pictures without their edges, without
         gradient, and the true ones."""
         model, z, b = self.model, batch["latent"], len(batch["latent"])
         drop, previous_noise, prior_noise = self.corruption
@@ -199,13 +200,15 @@ class Losses:
         quarter = lambda x: F.avg_pool2d(x, 4)
         colour = (quarter(near) * (quarter(pictures) - quarter(truth)).abs()).mean()
         inner = slice(4, -4)
+        fine = lambda x: F.avg_pool2d(edges(x).square(), 6, 3).add(1e-4).sqrt()
+        detail = (F.max_pool2d(near[..., 1:-1, 1:-1], 6, 3) * (fine(pictures) - fine(truth)).abs()).mean()
         texture = self.perceptual(pictures[..., inner, inner], truth[..., inner, inner]).mean()
         fooled = self.judge(pictures[..., inner, inner])
         heard = z.new_zeros(())
         if self.sync_net and batch["moves"].any():
             seen = self.sync_net.see(pictures.unflatten(0, (SAMPLED, five)))
             heard = (batch["moves"] * (1 - (seen * batch["seen"]).sum(1))).sum() / batch["moves"].sum()
-        return (matching, colour, texture, fooled, heard), pictures[..., inner, inner].detach(), truth[..., inner, inner]
+        return (matching, colour, texture, detail, fooled, heard), pictures[..., inner, inner].detach(), truth[..., inner, inner]
 
 
 @torch.no_grad()
@@ -293,7 +296,7 @@ def train(loop, losses, pool, judge):
     for _ in loop:
         with autocast(loop.device):
             parts, made, truth = losses(pool.sample(loop.batch))
-            weights = 1, COLOUR, TEXTURE, FOOLED * min(1, loop.step / 500), SYNC
+            weights = 1, COLOUR, TEXTURE, DETAIL, FOOLED * min(1, loop.step / 500), SYNC
             loss = sum(weight * part for weight, part in zip(weights, parts))
         loop.learn(loss)
         loop.note([*parts, judge.learn(truth, made)])
