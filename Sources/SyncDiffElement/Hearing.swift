@@ -203,7 +203,6 @@ extension Stream {
     if !stopped, !over {
       arrived(range)
       timeline.append(samples, at: start)
-      if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
     }
     let warn = full && !live && !hearing.warnedFull
     monitor.unlock()

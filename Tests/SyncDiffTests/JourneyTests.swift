@@ -107,7 +107,7 @@ import Testing
 
   /// Guidance leads away from silence: there it changes nothing, and 1 is none.
   @Test func guidanceLeadsAwayFromSilence() throws {
-    let silence = Filterbank.silentStacks(model.configuration.tokens)
+    let silence = model.listener.silence
     func first(_ sound: Tensor, guidance: Float) throws -> [UInt8] {
       var journey = Journey(model: model)
       return try dubbed(&journey, sound, guidance: guidance)
@@ -191,9 +191,8 @@ import Testing
 
   /// Stacks of a loud and of a quiet sound.
   private func sound(_ level: Float) -> Tensor {
-    let count = model.configuration.tokens * 104
-    let values = (0..<count).map { level * Float($0 % 26) / 4 + Float($0 / 104 % 3) }
-    return Tensor([model.configuration.tokens, 104], values)
+    let width = model.listener.silence.shape[1]
+    return model.listener.silence.map { i, _ in level * (Float(i % 26) / 13 - 1) + Float(i / width % 3) / 4 }
   }
 
   private func find(_ journey: inout Journey, _ picture: [UInt8]) throws -> Face? {
