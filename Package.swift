@@ -87,7 +87,7 @@ let package = Package(
     .testTarget(
       name: "ElementTests",
       dependencies: [
-        "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "CTensors", "Speech",
+        "SyncDiffElement", "SyncDiff", "GstSyncDiff", "CGStreamer", "CGStreamerCheck", "CTensors", "Speech", "Tensors",
         "TestSupport",
       ]),
     .testTarget(name: "ToolTests", dependencies: ["SyncDiffTool", "TestSupport"]),

@@ -154,6 +154,14 @@ public protocol KernelSet: Sendable {
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
     outputWidth: Int)
 
+  /// The same over a stream: query i listens to the `span` rows of k and v `[T - 1 + span, width]` from row i on; to the
+  /// n-th of their keys near n is added, to their values carry n, both `[span, outputWidth]`. q has the width of k.
+  /// scratch: span rounded up to whole vectors.
+  static func attendAround(
+    q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, near: UnsafePointer<Float>,
+    carry: UnsafePointer<Float>, queries: Int, span: Int, width: Int, depth: Int,
+    scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>, outputWidth: Int)
+
   static func activate(
     _ x: UnsafePointer<Float>, _ activation: Activation, count: Int, _ output: UnsafeMutablePointer<Float>)
 

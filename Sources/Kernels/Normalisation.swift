@@ -73,10 +73,3 @@ extension Kernels {
     }
   }
 }
-
-@inline(__always)
-private func sum(_ values: Vector) -> Float {
-  var total: Float = 0
-  for i in 0..<lanes { total += values[i] }
-  return total
-}

@@ -77,6 +77,13 @@ func put(_ values: Vector, _ to: UnsafeMutablePointer<Float>) {
   UnsafeMutableRawPointer(to).storeBytes(of: values, as: Vector.self)
 }
 
+@inline(__always)
+func sum(_ values: Vector) -> Float {
+  var total: Float = 0
+  for i in 0..<lanes { total += values[i] }
+  return total
+}
+
 /// The lanes beyond `count` are zero.
 @inline(__always)
 func load(_ from: UnsafePointer<Float>, _ count: Int) -> Vector {

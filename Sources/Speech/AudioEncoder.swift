@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Stacks of filterbank rows -> audio tokens (twin of `AudioEncoder` in Sources/Training/networks/model.py): a small transformer
-// over the 14 stacks around one picture. Every picture's window stands alone.
+// Stacks of features -> audio tokens (twin of `AudioEncoder` in Sources/Training/networks/model.py): a small transformer over the
+// stacks around one picture. Every picture's window stands alone.
 
 import Tensors
 
@@ -29,13 +29,19 @@ package struct AudioLayer: Sendable {
     fc2 = Linear(w, "\(name).fc2", expansion * width, width)
   }
 
-  package func callAsFunction(_ x: Tensor) -> Tensor {
-    let x = out(attention(qkv: qkv(norm1(x)), heads: heads), adding: x)
+  package func callAsFunction(_ x: Tensor) -> Tensor { told(attention(qkv: asked(x), heads: heads), adding: x) }
+
+  /// Queries, keys and values, `[T, 3C]`.
+  func asked(_ x: Tensor) -> Tensor { qkv(norm1(x)) }
+
+  /// What becomes of `x` and what attention has brought to it.
+  func told(_ attended: Tensor, adding x: Tensor) -> Tensor {
+    let x = out(attended, adding: x)
     return fc2(fc1(norm2(x), activation: activation), adding: x)
   }
 }
 
-/// Stacks `[T, 104]` -> audio tokens `[T, C]`.
+/// Stacks `[T, inputs]`, two features each, -> audio tokens `[T, C]`.
 public struct AudioEncoder: Sendable {
   let input: Linear
   let position: Tensor
@@ -43,15 +49,15 @@ public struct AudioEncoder: Sendable {
   let norm: LayerNorm
 
   /// `tokens` is T, the stacks of one window; `width` is C; `head` the channels of one attention head.
-  public init(_ w: Weights, _ name: String, tokens: Int, width: Int, layers: Int, head: Int) {
-    input = Linear(w, "\(name).input", Filterbank.stack * Filterbank.bands, width)
+  public init(_ w: Weights, _ name: String, inputs: Int, tokens: Int, width: Int, layers: Int, head: Int) {
+    input = Linear(w, "\(name).input", inputs, width)
     position = w.take("\(name).position", [tokens, width])
     self.layers = (0..<layers).map { AudioLayer(w, "\(name).layers.\($0)", width: width, heads: width / head) }
     norm = LayerNorm(w, "\(name).norm", width)
   }
 
   public func callAsFunction(_ stacks: Tensor) -> Tensor {
-    var x = input(LayerNorm.plain(stacks)) + position
+    var x = input(stacks) + position
     for layer in layers { x = layer(x) }
     return norm(x)
   }

@@ -9,7 +9,7 @@
 // as there: 100 rows a second cost nothing, and quiet bands beside loud ones keep their digits.
 
 import Glibc
-public import Tensors
+import Tensors
 
 /// Sizes of the front end. Sound is 16 kHz, mono; rows are addressed by running time: row r begins at 10 r ms.
 public enum Filterbank {
@@ -21,9 +21,21 @@ public enum Filterbank {
   /// What a row of digital silence holds: log of the machine epsilon of a double, -36.0437.
   public static let silence = Float(log(epsilon))
 
-  /// Stacks of digital silence, `[count, 104]`.
-  public static func silentStacks(_ count: Int) -> Tensor {
-    Tensor([count, stack * bands], [Float](repeating: silence, count: count * stack * bands))
+  /// How many rows, counted from row 0, have their last sample before this one.
+  static func rows(endingBy sample: Int64) -> Int {
+    let last = Int(max(sample, -1 << 60)) - window
+    return (last < 0 ? last - step + 1 : last) / step + 1
+  }
+
+  /// Rows of a piece of sound, `[range.count, 26]`. One that begins before or after it is silence as a whole, as in training.
+  static func rows(_ range: Range<Int>, of sound: Excerpt) -> Tensor {
+    Tensor(
+      [range.count, bands],
+      range.flatMap { index in
+        let first = Int64(index * step)
+        guard sound.range.contains(first) else { return [Float](repeating: silence, count: bands) }
+        return row(sound[first - 1..<first + Int64(window)])
+      })
   }
 
   static let epsilon = 2.220446049250313e-16

@@ -20,6 +20,9 @@ public struct RunningTime: Comparable, Hashable, Sendable {
   /// The sample of 16 kHz sound that begins nearest to this time.
   public var sample: Int64 { Int64(rounded(to: Self.sampleDuration)) }
 
+  /// Whole samples of 16 kHz sound in this time.
+  var samples: Int64 { Int64(nanoseconds / Self.sampleDuration) }
+
   /// The row of the filterbank (10 ms) that begins nearest to this time: timestamps are often truncated, and a picture
   /// at 39,999,999 ns is the one at 40 ms.
   public var row: Int { Int(rounded(to: Self.rowDuration)) }

@@ -3,7 +3,7 @@
 
 // One frame's journey: find, hear, warp, encode, denoise, decode, blend. The sound says how the mouth is shaped, the person's own
 // pixels are moved there, and a latent diffusion (SyncDiff, arXiv 2503.13371, figure 2, frame after frame) paints what no warp
-// can know. Twin of Sources/Training/evaluate/journey.py. Pictures and sound come in as views and stacks; no GStreamer here.
+// can know. Twin of Sources/Training/evaluate/journey.py. Pictures come in as views; no GStreamer here.
 
 import Diffusion
 public import Faces
@@ -96,6 +96,7 @@ public struct Journey {
   /// The id of the face that is the presenter's.
   var introduced: Int?
   let threads: Int
+  private var listener: Listener
   var tracker: FaceTracker
   var cuts = CutDetector()
   var last: RunningTime?  // of the frame that was searched last
@@ -110,7 +111,7 @@ public struct Journey {
   /// `presenter`: what is known of the face that is chosen first in every shot; of several the largest. `threads` for the work on one
   /// frame, the caller's included; 0: all processors.
   public init(model: Model, presenter: Presenter? = nil, threads: Int = 0) {
-    (self.model, self.presenter, self.threads) = (model, presenter, threads)
+    (self.model, self.presenter, self.threads, listener) = (model, presenter, threads, model.listener)
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
@@ -178,8 +179,21 @@ public struct Journey {
     memories[face.id] = memory
   }
 
-  /// Gives the face of `frame` the mouth that speaks `sound`: stacks `[T, 104]` around the frame's running time
-  /// (`SoundTimeline.stacks`). Only bytes of the lower face and around it change.
+  /// Gets ready to hear the sound that belongs to a frame, see `Listener.listen`: cheap, for the timeline may be locked.
+  @discardableResult
+  public mutating func listen(
+    to timeline: inout SoundTimeline, at time: RunningTime, lookahead: RunningTime? = nil, _ silence: Silence? = nil
+  ) -> Bool {
+    listener.listen(to: &timeline, atRow: time.row, lookahead: lookahead, silence)
+  }
+
+  /// The sound that `listen` was called for as `paint` wants it, see `Listener.heard`.
+  public mutating func heard(gated: Bool = true) -> Tensor {
+    ThreadPool.shared.limited(to: threads) { listener.heard(gated: gated) }
+  }
+
+  /// Gives the face of `frame` the mouth that speaks `sound`: what is `heard` around the frame's running time, `[T, C]`. Only
+  /// bytes of the lower face and around it change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
     ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
   }
@@ -288,7 +302,7 @@ public struct Journey {
   /// The coefficients of the mouth in digital silence.
   private mutating func silence() -> [Float] {
     if let silent { return silent }
-    let mouth = model.lips(model.hearing(Filterbank.silentStacks(model.configuration.tokens)))
+    let mouth = model.lips(model.hearing(model.listener.silence))
     silent = mouth
     return mouth
   }

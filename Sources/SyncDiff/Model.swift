@@ -36,13 +36,15 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
 /// All networks of one model file. Immutable: any number of streams can share one.
 public final class Model: Sendable {
   static let format = "syncdiff"
-  static let version = "2"
+  static let version = "3"
 
   public let configuration: Configuration
   /// What whoever uses the model must be told of its licence; nil for a model under the project's own.
   public let licence: String?
   let window: FaceWindow
-  /// Stacks `[T, 104]` of one window -> audio tokens `[T, C]`.
+  /// What pictures take in of the sound: a copy for every stream.
+  public let listener: Listener
+  /// What one of them takes in -> audio tokens `[T, C]`.
   let hearing: @Sendable (Tensor) -> Tensor
   let lips: LipsHead
   let encoder: Encoder
@@ -54,7 +56,7 @@ public final class Model: Sendable {
   let mesh: FaceMesh
 
   /// Sound after a picture's own time that is needed to paint it.
-  public var lookahead: RunningTime { SoundTimeline.lookahead(future: configuration.audioFuture) }
+  public var lookahead: RunningTime { listener.lookahead }
 
   /// A made-up face in the middle of a frame of `side` x `side` px, to try the model with.
   public func face(side: Int) -> Face? {
@@ -121,17 +123,20 @@ public final class Model: Sendable {
     licence = metadata["licence"]
     window = FaceWindow(side: configuration.window)
     let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
+    let front: Front?
     if configuration.avHuBERT > 0 {
       let encoder = AVHuBERT(
         weights, "audio_encoder", tokens: configuration.tokens, width: configuration.avHuBERT,
         layers: configuration.audioLayers, output: configuration.audioWidth)
-      hearing = { encoder($0) }
+      (front, hearing) = (nil, { encoder($0) })
     } else {
+      let features = Front(weights, "audio_encoder.front")
       let encoder = AudioEncoder(
-        weights, "audio_encoder", tokens: configuration.tokens, width: configuration.audioWidth,
-        layers: configuration.audioLayers, head: configuration.head)
-      hearing = { encoder($0) }
+        weights, "audio_encoder", inputs: 2 * features.width, tokens: configuration.tokens,
+        width: configuration.audioWidth, layers: configuration.audioLayers, head: configuration.head)
+      (front, hearing) = (features, { encoder($0) })
     }
+    listener = Listener(front, past: configuration.audioPast, future: configuration.audioFuture)
     lips = LipsHead(
       weights, "lips", tokens: configuration.tokens, width: configuration.audioWidth,
       coefficients: configuration.coefficients)

@@ -207,7 +207,6 @@ extension Stream {
       arrived(range)
       timeline.append(samples, at: start)
       if isAudible { soundCheck.heard() }
-      if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
     }
     let warn = full && !live && !hearing.warnedFull
     monitor.unlock()

@@ -108,13 +108,16 @@ extension Stream {
       format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
       colorimetry: Colorimetry(.bt709, .full))
     guard let frame, let face = model.face(side: side) else { return 0 }
-    let silence = Filterbank.silentStacks(model.configuration.tokens)
+    var timeline = SoundTimeline()
     var journey = Journey(model: model, threads: threads)
     var began = g_get_monotonic_time()
     for round in 0..<2 {
       if round == 1 { began = g_get_monotonic_time() }
-      _ = journey.find(frame.view, at: RunningTime(nanoseconds: UInt64(round)))
-      journey.paint(frame, face: face, sound: silence, settings: PaintSettings(steps: model.configuration.steps))
+      let time = RunningTime(nanoseconds: UInt64(round) * UInt64(Self.usualFrame))
+      _ = journey.find(frame.view, at: time)
+      journey.listen(to: &timeline, at: time)
+      let heard = journey.heard()
+      journey.paint(frame, face: face, sound: heard, settings: PaintSettings(steps: model.configuration.steps))
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
   }

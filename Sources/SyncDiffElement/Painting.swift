@@ -60,28 +60,28 @@ extension Stream {
       return pass(frame, scene?.isHidden == true ? .hidden : .faceless, settings)
     }
     let searched = g_get_monotonic_time() - began
-    var sound: Tensor?
-    let awaited = awaitSound(of: time, settings, model)
+    let sound = awaitSound(of: time, settings)
     tellLack(settings)
-    switch awaited {
-    case .stacks(let stacks): sound = stacks
-    case .none: break
+    let isThere: Bool
+    switch sound {
+    case .heard, .silence: isThere = true
+    case .none: isThere = false
     case .missing, .flushing:
       gst_buffer_unref(frame.buffer)
       return monitor.locked { flushing } ? GST_FLOW_FLUSHING : GST_FLOW_ERROR
     }
 
     // A mouth that has nothing to say, or no time to be made, fades out as it was, if it was there.
-    let paints = if case .paint = work { sound != nil } else { false }
+    let paints = if case .paint = work { isThere } else { false }
     let shows = paints || scene.faces.contains { journey?.remembersMouth(of: $0) == true }
-    let share = shows ? fade.next(painting: sound != nil && work != .pass) : 0
-    guard share > 0 else { return pass(frame, sound == nil ? .soundless : .overloaded, settings) }
+    let share = shows ? fade.next(painting: isThere && work != .pass) : 0
+    guard share > 0 else { return pass(frame, isThere ? .overloaded : .soundless, settings) }
     let strength = Float(settings.strength * share)
     let resumed = g_get_monotonic_time()
     var frame = frame
     frame.buffer = writable(frame.buffer)
     let outcome: Statistics.Outcome? = drawing(on: frame.buffer) { view in
-      guard let sound, case .paint(let steps) = work else {
+      guard case .paint(let steps) = work, let sound = heard(sound, model) else {
         for face in scene.faces { journey?.repaint(view, face: face, strength: strength) }
         return .reused
       }
@@ -113,10 +113,9 @@ extension Stream {
     return send(frame, outcome, settings)
   }
 
-  /// A frame is on its way: older sound can go. Under the monitor.
+  /// A frame is on its way: older sound makes room. Under the monitor.
   private func passed(_ time: RunningTime) {
     pairing.passed(time)
-    if let oldest = pairing.oldest { timeline.drop(before: oldest.sample) }
     monitor.broadcast()
   }
 
@@ -258,14 +257,24 @@ extension Stream {
   // MARK: Sound
 
   private enum Sound {
-    case stacks(Tensor)
+    case heard(gated: Bool)  // by the journey
+    case silence
     case none
     case missing  // an error, which has been posted
     case flushing
   }
 
-  /// Waits until the sound of a frame is there, and takes the stacks around it.
-  private func awaitSound(of time: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
+  /// What the model takes in.
+  private func heard(_ sound: Sound, _ model: Model) -> Tensor? {
+    switch sound {
+    case .heard(let gated): journey?.heard(gated: gated)
+    case .silence: model.listener.silence
+    case .none, .missing, .flushing: nil
+    }
+  }
+
+  /// Waits until the sound of a frame is there, and listens to it.
+  private func awaitSound(of time: RunningTime, _ settings: Settings) -> Sound {
     var began = g_get_monotonic_time()
     var alarm: Alarm?
     monitor.lock()
@@ -294,7 +303,7 @@ extension Stream {
       }
       if verdict == .wait, late { verdict = pairing.verdict(for: time, late: true) }
       switch verdict {
-      case .paint: return sound(of: time, settings, model)
+      case .paint: return sound(of: time, settings)
       case .pass: return .none
       case .fail:
         let why = missing
@@ -417,23 +426,16 @@ extension Stream {
     settings.lookahead ?? model.map { Int64(clamping: $0.model.lookahead.nanoseconds) } ?? 0
   }
 
-  /// What the model hears at a frame's time, silence where nothing is; but nothing if frames go untouched in silence. Stacks
-  /// beyond the look-ahead count as silence even if their sound is there by chance, so that the same input gives the same
-  /// output. Under the monitor.
-  private func sound(of frame: RunningTime, _ settings: Settings, _ model: Model) -> Sound {
-    let (past, future) = (model.configuration.audioPast, model.configuration.audioFuture)
+  /// Listens to the sound at a frame's time, silence where nothing is; but there is none if frames go untouched in silence.
+  /// Under the monitor.
+  private func sound(of frame: RunningTime, _ settings: Settings) -> Sound {
     let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
-    guard pairing.linked, let time = pairing.soundTime(of: frame) else {
-      return passes ? .none : .stacks(Filterbank.silentStacks(past + 1 + future))
-    }
+    guard pairing.linked, let time = pairing.soundTime(of: frame) else { return passes ? .none : .silence }
     soundCheck.lacks(.sound, at: frame, passes: passes)
-    let known = (0...future).prefix {
-      SoundTimeline.lookahead(future: $0).nanoseconds <= UInt64(clamping: pairing.lookahead)
-    }.count
-    let silence = Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold)
-    if passes, timeline.isSilent(atRow: time.row, future: known - 1, silence) { return .none }
-    let heard = timeline.stacks(atRow: time.row, past: past, future: known - 1, gate: passes ? nil : silence)
-    return .stacks(heard.padded(to: past + 1 + future))
+    let silent = journey?.listen(
+      to: &timeline, at: time, lookahead: RunningTime(nanoseconds: UInt64(clamping: pairing.lookahead)),
+      Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold))
+    return passes && silent == true ? .none : .heard(gated: !passes)
   }
 }
 
@@ -447,12 +449,5 @@ extension GstVideoMeta {
 
   private func values<Number>(of four: (Number, Number, Number, Number), _ count: Int) -> [Number] {
     Array([four.0, four.1, four.2, four.3].prefix(count))
-  }
-}
-
-extension Tensor {
-  /// Stacks of silence added behind, so that there are `count`.
-  fileprivate func padded(to count: Int) -> Tensor {
-    Tensor([count, shape[1]], values + Array(Filterbank.silentStacks(count - shape[0]).values))
   }
 }

@@ -26,8 +26,8 @@ package struct Pairing: Sendable {
   /// to wait.
   package static let capacity = UInt64(minute)
   private static let minute: Int64 = 60_000_000_000
-  /// Sound before the present frame that is kept, in nanoseconds: what the model looks back at, and room for the
-  /// property `audio-offset` to change.
+  /// Sound before the present frame that is of use, in nanoseconds: room for the property `audio-offset` to change. What the
+  /// model looks back at beyond it, the timeline still holds.
   package static let past: Int64 = 2_000_000_000
   /// Less than this between two sounds is no hole, nanoseconds.
   private static let seam: Int64 = 1_000_000

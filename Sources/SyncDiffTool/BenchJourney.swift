@@ -17,7 +17,7 @@ struct BenchJourney: ParsableCommand {
     discussion: """
       One picture with a face is found, painted with the mouth of a synthetic sound, and put back, again and again:
         find     look for cuts, follow the face, remember its mouth
-        hear     filterbank rows of the newest 40 ms, audio encoder, the mouth's shape
+        hear     features of the newest 40 ms, audio encoder, the mouth's shape
         warp     move the face's pixels, cut out its window
         encode   picture to latent
         denoise  all steps, with what is prepared for them and the frame before
@@ -125,7 +125,6 @@ final class PaintedFrames {
 
   private let frame: BenchFrame
   private let settings: PaintSettings
-  private let stacks: (past: Int, future: Int)
   private var journey: Journey
   private var timeline = SoundTimeline()
   private var noise = GaussianNoise(seed: 0)
@@ -138,7 +137,6 @@ final class PaintedFrames {
   init?(_ frame: BenchFrame, _ model: Model, threads: Int, steps: Int) {
     self.frame = frame
     settings = PaintSettings(steps: steps)
-    stacks = (model.configuration.audioPast, model.configuration.audioFuture)
     journey = Journey(model: model, threads: threads)
     timeline.append(noise.fill(25 * Self.samples), at: 0)  // the sound is ahead of the picture
     guard let first = paint(), paint() != nil else { return nil }
@@ -164,9 +162,10 @@ final class PaintedFrames {
     let time = RunningTime(nanoseconds: UInt64(count) * 40_000_000)
     guard let face = journey.find(frame.view.view, at: time).faces.first else { return nil }
     timeline.append(sound, at: timeline.end ?? 0)
-    let stacks = timeline.stacks(atRow: 4 * count, past: stacks.past, future: stacks.future)
+    journey.listen(to: &timeline, at: time)
+    let heard = journey.heard()
     end(.hear)
-    journey.paint(frame.view, face: face, sound: stacks, settings: settings)
+    journey.paint(frame.view, face: face, sound: heard, settings: settings)
     count += 1
     laps.append(lap)
     return began.duration(to: last) / .milliseconds(1)

@@ -214,7 +214,7 @@ struct BenchLayer {
       ("denoiser.unet.down2", side / 2, side / 2), ("denoiser.unet.mid", side / 4, side / 4),
       ("denoiser.unet.up2_", side / 2, side / 2), ("denoiser.unet.up2", side / 4, side / 4),
       ("denoiser.unet.up1_", side, side), ("denoiser.unet.up1", side / 2, side / 2), ("denoiser", side, side),
-      ("audio_encoder", 1, tokens), ("lips", 1, 1),
+      ("audio_encoder.front", 1, 2), ("audio_encoder", 1, tokens), ("lips", 1, 1),
     ]
     guard let place = places.first(where: { name.hasPrefix($0.prefix) }) else { return [] }
     let (pixels, part) = (place.height * place.width, name.split(separator: ".").last ?? "")
@@ -232,6 +232,8 @@ struct BenchLayer {
     case 2:
       switch part {
       case "key", "value": return [.linear(rows: tokens, inputs: shape[1], outputs: shape[0])]
+      case "qkv" where name.hasPrefix("audio_encoder.front"):
+        return [.linear(rows: pixels, inputs: shape[1], outputs: shape[0])]
       case "query", "qkv":
         let head = config.avHuBERT > 0 && name.hasPrefix("audio_encoder") ? AVHuBERT.head : config.head
         return [
@@ -244,7 +246,7 @@ struct BenchLayer {
         let rows = name.contains("_attn") || name.contains("_self") || name.hasPrefix("audio_encoder") ? pixels : 1
         return [.linear(rows: rows, inputs: shape[1], outputs: shape[0])]
       }
-    case 3: return []  // the convolution over time of AV-HuBERT, which is no picture's
+    case 3: return []  // a convolution over time, which is no picture's
     default:
       let isGroup = name.contains("_res") || name == "denoiser.unet.norm"
       return [

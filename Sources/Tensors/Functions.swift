@@ -175,6 +175,40 @@ public func attention(qkv: Tensor, heads: Int) -> Tensor {
   }
 }
 
+/// Self-attention over a stream (Shaw et al., arXiv 1803.02155): each of the rows `queries` of `qkv` (`[T, 3C]`, a query, a key
+/// and a value side by side) listens to itself, to the `before` rows before it and to those after it, as many as `near` and
+/// `carry`, `[before + 1 + after, C]`, tell. `near` is added to keys, `carry` to values -> `[queries.count, C]`.
+public func attention(
+  qkv: Track, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int
+) -> Tensor {
+  let (span, _, c) = near.picture
+  precondition(
+    qkv.width == 3 * c && carry.values.count == span * c && c % heads == 0 && before < span, "qkv [T, 3C], near, carry")
+  precondition(
+    qkv.first <= queries.lowerBound - before && queries.upperBound - 1 - before + span <= qkv.end, "rows that are held")
+  let depth = c / heads
+  return Tensor(queries.count, c) { output in
+    _ = qkv.with(from: queries.lowerBound) { q in
+      near.values.with { near in
+        carry.values.with { carry in
+          let k = q - before * 3 * c + c
+          shareOut(heads, cost: queries.count * span * (depth + 10) / 4) { range in
+            Scratch.withFloats(span + kernels.lanes) { scratch in
+              for head in range {
+                let first = head * depth
+                kernels.attendAround(
+                  q: q + first, k: k + first, v: k + c + first, near: near + first, carry: carry + first,
+                  queries: queries.count, span: span, width: 3 * c, depth: depth, scratch: scratch, output + first,
+                  outputWidth: c)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 /// q `[T, width]`, k, v `[S, width]`, of which the first `channels` count; output `[T, channels]`.
 private func attend(
   _ q: UnsafePointer<Float>, _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, _ t: Int, _ s: Int, width: Int,

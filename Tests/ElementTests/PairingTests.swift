@@ -1,8 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Speech
+import SyncDiff
 import SyncDiffElement
+import Tensors
 import Testing
 
 /// Milliseconds of running time.
@@ -240,6 +243,20 @@ private func pairing(
     pairing.makeRoom(upTo: ms(90_000))
     #expect(pairing.hasRoom(upTo: ms(90_000)))
     #expect(pairing.horizon == ms(30_000))
+  }
+
+  @Test("Sound as far ahead of the picture as there is room for leaves all that the picture looks back at")
+  func lookingBack() throws {
+    let model = try Model.load(path: defaultModel())
+    let sound = (0..<16_000 * 100).map { sinf(Float($0 % 16_000) * Float($0 % 16_000) * 1e-5) * 0.1 }
+    let row = 10_000 - RunningTime(nanoseconds: Pairing.capacity - UInt64(Pairing.past)).row
+    func heard(_ count: Int) -> Tensor {
+      var (listener, timeline) = (model.listener, SoundTimeline())
+      timeline.append(Array(sound[..<count]), at: 0)
+      listener.listen(to: &timeline, atRow: row)
+      return listener.heard()
+    }
+    #expect(heard(sound.count) == heard(160 * row + 5000))
   }
 
   @Test("Sound that is given up for want of room is lost to the frames still to come, and is not held")

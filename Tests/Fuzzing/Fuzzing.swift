@@ -63,11 +63,13 @@ private func paint(_ model: Model) {
     format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
     colorimetry: Colorimetry(.bt709, .full))
   guard let frame, let face = model.face(side: side) else { return }
-  let silence = Filterbank.silentStacks(model.configuration.tokens)
+  var noise = GaussianNoise(seed: 0)
+  var timeline = SoundTimeline()
+  timeline.append(noise.fill(8000), at: 0)
   var journey = Journey(model: model)
   _ = journey.find(frame.view, at: RunningTime(nanoseconds: 0))
-  for _ in 0..<2 {
-    journey.paint(
-      frame, face: face, sound: silence, settings: PaintSettings(steps: 1))
+  for count in 0..<2 as Range<UInt64> {
+    journey.listen(to: &timeline, at: RunningTime(nanoseconds: count * 40_000_000))
+    journey.paint(frame, face: face, sound: journey.heard(), settings: PaintSettings(steps: 1))
   }
 }

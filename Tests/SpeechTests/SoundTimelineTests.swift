@@ -30,6 +30,13 @@ import Testing
     return timeline
   }
 
+  /// The stacks around a row.
+  func heard(_ timeline: SoundTimeline, atRow row: Int, past: Int = 8, future: Int = 5) -> Tensor {
+    var (timeline, listener) = (timeline, Listener(nil, past: past, future: future))
+    listener.listen(to: &timeline, atRow: row)
+    return listener.heard()
+  }
+
   @Test func everyRowIsPythonsRow() {
     for r in 0..<70 {
       let before = r == 0 ? 0 : sound[160 * r - 1]
@@ -48,33 +55,23 @@ import Testing
 
   @Test(arguments: [1, 160, 371, 1024, 20_000]) func stacksDoNotDependOnTheChunks(size: Int) {
     var timeline = timeline(chunks: size)
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5)
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5, "from the cache")
+    expectClose(heard(timeline, atRow: 20), stacks, 1e-5)
   }
 
   @Test func timeStartsAnywhere() {
     let (row, start) = (360_000 * 24, Int64(360_000 * 24 * 160))
     var timeline = timeline(chunks: 500, at: start)
     #expect(timeline.end == start + Int64(sound.count))
-    expectClose(timeline.stacks(atRow: row + 20, past: 8, future: 5), stacks, 1e-5)
+    expectClose(heard(timeline, atRow: row + 20), stacks, 1e-5)
   }
 
   @Test func askingEarlySeesSilenceAndAskingAgainSeesTheSound() {
     var timeline = SoundTimeline()
     timeline.append(Array(sound[..<3000]), at: 0)
-    let early = timeline.stacks(atRow: 20, past: 8, future: 5)
+    let early = heard(timeline, atRow: 20)
     #expect(Array(early.values.suffix(104)) == [Float](repeating: Filterbank.silence, count: 104))
     timeline.append(Array(sound[3000...]), at: 3000)
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5)
-  }
-
-  @Test func nothingAfterSamplesNeededMatters() {
-    let needed = SoundTimeline.samplesNeeded(atRow: 20, future: 5)
-    #expect(needed == (20 + 4 * 6 - 1) * 160 + 400)
-    var timeline = SoundTimeline()
-    timeline.append(Array(sound[..<Int(needed)]), at: 0)
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5)
-    #expect(SoundTimeline.lookahead(future: 5).nanoseconds == 260_000_000)
+    expectClose(heard(timeline, atRow: 20), stacks, 1e-5)
   }
 
   @Test func gapsAreSilence() {
@@ -85,28 +82,23 @@ import Testing
     zeroed.append(sound[..<4000] + [Float](repeating: 0, count: 4000) + sound[8000...], at: 0)
     for row in 0..<70 {
       #expect(
-        timeline.stacks(atRow: row, past: 0, future: 0) == zeroed.stacks(atRow: row, past: 0, future: 0), "row \(row)")
+        heard(timeline, atRow: row, past: 0, future: 0) == heard(zeroed, atRow: row, past: 0, future: 0), "row \(row)")
     }
   }
 
   @Test func laterSoundReplacesEarlier() {
     var timeline = SoundTimeline()
     timeline.append([Float](repeating: 0.25, count: 6000), at: 0)
-    _ = timeline.stacks(atRow: 20, past: 8, future: 5)
+    _ = heard(timeline, atRow: 20)
     timeline.append(sound, at: 0)
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5)
+    expectClose(heard(timeline, atRow: 20), stacks, 1e-5)
   }
 
-  @Test func droppingKeepsWhatTheNextRowNeeds() {
-    var timeline = timeline(chunks: 1024)
-    timeline.drop(before: 12 * 160)
-    expectClose(timeline.stacks(atRow: 20, past: 2, future: 5), stacks.lastRows(8), 1e-5)
-    timeline.drop(before: .max)
-    #expect(timeline.end == Int64(sound.count))
-    #expect(timeline.stacks(atRow: 0, past: 0, future: 0).values.allSatisfy { $0 == Filterbank.silence })
-    timeline.append(sound, at: 0)  // late: ignored
-    #expect(timeline.end == Int64(sound.count))
-    #expect(timeline.stacks(atRow: 0, past: 0, future: 0).values.allSatisfy { $0 == Filterbank.silence })
+  @Test func lateSoundIsIgnored() {
+    var timeline = timeline(chunks: 1024, at: 32_000)
+    timeline.append(sound, at: 32_000 - Int64(sound.count))
+    #expect(timeline.end == 32_000 + Int64(sound.count))
+    expectClose(heard(timeline, atRow: 220), stacks, 1e-5)
   }
 
   @Test func jumpsStartAnew() {
@@ -115,7 +107,7 @@ import Testing
     #expect(timeline.end == Int64(1 << 40) + Int64(sound.count))
     timeline.append(sound, at: 0)
     #expect(timeline.end == Int64(sound.count))
-    expectClose(timeline.stacks(atRow: 20, past: 8, future: 5), stacks, 1e-5)
+    expectClose(heard(timeline, atRow: 20), stacks, 1e-5)
   }
 
   @Test func longStreamsForgetTheirBeginning() {
@@ -124,8 +116,8 @@ import Testing
       timeline.append([Float](repeating: 0.5, count: 16_000), at: second * 16_000)
     }
     timeline.append(sound, at: 200 * 16_000)
-    expectClose(timeline.stacks(atRow: 20_020, past: 4, future: 5), stacks.lastRows(10), 1e-5)
-    #expect(timeline.stacks(atRow: 100, past: 0, future: 0).values.allSatisfy { $0 == Filterbank.silence })
+    expectClose(heard(timeline, atRow: 20_020, past: 4, future: 5), stacks.lastRows(10), 1e-5)
+    #expect(heard(timeline, atRow: 100, past: 0, future: 0).values.allSatisfy { $0 == Filterbank.silence })
     timeline.append([Float](repeating: 0.5, count: 3_000_000), at: 201 * 16_000)
     #expect(timeline.end == Int64(201 * 16_000 + 3_000_000))
   }
@@ -135,16 +127,14 @@ import Testing
     for start in [time, 0, time] {
       timeline.append(sound, at: start)
       timeline.append([], at: start)
-      _ = timeline.stacks(atRow: Int(start), past: 8, future: 5)
-      _ = SoundTimeline.samplesNeeded(atRow: Int(start), future: 5)
-      timeline.drop(before: start)
+      _ = heard(timeline, atRow: Int(start))
     }
   }
 
   @Test func whatIsNoNumberIsSilence() {
     var timeline = SoundTimeline()
     timeline.append([.nan, .infinity, -.infinity, .greatestFiniteMagnitude] + sound, at: 3000)
-    #expect(timeline.stacks(atRow: 20, past: 1, future: 5).values.allSatisfy { $0.isFinite })
+    #expect(heard(timeline, atRow: 20, past: 1, future: 5).values.allSatisfy { $0.isFinite })
   }
 }
 

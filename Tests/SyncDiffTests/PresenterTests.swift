@@ -320,8 +320,7 @@ import Testing
       settings.selection = .largest(faces)
       let found = journey.find(frame.view, at: RunningTime(nanoseconds: 0), settings).faces
       #expect(found.count == faces)
-      let (tokens, bands) = (model.configuration.tokens, Filterbank.stack * Filterbank.bands)
-      let sound = Tensor([tokens, bands], (0..<tokens * bands).map { Float($0 % 26) / 4 })
+      let sound = model.listener.silence.map { i, _ in Float(i % 26) / 13 - 1 }
       for face in found { journey.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 1)) }
     }
     return picture

@@ -147,6 +147,24 @@ func applied(_ scale: GroupNorm.Scale, to x: Tensor, _ activation: Activation) -
     expectClose(attention(qkv: qkv, heads: 3), Plain.attention(q: part(0), k: part(1), v: part(2), heads: 3), 1e-5)
   }
 
+  @Test(arguments: [(5, 55, 50, 384, 6), (1, 51, 50, 64, 1), (7, 9, 3, 26, 2), (2, 1, 0, 13, 1), (3, 17, 16, 72, 3)])
+  func attendsAround(queries: Int, span: Int, before: Int, width: Int, heads: Int) {
+    let qkv = noise([queries + span + 3, 3 * width])
+    let (near, carry) = (noise([span, width], 2), noise([span, width], 3))
+    var track = Track(width: 3 * width)
+    track.restart(at: 100)
+    track.append(qkv.values)
+    track.forget(before: 102)
+    let first = before + 2
+    expectClose(
+      attention(
+        qkv: track, queries: 100 + first..<100 + first + queries, before: before, near: near, carry: carry, heads: heads
+      ),
+      Plain.attention(
+        qkv: qkv, queries: first..<first + queries, before: before, near: near, carry: carry, heads: heads),
+      1e-5)
+  }
+
   /// The exponential's whole range, and beyond it.
   @Test func activations() {
     let x = Tensor([4003], (-2001...2001).map { Float($0) * 0.05 })

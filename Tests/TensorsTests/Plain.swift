@@ -79,6 +79,24 @@ enum Plain {
     for i in indices { x[i] = Float((Double(x[i]) - mean) / (variance + 1e-5).squareRoot()) }
   }
 
+  /// Of rows `[T, 3C]`, each a query, a key and a value side by side, what the rows `queries` hear of `near.shape[0]` rows
+  /// from `before` rows before them on.
+  static func attention(
+    qkv: Tensor, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int
+  ) -> Tensor {
+    let (span, c) = (near.shape[0], near.shape[1])
+    func row(_ index: Int, _ part: Int) -> [Float] {
+      Array(qkv.values[(3 * index + part) * c..<(3 * index + part + 1) * c])
+    }
+    let rows = queries.map { query in
+      let others = query - before..<query - before + span
+      return attention(
+        q: Tensor([1, c], row(query, 0)), k: Tensor([span, c], others.flatMap { row($0, 1) }) + near,
+        v: Tensor([span, c], others.flatMap { row($0, 2) }) + carry, heads: heads)
+    }
+    return Tensor([queries.count, c], rows.flatMap { Array($0.values) })
+  }
+
   static func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int) -> Tensor {
     let (t, s, c) = (q.shape[0], k.shape[0], q.shape[1])
     let d = c / heads

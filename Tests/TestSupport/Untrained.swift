@@ -49,7 +49,7 @@ public func untrainedModelFile(
 private struct Missing: Error {}
 
 private func write(_ tensors: [String: Tensor], _ config: String, to file: URL) throws {
-  var header: [String: Any] = ["__metadata__": ["format": "syncdiff", "version": "2", "config": config]]
+  var header: [String: Any] = ["__metadata__": ["format": "syncdiff", "version": "3", "config": config]]
   var data = Data()
   for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
     let bytes = Array(tensor.values).withUnsafeBytes { Data($0) }

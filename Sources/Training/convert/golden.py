@@ -12,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from data.speech import SAMPLE_RATE, log_filterbank, stacks
+from data.speech import SAMPLE_RATE, log_filterbank, log_mel, stacks
 from networks.avhubert import AVHuBERT
-from networks.model import Config, SyncDiff, masked, small, timestep_embedding
+from networks.model import Config, Front, SyncDiff, masked, small, timestep_embedding
+from train.lips import around
 
 TESTS = Path(__file__).parents[3] / "Tests"
 CONFIG = Config(window=48, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
                 embedding=16, audio_width=32, audio_layers=2, steps=4)
+Front.WIDTH, Front.HEADS = 32, 2
+PICTURES = np.array([0, 1, 50, 101, 250, 452, 520, 559, 600, 607])  # rows of the pictures that hear `voices`
 SEED = 7  # of the noise that the tests draw again
 
 
@@ -41,13 +45,41 @@ def sound():
     return np.round(32767 * np.concatenate(parts)).astype(np.int16)
 
 
+def voices(part):
+    """The same again, 290 rows later and 16 times as faint."""
+    return torch.cat([part, torch.zeros(46400), part / 16])
+
+
+def voice():
+    """float32 [25600], each a float16: a voice that rises and falls, in noise, then noise alone, then faint noise."""
+    rng = np.random.default_rng(2)
+    t = np.arange(12800) / SAMPLE_RATE
+    phase = 2 * np.pi * np.cumsum(120 + 40 * np.sin(9 * t)) / SAMPLE_RATE
+    tone = sum(np.sin(k * phase) / k * (1 + np.sin(5 * t * k)) for k in range(1, 30))
+    parts = [0.15 * tone + 0.003 * rng.standard_normal(12800), 0.1 * rng.standard_normal(6400), 1e-4 * rng.standard_normal(6400)]
+    return torch.from_numpy(np.concatenate(parts)).half().float()
+
+
+def front(model):
+    """What the parts of the front make: rows, convolutions, a layer, silence; and what pictures take in."""
+    part, front = voice(), model.front
+    sound = voices(part)
+    rows, x = log_mel(sound), torch.randn(1, 71, Front.WIDTH)
+    once = F.gelu(front.conv1(rows[None, :41].transpose(1, 2)))
+    twice = F.gelu(front.conv2(once)).transpose(1, 2) + front.place
+    before = front.layers[0].BEFORE
+    return {"voice": part.half(), "rows": rows[::5], "once": once[0].T[1:-1], "twice": twice[0, 1:-1], "x": x[0],
+            "causal": front.layers[0](x)[0, before:-front.layers[0].after], "silence": model.hear(torch.zeros(1, 60000))[0, 140:141],
+            "heard": around(model, sound, PICTURES, "cpu")}
+
+
 def network():
     """model.SyncDiff with activations near 1 throughout."""
     model = SyncDiff(CONFIG).eval()
     for module in model.modules():
         for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
             value.data.normal_()
-            if isinstance(module, (nn.Conv2d, nn.Linear)) and name == "weight":
+            if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)) and name == "weight":
                 value.data /= value[0].numel() ** 0.5
             elif name in ("weight", "deviation"):
                 value.data.mul_(0.1).add_(1)
@@ -112,20 +144,22 @@ def main():
 
     samples = sound()
     fbank = log_filterbank(samples)
-    window = stacks(fbank, [20], CONFIG.audio_past, CONFIG.audio_future)[0]
+    window = stacks(fbank, [20], 8, 5)[0]
     write("SpeechTests", "filterbank", {
         "sound": torch.from_numpy(samples / np.float32(32768)), "rows": torch.from_numpy(fbank),
         "stacks": torch.from_numpy(window)})
 
-    heard = torch.from_numpy(window)[None]
+    hearing = front(model.audio_encoder)
+    heard = hearing["heard"]
     tokens = model.audio_encoder(heard)
 
     def weights(*parts):
         return {name: value.half() for name, value in model.state_dict().items() if name.startswith(parts)}
 
     write("SpeechTests", "audio_encoder", {
-        **weights("audio_encoder.", "lips."), "stacks": heard[0], "layer": model.audio_encoder.layers[0](tokens)[0],
-        "tokens": tokens[0], "coefficients": model.lips(tokens)[0]})
+        **weights("audio_encoder.", "lips."), **hearing, "layer": model.audio_encoder.layers[0](tokens[2:3])[0], "tokens": tokens,
+        "coefficients": model.lips(tokens)})
+    tokens = tokens[2:3]
     write("SpeechTests", "av_hubert", av_hubert())
     write("DiffusionTests", "autoencoder", weights("encoder.", "decoder."))
     write("DiffusionTests", "denoiser", weights("bottleneck.", "denoiser."), config=json.dumps(CONFIG.dict()))

@@ -1,0 +1,219 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Log-mel rows -> features, one every 20 ms: the first layers of Whisper-tiny's encoder (Radford et al., arXiv 2212.04356), taught
+// to hear a stream (twin of `Causal` and `Front` in Sources/Training/networks/model.py). A stream has no edges: before and
+// behind its sound is digital silence, so every feature is made in the same way.
+
+import Tensors
+
+/// Transformer layer over a stream of `[T, C]`: each row listens to itself, to the `before` rows before it and to the `after`
+/// rows that follow. Where another one is, `near` tells with its key and `carry` with its value.
+package struct CausalLayer: Sendable {
+  package static let before = 50
+
+  package let after: Int
+  let width: Int
+  private let layer: AudioLayer
+  private let near: Tensor  // [before + 1 + after, C]
+  private let carry: Tensor
+
+  /// `near` and `carry` are `[heads, before + 1 + after, C / heads]` in the file, which so tells their sizes.
+  init(_ w: Weights, _ name: String, heads: ClosedRange<Int>, head: ClosedRange<Int>) {
+    let near = w.take("\(name).near", within: [heads, Self.before + 1...Self.before + 26, head])
+    let (heads, span, head) = (near.shape[0], near.shape[1], near.shape[2])
+    (after, width) = (span - Self.before - 1, heads * head)
+    self.near = Self.sideBySide(near)
+    carry = Self.sideBySide(w.take("\(name).carry", near.shape))
+    layer = AudioLayer(w, name, width: heads * head, heads: heads, expansion: 4, activation: .erfGELU)
+  }
+
+  var heads: Int { layer.heads }
+
+  /// The queries, keys and values of rows, `[T, 3C]`.
+  package func asked(_ x: Tensor) -> Tensor { layer.asked(x) }
+
+  /// The outputs of the rows `range` of the stream, which are `x`, among all that is asked.
+  package func callAsFunction(_ x: Tensor, at range: Range<Int>, asked: Track) -> Tensor {
+    layer.told(
+      attention(qkv: asked, queries: range, before: Self.before, near: near, carry: carry, heads: heads), adding: x)
+  }
+
+  /// `[heads, T, D]` -> `[T, heads * D]`.
+  private static func sideBySide(_ x: Tensor) -> Tensor {
+    let (heads, count, depth) = (x.shape[0], x.shape[1], x.shape[2])
+    return Tensor([count, heads * depth]) { output in
+      for i in 0..<heads * count * depth {
+        let (head, row, channel) = (i / (count * depth), i / depth % count, i % depth)
+        output[(row * heads + head) * depth + channel] = x.values[i]
+      }
+    }
+  }
+}
+
+/// Rows of `LogMel` `[R, 80]` -> features `[R / 2, C]` of mean 0 and deviation 1 in speech. Feature k looks at the rows from
+/// 2 k - 2 to 2 k + 2, and its layers listen to others.
+public struct Front: Sendable {
+  private let conv1: Conv2d
+  private let conv2: Conv2d
+  private let place: Tensor
+  package let layers: [CausalLayer]
+  private let mean: Tensor
+  private let deviation: Tensor
+  /// C.
+  public let width: Int
+
+  public init(_ w: Weights, _ name: String) {
+    let first = CausalLayer(w, "\(name).layers.0", heads: 1...16, head: 8...64)
+    let (heads, width) = (first.heads, first.width)
+    let head = width / heads
+    layers = [first, CausalLayer(w, "\(name).layers.1", heads: heads...heads, head: head...head)]
+    func convolution(_ part: String, _ inputs: Int, stride: Int) -> Conv2d {
+      Conv2d(
+        weight: w.take("\(name).\(part).weight", [width, inputs, 3]).reshaped([width, inputs, 3, 1]),
+        bias: w.take("\(name).\(part).bias", [width]), stride: stride, padding: (0, 0, 0, 0))
+    }
+    conv1 = convolution("conv1", LogMel.bands, stride: 1)
+    conv2 = convolution("conv2", width, stride: 2)
+    place = w.take("\(name).place", [width])
+    mean = w.take("\(name).mean", [width])
+    deviation = w.take("\(name).deviation", [width])
+    self.width = width
+  }
+
+  /// Features after its own that a feature listens to.
+  var after: Int { layers.reduce(0) { $0 + $1.after } }
+  /// Features before its own.
+  var before: Int { layers.count * CausalLayer.before }
+
+  /// `[T, 80]` -> `[T - 2, C]`.
+  package func once(_ rows: Tensor) -> Tensor {
+    conv1(rows.reshaped([rows.shape[0], 1, LogMel.bands]), activation: .erfGELU).tokens
+  }
+
+  /// `[2 T + 1, C]` -> `[T, C]`.
+  package func twice(_ x: Tensor) -> Tensor {
+    conv2(x.reshaped([x.shape[0], 1, width]), activation: .erfGELU).tokens.map { $1 + place.values[$0 % width] }
+  }
+
+  func normalised(_ x: Tensor) -> Tensor {
+    x.map { ($1 - mean.values[$0 % width]) / deviation.values[$0 % width] }
+  }
+
+  /// The feature of endless digital silence, `[1, C]`.
+  var silence: Tensor {
+    let row = LogMel.row(LogMel.silence, loudest: LogMel.faintest)
+    var x = twice(once(Tensor([5, LogMel.bands], [[Float]](repeating: row, count: 5).joined())))
+    for layer in layers {
+      let asked = Array(layer.asked(x).values)
+      var all = Track(width: asked.count)
+      for _ in 0...CausalLayer.before + layer.after { all.append(asked) }
+      x = layer(x, at: CausalLayer.before..<CausalLayer.before + 1, asked: all)
+    }
+    return normalised(x)
+  }
+}
+
+/// The features of one stream. Each is computed once, when it is wanted for the first time, with all that it takes, and stays
+/// as long as its sound does not change: feature k needs the rows to 2 k + 2 + 2 `after`.
+struct FeatureStream: Sendable {
+  let front: Front
+  private var loudest = Track(width: 1)  // band of each row
+  private var rows = Track(width: LogMel.bands)
+  private var once: Track
+  private var layers: [(inputs: Track, asked: Track)]
+  private var features: Track
+
+  init(_ front: Front) {
+    self.front = front
+    (once, features) = (Track(width: front.width), Track(width: front.width))
+    layers = front.layers.map { _ in (Track(width: front.width), Track(width: 3 * front.width)) }
+    restart(at: 0)
+  }
+
+  /// Makes ready for these features: what comes next is computed from the returned sample on.
+  mutating func prepare(for wanted: Range<Int>) -> Int64 {
+    if wanted.lowerBound < features.first || wanted.lowerBound - front.before >= layers[0].inputs.end {
+      restart(at: wanted.lowerBound)
+    }
+    return Int64(loudest.end * Filterbank.step)
+  }
+
+  /// These features, `[wanted.count, C]`, of a sound that goes on from the sample that `prepare` returned. What looks at sound
+  /// from `limit` on is not kept.
+  mutating func heard(_ wanted: Range<Int>, of sound: Excerpt, until limit: Int64) -> Tensor {
+    if wanted.upperBound > features.end { extend(to: wanted.upperBound, sound) }
+    let heard = features.rows(wanted)
+    cut(to: limit)
+    if wanted.lowerBound - features.first >= Self.spare { forget(before: wanted.lowerBound) }
+    return heard
+  }
+
+  /// Forgets what looks at sound from a sample on.
+  mutating func cut(to sample: Int64) {
+    let known = Filterbank.rows(endingBy: sample)
+    guard known < loudest.end else { return }
+    var end = (known - 1) >> 1
+    guard end - front.after >= features.first else { return restart(at: features.first) }
+    loudest.cut(to: known)
+    rows.cut(to: known)
+    once.cut(to: known - 1)
+    for (i, layer) in front.layers.enumerated() {
+      layers[i].inputs.cut(to: end)
+      layers[i].asked.cut(to: end)
+      end -= layer.after
+    }
+    features.cut(to: end)
+  }
+
+  /// Features that are forgotten together.
+  private static let spare = 64
+
+  private mutating func extend(to end: Int, _ sound: Excerpt) {
+    let inputs = end + front.after
+    for row in loudest.end...2 * inputs {
+      let levels = sound.row(row).map(LogMel.levels) ?? LogMel.silence
+      loudest.append(CollectionOfOne(levels.max() ?? 0))
+      guard row == rows.end else { continue }
+      let most = loudest.rows(row - LogMel.memory..<row + 1).values.max() ?? 0
+      rows.append(LogMel.row(levels, loudest: most))
+    }
+    once.append(front.once(rows.rows(once.end - 1..<2 * inputs + 1)).values)
+    var x = front.twice(once.rows(2 * layers[0].inputs.end - 1..<2 * inputs))
+    for (i, layer) in front.layers.enumerated() {
+      layers[i].inputs.append(x.values)
+      layers[i].asked.append(layer.asked(x).values)
+      let made = (i + 1 < layers.count ? layers[i + 1].inputs.end : features.end)..<layers[i].inputs.end - layer.after
+      x = layer(layers[i].inputs.rows(made), at: made, asked: layers[i].asked)
+    }
+    features.append(front.normalised(x).values)
+  }
+
+  /// The next feature is this one, and nothing is known of those before it.
+  private mutating func restart(at feature: Int) {
+    var first = feature - front.before
+    loudest.restart(at: 2 * first - 2 - LogMel.memory)
+    rows.restart(at: 2 * first - 2)
+    once.restart(at: 2 * first - 1)
+    for i in layers.indices {
+      layers[i].inputs.restart(at: first)
+      layers[i].asked.restart(at: first)
+      first += CausalLayer.before
+    }
+    features.restart(at: feature)
+  }
+
+  /// Keeps what the features from this one on need if they are to be computed again.
+  private mutating func forget(before feature: Int) {
+    var first = feature - front.before
+    loudest.forget(before: 2 * first - 2 - LogMel.memory)
+    rows.forget(before: 2 * first - 2)
+    once.forget(before: 2 * first - 1)
+    for i in layers.indices {
+      layers[i].inputs.forget(before: first)
+      layers[i].asked.forget(before: first)
+      first += CausalLayer.before
+    }
+    features.forget(before: feature)
+  }
+}
