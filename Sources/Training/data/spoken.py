@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Makes speech of many languages and voices with the synthesisers of Debian's packages espeak-ng and flite (nothing of them is
-kept): `python -m data.spoken OUT [--words LANGUAGE=FILE...]` writes OUT/LANGUAGE-NNN-VOICE.wav, for train/teacher.py --speech.
+kept): `python -m data.spoken OUT [--words LANGUAGE=FILE...]` writes OUT/LANGUAGE/NNN-VOICE.wav, for train/teacher.py.
 Spoken are sentences.txt, the English ones also by flite, and words in any order out of FILEs, such as those of Debian's packages
 wamerican, wngerman, wfrench, wspanish and witalian in /usr/share/dict."""
 import argparse
@@ -33,7 +33,6 @@ def main():
     parser.add_argument("--words", nargs="*", default=[], metavar="LANGUAGE=FILE")
     parser.add_argument("--rows", type=int, default=40, help="of words, of each file (default: %(default)s)")
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     lines = [line.split("\t") for line in (Path(__file__).parent / "sentences.txt").read_text().splitlines()]
     for named in args.words:
@@ -43,7 +42,8 @@ def main():
     for number, (language, text) in enumerate(lines):
         voices = rng.choice(ESPEAK + 3 * FLITE if language == "en" else ESPEAK, args.voices, replace=False)
         for voice in dict.fromkeys(voices):
-            speak(text, language, voice, rng, args.output / f"{language}-{number:03d}-{voice}.wav")
+            (args.output / language).mkdir(parents=True, exist_ok=True)
+            speak(text, language, voice, rng, args.output / language / f"{number:03d}-{voice}.wav")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from data.speech import SAMPLE_RATE, STACK
 from data.voices import babble, filtered, in_room, music, noise, telephone
 from evaluate import plots
 from evaluate.metrics import SHUT, correlation, pearson, spread
-from evaluate.phones import CLASSES, Aligner, text_of
-from train.lips import SOUNDS, Clips, around, as_sound
+from data.phones import CLASSES, Aligner, text_of
+from train.lips import Clips, around, as_sound
+from train.teacher import SOUNDS
 
 LAGS = range(-5, 6)       # frames
 CORNERS = 61, 291         # mesh points of the mouth's corners

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from convert import export
 from data import clips
 from data.clips import Clip
-from evaluate import phones, speech
+from data import phones, speech
 from tests.faces import META, basis, clip, geometry, small_model
 from train.lips import Clips
 

@@ -3,8 +3,10 @@
 """Trains the audio encoder's teacher (networks/teacher.py) on the clips: `python -m train.teacher --cache CACHE --speech FOLDER...`
 writes and resumes CACHE/teacher.pt, then lets it tell the mouth's coefficients of speech without pictures, sound files of
 up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 [T, 12], from which train/lips.py learns what lips do
-with words, voices and languages that the clips do not have."""
+with words, voices and languages that the clips do not have. Of English speech, --english FOLDER..., the lips of p, b and m are
+closed, where pocketsphinx hears one (data/phones.py): the teacher, who learned from a few hundred words, leaves some open."""
 import argparse
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from safetensors.numpy import load_file
 
 from data.clips import balanced, load, save
 from data.geometry import Basis
+from data.phones import Aligner
 from data.prepare import FPS, sound
 from data.speech import SAMPLE_RATE, STACK
 from data.voices import pace, spoiled
@@ -34,18 +37,35 @@ def told(teacher, heard, rows):
     return teacher(teacher.around(heard, torch.from_numpy(rows).float())).float().cpu().numpy()
 
 
-def tell(teacher, path, cache, device):
-    """Writes CACHE/spoken/NAME.npz of a sound file."""
+def closed(coefficients, phones, gap):
+    """Coefficients [T, 12] whose lips are shut in the frames of p, b and m's first halves, and half as open beside them, by as
+    little motion as may be. phones: as data/phones.py finds them; gap [12]: what opens the lips."""
+    kept = np.ones(len(coefficients))
+    for kind, start, end in phones:
+        if kind == "bilabial":
+            first, last = int(start), int((start + end) / 2)
+            kept[max(first - 1, 0):last + 2] = np.minimum(kept[max(first - 1, 0):last + 2], 0.5)
+            kept[first:last + 1] = 0
+    opening = np.maximum(coefficients @ gap, 0)
+    return (coefficients - ((1 - kept) * opening)[:, None] * gap / (gap @ gap)).astype(np.float32)
+
+
+def tell(teacher, path, cache, device, gap=None, aligner=None):
+    """Writes CACHE/spoken/NAME.npz of a sound file; with an aligner its p, b and m are closed."""
     samples = sound(path)[:LONGEST * SAMPLE_RATE]
     heard = teacher.hear(as_sound(samples).to(device))
-    rows = STACK * np.arange(len(samples) * FPS // SAMPLE_RATE)
-    save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=told(teacher, heard, rows))
+    made = told(teacher, heard, STACK * np.arange(len(samples) * FPS // SAMPLE_RATE))
+    if aligner:
+        with contextlib.suppress(ValueError):  # no words were found
+            made = closed(made, aligner(samples), gap)
+    save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=made)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--speech", type=Path, nargs="+", required=True, help="folders of sound files, in any language")
+    parser.add_argument("--speech", type=Path, nargs="+", default=[], help="folders of sound files, in any language")
+    parser.add_argument("--english", type=Path, nargs="+", default=[], help="folders of sound files, in English")
     parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -94,11 +114,13 @@ def main():
         loop.note(parts)
     if distributed.first():
         (args.cache / "spoken").mkdir(exist_ok=True)
-        files = sorted(p for folder in args.speech for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
-        for done, path in enumerate(files, 1):
-            tell(loop.average["teacher"], path, args.cache, device)
-            if done % 100 == 0 or done == len(files):
-                print(f"{done}/{len(files)} sounds", flush=True)
+        files = lambda folders: sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
+        aligner, english = Aligner(), files(args.english)
+        others = [path for path in files(args.speech) if path not in english]
+        for done, path in enumerate(english + others, 1):
+            tell(loop.average["teacher"], path, args.cache, device, basis.gap, aligner if done <= len(english) else None)
+            if done % 100 == 0 or done == len(english + others):
+                print(f"{done}/{len(english + others)} sounds", flush=True)
     distributed.stop()
 
 
