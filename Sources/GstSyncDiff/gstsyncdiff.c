@@ -527,29 +527,17 @@ gst_sync_diff_finalize (GObject *object)
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
-static void
-gst_sync_diff_class_init (GstSyncDiffClass *klass)
+void
+gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable)
 {
-  GObjectClass *object = G_OBJECT_CLASS (klass);
-  GstElementClass *element = GST_ELEMENT_CLASS (klass);
   const GParamFlags ready = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY;
   const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
-
-  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_debug, "syncdiff", 0, "Lip synchronisation by diffusion");
-  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_model_debug, "syncdiff-model", 0, "Models of the element syncdiff");
-
-  object->set_property = gst_sync_diff_set_property;
-  object->get_property = gst_sync_diff_get_property;
-  object->finalize = gst_sync_diff_finalize;
-  element->change_state = gst_sync_diff_change_state;
-  element->request_new_pad = gst_sync_diff_request_new_pad;
-  element->release_pad = gst_sync_diff_release_pad;
 
   g_object_class_install_property (object, PROP_MODEL,
       g_param_spec_string ("model", "Model",
           "Path of the model file (safetensors). Unset: the environment variable SYNCDIFF_MODEL, else "
           "models/syncdiff.safetensors beside the plugin, else the one of the source tree that the plugin was built "
-          "in, else /usr/local/share/syncdiff/syncdiff.safetensors",
+          "in, else share/syncdiff/syncdiff.safetensors in the prefix that it is installed in",
           NULL, ready));
   g_object_class_install_property (object, PROP_PRESENTER,
       g_param_spec_string ("presenter", "Presenter",
@@ -578,10 +566,10 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
       g_param_spec_double ("guidance-scale", "Guidance scale",
           "How far the sound leads the lips away from those of silence: 1 = as they were learned, more opens them "
           "wider, 0 = the model's own, which is 1",
-          0, 10, 0, playing | GST_PARAM_CONTROLLABLE));
+          0, 10, 0, playing | controllable));
   g_object_class_install_property (object, PROP_STRENGTH,
       g_param_spec_double ("strength", "Strength", "Blend of the new mouth over the original, 0 = the original only",
-          0, 1, 1, playing | GST_PARAM_CONTROLLABLE));
+          0, 1, 1, playing | controllable));
   g_object_class_install_property (object, PROP_SEED,
       g_param_spec_uint64 ("seed", "Seed",
           "Seed of the noise that the mouths are made from; its low 32 bits count. The same seed, input and model give the "
@@ -590,7 +578,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_PASSTHROUGH,
       g_param_spec_boolean ("passthrough", "Pass-through",
           "Push every frame as it came. The reported latency stays the same", FALSE,
-          playing | GST_PARAM_CONTROLLABLE));
+          playing | controllable));
   g_object_class_install_property (object, PROP_AUDIO_OFFSET,
       g_param_spec_int64 ("audio-offset", "Audio offset",
           "Nanoseconds that the sound is moved by before it is matched with the picture; positive: later. Only the "
@@ -662,15 +650,34 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   g_object_class_install_property (object, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Frames since the stream began: painted, reused (the mouth of the frame before), and passed for want of a "
-          "face, of sound, or of time, or as the face shows too little of its mouth; late ones; level of overload; nanoseconds of latency; frames and nanoseconds of "
-          "sound that are held",
+          "face, of sound, or of time, or as the face shows too little of its mouth; no-sound counts painted ones, too, if "
+          "all sound was silent from the beginning, for 10 s; late ones; level of overload; nanoseconds of latency; frames "
+          "and nanoseconds of sound that are held",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
   g_object_class_install_property (object, PROP_DISCLOSURE,
       g_param_spec_boolean ("disclosure", "Disclosure",
           "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
           "type compositeWithTrainedAlgorithmicMedia",
           TRUE, ready));
+}
 
+static void
+gst_sync_diff_class_init (GstSyncDiffClass *klass)
+{
+  GObjectClass *object = G_OBJECT_CLASS (klass);
+  GstElementClass *element = GST_ELEMENT_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_debug, "syncdiff", 0, "Lip synchronisation by diffusion");
+  GST_DEBUG_CATEGORY_INIT (gst_sync_diff_model_debug, "syncdiff-model", 0, "Models of the element syncdiff");
+
+  object->set_property = gst_sync_diff_set_property;
+  object->get_property = gst_sync_diff_get_property;
+  object->finalize = gst_sync_diff_finalize;
+  element->change_state = gst_sync_diff_change_state;
+  element->request_new_pad = gst_sync_diff_request_new_pad;
+  element->release_pad = gst_sync_diff_release_pad;
+
+  gst_sync_diff_install_properties (object, GST_PARAM_CONTROLLABLE);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_FACE_SELECT, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_SYNC_DIFF_NO_FACE, 0);

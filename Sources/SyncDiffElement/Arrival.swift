@@ -139,6 +139,7 @@ extension Stream {
       let events = monitor.locked {
         pairing.pictureFlushed()
         overload.flushed()
+        soundCheck.flushed()
         (flushing, failed) = (false, false)
         return clearVideo()
       }

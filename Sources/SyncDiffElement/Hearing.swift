@@ -4,6 +4,7 @@
 // The sound's way in: any audio/x-raw -> 16 kHz mono -> the timeline, placed by running time.
 
 import CGStreamer
+import Glibc
 import GstSyncDiff
 import Speech
 import Tensors
@@ -184,6 +185,8 @@ extension Stream {
   private func append(_ samples: [Float], at start: Int64) -> Bool {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
     let live = isLive(beyond: range.upperBound)
+    let quiet = Float(pow(10, Settings(of: element).silenceThreshold / 20))
+    let isAudible = samples.contains { abs($0) >= quiet }
     monitor.lock()
     awaitLoop()
     hearing.fullSince = pairing.hasRoom(upTo: range.upperBound) ? nil : hearing.fullSince ?? g_get_monotonic_time()
@@ -203,6 +206,7 @@ extension Stream {
     if !stopped, !over {
       arrived(range)
       timeline.append(samples, at: start)
+      if isAudible { soundCheck.heard() }
     }
     let warn = full && !live && !hearing.warnedFull
     monitor.unlock()

@@ -123,23 +123,26 @@ extension Stream {
   }
 }
 
-/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what is
-/// installed.
+/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what was installed
+/// with it.
 package func defaultModel() -> String {
   if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
   let beside = "\(pluginFolder())/models/syncdiff.safetensors"
   if access(beside, R_OK) == 0 { return beside }
-  return inSourceTree("meta/models/syncdiff.safetensors") ?? "/usr/local/share/syncdiff/syncdiff.safetensors"
+  let installed = "share/syncdiff/syncdiff.safetensors"
+  return around("meta/models/syncdiff.safetensors") ?? around(installed) ?? "/usr/\(installed)"
 }
 
-/// What lies beside the plugin, else what lies in the source tree around it. GStreamer knows where it is installed.
+/// What lies beside the plugin, else what lies in the source tree around it, else what was installed with it: GStreamer itself
+/// looks only where it is installed, and in the user's folder.
 package func presetFolder() -> String? {
   let beside = "\(pluginFolder())/presets"
-  return access(beside, R_OK) == 0 ? beside : inSourceTree("meta/presets")
+  return access(beside, R_OK) == 0 ? beside : around("meta/presets") ?? around("share/gstreamer-1.0/presets")
 }
 
-/// A file or folder of the source tree that the plugin or program was built in; nil where there is none.
-package func inSourceTree(_ file: String) -> String? {
+/// A file or folder of the source tree that the plugin or program was built in, or of the prefix that it is installed in; nil where
+/// there is none.
+package func around(_ file: String) -> String? {
   var folder = pluginFolder()
   while let slash = folder.lastIndex(of: "/") {
     folder = String(folder[..<slash])

@@ -18,8 +18,13 @@ extension Stream {
     disclose()
     let settings = Settings(of: element)
     defer { postStatistics(frame, settings) }
-    guard let time = frame.time, settings.strength > 0, !settings.passthrough, mayPaint(settings) else {
+    guard let time = frame.time, settings.strength > 0, !settings.passthrough else {
       return pass(frame, .bypassed, settings)
+    }
+    guard mayPaint(settings) else {
+      monitor.locked { soundCheck.lacks(.unlinked, at: time) }
+      tellLack(settings)
+      return pass(frame, .unlinked, settings)
     }
     if journey == nil, load(settings), let model = model?.model {
       journey = Journey(model: model, presenter: presenter?.presenter, threads: settings.threads)
@@ -56,6 +61,7 @@ extension Stream {
     }
     let searched = g_get_monotonic_time() - began
     let sound = awaitSound(of: time, settings)
+    tellLack(settings)
     let isThere: Bool
     switch sound {
     case .heard, .silence: isThere = true
@@ -96,7 +102,7 @@ extension Stream {
 
   private func pass(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     switch outcome {
-    case .bypassed: fade = Fade()  // nobody asked for a fade
+    case .bypassed, .unlinked: fade = Fade()  // nobody asked for a fade
     case .faceless, .hidden: break  // a face that is found, or seen again, fades in by itself
     default: fade.cease()
     }
@@ -126,7 +132,7 @@ extension Stream {
       let degrades = settings.degrades(live: liveLatency != nil)
       guard liveLatency != nil || degrades, let left = frame.time.flatMap(departure)?.left else { return nil }
       if left < 0 { counts.late &+= 1 }
-      if degrades, outcome != .bypassed { overload.finished(left: left) }
+      if degrades, outcome != .bypassed, outcome != .unlinked { overload.finished(left: left) }
       return left
     }
     if outcome == .overloaded { postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
@@ -396,6 +402,25 @@ extension Stream {
         + "sink, max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
   }
 
+  /// Says, once, that frames have had no sound to speak for long, or to the end.
+  func tellLack(atEnd: Bool = false, _ settings: Settings) {
+    switch monitor.locked({ soundCheck.news(atEnd: atEnd) }) {
+    case .unlinked:
+      postWarning(
+        .stream(GST_STREAM_ERROR_FAILED), "No sound is linked to the pad audio, so frames go on untouched.",
+        debug:
+          "Link what the mouths are to speak, as in `... ! audioconvert ! dub.audio`. Where an element has one input only, "
+          + "as an effect in GES or a filter in transcodebin, no sound reaches it: put syncdiffbin behind GES instead.")
+    case .sound:
+      postWarning(
+        .stream(GST_STREAM_ERROR_FAILED), "Nothing but silence has come to the pad audio.",
+        debug:
+          "All of it stays below silence-threshold (\(Int(settings.silenceThreshold)) dBFS). Is its source muted, or is it "
+          + "another track or channel that speaks?")
+    case nil: break
+    }
+  }
+
   /// Sound after its own time that a frame waits for, nanoseconds.
   func lookahead(_ settings: Settings) -> Int64 {
     settings.lookahead ?? model.map { Int64(clamping: $0.model.lookahead.nanoseconds) } ?? 0
@@ -406,6 +431,7 @@ extension Stream {
   private func sound(of frame: RunningTime, _ settings: Settings) -> Sound {
     let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
     guard pairing.linked, let time = pairing.soundTime(of: frame) else { return passes ? .none : .silence }
+    soundCheck.lacks(.sound, at: frame, passes: passes)
     let silent = journey?.listen(
       to: &timeline, at: time, lookahead: RunningTime(nanoseconds: UInt64(clamping: pairing.lookahead)),
       Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold))

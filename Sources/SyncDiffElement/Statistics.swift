@@ -16,8 +16,9 @@ package struct Statistics: Equatable, Sendable {
     case faceless
     case hidden  // a face that shows too little of its mouth
     case soundless
+    case unlinked  // soundless, and nobody had anything to do
     case overloaded  // passed for want of time
-    case bypassed  // `passthrough`, no sound linked, no place in time, memory that cannot be reached
+    case bypassed  // `passthrough`, no place in time, memory that cannot be reached
   }
 
   package var painted: UInt64 = 0
@@ -41,7 +42,7 @@ package struct Statistics: Equatable, Sendable {
     case .reused: reused &+= 1
     case .faceless: faceless &+= 1
     case .hidden: hidden &+= 1
-    case .soundless: soundless &+= 1
+    case .soundless, .unlinked: soundless &+= 1
     case .overloaded: overloaded &+= 1
     case .bypassed: bypassed &+= 1
     }
@@ -59,7 +60,7 @@ extension Stream {
       structure.set("passed", counts.passed)
       structure.set("no-face", counts.faceless)
       structure.set("hidden", counts.hidden)
-      structure.set("no-sound", counts.soundless)
+      structure.set("no-sound", counts.soundless &+ soundCheck.silentFrames)
       structure.set("overloaded", counts.overloaded)
       structure.set("late", counts.late)
       structure.set("level", Int32(clamping: overload.level.rawValue))

@@ -106,6 +106,7 @@ final class Stream {
   var latencyReported: GstClockTime = 0
   var overload = Overload()
   var counts = Statistics()
+  var soundCheck = SoundCheck()
 
   // Owned by the picture's thread, or whoever stopped it.
 
@@ -146,7 +147,9 @@ final class Stream {
       monitor.locked { failed = false }
       if settings.preload, !load(settings) { return false }
       if change == GST_STATE_CHANGE_READY_TO_PAUSED {
-        monitor.locked { (soundStopped, counts, overload) = (false, Statistics(), Overload()) }
+        monitor.locked {
+          (soundStopped, counts, overload, soundCheck) = (false, Statistics(), Overload(), SoundCheck())
+        }
       }
     case GST_STATE_CHANGE_PLAYING_TO_PAUSED: monitor.locked { playing = false }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
@@ -293,6 +296,7 @@ final class Stream {
   func audioLinked(_ linked: Bool) {
     monitor.locked {
       pairing.linked = linked
+      if linked { soundCheck.linked() }
       soundMoved = g_get_monotonic_time()
       monitor.broadcast()
     }
@@ -438,6 +442,7 @@ final class Stream {
     switch event.pointee.type {
     case GST_EVENT_CAPS: useCaps(event)
     case GST_EVENT_STREAM_START: disclosed = false
+    case GST_EVENT_EOS: tellLack(atEnd: true, Settings(of: element))
     case GST_EVENT_TAG:
       makeReady(.event(disclosing(event)))
       return

@@ -8,8 +8,8 @@
 static gboolean
 plugin_init (GstPlugin *plugin)
 {
-  return GST_ELEMENT_REGISTER (syncdiff, plugin);
+  return GST_ELEMENT_REGISTER (syncdiff, plugin) && GST_ELEMENT_REGISTER (syncdiffbin, plugin);
 }
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, syncdiff, "Lip synchronisation by diffusion", plugin_init,
-    "0.1.0", "Apache 2.0", "syncdiff", "Unknown package origin")
+    GST_SYNC_DIFF_VERSION, "Apache 2.0", "syncdiff", "Unknown package origin")

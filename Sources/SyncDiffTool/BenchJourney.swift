@@ -51,7 +51,7 @@ struct BenchJourney: ParsableCommand {
 
   func run() throws {
     gst_init(nil, nil)
-    guard let path = picture ?? inSourceTree("meta/sample/portrait.jpg") else {
+    guard let path = picture ?? around("meta/sample/portrait.jpg") else {
       throw Failure("the sample's portrait is not beside this program; give a picture with --picture")
     }
     let frame = try BenchFrame(path: path, size: size, format: format)

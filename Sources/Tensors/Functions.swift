@@ -3,7 +3,7 @@
 
 // What layers do between convolutions: functions without weights.
 
-package import KernelInterface
+import KernelInterface
 
 public func relu(_ x: Tensor) -> Tensor { activated(x, .relu) }
 public func silu(_ x: Tensor) -> Tensor { activated(x, .silu) }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CTensors
-package import KernelInterface
+import KernelInterface
 
 /// Weights of a convolution or a linear layer in the order in which a kernel reads them: blocks of two vectors of output
 /// channels, the last of one if that suffices; channels beyond the last one are zero.

@@ -14,10 +14,10 @@ import Testing
 let frameDuration: GstClockTime = 40_000_000
 let second: GstClockTime = 1_000_000_000
 
-/// GStreamer with the element, once.
+/// GStreamer with the elements, once.
 let gstreamer: Bool = {
   gst_init(nil, nil)
-  return gst_element_register_syncdiff(nil) != 0
+  return gst_element_register_syncdiff(nil) != 0 && gst_element_register_syncdiffbin(nil) != 0
 }()
 
 /// Things that leave the source pad.

@@ -241,6 +241,66 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     #expect(bench.complaints.first?.contains(linked ? "ended" : "linked") == true)
   }
 
+  @Test("Without a link, frames count as without sound; after two seconds, or at the end, one warning says so")
+  func unlinkedWarning() throws {
+    let bench = try Bench()
+    func push(_ times: some Sequence<Int>) throws {
+      for time in times { #expect(try bench.dub(face, at: GstClockTime(time) * second) == nil) }
+    }
+    try push(0..<2)
+    #expect(bench.complaints == [])
+    try push(2..<9)
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    #expect(bench.waitForEOS())
+    #expect(bench.complaints.count == 1 && bench.complaints.first?.contains("No sound is linked") == true)
+    #expect(bench.stats["no-sound"] == "9" && bench.stats["passed"] == "9")
+
+    let short = try Bench()
+    _ = try short.dub(face, at: 0)
+    gst_harness_push_event(short.video, gst_event_new_eos())
+    #expect(short.waitForEOS() && short.complaints.count == 1)
+  }
+
+  @Test(
+    "Who asks for untouched frames, or closed mouths, or links late, is not told that no sound is linked",
+    arguments: [["passthrough": "true"], ["strength": "0"], ["missing-audio": "silence", "steps": "1"], [:]])
+  func unlinkedOnPurpose(properties: [String: String]) throws {
+    let bench = try Bench(properties)
+    for time in 0..<(properties.isEmpty ? 2 : 5) { _ = try bench.dub(face, at: GstClockTime(time) * second) }
+    if properties.isEmpty {
+      let pad = gst_element_request_pad_simple(bench.element, "audio")
+      let source = gst_pad_new("sound", GST_PAD_SRC)
+      gst_pad_set_active(source, 1)
+      #expect(gst_pad_link(source, pad) == GST_PAD_LINK_OK)
+      for object in [pad, source] { gst_object_unref(object) }
+    }
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    #expect(bench.waitForEOS() && bench.complaints == [])
+  }
+
+  @Test(
+    "Only silence from the beginning is one warning after ten seconds, or at the end, and counts as no sound",
+    arguments: [("close", 12, true), ("passthrough", 12, true), ("close", 4, true), ("close", 1, false)])
+  func onlySilence(silence: String, seconds: Int, told: Bool) throws {
+    let bench = try Bench(["silence": silence, "steps": "1"], sound: true)
+    for i in 0...seconds { try bench.pushSound(i, level: 20) }  // -64 dBFS
+    for i in 0..<seconds { _ = try bench.dub(face, at: GstClockTime(i) * second) }
+    #expect(bench.complaints.count == (seconds > 10 ? 1 : 0))
+    gst_harness_push_event(bench.video, gst_event_new_eos())
+    #expect(bench.waitForEOS())
+    #expect(bench.complaints.count == (told ? 1 : 0))
+    #expect(bench.complaints.allSatisfy { $0.contains("Nothing but silence") })
+    #expect(bench.stats["no-sound"] == (told ? "\(seconds)" : "0"), "\(bench.stats)")
+  }
+
+  @Test("Silence after sound is a pause", arguments: [0, 3])
+  func pause(from second: Int) throws {
+    let bench = try Bench(["steps": "1"], sound: true)
+    for i in 0..<14 { try bench.pushSound(i, level: i == second ? 8_000 : 0) }
+    for i in 0..<13 { _ = try bench.dub(face, at: GstClockTime(i) * GstClockTime(1_000_000_000)) }
+    #expect(bench.complaints == [] && bench.stats["no-sound"] == "0")
+  }
+
   @Test("Sound without timestamps is heard, with one warning")
   func untimed() throws {
     let bench = try Bench(["steps": "1"], sound: true)

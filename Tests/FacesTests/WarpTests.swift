@@ -295,7 +295,7 @@ extension Frame {
   @Test(arguments: [PixelFormat.nv12, .rgb, .v210, .i422Deep])
   func hostilePointsAreHarmless(format: PixelFormat) throws {
     let values: [Float] = [
-      .nan, .infinity, -.infinity, 1e30, -1e9, 65536, -65536, 40000, 0, 1e-40, 17, 17.000001, 30.5,
+      .nan, .infinity, -.infinity, 1e30, -1e9, 65536, -65536, 40000, 0, .leastNonzeroMagnitude, 17, 17.000001, 30.5,
     ]
     var dice = Dice(7)
     for round in 0..<60 {

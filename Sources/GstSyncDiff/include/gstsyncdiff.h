@@ -103,8 +103,15 @@ struct _GstSyncDiff {
 #define GST_TYPE_SYNC_DIFF (gst_sync_diff_get_type ())
 GType gst_sync_diff_get_type (void);
 
-/// Registers the element; without a plugin it is known to this process alone.
+/// The version of all there is: plugin, tool, package. Its changes are in meta/CHANGELOG.md.
+#define GST_SYNC_DIFF_VERSION "0.2.0"
+
+/// Register the elements; without a plugin they are known to this process alone.
 gboolean gst_element_register_syncdiff (GstPlugin *_Nullable plugin);
+gboolean gst_element_register_syncdiffbin (GstPlugin *_Nullable plugin);
+
+/// The properties of `syncdiff`, for it and for `syncdiffbin`. `controllable`: flags of those that a GstController may change.
+void gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable);
 
 /// A copy of the properties; free it with `gst_sync_diff_settings_clear`.
 void gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings);

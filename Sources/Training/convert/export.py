@@ -5,7 +5,7 @@
 
 One safetensors file, float16: audio_encoder.*, lips.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of
 networks.model.SyncDiff) from the training's moving averages, geometry.* as data/shape.py wrote it, and faces.* as
-convert/faces.py wrote them. Its metadata: format "syncdiff", version "2", config (JSON of Config), crc32 of the tensors' bytes in
+convert/faces.py wrote them. Its metadata: format "syncdiff", version "3", config (JSON of Config), crc32 of the tensors' bytes in
 hexadecimal digits, and licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads
 it and refuses anything else; `load` reads it back.
 
@@ -23,7 +23,7 @@ from safetensors import safe_open
 from networks.avhubert import LICENCE
 from networks.model import Config, SyncDiff
 
-VERSION = "2"
+VERSION = "3"
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "meta/models/syncdiff.safetensors"  # the one that comes with the project
 

@@ -37,7 +37,7 @@ def networks(model, seed=1):
     config, random = model.config, torch.Generator().manual_seed(seed)
     side = config.window // 4
     image = torch.rand(1, 3, config.window, config.window, generator=random) * 2 - 1
-    stacks = torch.randn(1, config.tokens, 104, generator=random)
+    stacks = torch.randn(1, config.tokens, model.audio_encoder.input.in_features, generator=random)
     latent = torch.randn(1, config.latent_channels, side, side, generator=random)
     lips = torch.zeros(1, 2, config.window, config.window)
     lips[:, 1, 20:40, 24:56] = 1

@@ -1,6 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Prepared clips (prepare.py) in memory, and which of them are held out."""
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from data.geometry import MARGIN, SIDE
+from data.speech import BANDS, log_filterbank
 
 VALIDATION = set((Path(__file__).parent / "validation.txt").read_text().split())
 SHORTEST = 15  # frames of a clip: a run and another moment of it must fit (pairs.py)
@@ -22,7 +24,12 @@ class Clip:
     name: str
     window: np.ndarray  # uint8 [T, 128, 128, 3]
     points: np.ndarray  # float32 [T, 468, 3], the face mesh in window px
-    fbank: np.ndarray   # float32 [rows, 26]
+    sound: np.ndarray   # int16 [samples], 16 kHz; empty if it has none
+
+    @functools.cached_property
+    def fbank(self):
+        """float32 [rows, 26], one row every 10 ms."""
+        return log_filterbank(self.sound) if len(self.sound) else np.zeros((0, BANDS), np.float32)
 
     @property
     def lag_rows(self):
@@ -49,7 +56,7 @@ def load(cache, validation, pictures=True):
         speaker, name = file.stem.split("__", 1)
         if is_validation(speaker, name) == validation and f"{speaker}/{name}" not in LEFT_OUT:
             with np.load(file) as kept:
-                clip = Clip(speaker, name, kept["window"] if pictures else None, kept["points"], kept["fbank"])
+                clip = Clip(speaker, name, kept["window"] if pictures else None, kept["points"], kept["sound"])
             if len(clip.points) >= SHORTEST:
                 clips.append(clip)
     if not clips:

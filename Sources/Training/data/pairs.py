@@ -98,7 +98,7 @@ def still(basis, talker, mouths, rng):
 def runs(basis, clips, chosen, windows, portraits, count, rng):
     """`count` runs as arrays {key of KEYS: [count, ...]}. chosen: the indices of the clips to take them from, one may come
     several times; windows(clip): its pictures; portraits: as data.clips.stills has them, N may be 0."""
-    heard = [i for i in range(len(clips)) if len(clips[i].fbank)]
+    heard = [i for i in range(len(clips)) if len(clips[i].sound)]
     faces, meshes = portraits["window"], portraits["points"]
     out, talkers = {key: [] for key in KEYS}, {}
 

@@ -5,8 +5,8 @@
 Per video, CACHE/clips/SPEAKER__NAME.npz holds
   window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 80 px window with a margin of 24 px
   points  float32 [T, 468, 3]     face mesh in window px
-  fbank   float32 [100 T', 26]    log filterbank energies, one row per 10 ms from the first picture on; of a video without
-                                  sound no rows: it shows how a face looks, not what it says
+  sound   int16 [640 T']          mono, 16 kHz, from the first picture on; of a video without sound no samples: it shows how
+                                  a face looks, not what it says
 Pictures (portraits) become one file, CACHE/stills.npz, with window [N, 128, 128, 3] and points [N, 468, 3] of those in which
 a face was found. The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged
 or without a face is skipped and named. A video longer than 8 s becomes clips of at most 6 s, NAME-000, NAME-001, ...
@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter1d
 from data.clips import save
 from data.geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
 from data.landmarks import mesh
-from data.speech import BANDS, SAMPLE_RATE, log_filterbank
+from data.speech import SAMPLE_RATE
 
 FPS = 25
 VIDEOS = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split()
@@ -118,7 +118,7 @@ def prepare(path, cache):
         place = str(path) if len(spans) == 1 else f"{path} from {span[0]} s"
         try:
             frames = pictures(path, span)
-            fbank = log_filterbank(sound(path, span)) if has_sound(path) else np.zeros((0, BANDS), np.float32)
+            heard = sound(path, span) if has_sound(path) else np.zeros(0, np.int16)
         except ValueError as error:
             problems.append(f"{place}: {error}, skipped")
             continue
@@ -132,7 +132,7 @@ def prepare(path, cache):
             problems.append(f"{place}: no face in more than a tenth of the frames, skipped")
             continue
         crops, meshes = windows(frames, points)
-        save(store, window=crops, points=meshes, fbank=fbank)
+        save(store, window=crops, points=meshes, sound=heard)
     return problems
 
 

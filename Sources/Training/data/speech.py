@@ -1,16 +1,27 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sound -> log filterbank -> stacks of 104 values: AV-HuBERT's front end (twin of Sources/Speech/Filterbank.swift).
+"""Sound at 16 kHz -> rows of what is heard every 10 ms, of which row r looks at the 400 samples from 160 r on.
 
-python_speech_features.logfbank at its defaults on 16 kHz int16: 25 ms windows every 10 ms, 26 mel filters, FFT of 512,
-pre-emphasis 0.97, natural logarithm. Four rows make one stack of 104 values, 40 ms.
+log_mel: 80 bands as Whisper hears them (twin of Sources/Speech/LogMel.swift), for our audio encoder.
+log_filterbank and stacks: 26 bands, AV-HuBERT's front end (twin of Sources/Speech/Filterbank.swift): python_speech_features.logfbank
+at its defaults on int16, mel filters, FFT of 512, pre-emphasis 0.97, natural logarithm. Four rows make one stack of 104
+values, 40 ms. Our sync networks hear these too.
 """
+import functools
+
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 SAMPLE_RATE = 16000
 BANDS = 26
 STACK = 4
 SILENCE = float(np.log(np.finfo(float).eps))  # what the front end gives for digital silence
+ROW, WINDOW, POINTS = 160, 400, 512  # samples from row to row and of one row's window, points of its Fourier transform
+MELS = 80
+LOUDEST = 400    # rows, 4 s, before a row, of which the loudest band tells how loud the sound is
+FAINTEST = -4.0  # log10 of the power below which sound is not made louder
+RANGE = 8.0      # powers of ten below the loudest that are told apart
 
 
 def log_filterbank(sound):
@@ -30,3 +41,27 @@ def stacks(fbank, centres, past, future, pace=1.0):
     inside = (rows >= 0) & (rows < len(fbank))
     out = np.where(inside[..., None], row(low) * (1 - part) + row(low + 1) * part, np.float32(SILENCE))
     return out.reshape(len(rows), past + 1 + future, STACK * BANDS)
+
+
+@functools.cache
+def mel_filters():
+    """float32 [257, 80]: triangles that are evenly spaced on Slaney's mel scale (linear to 1 kHz, logarithmic above), each of area
+    one, as Whisper (Radford et al., arXiv 2212.04356) and librosa have them, over the bins of a transform of 512 points."""
+    to_mel = lambda hertz: np.where(hertz < 1000, 3 * hertz / 200, 15 + 27 * np.log(np.maximum(hertz, 1) / 1000) / np.log(6.4))
+    to_hertz = lambda mel: np.where(mel < 15, 200 * mel / 3, 1000 * np.exp(np.log(6.4) / 27 * (mel - 15)))
+    bins = np.linspace(0, SAMPLE_RATE / 2, POINTS // 2 + 1)
+    corners = to_hertz(np.linspace(0, to_mel(SAMPLE_RATE / 2), MELS + 2))
+    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    filters = np.maximum(0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle))) * 2 / (high - low)
+    return torch.from_numpy(filters.T.astype(np.float32) * (WINDOW / POINTS))
+
+
+def log_mel(sound):
+    """[..., R, 80] of sound [..., N] in -1 ... 1, R = (N - 240) // 160. Each row is told against the loudest band of the 4 s that
+    end with it, whatever the loudness; what lies RANGE powers of ten below is silence: -0.6 ... 1.4 as Whisper scales it."""
+    power = torch.fft.rfft(sound.unfold(-1, WINDOW, ROW) * torch.hann_window(WINDOW).to(sound), POINTS).abs().square()
+    rows = (power @ mel_filters().to(sound)).clamp(min=1e-12).log10()
+    loudest = rows.amax(-1).flatten(0, -2)[:, None] if rows.dim() > 2 else rows.amax(-1)[None, None]
+    loudest = F.max_pool1d(F.pad(loudest, (LOUDEST, 0), value=-12), LOUDEST + 1, 1).view(rows.shape[:-1])
+    loudest = loudest.clamp(min=FAINTEST)[..., None]
+    return (torch.maximum(rows - loudest, rows.new_tensor(-RANGE)) + 5.5) / 4

@@ -1,33 +1,18 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of sound: other paces, other voices and microphones, parts that are not heard."""
+"""Augmentation of sound: other paces, voices, microphones, rooms, lines, and what else is heard. Sounds are float32 tensors in
+-1 ... 1 at 16 kHz, unless said otherwise."""
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data.speech import BANDS, SILENCE
+from data.speech import BANDS, SAMPLE_RATE, SILENCE
 
 
 def pace(rng):
     """How many times as fast a clip is to be spoken. Lips go with the sound's middle, whatever the pace: the same words come
     with other lengths (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015)."""
     return float(np.exp(rng.normal(0, 0.12))) if rng.random() < 0.6 else 1.0
-
-
-def some_hidden(stacks, centre):
-    """Up to 6 neighbouring bands and up to 2 stacks of [B, T, 104] hidden by the mean (SpecAugment, arXiv 1904.08779),
-    others for each of the batch; never the stack `centre`, which is the picture's own."""
-    b, t, _ = stacks.shape
-    bands = stacks.reshape(b, t, 4, BANDS)
-
-    def span(size, longest, beyond=0):
-        start, length = torch.randint(size + beyond, (b, 1)), torch.randint(longest + 1, (b, 1))
-        place = torch.arange(size)
-        return (place >= start) & (place < start + length)
-
-    rows = span(t, 2, beyond=6) & (torch.arange(t) != centre)
-    hidden = span(BANDS, 6)[:, None, None] | rows[:, :, None, None]
-    return torch.where(hidden, bands.mean((1, 2, 3), keepdim=True), bands).reshape(b, t, 104)
 
 
 def other_voice(stacks, generator=None):
@@ -51,3 +36,101 @@ def other_voice(stacks, generator=None):
     noisy = (torch.rand(b, 1, 1, 1, generator=generator) < 0.5).float()
     out = torch.logaddexp(out, noise - 50 * (1 - noisy))
     return torch.where(silent, bands, out).reshape(b, t, 104)
+
+
+def filtered(sound, gain):
+    """Sound [N] whose spectrum is multiplied by gain(frequencies in Hz)."""
+    spectrum = torch.fft.rfft(sound)
+    frequencies = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
+    return torch.fft.irfft(spectrum * torch.from_numpy(gain(frequencies)).to(spectrum), len(sound))
+
+
+def equalised(sound, rng, decibels=5.0):
+    """Another microphone and another timbre."""
+    knots, places = rng.normal(0, decibels, 6), np.log(np.geomspace(100, 8100, 6))
+    return filtered(sound, lambda hertz: 10 ** (np.interp(np.log(hertz + 1), places, knots) / 20))
+
+
+def telephone(sound, rng):
+    """What is left of it on a line: the band to 3.4 or to 4 kHz, in most cases without the lowest frequencies, in half of them
+    after mu-law's 8 bits (ITU-T G.711)."""
+    low, high = rng.choice([0, 200, 300]), rng.choice([3400, 4000])
+    sound = filtered(sound, lambda hertz: 1 / (1 + np.exp(np.clip((hertz - high) / 40, -50, 50)))
+                     / (1 + np.exp(np.clip((low - hertz) / 20, -50, 50))))
+    if rng.random() < 0.5:
+        peak = sound.abs().max().clamp(min=1e-6)
+        curved = torch.sign(sound) * torch.log1p(255 * sound.abs() / peak) / np.log(256)
+        curved = (127 * curved).round() / 127
+        sound = torch.sign(curved) * ((256 ** curved.abs()) - 1) / 255 * peak
+    return sound
+
+
+def in_room(sound, rng):
+    """With the echo of a room of 0.15 to 0.8 s of reverberation: noise that fades, behind the direct sound."""
+    n, decay = SAMPLE_RATE // 2, rng.uniform(0.15, 0.8)
+    echo = torch.randn(n) * 10 ** (-3 * torch.arange(n) / SAMPLE_RATE / decay)
+    echo[:int(rng.uniform(0.001, 0.01) * SAMPLE_RATE)] = 0
+    echo *= rng.uniform(0.1, 0.7) / echo.norm().clamp(min=1e-6)
+    echo[0] = 1
+    size = len(sound) + n
+    return torch.fft.irfft(torch.fft.rfft(sound, size) * torch.fft.rfft(echo, size), size)[:len(sound)]
+
+
+def noise(count, rng):
+    """White to brown."""
+    tilt = rng.uniform(0, 1)
+    return filtered(torch.randn(count), lambda hertz: (hertz + 50) ** -tilt)
+
+
+def music(count, rng):
+    """Chords, a melody and a beat that nobody has played: notes of some harmonics that ring and fade."""
+    out, beat = torch.zeros(count), int(rng.uniform(0.18, 0.6) * SAMPLE_RATE)
+    scale = 55 * 2 ** ((rng.integers(0, 12) + np.array([0, 2, 3, 5, 7, 8, 10])) / 12)
+    harmonics, decay, drums = rng.uniform(0.2, 0.8), rng.uniform(0.1, 1.5), rng.random() < 0.6
+    for start in range(-beat * 4, count, beat):
+        length = min(4 * beat, count - start)
+        times = torch.arange(length) / SAMPLE_RATE
+        sounding = torch.zeros(length)
+        for note in rng.choice(scale, rng.integers(1, 4)) * 2 ** rng.integers(0, 4):
+            shape = torch.exp(-times / decay) * (1 - torch.exp(-times / 0.01))
+            for h in range(1, 7):
+                if h * note < SAMPLE_RATE / 2:
+                    sounding += harmonics ** h * shape * torch.sin(2 * np.pi * h * note * times + rng.uniform(0, 6))
+        if drums:
+            sounding += rng.uniform(0.5, 3) * torch.exp(-times / rng.uniform(0.01, 0.08)) * torch.randn(length)
+        first = max(0, -start)
+        out[start + first:start + length] += sounding[first:]
+    return out
+
+
+def babble(voices, count, rng):
+    """Some of the voices, a list of sounds, at once."""
+    out = torch.zeros(count)
+    for index in rng.integers(0, len(voices), rng.integers(3, 7)):
+        voice = voices[index]
+        start = int(rng.integers(0, max(1, len(voice) - count)))
+        part = voice[start:start + count]
+        out[:len(part)] += part * 10 ** (rng.normal(0, 3) / 20) / part.std().clamp(min=1e-4)
+    return out
+
+
+def beside(voices, count, rng):
+    """Something else that is heard: noise, music or babble, of deviation 1."""
+    kind = rng.random()
+    other = noise(count, rng) if kind < 0.4 else music(count, rng) if kind < 0.75 else babble(voices, count, rng)
+    return other / other.std().clamp(min=1e-6)
+
+
+def spoiled(sound, voices, rng):
+    """Sound [N] as others would have recorded, sent and mixed it; in one of four cases nearly as it is."""
+    if rng.random() < 0.75:
+        sound = equalised(sound, rng)
+        if rng.random() < 0.35:
+            sound = in_room(sound, rng)
+        if rng.random() < 0.5:
+            decibels = rng.uniform(0, 30)
+            sound = sound + sound.std() * 10 ** (-decibels / 20) * beside(voices, len(sound), rng)
+        if rng.random() < 0.2:
+            sound = telephone(sound, rng)
+    loudness = rng.uniform(-35, -12)
+    return (sound * 10 ** (loudness / 20) / sound.std().clamp(min=1e-5)).clamp(-1, 1)

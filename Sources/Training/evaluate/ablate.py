@@ -37,6 +37,7 @@ from data.looks import Look
 from evaluate import metrics, plots
 from evaluate.journey import CUT, Dub
 from networks import sync
+from networks.avhubert import Stacked
 from networks.model import Config, Denoiser, SyncDiff, fade, masked, painted, small
 from networks.perceptual import Perceptual
 from train import distributed, painter
@@ -94,11 +95,11 @@ class Forgetful(SyncDiff):
         return super().sample(noise, masked, lips, identity, tokens, None, steps)
 
 
-class Filterbank(nn.Module):
+class Filterbank(Stacked):
     """One linear layer over the stacks [B, T, 104] instead of an encoder."""
 
     def __init__(self, config):
-        super().__init__()
+        super().__init__(config)
         self.input = nn.Linear(104, config.audio_width)
         self.position = nn.Parameter(torch.randn(config.tokens, config.audio_width) * 0.02)
 
@@ -142,8 +143,8 @@ class PaperSlot(painter.Slot):
     painting gives the decoded picture itself."""
 
     @torch.no_grad()
-    def __init__(self, model, run, look, exemplar, sync_net):
-        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net)
+    def __init__(self, model, run, look, exemplar, sync_net, sound=None):
+        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net, sound)
         self.masked, self.lips = papers(model, self.truth)
         self.warped = model.decoder(self.identity)
 
@@ -173,7 +174,7 @@ class Held:
         clips, nobody = self.clips.clips, {"window": (), "points": ()}
         made = pairs.runs(basis, clips, np.arange(len(clips)), lambda clip: clip.window, nobody, RUNS, np.random.default_rng(0))
         self.runs = with_others(pairs.separate(made, clips), lambda clip: clip.window)
-        self.told = [told((base.audio_encoder, base.lips), self.clips, i, base.config, next(base.parameters()).device)
+        self.told = [told((base.audio_encoder, base.lips), self.clips, i)
                      for i in range(len(clips))]
 
     def figures(self, model, variant, mask):
@@ -201,7 +202,7 @@ class Held:
     def dubbed(self, model, variant, mask, clip, donor):
         """[T, 3, 80, 80]: a clip with the sound of the clip of that index."""
         device = mask.device
-        sound = torch.from_numpy(self.clips.sound(donor, np.arange(len(self.told[donor])), model.config)).float()
+        sound = self.clips.heard(donor, np.arange(len(self.told[donor])), model.audio_encoder)
         warped, where, _ = Dub(self.basis, clip.window, clip.points).warped(self.told[donor], variant.exemplar)
         count = len(warped)
         shown = as_image(warped[:, CUT, CUT]).to(device)
@@ -259,10 +260,10 @@ def main():
     perceptual = Perceptual(args.perceptual).to(device)
     store = args.cache / "ablations.json"
     measured = json.loads(store.read_text()) if store.exists() else []
-    runs = [run for run in painter.Pairs.of(args.cache, False).runs if not run["still"] and len(run["clip"].fbank)]
+    runs = [run for run in painter.Pairs.of(args.cache, False).runs if not run["still"] and len(run["clip"].sound)]
     learned = painter.Pairs(with_others(runs, lambda clip: pictures(args.cache, clip)))
     speakers = {clip.speaker for clip in load(args.cache, False, pictures=False)}
-    clips = [clip for clip in load(args.cache, True) if len(clip.fbank)]
+    clips = [clip for clip in load(args.cache, True) if len(clip.sound)]
     groups = {kind: [clip for clip in clips if (clip.speaker in speakers) == (kind == "seen")] for kind in ("seen", "unseen")}
     held = {kind: Held(chosen, base, basis, judge, perceptual) for kind, chosen in groups.items() if len(chosen) > 1}
     for seed in range(args.seeds):

@@ -111,7 +111,7 @@ class Dub:
 
     @torch.no_grad()
     def painted(self, model, pictures, lips, stacks, seed=0):
-        """uint8 [T, 128, 128, 3]: the warped pictures as the painter leaves them, with sound [T, tokens, 104]."""
+        """uint8 [T, 128, 128, 3]: the warped pictures as the painter leaves them, with what is heard [T, tokens, C]."""
         noise = torch.randn((1, model.config.latent_channels, WINDOW // 4, WINDOW // 4),
                             generator=torch.Generator().manual_seed(seed))
         previous, mask, out = None, fade(WINDOW), pictures.copy()
@@ -119,7 +119,7 @@ class Dub:
             picture = as_image(pictures[t:t + 1, CUT, CUT])
             identity = model.encoder(picture)
             where = small(torch.from_numpy(lips[t:t + 1, :, CUT, CUT]).float())
-            tokens = model.audio_encoder(torch.from_numpy(stacks[t:t + 1]).float())
+            tokens = model.audio_encoder(stacks[t:t + 1])
             previous = model.sample(noise, masked(identity, where), where, identity, tokens, previous)
             made = painted(model, previous, identity, picture, mask).clamp(-1, 1)
             out[t, CUT, CUT] = ((made[0].permute(1, 2, 0).numpy() + 1) * 127.5 + 0.5).astype(np.uint8)

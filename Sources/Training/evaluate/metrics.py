@@ -37,14 +37,15 @@ def spoken_frames(made, truth, span):
     return (0, n) if span is None else (max(0, int(span[0])), min(n, int(np.ceil(span[1]))))
 
 
-def correlation(made, truth, span=None):
-    """Best correlation over LAGS and its lag (positive: the made ones come late). span: frames of truth that count."""
+def correlation(made, truth, span=None, lags=LAGS):
+    """Best correlation over lags and its lag (positive: the made ones come late). span: frames of truth that count."""
     n = min(len(made), len(truth))
     first, last = spoken_frames(made, truth, span)
-    if last - first < 2 * max(LAGS) + 10:
-        raise ValueError(f"{max(0, last - first)} frames of speech in both videos: too few to correlate, 16 are needed")
+    least = 2 * max(lags) + 10
+    if last - first < least:
+        raise ValueError(f"{max(0, last - first)} frames of speech in both videos: too few to correlate, {least} are needed")
     by = {}
-    for lag in LAGS:
+    for lag in lags:
         a, b = max(first, -lag), min(last, n - lag)
         by[lag] = pearson(made[a + lag:b + lag], truth[a:b])
     lag = max(by, key=by.get)

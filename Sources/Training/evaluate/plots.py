@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of how a training goes, as PNG: curves and contact sheets."""
+"""Pictures of how a training goes, as PNG: curves and contact sheets; charts of reports."""
 import cv2
 import matplotlib
 import numpy as np
@@ -33,6 +33,34 @@ def dots(panels, label, path):
         axis.set(title=title, xlabel=label, xticks=range(len(values)), xticklabels=list(values))
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
+def lips(kinds, path):
+    """A row per kind: how far the mouth opens and how wide it is in each class of phones, told and real (means, bars of two
+    standard errors), and both at once. kinds: {title: {class: [N, 4 or more]}}, opening real and told, width real and told,
+    outer eye distances."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(len(kinds), 3, figsize=(15, 4.2 * len(kinds)), squeeze=False, layout="constrained")
+    for row, (title, classes) in zip(axes, kinds.items()):
+        means = 100 * np.array([values[:, :4].mean(0) for values in classes.values()])
+        errors = 200 * np.array([values[:, :4].std(0) / np.sqrt(len(values)) for values in classes.values()])
+        places, names = np.arange(len(classes)), [f"{name} ({len(values)})" for name, values in classes.items()]
+        for axis, first, what in ((row[0], 0, "opening"), (row[1], 2, "width")):
+            for k, label, look, shift in ((first, "real", "o", -0.13), (first + 1, "told", "D", 0.13)):
+                axis.errorbar(means[:, k], places + shift, xerr=errors[:, k], fmt=look, label=label, capsize=2)
+            axis.set(xlabel=f"{what}, % of the outer eye distance", yticks=places, yticklabels=names, title=title)
+            axis.grid(axis="y", alpha=0.3)
+            axis.invert_yaxis()
+        row[0].legend()
+        for name, (opening, opened, width, widened) in zip(classes, means):
+            row[2].annotate("", (widened, opened), (width, opening), arrowprops={"arrowstyle": "->", "color": "grey"})
+            row[2].annotate(name, (width, opening), (4, 4), textcoords="offset points")
+        row[2].plot(*means[:, [2, 0]].T, "o")
+        row[2].plot(*means[:, [3, 1]].T, "D")
+        row[2].set(xlabel="rounded ... spread: width", ylabel="opening", title="from real to told")
+    with matplotlib.rc_context({"svg.hashsalt": "syncdiff"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 

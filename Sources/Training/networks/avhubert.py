@@ -6,21 +6,46 @@ Twin of Sources/Speech/AVHuBERT.swift. Written from published facts; no code and
 Its weights are Meta's, under a licence of their own: whoever has them turns them into a file with convert/avhubert.py,
 and `load` reads that. What it forbids is said whenever such weights are read, and stands in every model made of them.
 """
+import numpy as np
+import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
+from data.speech import STACK, log_filterbank
 from networks.model import AudioLayer, Config
 
 FORMAT = "syncdiff-av-hubert"
 KERNEL, GROUPS = 128, 16  # of the convolution that stands for positions
 HEAD = 64                 # channels of one attention head, in Base (12 layers of 768) and in Large (24 of 1024)
 PAST = 25                 # stacks before the picture's own: AV-HuBERT learned from sentences, so as many as a model may have
+FUTURE = 5                # stacks after it: 255 ms of sound
 LICENCE = ("AV-HuBERT is licensed under the AV-HuBERT license, Copyright (c) Meta Platforms, Inc. All Rights Reserved. "
            "For non-commercial research only: no commercial or production use of it or of anything made with it.")
 
 
-class AVHuBERT(nn.Module):
+class Stacked(nn.Module):
+    """What hears filterbank rows, four a stack."""
+    BEFORE = 4 * PAST + 4  # rows of silence that must come before a sound's first picture
+
+    def __init__(self, config):
+        super().__init__()
+        self.past, self.future = config.audio_past, config.audio_future
+
+    @staticmethod
+    def hear(sound):
+        """Filterbank rows [B, R, 26] of sound [B, N] in -1 ... 1."""
+        rows = [log_filterbank((32768 * one).round().clamp(-32768, 32767).short().cpu().numpy()) for one in sound]
+        return torch.from_numpy(np.stack(rows)).to(sound.device)
+
+    def around(self, heard, rows):
+        """Stacks [B, T, tokens, 104] of rows [B, R, 26] around pictures at rows [B, T] (10 ms)."""
+        place = rows[..., None] + torch.arange(-STACK * self.past, STACK * (self.future + 1))
+        taken = heard[torch.arange(len(heard))[:, None, None], place.to(heard.device)]
+        return taken.unflatten(2, (-1, STACK)).flatten(3)
+
+
+class AVHuBERT(Stacked):
     """Stacks [B, T, 104] around one picture -> audio tokens [B, T, config.audio_width].
 
     Every stack is normalised and mapped to D channels. Sound comes first, then what is seen: D zeros, before the
@@ -29,7 +54,7 @@ class AVHuBERT(nn.Module):
     new one, for keys and values need one scale. `output` is ours."""
 
     def __init__(self, config):
-        super().__init__()
+        super().__init__(config)
         width = config.av_hubert
         self.input = nn.Linear(104, width)
         self.fusion_norm = nn.LayerNorm(2 * width)
@@ -72,7 +97,7 @@ def load(path):
         print(f"{path}: {metadata['licence']}", flush=True)
         kept = {name: file.get_tensor(name).float() for name in file.keys()}
     layers = sum(name.endswith(".qkv.weight") for name in kept)
-    config = Config(av_hubert=len(kept["input.weight"]), audio_layers=layers, audio_past=PAST)
+    config = Config(av_hubert=len(kept["input.weight"]), audio_layers=layers, audio_past=PAST, audio_future=FUTURE)
     encoder = AVHuBERT(config)
     encoder.load_state_dict(kept | {name: value for name, value in encoder.state_dict().items()
                                     if name.startswith("output.")})

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from data.speech import MELS, log_mel
 
 BORDER, EDGE = 4, 10  # px at the window's edges that are not painted, and over which the painting fades out inside of them
 
@@ -28,8 +29,8 @@ class Config:
     prior: int = 6                # values that pass the previous-frame bottleneck
     audio_width: int = 192
     audio_layers: int = 3
-    audio_past: int = 8           # stacks of 40 ms before the picture's own
-    audio_future: int = 5         # stacks after it
+    audio_past: int = 10          # stacks of 40 ms before the picture's own
+    audio_future: int = 3         # stacks after it
     coefficients: int = 12        # numbers that say how a mouth is shaped (data/geometry.py)
     steps: int = 2
     av_hubert: int = 0            # channels of AV-HuBERT if that is the audio encoder (avhubert.py); 0: AudioEncoder
@@ -79,19 +80,83 @@ class AudioLayer(nn.Module):
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x)), approximate=self.gelu))
 
 
+class Causal(AudioLayer):
+    """The same with exact GELU, over a stream: each of x [B, T, C] listens to itself, to the BEFORE that came before it and to the
+    AFTER that follow. Where another one is, is told by `near`, which its key is asked with, and by `carry`, which its value
+    brings along (Shaw et al., arXiv 1803.02155): Whisper's positions are those of half a minute's place and of no use in a
+    stream that does not end."""
+    BEFORE = 50
+
+    def __init__(self, width, heads, after):
+        super().__init__(width, heads, expansion=4, gelu="none")
+        self.after = after
+        self.near, self.carry = (nn.Parameter(torch.zeros(heads, self.BEFORE + 1 + after, width // heads)) for _ in range(2))
+
+    def forward(self, x):
+        b, t, c = x.shape
+        span, places = self.near.shape[1], torch.arange(t, device=x.device)
+        q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        distance = places - places[:, None] + self.BEFORE
+        hidden = (distance < 0) | (distance >= span)
+        asked = (q @ self.near.to(q).transpose(-1, -2)).gather(-1, distance.clamp(0, span - 1).expand(b, self.heads, t, t))
+        shares = (q @ k.transpose(-1, -2) + asked) / math.sqrt(q.shape[-1])
+        shares = shares.float().masked_fill(hidden, -torch.inf).softmax(-1).to(q)
+        other = places[:, None] + torch.arange(span, device=x.device) - self.BEFORE
+        by_distance = shares.gather(-1, other.clamp(0, t - 1).expand(b, self.heads, t, span)) * ((other >= 0) & (other < t))
+        y = shares @ v + by_distance @ self.carry.to(q)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class Front(nn.Module):
+    """Rows of log_mel [B, R, 80] -> features [B, R // 2, 384], one every 20 ms: the first layers of Whisper-tiny's encoder (Radford
+    et al., arXiv 2212.04356; convert/whisper.py), which know speech of all kinds, taught to hear a stream. Feature k needs the
+    rows to 2 k + 2 + 2 sum(AFTER)."""
+    WIDTH, HEADS, AFTER = 384, 6, (4, 0)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv1d(MELS, self.WIDTH, 3, padding=1)
+        self.conv2 = nn.Conv1d(self.WIDTH, self.WIDTH, 3, stride=2, padding=1)
+        self.place = nn.Parameter(torch.zeros(self.WIDTH))
+        self.layers = nn.ModuleList(Causal(self.WIDTH, self.HEADS, after) for after in self.AFTER)
+        self.register_buffer("mean", torch.zeros(self.WIDTH))
+        self.register_buffer("deviation", torch.ones(self.WIDTH))
+
+    def forward(self, rows):
+        x = F.gelu(self.conv2(F.gelu(self.conv1(rows.transpose(1, 2))))).transpose(1, 2) + self.place
+        for layer in self.layers:
+            x = layer(x)
+        return (x - self.mean) / self.deviation
+
+
 class AudioEncoder(nn.Module):
-    """Stacks [B, T, 104] around one picture -> audio tokens [B, T, 192]. Every picture's window stands alone."""
+    """The features around one picture, two a stack, [B, T, 768] -> audio tokens [B, T, 192]. Every picture's stand alone."""
 
     def __init__(self, config):
         super().__init__()
-        self.input = nn.Linear(104, config.audio_width)
+        self.past, self.future = config.audio_past, config.audio_future
+        self.front = Front()
+        self.input = nn.Linear(2 * Front.WIDTH, config.audio_width)
         self.position = nn.Parameter(torch.randn(config.tokens, config.audio_width) * 0.02)
         self.layers = nn.ModuleList(AudioLayer(config.audio_width, config.audio_width // config.head)
                                     for _ in range(config.audio_layers))
         self.norm = nn.LayerNorm(config.audio_width)
 
+    BEFORE = 2 * (2 * Causal.BEFORE + 24)  # rows of silence that must come before a sound's first picture
+
+    def hear(self, sound):
+        """Features [B, K, 384] of sound [B, N] in -1 ... 1."""
+        return self.front(log_mel(sound))
+
+    def around(self, features, rows):
+        """Stacks [B, T, tokens, 768] of features [B, K, 384] around pictures at rows [B, T] (10 ms)."""
+        place = rows[..., None] // 2 + torch.arange(-2 * self.past - 1, 2 * self.future + 1)
+        taken = features[torch.arange(len(features))[:, None, None], place.to(features.device)]
+        return taken.unflatten(2, (-1, 2)).flatten(3)
+
     def forward(self, stacks):
-        x = self.input(F.layer_norm(stacks, (104,))) + self.position
+        x = self.input(stacks) + self.position
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)

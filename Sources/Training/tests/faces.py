@@ -72,8 +72,8 @@ def clip(frames=30):
     opening = 0.1 * np.abs(np.sin(np.arange(frames) / 3))
     mesh = points + pose.turned(opening[:, None, None] * jaw(basis().canonical)[None])
     window = np.broadcast_to((3 * np.arange(frames, dtype=np.uint8))[:, None, None, None], (frames, 128, 128, 3))
-    fbank = np.random.default_rng(1).normal(8, 3, (4 * frames, 26)).astype(np.float32)
-    return Clip("somebody", "one", window, mesh.astype(np.float32), fbank)
+    sound = np.random.default_rng(1).normal(0, 2000, 640 * frames).astype(np.int16)
+    return Clip("somebody", "one", window, mesh.astype(np.float32), sound)
 
 
 def small_model():

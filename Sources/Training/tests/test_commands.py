@@ -42,7 +42,7 @@ class CommandTests(unittest.TestCase):
         rng, one = np.random.default_rng(0), clip()
         for name in names:
             window = rng.integers(0, 255, (frames, 128, 128, 3)).astype(np.uint8)
-            clips.save(self.folder / f"clips/{name}.npz", window=window, points=one.points[:frames], fbank=one.fbank[:4 * frames])
+            clips.save(self.folder / f"clips/{name}.npz", window=window, points=one.points[:frames], sound=one.sound[:640 * frames])
 
     def run_with(self, command, *arguments, **constants):
         with contextlib.ExitStack() as stack:

@@ -44,8 +44,8 @@ def footage(cache):
     clips = []
     for file in sorted((cache / "clips").glob("*.npz")):
         with np.load(file) as kept:
-            clips.append(Clip(*file.stem.split("__", 1), *(kept[name] for name in ("window", "points", "fbank"))))
-    clips = [clip for clip in clips if len(clip.fbank) and len(clip.window) >= SHORTEST]
+            clips.append(Clip(*file.stem.split("__", 1), *(kept[name] for name in ("window", "points", "sound"))))
+    clips = [clip for clip in clips if len(clip.sound) and len(clip.window) >= SHORTEST]
     long = [clip for clip in clips if len(clip.window) >= LONG]
     held = long[::5] if len(long) > 5 else long[:2]
     learned = [clip for clip in clips if not any(clip is h for h in held)]
@@ -77,11 +77,11 @@ def figures(model, basis, clips):
     held = Clips(clips, basis)
     for index, clip in enumerate(clips):
         frames = np.arange(len(clip.window))
-        wanted = told((model.audio_encoder, model.lips), held, index, model.config, "cpu")
+        wanted = told((model.audio_encoder, model.lips), held, index)
         opening, real = (np.maximum(c @ basis.gap, 0) for c in (wanted, held.coefficients[index]))
         dub = Dub(basis, clip.window, clip.points)
         pictures, lips, _ = dub.warped(wanted)
-        made = cut(dub.painted(model, pictures, lips, held.sound(index, frames, model.config)))
+        made = cut(dub.painted(model, pictures, lips, held.heard(index, frames, model.audio_encoder)))
         box = (slice(None), *MOUTH[1:])
         made, truth = made[box].astype(float), cut(clip.window)[box].astype(float)
         sharp = np.median([metrics.detail(a.mean(2)) / metrics.detail(b.mean(2)) for a, b in zip(made, truth)])
@@ -110,7 +110,7 @@ def main():
     print("before:", figures(model, basis, held), flush=True)
     model.to(device, memory_format=torch.channels_last)
     clips = Clips(learned, basis)
-    said = [told((model.audio_encoder, model.lips), clips, index, model.config, device) for index in range(len(learned))]
+    said = [told((model.audio_encoder, model.lips), clips, index) for index in range(len(learned))]
     calibrate(model.lips, *calibration(said, clips.coefficients))
     for part in (model.encoder, model.audio_encoder, model.lips):
         part.requires_grad_(False)

@@ -1,13 +1,18 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Teaches the audio encoder lips: `python -m train.lips --cache CACHE` trains encoder and head (networks.model.Lips) to tell the
-mouth's coefficients (data/geometry.py) from sound. Begins with the encoder of `--init MODEL`, or of AV-HuBERT, `--audio-encoder
-FILE` (convert/avhubert.py), whose first layers stay as they are, or from nothing. Writes and resumes CACHE/lips.pt.
+mouth's coefficients (data/geometry.py) from sound. The encoder begins with Whisper's first layers (convert/whisper.py), with what
+a model file has learned, `--init MODEL`, or with AV-HuBERT, `--audio-encoder FILE` (convert/avhubert.py), whose first layers stay
+as they are. Writes and resumes CACHE/lips.pt.
 
 Losses over runs of RUN pictures in a row: distance of the coefficients, of the lips' opening they make, and of both's change
 from picture to picture; and a sync loss: a network (networks/motion.py) that was trained first to tell which motion of the mouth
 goes with which sound, on real motion alone, is shown the made motion, which is held to what it sees in the real one. Regression
-alone makes lips that move too little."""
+alone makes lips that move too little.
+
+Of a batch's runs TALKING are clips; SPOKEN are speech without pictures, CACHE/spoken, of which a teacher who hears all of it
+tells the coefficients (train/teacher.py); in QUIET ones nobody speaks: the mouth is closed. Sounds are spoiled as the world does
+(data/voices.py)."""
 import argparse
 import time
 from pathlib import Path
@@ -17,43 +22,75 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import load_file
 
+from convert import whisper
 from convert.export import part_of
 from data.clips import balanced, load
 from data.geometry import Basis, Neutral, Pose
-from data.speech import BANDS, STACK, stacks
-from data.voices import other_voice, pace, some_hidden
+from data.speech import BANDS, ROW, STACK, log_mel
+from data.voices import beside, other_voice, pace, spoiled
 from networks import avhubert
 from networks.model import AudioEncoder, Config, Lips, autocast
 from networks.motion import ROWS, SEEN, Motion
 from train import distributed
 from train.loop import Loop, Schedule
 
-RUN, RUNS = 10, 24        # pictures in a row, runs of a batch
+RUN = 25                           # pictures in a row, 1 s
+TALKING, SPOKEN, QUIET = 6, 5, 1   # runs of a batch
+BEFORE, BEHIND = 170, 40           # rows of sound before and behind a run's
 OPENING, CHANGE, SYNC = 2.0, 0.5, 0.5  # weights of the losses beside the coefficients'
 RATE = 1e-3
+
+
+def as_sound(samples):
+    """int16 [N] -> float32 [N] in -1 ... 1."""
+    return torch.from_numpy(samples.astype(np.float32) / 32768)
+
+
+def cut_out(samples, start, count, speed):
+    """float32 [count]: the sound float32 [N] from sample `start` on, `speed` times as fast; silence where there is none."""
+    first, last = int(np.floor(start)), int(np.ceil(start + speed * count))
+    part = samples[max(first, 0):max(last, 0)]
+    part = F.pad(part, (max(-first, 0), last - max(first, 0) - len(part)) if last > 0 else (last - first, 0))
+    if speed == 1:
+        return part[:count]
+    return F.interpolate(part[None, None], count, mode="linear")[0, 0]
+
+
+def between(made, frames):
+    """Coefficients [T, 12] of some of all frames' [N, 12], which need not be whole numbers."""
+    low = np.clip(np.floor(frames).astype(int), 0, len(made) - 1)
+    part = np.clip(frames - low, 0, 1)[:, None].astype(np.float32)
+    return made[low] * (1 - part) + made[np.minimum(low + 1, len(made) - 1)] * part
 
 
 class Clips:
     """Coefficients [T, 12] and sound of those clips that have sound."""
 
     def __init__(self, clips, basis):
-        self.clips, self.coefficients = [c for c in clips if len(c.fbank)], []
+        self.clips, self.coefficients = [c for c in clips if len(c.sound)], []
+        self.sounds = [as_sound(c.sound) for c in self.clips]
         for clip in self.clips:
             points = clip.points.astype(np.float64)
             shape = Pose.of(points, basis.canonical).unposed(points)
             self.coefficients.append(basis.coefficients(shape, Neutral.of(basis, shape)).astype(np.float32))
 
-    def sound(self, index, frames, config, pace=1.0):
-        """[T, tokens, 104] around these frames."""
-        clip = self.clips[index]
-        return stacks(clip.fbank, frames * STACK + clip.lag_rows, config.audio_past, config.audio_future, pace)
+    @torch.no_grad()
+    def heard(self, index, frames, encoder):
+        """[T, tokens, C]: what the encoder takes in around these frames of a clip."""
+        clip, device = self.clips[index], next(encoder.parameters()).device
+        return around(encoder, self.sounds[index], STACK * frames + clip.lag_rows, device)
 
     def at(self, index, frames):
         """[T, 12] between frames: where they are no whole numbers."""
-        made = self.coefficients[index]
-        low = np.clip(np.floor(frames).astype(int), 0, len(made) - 1)
-        part = np.clip(frames - low, 0, 1)[:, None].astype(np.float32)
-        return made[low] * (1 - part) + made[np.minimum(low + 1, len(made) - 1)] * part
+        return between(self.coefficients[index], frames)
+
+
+@torch.no_grad()
+def around(encoder, sound, rows, device):
+    """[T, tokens, C]: what the encoder takes in of sound [N] around rows [T], even numbers. Around it is silence."""
+    before = encoder.BEFORE
+    padded = F.pad(sound, (ROW * before, ROW * (BEHIND + max(0, int(rows.max()) + 1 - len(sound) // ROW))))
+    return encoder.around(encoder.hear(padded[None].to(device)), torch.from_numpy(rows)[None] + before)[0]
 
 
 def looks(motion, rows):
@@ -63,28 +100,65 @@ def looks(motion, rows):
             torch.cat([rows[:, STACK * k:STACK * k + ROWS] for k in starts]))
 
 
+class Spoken:
+    """Sound and coefficients [T, 12] of CACHE/spoken."""
+
+    def __init__(self, cache):
+        self.sounds, self.coefficients = [], []
+        for path in sorted((cache / "spoken").glob("*.npz")):
+            with np.load(path) as kept:
+                self.sounds.append(as_sound(kept["sound"]))
+                self.coefficients.append(kept["coefficients"])
+
+
 class Batches:
-    def __init__(self, clips, config, rng):
-        self.clips, self.config, self.rng, self.weights = clips, config, rng, balanced(clips.clips, 0.6)
+    def __init__(self, clips, spoken, rng):
+        self.clips, self.spoken, self.rng, self.weights = clips, spoken, rng, balanced(clips.clips, 0.6)
+        self.voices = spoken.sounds + clips.sounds
+
+    def frames(self, coefficients, run):
+        """Where a run of so many pictures in a row is, which are no whole numbers, and their pace."""
+        speed = pace(self.rng)
+        return self.rng.integers(-3, max(1, len(coefficients) - int(run * speed) + 3)) + speed * np.arange(run), speed
+
+    def clip(self):
+        return int(self.rng.choice(len(self.weights), p=self.weights))
+
+    def motions(self, runs=24, run=10):
+        """For the motion network: coefficients [runs, run, 12] and their rows of sound [runs, 4 run, 26]."""
+        wanted, rows = [], []
+        for _ in range(runs):
+            index = self.clip()
+            clip = self.clips.clips[index]
+            frames, speed = self.frames(self.clips.coefficients[index], run)
+            place = np.clip(STACK * frames[0] + clip.lag_rows + speed * np.arange(STACK * run), 0, len(clip.fbank) - 1)
+            rows.append(clip.fbank[place.astype(int)])
+            wanted.append(self.clips.at(index, frames))
+        rows = torch.from_numpy(np.stack(rows))
+        other = other_voice(rows.view(runs, run, STACK * BANDS)).view_as(rows)
+        return torch.from_numpy(np.stack(wanted)), torch.where(torch.rand(runs, 1, 1) < 0.5, other, rows)
 
     def __call__(self):
-        """Sound [RUNS RUN, tokens, 104], coefficients [RUNS, RUN, 12] and the runs' own rows of sound [RUNS, 4 RUN, 26]."""
-        heard, wanted = [], []
-        for index in self.rng.choice(len(self.weights), RUNS, p=self.weights):
-            speed = pace(self.rng)
-            start = self.rng.integers(0, max(1, len(self.clips.coefficients[index]) - int(RUN * speed) - 1))
-            frames = start + speed * np.arange(RUN)
-            heard.append(self.clips.sound(index, frames, self.config, speed))
-            wanted.append(self.clips.at(index, frames))
-        heard = torch.from_numpy(np.stack(heard)).float()
-        tokens = self.config.tokens
-        whole = torch.cat([heard[:, 0], heard[:, 1:, -1]], 1)  # one row of stacks for a run, so that a voice stays the same
-        other = other_voice(whole)
-        whole = torch.where(torch.rand(RUNS, 1, 1) < 0.5, other, whole)
-        heard = whole.unfold(1, tokens, 1).transpose(2, 3)
-        own = whole[:, self.config.audio_past:self.config.audio_past + RUN]
-        heard = some_hidden(heard.flatten(0, 1), self.config.audio_past)
-        return heard, torch.from_numpy(np.stack(wanted)), own.reshape(RUNS, RUN * STACK, BANDS)
+        """Sounds [12, N] and coefficients [12, RUN, 12]. The pictures of a run begin at row BEFORE."""
+        count, heard, wanted = ROW * (BEFORE + STACK * RUN + BEHIND), [], []
+
+        def add(sound, coefficients, lag):
+            frames, speed = self.frames(coefficients, RUN)
+            part = cut_out(sound, ROW * (STACK * frames[0] + lag - speed * BEFORE), count, speed)
+            heard.append(spoiled(part, self.voices, self.rng))
+            wanted.append(between(coefficients, frames))
+
+        for _ in range(TALKING):
+            index = self.clip()
+            add(self.clips.sounds[index], self.clips.coefficients[index], self.clips.clips[index].lag_rows)
+        for index in self.rng.integers(0, len(self.spoken.sounds), SPOKEN):
+            add(self.spoken.sounds[index], self.spoken.coefficients[index], 0)
+        for _ in range(QUIET):
+            loud = 10 ** (self.rng.uniform(-90, -15) / 20)
+            hiss = torch.randn(count)
+            heard.append((loud * (beside([hiss], count, self.rng))).clamp(-1, 1))
+            wanted.append(np.zeros_like(wanted[0]))
+        return torch.stack(heard), torch.from_numpy(np.stack(wanted))
 
 
 def train_motion(net, batches, minutes, device):
@@ -94,7 +168,7 @@ def train_motion(net, batches, minutes, device):
     while (progress := (time.time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, 2 * (1 - progress) + 0.02)
-        _, wanted, rows = batches()
+        wanted, rows = batches.motions()
         motion, sound = looks(wanted + 0.1 * torch.randn_like(wanted), rows)
         logits = net.log_scale.exp().clamp(max=50) * net.see(motion.to(device)) @ net.hear(sound.to(device)).T
         truth = torch.arange(len(logits), device=device)
@@ -111,18 +185,17 @@ def correlation(a, b):
 
 
 @torch.no_grad()
-def told(parts, clips, index, config, device):
+def told(parts, clips, index):
     """[T, 12] that encoder and head tell of a whole clip's sound."""
     encoder, head = parts
-    sound = clips.sound(index, np.arange(len(clips.coefficients[index])), config)
-    return head(encoder(torch.from_numpy(sound).float().to(device))).cpu().numpy()
+    return head(encoder(clips.heard(index, np.arange(len(clips.coefficients[index])), encoder))).cpu().numpy()
 
 
-def report(parts, clips, basis, config, device):
-    """Per talker: correlation of the opening told and real, best of three frames either way, and its range, made / real."""
+def report(told, clips, basis):
+    """told(index): coefficients [T, 12] of a clip's sound. Per talker: correlation of the opening told and real, best of three frames either way, and its range, made / real."""
     by = {}
     for index, clip in enumerate(clips.clips):
-        made = np.maximum(told(parts, clips, index, config, device) @ basis.gap, 0)
+        made = np.maximum(told(index) @ basis.gap, 0)
         real = np.maximum(clips.coefficients[index] @ basis.gap, 0)
         middle = slice(8, len(real) - 8)
         lags = [correlation(made[middle], np.roll(real, -k)[middle]) for k in range(-3, 4)]
@@ -133,7 +206,7 @@ def report(parts, clips, basis, config, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--motion-minutes", type=float, default=1.5, help="for the network of the sync loss, before")
     parser.add_argument("--sync-weight", type=float, default=SYNC, help="of the sync loss (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -145,33 +218,40 @@ def main():
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
+    basis = Basis(load_file(args.cache / "geometry.safetensors"))
+    learned, held = (Clips(load(args.cache, v, pictures=False), basis) for v in (False, True))
+    batches = Batches(learned, Spoken(args.cache), rng)
+    if not batches.spoken.sounds:
+        raise SystemExit(f"no speech in {args.cache}: run train.teacher first")
     config = Config()
-    encoder, slower = AudioEncoder(config), 1.0
     if args.audio_encoder:
         encoder, config = avhubert.load(args.audio_encoder)
         encoder.freeze(args.frozen_layers)
-        slower = 0.1  # so that it keeps what it knows
-    elif args.init:
-        encoder.load_state_dict(part_of(args.init, "audio_encoder"))
-        slower = 0.3
-    basis = Basis(load_file(args.cache / "geometry.safetensors"))
-    learned, held = (Clips(load(args.cache, v, pictures=False), basis) for v in (False, True))
-    batches = Batches(learned, config, rng)
+    else:
+        encoder = AudioEncoder(config)
+        if args.init:
+            encoder.load_state_dict(part_of(args.init, "audio_encoder"))
+        else:
+            whisper.begin(encoder.front, log_mel(torch.cat([batches()[0] for _ in range(4)])))
     encoder.to(device)
     head, motion = Lips(config).to(device), Motion(config.coefficients).to(device)
-    trained = [p for p in encoder.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW([{"params": trained, "lr": slower * RATE}, {"params": head.parameters()}], lr=RATE,
-                                  weight_decay=0.02)
+    if args.init:
+        head.load_state_dict(part_of(args.init, "lips"))
+    # What knows speech already learns slower, so that it keeps it.
+    known = list((encoder.front if config.av_hubert == 0 else encoder).parameters())
+    fresh = [p for p in encoder.parameters() if all(p is not k for k in known)] + list(head.parameters())
+    optimizer = torch.optim.AdamW([{"params": [p for p in known if p.requires_grad], "lr": 0.1 * RATE}, {"params": fresh}],
+                                  lr=RATE, weight_decay=0.02)
 
     def validate():
         parts = loop.average["audio_encoder"], loop.average["lips"]
-        print("opening r at once, best of 3 frames, range:", report(parts, held, basis, config, device), flush=True)
+        print("opening r at once, best of 3 frames, range:", report(lambda index: told(parts, held, index), held, basis), flush=True)
 
     # audio_encoder and lips are the averages, by which the painter goes.
     loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=200, fall=0.5, minutes=args.minutes),
                 parts={"net": encoder, "net_head": head, "motion": motion}, averages={"audio_encoder": encoder, "lips": head},
-                rng=rng, batch=RUNS * RUN, figures=["coefficients", "opening", "change", "sync"], follow=0.005, config=config,
-                validate=validate)
+                rng=rng, batch=RUN * (TALKING + SPOKEN + QUIET), figures=["coefficients", "opening", "change", "sync", "spoken"],
+                follow=0.005, config=config, validate=validate)
     if not loop.resumed:
         train_motion(motion, batches, args.motion_minutes, device)
         distributed.share(motion.state_dict().values())
@@ -182,15 +262,18 @@ def main():
     near = lambda a, b: F.smooth_l1_loss(a, b, beta=0.5)
     see = lambda x: motion.see(torch.cat([x[:, k:k + SEEN] for k in range(RUN - SEEN + 1)]))
     weight = torch.linspace(1.5, 0.5, config.coefficients, device=device)
+    rows = torch.arange(BEFORE, BEFORE + STACK * RUN, STACK)
+
+    speaking = slice(0, TALKING + SPOKEN)
     for _ in loop:
-        heard, wanted, _ = batches()
-        wanted = wanted.to(device)
+        heard, wanted = (x.to(device) for x in batches())
         with autocast(device):
-            made = head(F.dropout(encoder(heard.to(device)), 0.15)).float().view_as(wanted)
+            taken = encoder.around(encoder.hear(heard), rows.expand(len(heard), -1)).flatten(0, 1)
+            made = head(F.dropout(encoder(taken), 0.15)).float().view_as(wanted)
         parts = (near(made * weight, wanted * weight), near(made @ gap, wanted @ gap), near(change(made), change(wanted)),
-                 1 - (see(made) * see(wanted)).sum(1).mean())
+                 1 - (see(made[speaking]) * see(wanted[speaking])).sum(1).mean())
         loop.learn(sum(share * part for share, part in zip((1, OPENING, CHANGE, args.sync_weight), parts)))
-        loop.note(parts)
+        loop.note([*parts, near(made[TALKING:] @ gap, wanted[TALKING:] @ gap)])
     distributed.stop()
 
 

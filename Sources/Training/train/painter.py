@@ -11,9 +11,10 @@ and of the warped picture's reaches the frame, so losses look at the warped pict
 
 Flow matching; the two-step sampler asks at t = 1 and 0.5 only. SAMPLED runs of a batch are sampled wholly, with one noise
 for a run's five pictures, and decoded: at a quarter of its size the picture is held to the true one by L1, its texture by
-SqueezeNet's features and by a discriminator on patches, its motion by what a frozen sync network sees in the true
-pictures. What was sampled so is the previous frame of the pictures that follow, as when the element runs; others take the true
-one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio encoder stays as lips.py left it."""
+SqueezeNet's features and by a discriminator on patches, how much fine detail each place has by the Laplacian's size, its motion
+by what a frozen sync network sees in the true pictures. What was sampled so is the previous frame of the pictures that follow, as
+when the element runs; others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio
+encoder stays as lips.py left it."""
 import argparse
 from pathlib import Path
 
@@ -25,25 +26,27 @@ from convert.export import part_of
 from data.clips import as_image, load
 from data.looks import Look
 from data.pairs import FRAMES, KEPT
-from data.speech import BANDS, SILENCE, STACK, stacks
-from data.voices import other_voice, some_hidden
+from data.speech import STACK
+from data.voices import spoiled
 from evaluate import plots
 from networks import sync
-from networks.model import Config, SyncDiff, autocast, fade, masked, painted, small
+from networks.model import Config, CrossAttention, SyncDiff, autocast, fade, masked, painted, small
 from networks.perceptual import Perceptual
 from train import distributed
 from train.judge import Judge
+from train.lips import around, as_sound
 from train.loop import Loop, Schedule
-from train.pictures import MOUTH, psnr, sharpness
+from train.pictures import MOUTH, edges, psnr, sharpness
 
 CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
 MOUTH_WEIGHT = 4.0          # of a latent's places that the lips reach
 SAMPLED = 1                 # runs of a batch that are sampled wholly
 WITH_EXEMPLAR = 0.65        # share of the runs
+OTHER_SOUND = 0.4           # share of the runs whose sound is spoiled
 MIDDLE = 0.25               # share of the other times that lie near 0.5
-COLOUR, TEXTURE, FOOLED, SYNC = 4.0, 0.6, 0.02, 0.5  # weights of the losses beside the velocity's
-DECODER_RATE = 0.2          # of the denoiser's learning rate
-FIGURES = "velocity", "colour", "texture", "fooled", "sync", "hinge"
+COLOUR, TEXTURE, DETAIL, FOOLED, SYNC = 4.0, 0.6, 6.0, 0.02, 0.5  # weights of the losses beside the velocity's
+DECODER_RATE = 0.5          # of the denoiser's learning rate
+FIGURES = "velocity", "colour", "texture", "detail", "fooled", "sync", "hinge"
 
 
 class Pairs:
@@ -75,12 +78,12 @@ class Pairs:
 
 class Slot:
     """A run under one look: latents of the truth and of the warped pictures (identity), the latter also masked [6, 4, 20, 20],
-    lips [6, 2, 20, 20], and where [6, 2, 80, 80] they are; the pictures truth and warped [6, 3, 80, 80], sound [6, tokens, 104],
-    and what the sync network sees in the last five true pictures [128], None for portraits."""
+    lips [6, 2, 20, 20], and where [6, 2, 80, 80] they are; the pictures truth and warped [6, 3, 80, 80], what is heard,
+    sound [6, tokens, C], of a sound in place of the clip's where one is given, and what the sync network sees in the last five true pictures [128], None for portraits."""
 
     @torch.no_grad()
-    def __init__(self, model, run, look, exemplar, sync_net):
-        config, device = model.config, next(model.parameters()).device
+    def __init__(self, model, run, look, exemplar, sync_net, sound=None):
+        device = next(model.parameters()).device
         where = torch.from_numpy(run["lips"]).float() / 255
         made = run["exemplar"] if exemplar else run["own"]
         images = torch.cat([as_image(run["truth"]), as_image(made)], 1)
@@ -95,11 +98,8 @@ class Slot:
         self.masked = masked(self.identity, self.lips)
         clip = run["clip"]
         frames = int(run["frame"]) + (np.zeros(FRAMES) if run["still"] else np.arange(FRAMES))
-        if len(clip.fbank):
-            sound = stacks(clip.fbank, frames * STACK + clip.lag_rows, config.audio_past, config.audio_future)
-            self.sound = torch.from_numpy(sound).float()
-        else:
-            self.sound = torch.full((FRAMES, config.tokens, STACK * BANDS), SILENCE)
+        sound = as_sound(clip.sound) if sound is None else sound
+        self.sound = around(model.audio_encoder, sound, frames.astype(int) * STACK + clip.lag_rows, device)
         self.seen = sync_net.see(self.truth[None, 1:])[0] if sync_net and not run["still"] else None
 
 
@@ -110,12 +110,16 @@ class Pool:
     def __init__(self, model, pairs, size, rng, sync_net=None, look=1.0, exemplars=WITH_EXEMPLAR, slot=Slot):
         self.model, self.pairs, self.rng, self.sync_net = model, pairs, rng, sync_net
         self.look, self.exemplars, self.slot, self.next = look, exemplars, slot, 0
+        self.voices = [as_sound(r["clip"].sound) for r in pairs.runs[:100] if len(r["clip"].sound)]
         self.slots = [self.drawn() for _ in range(size)]
 
     def drawn(self):
         run = self.pairs.runs[self.rng.choice(len(self.pairs.runs), p=self.pairs.weights)]
         look = Look(self.rng, self.look if self.rng.random() < 0.9 else 0.0, KEPT, noisy=False)
-        return self.slot(self.model, run, look, self.rng.random() < self.exemplars, self.sync_net)
+        sound = as_sound(run["clip"].sound)
+        if len(sound) and self.rng.random() < OTHER_SOUND:
+            sound = spoiled(sound, self.voices, self.rng)
+        return self.slot(self.model, run, look, self.rng.random() < self.exemplars, self.sync_net, sound)
 
     def renew(self):
         self.slots[self.next] = self.drawn()
@@ -132,13 +136,11 @@ class Pool:
                 for _ in range(batch - len(first) - len(after))]
         take = lambda name, step=0: torch.stack([getattr(slot, name)[k - step] for slot, k in first + after + rest])
         out = {name: take(name) for name in ("latent", "identity", "lips", "masked")} | {"previous": take("latent", 1)}
-        device, sound = out["latent"].device, take("sound")
-        voices = torch.rand(batch, 1, 1) < 0.4
-        sound = some_hidden(torch.where(voices, other_voice(sound), sound), self.model.config.audio_past)
+        device = out["latent"].device
         blank = torch.zeros(128, device=device)
         for name in ("truth", "warped", "where"):
             out[name] = torch.stack([getattr(slot, name)[k] for slot, k in first])
-        return out | {"stacks": sound.to(device),
+        return out | {"stacks": take("sound"),
                       "seen": torch.stack([blank if slot.seen is None else slot.seen for slot in runs]),
                       "moves": torch.tensor([float(slot.seen is not None) for slot in runs], device=device)}
 
@@ -151,7 +153,7 @@ class Losses:
         self.mask, self.corruption = mask, corruption
 
     def __call__(self, batch):
-        """Velocity, colour, texture, fooled and sync loss of a Pool's batch; the sampled pictures without their edges, without
+        """Velocity, colour, texture, detail, fooled and sync loss of a Pool's batch; the sampled pictures without their edges, without
         gradient, and the true ones."""
         model, z, b = self.model, batch["latent"], len(batch["latent"])
         drop, previous_noise, prior_noise = self.corruption
@@ -198,19 +200,28 @@ class Losses:
         quarter = lambda x: F.avg_pool2d(x, 4)
         colour = (quarter(near) * (quarter(pictures) - quarter(truth)).abs()).mean()
         inner = slice(4, -4)
+        fine = lambda x: F.avg_pool2d(edges(x).square(), 6, 3).add(1e-4).sqrt()
+        detail = (F.max_pool2d(near[..., 1:-1, 1:-1], 6, 3) * (fine(pictures) - fine(truth)).abs()).mean()
         texture = self.perceptual(pictures[..., inner, inner], truth[..., inner, inner]).mean()
         fooled = self.judge(pictures[..., inner, inner])
         heard = z.new_zeros(())
         if self.sync_net and batch["moves"].any():
             seen = self.sync_net.see(pictures.unflatten(0, (SAMPLED, five)))
             heard = (batch["moves"] * (1 - (seen * batch["seen"]).sum(1))).sum() / batch["moves"].sum()
-        return (matching, colour, texture, fooled, heard), pictures[..., inner, inner].detach(), truth[..., inner, inner]
+        return (matching, colour, texture, detail, fooled, heard), pictures[..., inner, inner].detach(), truth[..., inner, inner]
+
+
+@torch.no_grad()
+def deaf(unet):
+    """Makes a U-Net begin without sound: it learned to listen to another encoder."""
+    for layer in [unet.audio] + [part.out for part in unet.modules() if isinstance(part, CrossAttention)]:
+        layer.weight.zero_()
 
 
 def begun(cache, init):
     """The model that the training begins with: audio encoder and lips as lips.py left them, the other networks out of the model
-    file `init`, of the old kind or of this one, where they fit. Without one the autoencoder is autoencoder.py's, the others are
-    new."""
+    file `init`; if it listened with another audio encoder, it begins without sound. Without one the autoencoder is autoencoder.py's,
+    the others are new."""
     lips = torch.load(cache / "lips.pt", "cpu", weights_only=True)
     model = SyncDiff(Config(**lips["config"]))
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
@@ -221,23 +232,18 @@ def begun(cache, init):
         model.decoder.load_state_dict(kept["decoder"])
         return model
     for name in ("encoder", "decoder", "bottleneck", "denoiser"):
-        part, kept = getattr(model, name), part_of(init, name)
-        own = part.state_dict()
-        key = "unet.input.weight"
-        if key in kept and kept[key].shape != own[key].shape:  # it had one mask in place of the lips
-            old, new = kept[key], torch.zeros_like(own[key])
-            new[:, :8], new[:, -4:] = old[:, :8], old[:, -4:]
-            kept[key] = new
-            for last in ("unet.output.weight", "unet.output.bias"):  # it begins with a copy of the warped picture
-                kept.pop(last)
-        part.load_state_dict({n: kept[n] if n in kept and kept[n].shape == v.shape else v for n, v in own.items()})
+        getattr(model, name).load_state_dict(part_of(init, name))
+    known = part_of(init, "audio_encoder")
+    if not all(torch.equal(known.get(name, value.new_empty(0)), value.half().float())
+               for name, value in lips["audio_encoder"].items()):
+        deaf(model.denoiser.unet)
     return model
 
 
 @torch.no_grad()
 def in_a_row(model, identity, masked, lips, sound):
     """[T, 4, 20, 20]: latents made one after the other, each with the one before as its previous frame, of identity and masked
-    [T, 4, 20, 20], lips [T, 2, 20, 20] and sound [T, tokens, 104]. All begin with the same noise."""
+    [T, 4, 20, 20], lips [T, 2, 20, 20] and sound [T, tokens, C]. All begin with the same noise."""
     noise = torch.randn(identity[:1].shape, generator=torch.Generator().manual_seed(0)).to(identity)
     previous, made = None, []
     for k in range(len(identity)):
@@ -290,7 +296,7 @@ def train(loop, losses, pool, judge):
     for _ in loop:
         with autocast(loop.device):
             parts, made, truth = losses(pool.sample(loop.batch))
-            weights = 1, COLOUR, TEXTURE, FOOLED * min(1, loop.step / 500), SYNC
+            weights = 1, COLOUR, TEXTURE, DETAIL, FOOLED * min(1, loop.step / 500), SYNC
             loss = sum(weight * part for weight, part in zip(weights, parts))
         loop.learn(loss)
         loop.note([*parts, judge.learn(truth, made)])
@@ -319,7 +325,7 @@ def main():
     losses = Losses(model, Perceptual(args.perceptual).to(device), judge, sync_net, mask)
     held, quiet, shown = Pairs.of(args.cache, True), np.random.default_rng(1), []
     for kind, still, exemplar in (("exemplar", 0, True), ("own", 0, False), ("portrait", 1, False)):
-        runs = [r for r in held.runs if r["still"] == still and (still or len(r["clip"].fbank))][:16]
+        runs = [r for r in held.runs if r["still"] == still and (still or len(r["clip"].sound))][:16]
         shown += [(kind, Slot(model, r, Look(quiet, 0.0, KEPT), exemplar, sync_net)) for r in runs]
 
     def check():

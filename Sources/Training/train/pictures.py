@@ -7,10 +7,15 @@ import torch.nn.functional as F
 MOUTH = ..., slice(14, 66), slice(10, 70)  # of a window: around the mouth
 
 
+def edges(x):
+    """[B, 1, H - 2, W - 2]: the grey picture's Laplacian."""
+    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return F.conv2d(x.mean(1, keepdim=True), kernel)
+
+
 def laplacian_energy(x):
     """[B]: variance of the grey picture's Laplacian, which blur takes away."""
-    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    return F.conv2d(x.mean(1, keepdim=True), kernel).var(dim=(1, 2, 3))
+    return edges(x).var(dim=(1, 2, 3))
 
 
 def psnr(made, real):

@@ -102,7 +102,7 @@ def main():
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
-    clips, held = ([c for c in load(args.cache, v) if len(c.fbank)] for v in (False, True))
+    clips, held = ([c for c in load(args.cache, v) if len(c.sound)] for v in (False, True))
     batches, net = Batches(clips, rng), Sync().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
 

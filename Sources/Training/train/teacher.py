@@ -1,0 +1,106 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the audio encoder's teacher (networks/teacher.py) on the clips: `python -m train.teacher --cache CACHE --speech FOLDER...`
+writes and resumes CACHE/teacher.pt, then lets it tell the mouth's coefficients of speech without pictures, sound files of
+up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 [T, 12], from which train/lips.py learns what lips do
+with words, voices and languages that the clips do not have."""
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import load_file
+
+from data.clips import balanced, load, save
+from data.geometry import Basis
+from data.prepare import FPS, sound
+from data.speech import SAMPLE_RATE, STACK
+from data.voices import pace, spoiled
+from networks.model import Config, autocast
+from networks.teacher import Teacher
+from train import distributed
+from train.lips import CHANGE, OPENING, Clips, as_sound, report
+from train.loop import Loop, Schedule
+
+RUN, RUNS = 12, 16  # pictures in a row, runs of a batch
+LONGEST = 26        # s
+SOUNDS = ".flac .m4a .mp3 .oga .ogg .opus .wav".split()
+
+
+@torch.no_grad()
+def told(teacher, heard, rows):
+    """Coefficients [T, 12] that a teacher tells of what it heard, [K, 384], at rows [T]."""
+    return teacher(teacher.around(heard, torch.from_numpy(rows).float())).float().cpu().numpy()
+
+
+def tell(teacher, path, cache, device):
+    """Writes CACHE/spoken/NAME.npz of a sound file."""
+    samples = sound(path)[:LONGEST * SAMPLE_RATE]
+    heard = teacher.hear(as_sound(samples).to(device))
+    rows = STACK * np.arange(len(samples) * FPS // SAMPLE_RATE)
+    save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=told(teacher, heard, rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--speech", type=Path, nargs="+", required=True, help="folders of sound files, in any language")
+    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    device = distributed.start()
+    rng = distributed.seed(args.seed)
+    basis, config = Basis(load_file(args.cache / "geometry.safetensors")), Config()
+    learned, held = (Clips(load(args.cache, v, pictures=False), basis) for v in (False, True))
+    teacher = Teacher(config.coefficients).to(device)
+    hear = lambda samples: teacher.hear(samples.to(device))
+    heard = [[hear(one), hear(spoiled(one, learned.sounds, rng))] for one in learned.sounds]
+    heard_held = [hear(one) for one in held.sounds]
+    every = torch.cat([plain for plain, _ in heard])
+    teacher.mean.copy_(every.mean(0))
+    teacher.deviation.copy_(every.std(0) + 1e-3)
+
+    def tells(index):
+        rows = STACK * np.arange(len(held.coefficients[index])) + held.clips[index].lag_rows
+        return told(loop.average["teacher"], heard_held[index], rows)
+
+    def validate():
+        print("opening r at once, best of 3 frames, range:", report(tells, held, basis), flush=True)
+
+    optimizer = torch.optim.AdamW([p for p in teacher.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.03)
+    loop = Loop(args.cache / "teacher.pt", optimizer, Schedule(warm_up=100, fall=0.5, minutes=args.minutes), parts={"net": teacher},
+                averages={"teacher": teacher}, rng=rng, batch=RUN * RUNS, figures=["coefficients", "opening", "change"],
+                follow=0.005, validate=validate)
+    gap = torch.tensor(basis.gap, dtype=torch.float32, device=device)
+    gap, weight = gap / gap.norm(), torch.linspace(1.5, 0.5, config.coefficients, device=device)
+    change = lambda x: x[:, 1:] - x[:, :-1]
+    near = lambda a, b: F.smooth_l1_loss(a, b, beta=0.5)
+    share = balanced(learned.clips, 0.6)
+    for _ in loop:
+        stacks, wanted = [], []
+        for index in rng.choice(len(share), RUNS, p=share):
+            speed = pace(rng)
+            start = rng.integers(0, max(1, len(learned.coefficients[index]) - int(RUN * speed) - 1))
+            frames = start + speed * np.arange(RUN)
+            rows = torch.from_numpy(STACK * frames + learned.clips[index].lag_rows).float()
+            stacks.append(teacher.around(heard[index][rng.integers(2)], rows))
+            wanted.append(learned.at(index, frames))
+        stacks, wanted = torch.cat(stacks), torch.from_numpy(np.stack(wanted)).to(device)
+        with autocast(device):
+            made = teacher(stacks + 0.1 * torch.randn_like(stacks)).float().view_as(wanted)
+        parts = near(made * weight, wanted * weight), near(made @ gap, wanted @ gap), near(change(made), change(wanted))
+        loop.learn(parts[0] + OPENING * parts[1] + CHANGE * parts[2])
+        loop.note(parts)
+    if distributed.first():
+        (args.cache / "spoken").mkdir(exist_ok=True)
+        files = sorted(p for folder in args.speech for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
+        for done, path in enumerate(files, 1):
+            tell(loop.average["teacher"], path, args.cache, device)
+            if done % 100 == 0 or done == len(files):
+                print(f"{done}/{len(files)} sounds", flush=True)
+    distributed.stop()
+
+
+if __name__ == "__main__":
+    main()
