@@ -40,7 +40,6 @@ struct Voices {
 
   init() throws { voices = try Voices() }
 
-  /// The logarithms of energies near the floor, 1e-10, differ where PyTorch sums in single precision.
   @Test func everyRowIsPythonsRow() throws {
     let rows = try self.rows(0..<608)
     let some = stride(from: 0, to: 608, by: 5).flatMap { rows[$0] }
