@@ -23,7 +23,7 @@ public struct Difference {
 /// window counts as none.
 public func apply(_ patch: Patch, _ difference: Difference? = nil, to target: MutableFrameView, strength: Float) {
   let (frame, region) = (target.view, patch.region)
-  guard strength > 0, patch.view.isLike(frame), region.x + region.width <= frame.width,
+  guard strength > 0, patch.view.kind == frame.kind, region.x + region.width <= frame.width,
     region.y + region.height <= frame.height
   else { return }
   let addition = difference.flatMap { Addition($0, frame, in: region) }
@@ -68,8 +68,17 @@ private struct Addition {
     let (shape, place) = (difference.picture.shape, difference.place.shifted(by: 1))
     guard shape.count == 3, shape[0] == shape[1], shape[2] == 3, (1...4096).contains(shape[0]) else { return nil }
     side = shape[0] + 2
-    let last = Double(side - 1)
-    let corners = [(0, 0), (last, 0), (0, last), (last, last)].map { place.inverse($0.0, $0.1) }
+    // The pixels that are not 0, and two around them, which is as far as a cubic reaches.
+    var (first, last) = (SIMD2(repeating: side), SIMD2<Int>.zero)
+    for (i, value) in difference.picture.values.enumerated() where value != 0 {
+      let pixel = SIMD2(i / 3 % shape[0], i / 3 / shape[0])
+      (first, last) = (pointwiseMin(first, pixel), pointwiseMax(last, pixel))
+    }
+    guard first.x <= last.x else { return nil }
+    let (left, top, right, below) = (
+      Double(first.x - 1), Double(first.y - 1), Double(last.x + 3), Double(last.y + 3)
+    )
+    let corners = [(left, top), (right, top), (left, below), (right, below)].map { place.inverse($0.0, $0.1) }
     let (low, high) = corners.reduce((corners[0], corners[0])) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
     guard SIMD2<Float>(low).isNear, SIMD2<Float>(high).isNear else { return nil }
     self.region = Region(from: SIMD2<Float>(low), to: SIMD2<Float>(high), reach: 1).even(within: region)

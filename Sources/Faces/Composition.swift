@@ -46,15 +46,17 @@ public struct Composition {
   public func patch(mixing exemplars: [Exemplar] = []) -> Patch? {
     guard let result = Patch(own, region) else { return nil }
     let (_, _, low, high) = own.view.transforms
-    let layers = Self.layers(of: exemplars.filter { $0.patch.view.isLike(own.view) })
+    let layers = Self.layers(of: exemplars.filter { $0.patch.view.kind == own.view.kind })
     let cover = layers.reduce(0) { $0 + $1.share }
     let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.share / cover * $1.exemplar.offset }
     let offset = sum.replacing(with: 0, where: sum .!= sum)
     let most = Float(1 << own.view.format.depth) - 1
     eachLine(in: region, of: layers) { c, row, line in
       if line.isMasked {
+        let masked = line.masked
         kernels.mixLine(
-          line.other, offset: offset[c], low: low[c], high: high[c], alpha: line.alpha, count: line.count, line.own)
+          line.other + masked.lowerBound, offset: offset[c], low: low[c], high: high[c],
+          alpha: line.alpha + masked.lowerBound, count: masked.count, line.own + masked.lowerBound)
       }
       let (component, plane) = (result.view.samples[c].component, result.planes[c])
       let y = row - (region.y >> component.shiftY)
@@ -66,21 +68,22 @@ public struct Composition {
   }
 
   /// What brings the exemplar's colours to the frame's, component by component: the mean difference of the two over the
-  /// mask's border (weight alpha (1 - alpha)), both warped, in every second row; at most 12 % of a component's range. The
+  /// mask's border (weight alpha (1 - alpha)), both warped, in every second row, of larger masks in fewer; at most 12 % of a component's range. The
   /// exemplar's own offset does not count. 0 where there is nothing to compare.
   public func offset(of exemplar: Exemplar) -> SIMD3<Float> {
-    guard let mask, exemplar.patch.view.isLike(own.view) else { return .zero }
+    guard let mask, exemplar.patch.view.kind == own.view.kind else { return .zero }
     let region = mask.region.even(within: region)
     guard !region.isEmpty else { return .zero }
     let layers = [(exemplar: exemplar, share: Float(1))]
     let rows = region.height + 1  // of a component, at most
+    let everyRow = region.height < 192 ? 2 : region.height < 384 ? 4 : 8
     let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
       guard let sums = sums.baseAddress else { return }
       count = 3 * rows
       sums.initialize(repeating: .zero, count: count)
-      eachLine(in: region, of: layers, everyRow: 2) { c, row, line in
+      eachLine(in: region, of: layers, borderEvery: everyRow) { c, row, line in
         var sum = SIMD2<Float>.zero
-        for i in 0..<line.count {
+        for i in line.masked where line.alpha[i] > 0 {
           let weight = line.alpha[i] * (1 - line.alpha[i])
           sum += weight * [line.own[i] - line.other[i], 1]
         }
@@ -106,9 +109,10 @@ public struct Composition {
     return zip(exemplars, weights).filter { $1 > 0 }.map { ($0, $1 / max(total, 1)) }
   }
 
-  /// Calls `body` with a component, a row and its levels, for every row in `region` that has any; on several threads.
+  /// Calls `body` with a component, a row and its levels, for every row in `region` that has any; on several threads. `borderEvery`: of
+  /// every so many rows only what lies under the mask's border.
   private func eachLine(
-    in region: Region, of layers: [Layer], everyRow: Int = 1, _ body: (Int, Int, Weaver.Line) -> Void
+    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, Weaver.Line) -> Void
   ) {
     let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.share })
     // Components whose samples lie in the same places.
@@ -125,8 +129,7 @@ public struct Composition {
       }
       let weaver = Weaver(
         own: Strand(patch: own, field: field, share: 1), covers: covers, cover: cover, mask: mask, masked: masked,
-        group: group,
-        component: component, columns: columns, everyRow: everyRow)
+        group: group, component: component, columns: columns, borderEvery: borderEvery)
       inStripes((rows.count + Weaver.band - 1) / Weaver.band) { stripe in
         let some = rows.lowerBound + stripe.lowerBound * Weaver.band..<rows.lowerBound + stripe.upperBound * Weaver.band
         weaver.eachLine(in: some.clamped(to: rows), body)
@@ -169,59 +172,77 @@ private struct Weaver {
   let group: Range<Int>
   let component: Component
   let columns: Range<Int>
-  let everyRow: Int
+  let borderEvery: Int?  // `Composition.eachLine`
 
   /// Levels of a row of a component.
   struct Line {
-    /// The frame's, where `shares` are 1: it is moved or masked there. Elsewhere these are 0.
+    /// The frame's, where `shares` are 1 (it is moved or masked there) and `alpha` is less than 1. Elsewhere these are 0.
     let own, shares: UnsafeMutablePointer<Float>
     /// The exemplars' where `alpha`, their part of the picture, is above 0. Only if there are any in this row.
     let other, alpha: UnsafeMutablePointer<Float>
     let isMasked: Bool
+    /// What may be under the mask, counted from the line's first sample.
+    let masked: Range<Int>
     let count: Int
   }
 
   func eachLine(in rows: Range<Int>, _ body: (Int, Int, Line) -> Void) {
     let length = columns.count + 8  // room for what the kernels write behind
     let size = Field.Lines.size(length * Self.band)
-    withUnsafeTemporaryAllocation(byteCount: 16 * length + size * (1 + covers.count), alignment: 64) { memory in
+    let (under, everyRow) = (masked.columns.clamped(to: columns), borderEvery ?? 1)
+    let start = under.lowerBound - columns.lowerBound
+    withUnsafeTemporaryAllocation(byteCount: 20 * length + size * (1 + covers.count), alignment: 64) { memory in
       guard let memory = memory.baseAddress else { return }
-      let floats = memory.bindMemory(to: Float.self, capacity: 4 * length)
-      floats.initialize(repeating: 0, count: 4 * length)
-      let fields = (0...covers.count).map { Field.Lines(memory + (16 * length + $0 * size), length * Self.band) }
-      for start in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
-        let band = start..<min(start + Self.band, rows.upperBound)
-        own.field.write(rows: band, columns: columns, to: fields[0], stride: length)
+      let floats = memory.bindMemory(to: Float.self, capacity: 5 * length)
+      floats.initialize(repeating: 0, count: 5 * length)
+      let fields = (0...covers.count).map { Field.Lines(memory + (20 * length + $0 * size), length * Self.band) }
+      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
+        let band = first..<min(first + Self.band, rows.upperBound)
+        own.field.write(rows: band, everyRow: everyRow, columns: columns, to: fields[0], stride: length)
         let isMasked = !covers.isEmpty && masked.rows.overlaps(band)
         for (strand, lines) in zip(covers, fields.dropFirst()) where isMasked {
-          strand.field.write(rows: band, columns: columns, to: lines, stride: length)
+          strand.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
         }
-        for row in band where (row - rows.lowerBound) % everyRow == 0 {
+        for row in band where (row - band.lowerBound) % everyRow == 0 {
           let line = Line(
             own: floats, shares: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
-            isMasked: isMasked && masked.rows.contains(row), count: columns.count)
-          write(row, fields.map { $0 + (row - start) * length }, line, body)
+            isMasked: isMasked && masked.rows.contains(row), masked: start..<start + under.count, count: columns.count)
+          write(row, fields.map { $0 + (row - first) * length }, line, seen: floats + 4 * length, body)
         }
       }
     }
   }
 
-  private func write(_ row: Int, _ fields: [Field.Lines], _ line: Line, _ body: (Int, Int, Line) -> Void) {
+  /// `seen`: room for where the frame's own levels are needed.
+  private func write(
+    _ row: Int, _ fields: [Field.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
+    _ body: (Int, Int, Line) -> Void
+  ) {
     line.alpha.update(repeating: 0, count: columns.count + 8)
     if line.isMasked { mask?.write(cover, row: row, columns: columns, of: component, to: line.alpha) }
-    let (scaleX, scaleY) = (Float(1 << component.shiftX), Float(1 << component.shiftY))
-    guard
-      kernels.movedLine(
-        fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
-        line.shares)
-    else { return }
+    if borderEvery != nil {
+      guard line.isMasked else { return }
+      for i in line.masked {
+        if line.alpha[i] >= 1 { line.alpha[i] = 0 }
+        seen[i] = line.alpha[i]
+      }
+    } else {
+      let (scaleX, scaleY) = (Float(1 << component.shiftX), Float(1 << component.shiftY))
+      guard
+        kernels.movedLine(
+          fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
+          own: seen, line.shares)
+      else { return }
+    }
+    let start = line.masked.lowerBound
+    let under = columns.lowerBound + start..<columns.lowerBound + line.masked.upperBound
     for c in group {
       line.own.update(repeating: 0, count: columns.count + 8)
-      own.add(c, row: row, columns, moved: fields[0], shares: line.shares, to: line.own)
+      own.add(c, row: row, columns, moved: fields[0], shares: seen, to: line.own)
       if line.isMasked {
-        line.other.update(repeating: 0, count: columns.count + 8)
+        (line.other + start).update(repeating: 0, count: under.count + 8)
         for (strand, lines) in zip(covers, fields.dropFirst()) {
-          strand.add(c, row: row, columns, moved: lines, shares: line.alpha, to: line.other)
+          strand.add(c, row: row, under, moved: lines + start, shares: line.alpha + start, to: line.other + start)
         }
       }
       body(c, row, line)

@@ -19,7 +19,7 @@ package enum FaceMeshPoints {
   static let inner = upperInner + lowerInner.dropFirst().dropLast().reversed()
   static let outer = upperOuter + lowerOuter.dropFirst().dropLast().reversed()
   /// Pairs of points of the inner rims, upper and lower, without the corners; and those whose mean gap is the opening.
-  static let pairs = Array(zip(upperInner, lowerInner).dropFirst().dropLast())
+  package static let pairs = Array(zip(upperInner, lowerInner).dropFirst().dropLast())
   static let middle = Array(pairs[3..<6])
   /// The mesh's outline, and points whose mean is the centre of the rings around it.
   static let oval = [
@@ -62,6 +62,9 @@ public struct RingedMesh: Sendable {
   private static let inset: Float = 0.14  // of the lip's height
   private static let insetFrom: Float = 0.04  // outer eye distances: the gap from which on that counts fully
   private static let grown = SIMD2<Float>(1.10, 1.22)  // across, down
+  private static let trace: Float = 1e-5  // squared outer eye distances: triangles of less have turned neither way
+  private static let rounds = 24  // in which moves are shortened; five are enough for most faces
+  private static let isInner = (0..<FaceMeshPoints.ringed).map { FaceMeshPoints.inner.contains($0) }
 
   public private(set) var points: [SIMD2<Float>]
 
@@ -88,6 +91,57 @@ public struct RingedMesh: Sendable {
       }
     }
     return moved
+  }
+
+  /// Twice the area of a triangle, px: above 0 where it faces the camera.
+  package func area(_ triangle: SIMD3<Int32>) -> Float {
+    let a = points[Int(triangle.x)]
+    return cross(points[Int(triangle.y)] - a, points[Int(triangle.z)] - a)
+  }
+
+  /// Whether a triangle is to be seen: it faces the camera, or lies between the lips, where the rims of a closed mouth may lie in any
+  /// order.
+  package func shows(_ triangle: SIMD3<Int32>) -> Bool { area(triangle) > 0 || Self.isBetweenLips(triangle) }
+
+  private static func isBetweenLips(_ triangle: SIMD3<Int32>) -> Bool {
+    isInner[Int(triangle.x)] && isInner[Int(triangle.y)] && isInner[Int(triangle.z)]
+  }
+
+  /// This mesh, which was moved from `before`, with moves that are so much shorter that no triangle turns over: those of its corners end
+  /// where it becomes flat. nil when that cannot be had. `unit`: outer eye distance, px.
+  public func unfolded(from before: RingedMesh, _ triangles: [SIMD3<Int32>], unit: Float) -> RingedMesh? {
+    var mesh = self
+    let trace = Self.trace * unit * unit
+    for _ in 0..<Self.rounds {
+      var shares = [Float](repeating: 1, count: points.count)
+      var isFolded = false
+      for triangle in triangles {
+        let (old, new) = (before.area(triangle), mesh.area(triangle))
+        guard old > 0 ? new < -trace : new > trace && old < 0 && !Self.isBetweenLips(triangle) else { continue }
+        isFolded = true
+        let share = mesh.flat(triangle, from: before)
+        for i in 0..<3 { shares[Int(triangle[i])] = min(shares[Int(triangle[i])], share) }
+      }
+      if !isFolded { return mesh }
+      for (i, share) in shares.enumerated() where share < 1 {
+        mesh.points[i] = before.points[i] + share * (mesh.points[i] - before.points[i])
+      }
+    }
+    return nil
+  }
+
+  /// At which share of its way from `before`, 0 ... 1, a triangle that turns over has no area.
+  private func flat(_ triangle: SIMD3<Int32>, from before: RingedMesh) -> Float {
+    func sides(_ points: [SIMD2<Float>]) -> (SIMD2<Float>, SIMD2<Float>) {
+      let a = points[Int(triangle.x)]
+      return (points[Int(triangle.y)] - a, points[Int(triangle.z)] - a)
+    }
+    let ((e, f), (g, h)) = (sides(before.points), sides(points))
+    let (u, v) = (g - e, h - f)
+    // The area at a share t of the way: a + b t + c t^2. Its roots without a difference of like numbers.
+    let (a, b, c) = (cross(e, f), cross(e, v) + cross(u, f), cross(u, v))
+    let q = -(b + (b < 0 ? -1 : 1) * max(b * b - 4 * a * c, 0).squareRoot()) / 2
+    return [q / c, a / q].filter { $0 > 0 && $0 < 1 }.min() ?? 0
   }
 
   /// The mesh with its inner rim moved into the lips, so that no tooth shows on the rim of a mouth that is closed by a warp.
@@ -117,3 +171,5 @@ public struct RingedMesh: Sendable {
 
   private func points(_ indices: [Int]) -> [SIMD2<Float>] { indices.map { points[$0] } }
 }
+
+private func cross(_ a: SIMD2<Float>, _ b: SIMD2<Float>) -> Float { a.x * b.y - a.y * b.x }

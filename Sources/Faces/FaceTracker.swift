@@ -16,9 +16,14 @@ public struct Face: Sendable {
   /// 0 ... 1, how much of its new mouth is to be seen: rises over three frames when the face is found or chosen, falls
   /// over three when it is lost or another one is chosen. 1 at once in the first frame of a shot.
   public var presence: Float
+  /// Not seen in this frame: points and window are where it was last, while its mouth fades out.
+  public var isLost: Bool
 
-  public init(id: Int = 0, points: [SIMD3<Float>], score: Float, window: Similarity, presence: Float = 1) {
-    (self.id, self.points, self.score, self.window, self.presence) = (id, points, score, window, presence)
+  public init(
+    id: Int = 0, points: [SIMD3<Float>], score: Float, window: Similarity, presence: Float = 1, isLost: Bool = false
+  ) {
+    (self.id, self.points, self.score, self.window) = (id, points, score, window)
+    (self.presence, self.isLost) = (presence, isLost)
   }
 }
 
@@ -129,7 +134,11 @@ public struct FaceTracker: Sendable {
     for i in tracks.indices where tracks[i].window != nil && !tracks[i].isLost {
       let (box, points) = (tracks[i].box, tracks[i].points)
       let seen = FaceMesh.region(points).flatMap { sight(frame, $0) } ?? around(box, in: frame)
-      if let seen { update(i, seen, elapsed) } else { lose(i) }
+      if let seen, isSteady(i, seen, elapsed) || around(seen.box, in: frame) != nil {
+        update(i, seen, elapsed)
+      } else {
+        lose(i)
+      }
     }
     // Two that meet on one face are one, the one followed for longer.
     for i in tracks.indices.reversed() {
@@ -142,10 +151,17 @@ public struct FaceTracker: Sendable {
     }
   }
 
+  /// Whether what the mesh sees is where the face can have moved to. Otherwise it may be none: the mesh sees faces in hands, too.
+  private func isSteady(_ i: Int, _ seen: Sight, _ elapsed: Double) -> Bool {
+    var steady = tracks[i].steady
+    _ = steady(seen.window, after: elapsed)
+    return !steady.started
+  }
+
   private mutating func update(_ i: Int, _ seen: Sight, _ elapsed: Double) {
     let wasFollowed = tracks[i].window != nil
     tracks[i].window = tracks[i].steady(seen.window, after: elapsed)
-    // A jump is no motion: another face took its place.
+    // A jump is no motion: another face took its place, which the detector has seen.
     if wasFollowed, tracks[i].steady.started { tracks[i].id = nextID() }
     (tracks[i].box, tracks[i].score, tracks[i].points) = (seen.box, seen.score, seen.points)
     (tracks[i].isLost, tracks[i].misses) = (false, 0)
@@ -267,7 +283,9 @@ public struct FaceTracker: Sendable {
     tracks.removeAll { $0.isLost && $0.presence == 0 }
     return tracks.compactMap { track in
       track.window.map {
-        Face(id: track.id, points: track.points, score: track.score, window: $0, presence: track.presence)
+        Face(
+          id: track.id, points: track.points, score: track.score, window: $0, presence: track.presence,
+          isLost: track.isLost)
       }
     }
   }

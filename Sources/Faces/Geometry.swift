@@ -17,10 +17,13 @@ public struct Geometry: Sendable {
   private static let closedGap: Float = 0.004
   /// Deviations, the most that a coefficient can be.
   private static let most: Float = 20
+  /// Cosines: from where on a point that a face shows when it looks into the camera counts as facing it, and the least of these.
+  private static let facing: (most: Float, least: Float) = (0.25, 0.05)
 
   /// The mean face: 468 points in a face's own coordinates.
   public let canonical: [SIMD3<Float>]
-  /// The mesh's triangles, with its rings', in drawing order: the lips last.
+  /// The mesh's triangles, with its rings', in drawing order: the lips last. All wind alike where they face the camera
+  /// (`RingedMesh.area`).
   public let triangles: [SIMD3<Int32>]
   /// The points that coefficients move, L of them.
   public let low: [Int]
@@ -28,6 +31,7 @@ public struct Geometry: Sendable {
   private let analysis: [[SIMD3<Float>]]  // [12][L]: the dot product with offsets gives the coefficients
   private let gap: [Float]  // [12], outer eye distances: how far each coefficient opens the lips
   private let middle: [(upper: Int, lower: Int)]  // places in `low` of the points between which a gap is measured
+  private let normals: [SIMD3<Float>]  // [L] where the canonical face's lower points look, length 1
 
   /// Tensors `geometry.*`. `coefficients`: as many as `LipsHead` predicts.
   public init(_ w: Weights, coefficients: Int) {
@@ -65,10 +69,14 @@ public struct Geometry: Sendable {
     gap = components.map { [middle] in Self.gap($0, middle) }
     if !(Self.dot(gap, gap) > 1e-9) { w.report("\(name).components do not open the lips") }
     (self.canonical, self.low, self.components, analysis) = (canonical, low, components, rows("analysis", within: 1e4))
+    let mesh = RingedMesh(canonical)
     triangles = stride(from: 0, to: corners.count, by: 3).map { i in
       let corners = corners[i..<i + 3].map { Int32($0) }
-      return SIMD3(corners[0], corners[1], corners[2])
+      let triangle = SIMD3(corners[0], corners[1], corners[2])
+      return mesh.map { $0.area(triangle) < 0 } ?? false ? [triangle.x, triangle.z, triangle.y] : triangle
     }
+    let normals = Self.normals(canonical, triangles)
+    self.normals = low.map { normals[$0] }
   }
 
   /// The coefficients of a face's mouth.
@@ -101,10 +109,24 @@ public struct Geometry: Sendable {
     return zip(mouth, offsets(likeliest(excess))).map { $0 - $1 }
   }
 
-  /// The shape whose mouth has the coefficients `now`, with a mouth that has `wanted`; lips do not cross.
-  public func shape(_ shape: FaceShape, from now: [Float], to wanted: [Float]) -> FaceShape {
+  /// How much of its motion each of the lower face's points is given in a pose, 0 ... 1: all where it faces the camera, less towards
+  /// the head's outline, and nothing behind it, where it is hidden. A face that looks into the camera moves as a whole.
+  public func facing(_ pose: Pose) -> [Float] {
+    zip(normals, pose.turned(normals)).map { normal, turned in
+      let t = -turned.z / Float(pose.scale) / min(max(-normal.z, Self.facing.least), Self.facing.most)
+      let inside = min(max(t, 0), 1)
+      return inside * inside * (3 - 2 * inside)
+    }
+  }
+
+  /// The shape whose mouth has the coefficients `now`, with a mouth that has `wanted`; lips do not cross. `facing`: how much of its
+  /// motion each point is given; nil: all.
+  public func shape(
+    _ shape: FaceShape, from now: [Float], to wanted: [Float], facing: [Float]? = nil
+  ) -> FaceShape {
     var shape = shape
-    for (i, offset) in zip(low, offsets(zip(wanted, now).map { $0 - $1 })) { shape.points[i] += offset }
+    let offsets = offsets(zip(wanted, now).map { $0 - $1 })
+    for (i, point) in low.enumerated() { shape.points[point] += (facing?[i] ?? 1) * offsets[i] }
     for (upper, lower) in FaceMeshPoints.pairs where shape.points[upper].y > shape.points[lower].y {
       let middle = (shape.points[upper].y + shape.points[lower].y) / 2
       (shape.points[upper].y, shape.points[lower].y) = (middle, middle)
@@ -116,6 +138,27 @@ public struct Geometry: Sendable {
   private func likeliest(_ opening: Float) -> [Float] {
     let scale = opening / Self.dot(gap, gap)
     return gap.map { scale * $0 }
+  }
+
+  /// Where points of a face look: out of it, length 1 (0 of one that no triangle has). Smoothed, since lips are small hills.
+  private static func normals(_ points: [SIMD3<Float>], _ triangles: [SIMD3<Int32>]) -> [SIMD3<Float>] {
+    let faces = triangles.map { [Int($0.x), Int($0.y), Int($0.z)] }.filter { face in
+      face.allSatisfy { $0 < points.count }
+    }
+    func sums(_ share: ([Int]) -> SIMD3<Float>) -> [SIMD3<Float>] {
+      var sums = [SIMD3<Float>](repeating: .zero, count: points.count)
+      for face in faces {
+        let normal = share(face)
+        for corner in face { sums[corner] += normal }
+      }
+      return sums.map { $0 / max(($0 * $0).sum().squareRoot(), 1e-9) }
+    }
+    let sharp = sums { face in
+      let (a, b) = (points[face[1]] - points[face[0]], points[face[2]] - points[face[0]])
+      let normal = SIMD3(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x)
+      return normal.z > 0 ? -normal : normal
+    }
+    return sums { face in face.reduce(.zero) { $0 + sharp[$1] } }
   }
 
   private static func dot(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }

@@ -51,39 +51,56 @@ public struct MouthKey: Equatable, Sendable {
   }
 }
 
-/// The mouths of one face, at most 32, and at most so many bytes. A new one is kept if none is like it; when they become too
-/// many, the older one of the two that are most alike goes. The same input gives the same result.
+/// The mouths of one face, at most 32, and at most so many bytes. A new one is kept if none is like it, or those are lit otherwise: it
+/// takes their place. When they become too many, the older one of the two that are most alike goes. The same input gives the same
+/// result.
 public struct MouthMemory<Mouth: Sendable>: Sendable {
   public static var most: Int { 32 }  // mouths
+  /// Bytes of all that it holds at any time: those that are kept, the one or two that are shown but no longer kept, and one that is
+  /// being made. With what else is known of a face (latent, difference, mesh: less than 1 MB) that is less than 16 MB a face.
+  public static var budget: Int { 15_000_000 }
 
   private struct Entry {
     let id: Int
     let key: MouthKey
+    let light: Light
     let mouth: Mouth
     let bytes: Int
   }
 
   private let budget: Int
+  /// Bytes of one mouth, at most: the two that are shown and a new one always leave room for it.
+  private var largest: Int { budget / 4 }
   private var entries: [Entry] = []  // oldest first
   private var ids = 0
   private var now, before: Entry?  // shown; that which it takes the place of
   private var age = 0  // pictures that `now` has been shown
 
-  /// `budget`: bytes of all mouths together, without the one or two that are shown but no longer kept.
-  public init(budget: Int = 14_000_000) { self.budget = budget }
+  public init(budget: Int = Self.budget) { self.budget = budget }
 
   public var count: Int { entries.count }
-  public var bytes: Int { entries.reduce(0) { $0 + $1.bytes } }
+  /// Of all that it holds; those that are shown but no longer kept count.
+  public var bytes: Int {
+    let shown = [now, before].compactMap(\.self).filter { shown in !entries.contains { $0.id == shown.id } }
+    return (entries + shown).reduce(0) { $0 + $1.bytes }
+  }
   /// All that are kept, oldest first.
   public var mouths: [(key: MouthKey, mouth: Mouth)] { entries.map { ($0.key, $0.mouth) } }
 
-  /// Keeps what `make` makes, if no mouth is like it; otherwise nothing is made. One that is larger than the budget is not kept.
-  public mutating func remember(_ key: MouthKey, _ make: () -> (mouth: Mouth, bytes: Int)?) {
-    guard entries.allSatisfy({ $0.key.distance(key) >= apart }), let (mouth, bytes) = make(), bytes <= budget
+  /// Keeps what `make` makes, if no mouth is like it, or all that are have another light; otherwise nothing is made. `make` is told how
+  /// many bytes a mouth may have, and should not begin with one that has more; it is not kept.
+  public mutating func remember(
+    _ key: MouthKey, light: Light = Light(), _ make: (_ most: Int) -> (mouth: Mouth, bytes: Int)?
+  ) {
+    let isAlike = entries.map { $0.key.distance(key) < apart }
+    guard zip(entries, isAlike).allSatisfy({ !$1 || $0.light.differs(from: light) }),
+      let (mouth, bytes) = make(largest),
+      bytes <= largest
     else { return }
-    entries.append(Entry(id: ids, key: key, mouth: mouth, bytes: bytes))
+    entries = zip(entries, isAlike).filter { !$1 }.map { $0.0 }
+    entries.append(Entry(id: ids, key: key, light: light, mouth: mouth, bytes: bytes))
     ids &+= 1
-    while entries.count > Self.most || self.bytes > budget { entries.remove(at: olderOfTheMostAlike()) }
+    while entries.count > Self.most || self.bytes > budget - largest { entries.remove(at: olderOfTheMostAlike()) }
   }
 
   private func olderOfTheMostAlike() -> Int {

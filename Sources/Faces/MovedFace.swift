@@ -8,19 +8,20 @@
 public struct SeenMouth: Sendable {
   private static let around: Float = 0.15  // outer eye distances, kept around the lips
 
-  let patch: Patch
+  package let patch: Patch
   let source: [SIMD2<Float>]  // the mesh, inset
 
-  /// nil when nothing of it lies in the frame. `unit`: outer eye distance, px.
-  public init?(_ frame: FrameView, _ mesh: RingedMesh, unit: Float) {
-    guard let region = Region(around: mesh.mouth, reach: Self.around * unit), let patch = Patch(frame, region)
+  /// nil when nothing of it lies in the frame, or its picture would have more bytes than `most`. `unit`: outer eye distance, px.
+  public init?(_ frame: FrameView, _ mesh: RingedMesh, unit: Float, most: Int = .max) {
+    guard let region = Region(around: mesh.mouth, reach: Self.around * unit),
+      let patch = Patch(frame, region, most: most)
     else { return nil }
     (self.patch, source) = (patch, mesh.inset(unit: unit).points)
   }
 
-  /// A mouth of a file, as frames like this one would show it; nil without a pixel.
-  public init?(_ mouth: StoredMouth, like frame: FrameView) {
-    guard let patch = Patch(mouth.picture, like: frame) else { return nil }
+  /// A mouth of a file, as frames like this one would show it; nil without a pixel, or with more bytes than `most`.
+  public init?(_ mouth: StoredMouth, like frame: FrameView, most: Int = .max) {
+    guard let patch = Patch(mouth.picture, like: frame, most: most) else { return nil }
     (self.patch, source) = (patch, mouth.mesh)
   }
 
@@ -47,11 +48,12 @@ public struct StoredMouth: Equatable, Sendable {
 /// A face in a frame, and where its mesh is to be.
 public struct MovedFace {
   private static let feather: Float = 0.12  // outer eye distances: the border of another frame's mouth
+  private static let still: Float = 1 / 64  // px: what moves by less stays
 
   private let warp: Warp
   private let mask: SoftMask
 
-  /// nil when its points are no places. What `place`'s window shows is moved too. `unit`: outer eye distance, px.
+  /// nil when its points are no places. What is hidden behind the face does not move; what `place`'s window shows is taken along. `unit`: outer eye distance, px.
   public init?(
     _ before: RingedMesh, to after: RingedMesh, triangles: [SIMD3<Int32>], unit: Float, _ window: FaceWindow,
     at place: Similarity
@@ -59,8 +61,16 @@ public struct MovedFace {
     let side = Double(window.side - 1)
     let whole = window.transform(place)
     let shown = [(0.0, 0.0), (side, 0.0), (0.0, side), (side, side)].map { SIMD2<Float>(whole.inverse($0.0, $0.1)) }
-    guard let region = Region(around: after.points + shown, reach: 1) else { return nil }
-    warp = Warp(from: before.inset(unit: unit).points, to: after.points, triangles: triangles, in: region)
+    let source = before.inset(unit: unit).points
+    let visible = triangles.filter { before.shows($0) }
+    let isMoved = zip(source, after.points).map { from, to in
+      let way = to - from
+      return (way * way).sum() > Self.still * Self.still
+    }
+    let moved = visible.lazy.filter { triangle in (0..<3).contains { isMoved[Int(triangle[$0])] } }
+    let places = moved.flatMap { triangle in (0..<3).map { after.points[Int(triangle[$0])] } }
+    guard let region = Region(around: places + after.mouth + shown, reach: 1) else { return nil }
+    warp = Warp(from: source, to: after.points, triangles: visible, in: region)
     // The mask rises inwards from its outline, half of it outside of the lips' enlarged one.
     let outline = after.mouth
     let middle = outline.reduce(.zero, +) / Float(outline.count)

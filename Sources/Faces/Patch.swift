@@ -20,10 +20,11 @@ public final class Patch: @unchecked Sendable {
   let planes: [MutableFrameView.Plane]
   private let memory: UnsafeMutableRawPointer
 
-  /// Copies a frame's pixels in `region`, which grows to even x and y and ends at the frame's edges; nil if none are left.
-  public convenience init?(_ frame: FrameView, _ region: Region) {
+  /// Copies a frame's pixels in `region`, which grows to even x and y and ends at the frame's edges; nil if none are left, or they
+  /// need more bytes than `most`.
+  public convenience init?(_ frame: FrameView, _ region: Region, most: Int = .max) {
     let region = region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
-    self.init(frame, region, startingAt: region.x, region.y)
+    self.init(frame, region, startingAt: region.x, region.y, most: most)
   }
 
   /// A copy of what another shows of `region`.
@@ -34,8 +35,10 @@ public final class Patch: @unchecked Sendable {
   }
 
   /// The pixels of `view` from (x, y) on, which are `region` of a frame.
-  private convenience init?(_ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int) {
-    self.init(like: view, region) { i, component, size, plane in
+  private convenience init?(
+    _ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int, most: Int = .max
+  ) {
+    self.init(like: view, region, most: most) { i, component, size, plane in
       let samples = view.samples[i]
       let top = y >> component.shiftY
       inStripes(size.height) { rows in
@@ -49,9 +52,10 @@ public final class Patch: @unchecked Sendable {
     }
   }
 
-  /// Pixels of the format of `view`; nil without any. `fill` writes the rows of every component into its plane (`unpackLine`).
+  /// Pixels of the format of `view`; nil without any, or if they need more bytes than `most`. `fill` writes the rows of every component
+  /// into its plane (`unpackLine`).
   init?(
-    like view: FrameView, _ region: Region,
+    like view: FrameView, _ region: Region, most: Int = .max,
     filledBy fill: (Int, Component, (width: Int, height: Int), MutableFrameView.Plane) -> Void
   ) {
     guard !region.isEmpty else { return nil }
@@ -64,6 +68,7 @@ public final class Patch: @unchecked Sendable {
     let sizes = components.map { $0.size(region.width, region.height) }
     // Rows of eight may be read from any sample on.
     let total = sizes.reduce(8 * bytes) { $0 + ($1.width + 3) * ($1.height + 3) * bytes }
+    guard total <= most else { return nil }
     memory = .allocate(byteCount: total, alignment: 64)
     (self.region, self.bytes) = (region, total)
     var next = memory

@@ -48,33 +48,44 @@ extension Patch {
   /// What it shows.
   public var picture: Picture { withExtendedLifetime(self) { Picture(view) } }
 
-  /// A picture as frames like `frame` would show it, its first pixel at (0, 0); nil without a pixel. Shared chroma is the mean of
-  /// the pixels around its place.
-  public convenience init?(_ picture: Picture, like frame: FrameView) {
-    let (width, height) = (picture.width, picture.height)
+  /// A picture as frames like `frame` would show it, its first pixel at (0, 0); nil without a pixel, or if it would need more bytes than
+  /// `most`. Shared chroma is the mean of the pixels around its place.
+  public convenience init?(_ picture: Picture, like frame: FrameView, most: Int = .max) {
     let (_, fromRGB, low, high) = frame.transforms
-    let levels = (0..<width * height).map { i in
-      let (r, g, b) = (picture.pixels[3 * i], picture.pixels[3 * i + 1], picture.pixels[3 * i + 2])
-      return fromRGB(SIMD4(Float(r), Float(g), Float(b), 0) / 127.5 - [1, 1, 1, 0])
-    }
-    self.init(like: frame, Region(x: 0, y: 0, width: width, height: height)) { c, component, size, plane in
+    let (width, height) = (picture.width, picture.height)
+    self.init(like: frame, Region(x: 0, y: 0, width: width, height: height), most: most) { c, component, size, plane in
       let origin = frame.samples[c].origin
-      let rows = (0..<size.height).map { Tent($0, shift: component.shiftY, origin: origin.y, count: height) }
       let columns = (0..<size.width).map { Tent($0, shift: component.shiftX, origin: origin.x, count: width) }
-      for (i, row) in rows.enumerated() {
-        let line = columns.flatMap { column in
-          var sum: Float = 0
-          for (y, down) in row.pixels {
-            for (x, across) in column.pixels { sum += down * across * levels[y * width + x][c] }
+      // What a level of RGB, 0 ... 255, counts in this component, and what it begins with.
+      let share = SIMD3(fromRGB.x[c], fromRGB.y[c], fromRGB.z[c]) / 127.5
+      let base = fromRGB(SIMD4(-1, -1, -1, 0))[c]
+      inStripes(size.height) { rows in
+        var levels = [Float](repeating: 0, count: width)
+        var line = [UInt16](repeating: 0, count: size.width)
+        for i in rows {
+          let row = Tent(i, shift: component.shiftY, origin: origin.y, count: height)
+          for x in 0..<width { levels[x] = base }
+          for tap in 0..<4 where row.shares[tap] > 0 {
+            let (from, down) = (3 * width * Int(row.pixels[tap]), row.shares[tap] * share)
+            for x in 0..<width {
+              let at = from + 3 * x
+              levels[x] +=
+                down.x * Float(picture.pixels[at]) + down.y * Float(picture.pixels[at + 1])
+                + down.z * Float(picture.pixels[at + 2])
+            }
           }
-          let level = UInt16(min(max(sum, low[c]), high[c]).rounded())
-          return [UInt8(truncatingIfNeeded: level), UInt8(level >> 8)].prefix(component.step)
-        }
-        line.withUnsafeBytes { line in
-          guard let line = line.baseAddress else { return }
-          kernels.unpackLine(
-            line, storage: component.storage, offset: 0, step: component.step, first: 0, count: size.width,
-            plane.base + i * plane.stride)
+          for (j, column) in columns.enumerated() {
+            var sum: Float = 0
+            for tap in 0..<4 { sum += column.shares[tap] * levels[Int(column.pixels[tap])] }
+            line[j] = UInt16(min(max(sum, low[c]), high[c]).rounded()).littleEndian
+          }
+          // Bytes are every second one of the words.
+          line.withUnsafeBytes { line in
+            guard let line = line.baseAddress else { return }
+            kernels.unpackLine(
+              line, storage: component.storage, offset: 0, step: 2, first: 0, count: size.width,
+              plane.base + i * plane.stride)
+          }
         }
       }
     }
@@ -84,15 +95,19 @@ extension Patch {
 /// The pixels that a sample is the mean of, in one direction, and their shares, of sum 1: one if it is a pixel's own, else those
 /// within two of it, the nearer the more.
 private struct Tent {
-  let pixels: [(place: Int, share: Float)]
+  private(set) var pixels = SIMD4<Int32>.zero
+  private(set) var shares = SIMD4<Float>(1, 0, 0, 0)
 
   init(_ sample: Int, shift: Int, origin: Float, count: Int) {
-    let (spacing, place) = (1 << shift, shift == 0 ? Float(sample) : origin + Float(sample << shift))
-    let first = (sample << shift) - spacing + 1
-    let near = (first..<first + 3 * spacing).map { pixel in
-      (place: pixel, share: max(1 - abs(Float(pixel) - place) / Float(spacing), 0))
+    guard shift > 0 else {
+      pixels.x = Int32(sample)
+      return
     }
-    let total = near.reduce(0) { $0 + $1.share }
-    pixels = near.filter { $0.share > 0 }.map { (min(max($0.place, 0), count - 1), $0.share / total) }
+    for tap in 0..<4 {
+      let pixel = 2 * sample - 1 + tap
+      pixels[tap] = Int32(min(max(pixel, 0), count - 1))
+      shares[tap] = max(1 - abs(Float(tap - 1) - origin) / 2, 0)
+    }
+    shares /= shares.sum()
   }
 }

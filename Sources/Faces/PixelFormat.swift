@@ -261,10 +261,14 @@ public struct FrameView {
     }
   }
 
-  /// Whether samples mean the same in both.
-  func isLike(_ other: FrameView) -> Bool {
-    format == other.format && colorimetry == other.colorimetry && chromaSite == other.chromaSite
+  /// What its samples mean.
+  public struct Kind: Equatable, Sendable {
+    let format: PixelFormat
+    let colorimetry: Colorimetry
+    let chromaSite: ChromaSite
   }
+
+  public var kind: Kind { Kind(format: format, colorimetry: colorimetry, chromaSite: chromaSite) }
 
   /// `Colorimetry.transforms` for this format.
   var transforms: (toRGB: Affine, fromRGB: Affine, low: SIMD4<Float>, high: SIMD4<Float>) {

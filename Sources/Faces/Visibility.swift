@@ -17,27 +17,56 @@ public enum Obstacle: String, Sendable {
   case covered
 }
 
+/// How a mouth is lit: the mean colours of four quarters of what is around it, RGB in -1 ... 1. None where nothing is known.
+public struct Light: Equatable, Sendable {
+  private static let apart: Float = 0.12  // lights that differ less are the same
+
+  var quarters: [SIMD4<Float>] = []
+
+  public init() {}
+
+  package init(quarters: [SIMD4<Float>]) { self.quarters = quarters }
+
+  /// Whether the two are known to differ.
+  public func differs(from other: Light) -> Bool {
+    zip(quarters, other.quarters).contains { a, b in
+      let difference = a - b
+      return max(difference.max(), -difference.min()) > Self.apart
+    }
+  }
+}
+
 /// Judges one face, frame after frame. An obstacle must recede somewhat before it counts as gone, so that a face at the limit does
 /// not flicker between two mouths.
 ///
 /// A cover is what does not look as the mouth has looked so far. The window is seen at 16 x 16 px; for each px the mean colour is
 /// kept, and how far it usually is from it; what changes alike everywhere is light. Speech and nods change up to a third of them, a
-/// cup or a microphone more than half. Nothing is a cover in the first second, while little is known, and what stays for 4 seconds is
+/// cup or a microphone more than half. What is before all of the window changes them alike, as light does, but has nothing of the
+/// mouth's pattern: its correlation with the mean is less than 0.2, which talkers' own is in one frame of thousands. Nothing is a cover in the first second, while little is known, and what stays for 4 seconds is
 /// none but a new look: other light, a beard, a turn of the head.
 public struct Visibility: Sendable {
   private static let width: (least: Float, back: Float) = (48, 54)  // px
   private static let turn: (most: Float, back: Float) = (0.766, 0.707)  // sines of 50 and 45 degrees
   private static let side = 16
   private static let small = FaceWindow(side: side)
-  private static let mouth = (columns: 2..<14, rows: 3..<15)  // px of the small picture that count
+  /// Places of the small picture that count, quarter by quarter: columns 2 ..< 14, rows 3 ..< 15.
+  private static let quarters = [3..<9, 9..<15].flatMap { rows in
+    [2..<8, 8..<14].map { columns in rows.flatMap { y in columns.map { y * side + $0 } } }
+  }
   private static let usual: Float = 0.22  // colour, -1 ... 1: less than this is no change
   private static let often: Float = 5  // times as far as usual
   private static let share: (most: Float, back: Float) = (0.5, 0.3)
+  private static let likeness: (least: Float, back: Float) = (0.2, 0.35)
+  private static let plain: Float = 0.04  // deviation of a mean that has no pattern, -1 ... 1
   private static let patience = 4.0  // seconds
   private static let learning = 1.0  // seconds, in which most of a look is learned
 
   /// What was in the way in the last frame.
   public private(set) var obstacle: Obstacle?
+  /// Whether what had covered the mouth was taken for a new look in the last frame.
+  public private(set) var isNewLook = false
+  /// The light in the last frame.
+  public private(set) var light = Light()
   private var mean: [SIMD4<Float>] = []
   private var deviation: [Float] = []
   private var known = 0.0  // seconds, how long the mouth has been looked at
@@ -78,6 +107,11 @@ public struct Visibility: Sendable {
     let seen = (0..<Self.side * Self.side).map {
       SIMD4(picture[3 * $0], picture[3 * $0 + 1], picture[3 * $0 + 2], 0)
     }
+    light = Light(
+      quarters: Self.quarters.map { places in
+        places.reduce(.zero) { $0 + seen[$1] } / Float(places.count)
+      })
+    isNewLook = false
     guard mean.count == seen.count else {
       (mean, deviation) = (seen, seen.map { _ in Self.usual / Self.often })
       return false
@@ -85,15 +119,17 @@ public struct Visibility: Sendable {
     known += seconds
     let light = middle(zip(seen, mean).map { $0 - $1 })
     let far = zip(seen, mean).map { length($0 - $1 - light) }
-    let places = Self.mouth.rows.flatMap { y in Self.mouth.columns.map { y * Self.side + $0 } }
+    let places = Self.quarters.joined()
     let changed = places.filter { far[$0] > max(Self.usual, Self.often * deviation[$0]) }
     let share = Float(changed.count) / Float(places.count)
-    var isCovered = known > Self.learning && share > (since == nil ? Self.share.most : Self.share.back)
+    let (most, least) =
+      since == nil ? (Self.share.most, Self.likeness.least) : (Self.share.back, Self.likeness.back)
+    var isCovered = known > Self.learning && (share > most || likeness(of: seen) < least)
     if isCovered {
       let long = (since ?? 0) + seconds
       since = long
       isCovered = long < Self.patience
-      if !isCovered { (mean, since) = (seen, nil) }
+      if !isCovered { (mean, since, isNewLook) = (seen, nil, true) }
     } else {
       since = nil
       let rate = Float(seconds / (seconds + Self.learning))
@@ -103,6 +139,22 @@ public struct Visibility: Sendable {
       }
     }
     return isCovered
+  }
+
+  /// How much what is seen has of the mean's pattern: their correlation, 1 at most; 1 if that has none.
+  private func likeness(of seen: [SIMD4<Float>]) -> Float {
+    let places = Self.quarters.joined()
+    let count = Float(places.count)
+    let (a, b) = places.reduce((SIMD4<Float>.zero, SIMD4<Float>.zero)) {
+      ($0.0 + seen[$1] / count, $0.1 + mean[$1] / count)
+    }
+    var sums = SIMD3<Float>.zero
+    for place in places {
+      let (p, q) = (seen[place] - a, mean[place] - b)
+      sums += [(p * q).sum(), (p * p).sum(), (q * q).sum()]
+    }
+    guard sums.z > 3 * count * Self.plain * Self.plain else { return 1 }
+    return sums.x / max((sums.y * sums.z).squareRoot(), 1e-9)
   }
 
   /// The middle value of each component: what most places share.

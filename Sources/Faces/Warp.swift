@@ -129,19 +129,22 @@ struct Field {
     return Int32(truncatingIfNeeded: footprints.count - 1) << 3 | samples
   }
 
-  /// Writes the displacements of the samples `columns` x `rows`, line after line of `stride`, 8 more than columns.
+  /// Writes the displacements of the samples `columns` x `rows`, of every so many rows, line after line of `stride`; 8 more than columns.
   ///
   /// A sample on an edge between two triangles belongs to one of them: right of its place on the edge, or on it; and from the
   /// upper end of the edge, or on it, to above the lower. Both compute that place alike.
-  func write(rows: Range<Int>, columns: Range<Int>, to lines: Lines, stride: Int) {
-    let count = stride * rows.count
-    lines.across.update(repeating: 0, count: count)
-    lines.down.update(repeating: 0, count: count)
-    lines.kinds.update(repeating: 0, count: count)
+  func write(rows: Range<Int>, everyRow: Int, columns: Range<Int>, to lines: Lines, stride: Int) {
+    func isWanted(_ row: Int) -> Bool { (row - rows.lowerBound) % everyRow == 0 }
+    for row in rows where isWanted(row) {
+      let (line, count) = (lines + (row - rows.lowerBound) * stride, columns.count + 8)
+      line.across.update(repeating: 0, count: count)
+      line.down.update(repeating: 0, count: count)
+      line.kinds.update(repeating: 0, count: count)
+    }
     for triangle in triangles where triangle.rows.overlaps(rows) {
       let long = Edge(triangle.top, triangle.bottom)
       let (upper, lower) = (Edge(triangle.top, triangle.middle), Edge(triangle.middle, triangle.bottom))
-      for row in triangle.rows.clamped(to: rows) {
+      for row in triangle.rows.clamped(to: rows) where isWanted(row) {
         let y = Float(row)
         var (left, right) = (long.at(y), y < triangle.middle.y ? upper.at(y) : lower.at(y))
         if right.x < left.x { swap(&left, &right) }

@@ -220,11 +220,11 @@ public protocol KernelSet: Sendable {
     u: Float, v: Float, du: Float, dv: Float, kind: Int32, count: Int, _ across: UnsafeMutablePointer<Float>,
     _ down: UnsafeMutablePointer<Float>, _ kinds: UnsafeMutablePointer<Int32>)
 
-  /// Writes 1 where a displacement, times (scaleX, scaleY), is longer than 1/64 or `alpha` is above 0, else 0; up to 7 more.
-  /// Returns whether there was one.
+  /// Writes 1 to `out` where a displacement, times (scaleX, scaleY), is longer than 1/64 or `alpha` is above 0, else 0; and the same to
+  /// `own`, but 0 where `alpha` is 1; up to 7 more. Returns whether there was a 1.
   static func movedLine(
     _ across: UnsafePointer<Float>, _ down: UnsafePointer<Float>, scaleX: Float, scaleY: Float,
-    alpha: UnsafePointer<Float>, count: Int, _ out: UnsafeMutablePointer<Float>
+    alpha: UnsafePointer<Float>, count: Int, own: UnsafeMutablePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) -> Bool
 
   /// Adds `weight` times the levels of a planar picture at `count` displaced places to `out`: place i is (x + i, y) and its

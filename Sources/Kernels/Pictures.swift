@@ -28,8 +28,8 @@ extension Kernels {
         for k in 0..<8 {
           let row = plane + Int(rows[k]) &* stride
           let at = offset &+ Int(columns[k]) &* step
-          upper[k] = S.load(row, at) | S.load(row, at &+ right) &<< 16
-          lower[k] = S.load(row + below, at) | S.load(row + below, at &+ right) &<< 16
+          upper[k] = S.pair(row, at, right)
+          lower[k] = S.pair(row + below, at, right)
         }
         let (a, b) = (floats(upper & 0xFFFF), floats(upper &>> 16))
         let (c, d) = (floats(lower & 0xFFFF), floats(lower &>> 16))
@@ -100,8 +100,21 @@ extension Kernels {
     _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
     colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
   ) {
+    var start = 0
+    if storage == .byte && step == 1 {
+      while count &- start >= 8 {
+        let at = row + (offset &+ first &+ start)
+        let (old, share) = (ckernels_bytes(at), eight(shares + start))
+        let color = eight(colors + start)
+        let above = color.replacing(with: low, where: color .< low)
+        let new = old + share * (above.replacing(with: high, where: above .> high) - old)
+        let kept = new.replacing(with: old, where: .!(share .> 0))
+        ckernels_store_bytes(at, unsafeBitCast(kept + 0x1p23, to: SIMD8<Int32>.self))
+        start &+= 8
+      }
+    }
     @inline(__always) func run<S: Storage>(_: S.Type) {
-      for i in 0..<count where shares[i] > 0 {
+      for i in start..<count where shares[i] > 0 {
         let at = offset &+ (first &+ i) &* step
         let old = Float(Int32(truncatingIfNeeded: S.load(row, at)))
         let bounded = colors[i] < low ? low : colors[i] > high ? high : colors[i]
@@ -130,6 +143,11 @@ private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8
 @inline(__always)
 func holds(_ condition: SIMDMask<SIMD8<Int32>>) -> Bool {
   ckernels_any(unsafeBitCast(condition, to: SIMD8<Int32>.self)) != 0
+}
+
+@inline(__always)
+func eight(_ from: UnsafePointer<Float>) -> SIMD8<Float> {
+  UnsafeRawPointer(from).loadUnaligned(as: SIMD8<Float>.self)
 }
 
 /// Unrolled, so that no lane is looked up in memory.
@@ -182,10 +200,23 @@ private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Flo
 /// A sample in a row. Storing leaves the bits around the sample alone.
 protocol Storage {
   static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
+  /// A sample, and the one that lies `right` behind it in the high 16 bits.
+  static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32
   static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
 }
 
+extension Storage {
+  @inline(__always) static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32 {
+    load(row, at) | load(row, at &+ right) &<< 16
+  }
+}
+
 enum Byte: Storage {
+  @inline(__always) static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32 {
+    guard right == 1 else { return load(row, at) | load(row, at &+ right) &<< 16 }
+    let two = UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)))
+    return two & 0xFF | (two & 0xFF00) &<< 8
+  }
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     UInt32(row.load(fromByteOffset: at, as: UInt8.self))
   }

@@ -17,7 +17,11 @@ extension Kernels {
       @inline(__always) func put(_ i: Int, _ level: UInt32) {
         out.storeBytes(of: Sample(truncatingIfNeeded: level).littleEndian, toByteOffset: i &* size, as: Sample.self)
       }
-      for i in 0..<count { put(i, S.load(row, start &+ i &* step)) }
+      if storage == .byte && step == 1 {
+        out.copyMemory(from: row + start, byteCount: count)
+      } else {
+        for i in 0..<count { put(i, S.load(row, start &+ i &* step)) }
+      }
       let last = S.load(row, start &+ (count &- 1) &* step)
       put(-1, S.load(row, start))
       put(count, last)
@@ -50,15 +54,17 @@ extension Kernels {
 
   public static func movedLine(
     _ across: UnsafePointer<Float>, _ down: UnsafePointer<Float>, scaleX: Float, scaleY: Float,
-    alpha: UnsafePointer<Float>, count: Int, _ out: UnsafeMutablePointer<Float>
+    alpha: UnsafePointer<Float>, count: Int, own: UnsafeMutablePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) -> Bool {
     var i = 0
     var some = SIMD8<Float>.zero
     while i < count {
       let (u, v) = (eight(across + i) * scaleX, eight(down + i) * scaleY)
-      let moved = (u * u + v * v .> 0x1p-12) .| (eight(alpha + i) .> 0)
+      let covered = eight(alpha + i)
+      let moved = (u * u + v * v .> 0x1p-12) .| (covered .> 0)
       let share = SIMD8<Float>.zero.replacing(with: 1, where: moved)
       write(share, out + i)
+      write(share.replacing(with: 0, where: covered .>= 1), own + i)
       some += share
       i &+= 8
     }
@@ -147,11 +153,6 @@ extension Kernels {
       i &+= 8
     }
   }
-}
-
-@inline(__always)
-private func eight(_ from: UnsafePointer<Float>) -> SIMD8<Float> {
-  UnsafeRawPointer(from).loadUnaligned(as: SIMD8<Float>.self)
 }
 
 @inline(__always)
@@ -262,44 +263,32 @@ private func weights(_ t: SIMD8<Float>) -> Four {
 /// Samples one behind the other.
 private protocol Planar {
   static var size: Int { get }  // bytes
-  /// Four neighbours from each of eight places on.
-  static func four(
-    _ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>
-  ) -> Four
   /// Eight in a row.
   static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float>
 }
 
+extension Planar {
+  /// Four neighbours from each of eight places on.
+  @inline(__always)
+  static func four(_ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>) -> Four {
+    @inline(__always) func levels(_ i: Int) -> SIMD8<Float> {
+      let (word, shift) = (i &* size & ~3, UInt32(truncatingIfNeeded: 8 &* (i &* size & 3)))
+      let words = vector { k in
+        UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: Int(corners[k]) &+ word, as: UInt32.self))
+      }
+      return small(words &>> SIMD8(repeating: shift) & SIMD8(repeating: size == 1 ? 0xFF : 0xFFFF))
+    }
+    return (levels(0), levels(1), levels(2), levels(3))
+  }
+}
+
 private enum Bytes: Planar {
   @inline(__always) static var size: Int { 1 }
-  @inline(__always) static func four(
-    _ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>
-  ) -> Four {
-    let words = vector { k in
-      UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: Int(corners[k]), as: UInt32.self))
-    }
-    return (
-      small(words & 0xFF), small(words &>> 8 & 0xFF), small(words &>> 16 & 0xFF), small(words &>> 24)
-    )
-  }
-  @inline(__always) static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float> {
-    floats(vector { k in UInt32(samples.load(fromByteOffset: k, as: UInt8.self)) })
-  }
+  @inline(__always) static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float> { ckernels_bytes(samples) }
 }
 
 private enum Words: Planar {
   @inline(__always) static var size: Int { 2 }
-  @inline(__always) static func four(
-    _ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>
-  ) -> Four {
-    let first = vector { k in
-      UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: Int(corners[k]), as: UInt32.self))
-    }
-    let last = vector { k in
-      UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: Int(corners[k]) &+ 4, as: UInt32.self))
-    }
-    return (small(first & 0xFFFF), small(first &>> 16), small(last & 0xFFFF), small(last &>> 16))
-  }
   @inline(__always) static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float> {
     floats(vector { k in UInt32(UInt16(littleEndian: samples.loadUnaligned(fromByteOffset: 2 &* k, as: UInt16.self))) })
   }

@@ -60,6 +60,8 @@ public struct Journey {
     /// Outer eye distances: the widest that it was seen open.
     var widest: Float = 0
     var visibility = Visibility()
+    /// It fades out where it was last: nothing is learned of it.
+    var isLost = false
     /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
     var clearness: Float?
     /// The face in the last frame that was searched; nil if it has no pose.
@@ -91,8 +93,8 @@ public struct Journey {
 
   let model: Model
   let presenter: Presenter?
-  /// The presenter's mouths as this stream's frames would show them.
-  var presented: MouthMemory<SeenMouth>?
+  /// The presenter's mouths as frames of this kind would show them.
+  package private(set) var presented: (kind: FrameView.Kind, mouths: MouthMemory<SeenMouth>)?
   /// The id of the face that is the presenter's.
   var introduced: Int?
   let threads: Int
@@ -121,6 +123,9 @@ public struct Journey {
   ) -> Scene {
     let (difference, isCut) = cuts(frame, threshold: settings.sceneThreshold)
     if isCut { forget() }
+    if let presenter, presented?.kind != frame.kind {
+      presented = ThreadPool.shared.limited(to: threads) { (frame.kind, presenter.memory(like: frame)) }
+    }
     let faces = ThreadPool.shared.limited(to: threads) {
       tracker.track(frame, at: Double(time.nanoseconds) / 1e9, selecting: settings.selection)
     }
@@ -128,8 +133,11 @@ public struct Journey {
     let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
     ThreadPool.shared.limited(to: threads) {
       let isNew = introduced.map { memories[$0] == nil && faces.count == 1 } ?? true
-      if isNew, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first, in: frame) }
-      for face in faces { see(face, in: frame, after: elapsed / 1e9) }
+      if isNew, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first) }
+      for face in faces {
+        memories[face.id]?.isLost = face.isLost
+        if !face.isLost { see(face, in: frame, after: elapsed / 1e9) }
+      }
     }
     last = time
     stageEnded?(.find)
@@ -148,11 +156,10 @@ public struct Journey {
   }
 
   /// What is known of the presenter belongs to this face for as long as it is followed; then to the only face in view.
-  private mutating func introduce(_ face: Face, in frame: FrameView) {
-    guard let presenter else { return }
-    let mouths = presented ?? presenter.memory(like: frame)
-    memories[face.id] = Memory(neutral: presenter.neutral, mouths: mouths, widest: presenter.widest)
-    (presented, introduced) = (mouths, face.id)
+  private mutating func introduce(_ face: Face) {
+    guard let presenter, let presented else { return }
+    memories[face.id] = Memory(neutral: presenter.neutral, mouths: presented.mouths, widest: presenter.widest)
+    introduced = face.id
   }
 
   /// Remembers how a face looks and how it shows its mouth.
@@ -167,12 +174,14 @@ public struct Journey {
       let obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
       let target: Float = obstacle == nil ? 1 : 0
       memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
+      // The mouths of the old look are another's.
+      if memory.visibility.isNewLook { (memory.mouths, memory.widest) = (MouthMemory(), 0) }
       memory.widest = max(memory.widest, shape.opening)
       let closed = memory.neutral(shape, after: seconds)
       memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
       if obstacle == nil {
-        memory.mouths.remember(MouthKey(shape, pose)) {
-          SeenMouth(frame, mesh, unit: Float(pose.scale)).map { ($0, $0.bytes) }
+        memory.mouths.remember(MouthKey(shape, pose), light: memory.visibility.light) { most in
+          SeenMouth(frame, mesh, unit: Float(pose.scale), most: most).map { ($0, $0.bytes) }
         }
       }
     }
@@ -200,7 +209,7 @@ public struct Journey {
 
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
-    if memories[face.id]?.sight == nil { see(face, in: frame.view, after: 0) }
+    if memories[face.id]?.sight == nil, !face.isLost { see(face, in: frame.view, after: 0) }
     let tokens = model.hearing(sound)
     let quiet = silence()
     let coefficients = zip(model.lips(tokens), quiet).map { $1 + settings.guidance * ($0 - $1) }
@@ -231,19 +240,31 @@ public struct Journey {
   private mutating func moved(
     _ frame: FrameView, _ face: Face, _ coefficients: [Float]
   ) -> (patch: Patch, mesh: RingedMesh)? {
-    guard let sight = memories[face.id]?.sight else { return nil }
-    // What lies in a mouth that opens much wider than it was ever seen is a guess, and teeth would grow.
-    let most = max(Self.anyMouth, Self.wider * (memories[face.id]?.widest ?? 0))
-    let wanted = model.geometry.limited(coefficients, to: most)
-    let shape = model.geometry.shape(sight.shape, from: sight.own, to: wanted)
+    guard let sight = memories[face.id]?.sight, let shape = wanted(of: face, coefficients) else { return nil }
+    let (unit, triangles) = (Float(sight.pose.scale), model.geometry.triangles)
     let mouths = memories[face.id]?.mouths.choose(MouthKey(shape, sight.pose)) ?? []
-    guard let mesh = sight.mesh.moved(to: sight.pose.posed(shape.points)),
-      let moved = MovedFace(
-        sight.mesh, to: mesh, triangles: model.geometry.triangles, unit: Float(sight.pose.scale), model.window,
-        at: face.window),
-      let patch = moved.patch(of: frame, mouths)
+    guard let moved = sight.mesh.moved(to: sight.pose.posed(shape.points)),
+      let mesh = moved.unfolded(from: sight.mesh, triangles, unit: unit),
+      let face = MovedFace(
+        sight.mesh, to: mesh, triangles: triangles, unit: unit, model.window, at: face.window),
+      let patch = face.patch(of: frame, mouths)
     else { return nil }
     return (patch, mesh)
+  }
+
+  /// The shape of a face with the mouth that it is to have; nil when the face has no pose.
+  private func wanted(of face: Face, _ coefficients: [Float]) -> FaceShape? {
+    guard let memory = memories[face.id], let sight = memory.sight else { return nil }
+    // What lies in a mouth that opens much wider than it was ever seen is a guess, and teeth would grow.
+    let wanted = model.geometry.limited(coefficients, to: max(Self.anyMouth, Self.wider * memory.widest))
+    return model.geometry.shape(
+      sight.shape, from: sight.own, to: wanted, facing: model.geometry.facing(sight.pose))
+  }
+
+  /// How far the mouth that a face wore in the frame before was to open, and its own, outer eye distances; nil if it wore none.
+  package func openings(of face: Face) -> (own: Float, wanted: Float)? {
+    guard let memory = memories[face.id], let sight = memory.sight, let mouth = memory.mouth else { return nil }
+    return wanted(of: face, mouth.coefficients).map { (sight.shape.opening, $0.opening) }
   }
 
   private func blend(
@@ -251,6 +272,11 @@ public struct Journey {
   ) {
     let place = model.window.transform(face.window)
     apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
+  }
+
+  /// What is known of a face, as a file would hold it; nil without a mouth.
+  package func presenter(of face: Face) -> Presenter? {
+    memories[face.id].flatMap { Presenter($0.neutral, $0.mouths) }
   }
 
   /// Bytes of the mouths that are remembered of a face.
@@ -281,7 +307,7 @@ public struct Journey {
 
   /// A new size or place in the stream: nothing of what was seen counts any more.
   public mutating func reset() {
-    (cuts, presented) = (CutDetector(), nil)
+    cuts = CutDetector()
     forget()
   }
 

@@ -15,24 +15,6 @@ import Tensors
 /// Number format of the networks: `bf16` where the processor multiplies it, else `f32`. `auto` is `f32`.
 public enum Precision: Sendable { case auto, f32, bf16 }
 
-/// Why a model cannot be had.
-public enum ModelError: Error, Equatable, CustomStringConvertible {
-  case notFound(path: String)
-  case unreadable(path: String, why: String)
-  /// The file is not a model: `why` names everything that is wrong in it.
-  case malformed(path: String, why: String)
-  case unsupportedProcessor(why: String)
-
-  public var description: String {
-    switch self {
-    case .notFound(let path): "there is no model file \(path); name one with SYNCDIFF_MODEL or as model"
-    case .unreadable(let path, let why): "the model file \(path) cannot be read: \(why)"
-    case .malformed(let path, let why): "\(path) is not a usable model: \(why)"
-    case .unsupportedProcessor(let why): why
-    }
-  }
-}
-
 /// All networks of one model file. Immutable: any number of streams can share one.
 public final class Model: Sendable {
   static let format = "syncdiff"
@@ -67,11 +49,11 @@ public final class Model: Sendable {
 
   /// The model in the file at `path`: the one that is in memory already if the file has not changed since, otherwise read,
   /// checked and packed. Loads of several threads take turns.
-  public static func load(path: String, precision: Precision = .auto) throws(ModelError) -> Model {
+  public static func load(path: String, precision: Precision = .auto) throws(LoadError) -> Model {
     if let problem = processorProblem { throw .unsupportedProcessor(why: problem) }
     let isHalf = precision == .bf16 && multipliesBF16
     guard let file = FileIdentity(path: path) else { return try read(path, isHalf: isHalf) }  // which says why
-    return try shelf.withLock { models throws(ModelError) -> Model in
+    return try shelf.withLock { models throws(LoadError) -> Model in
       if let model = models[Copy(file: file, isHalf: isHalf)]?.model { return model }
       let model = try read(path, isHalf: isHalf)
       models = models.filter { $0.value.model != nil }
@@ -89,36 +71,27 @@ public final class Model: Sendable {
 
   private static let shelf = Mutex<[Copy: WeakModel]>([:])
 
-  private static func read(_ path: String, isHalf: Bool) throws(ModelError) -> Model {
-    let file: SafeTensors
-    do {
-      file = try SafeTensors.load(path: path)
-    } catch SafeTensorsError.notFound {
-      throw .notFound(path: path)
-    } catch SafeTensorsError.unreadable(_, let reason) {
-      throw .unreadable(path: path, why: reason)
-    } catch {
-      throw .malformed(path: path, why: error.description)
-    }
-    return try withStandardArithmetic { () throws(ModelError) in try Model(file, path: path, isHalf: isHalf) }
+  private static func read(_ path: String, isHalf: Bool) throws(LoadError) -> Model {
+    let file = try SafeTensors.load(.model, path: path)
+    return try withStandardArithmetic { () throws(LoadError) in try Model(file, path: path, isHalf: isHalf) }
   }
 
-  private init(_ file: SafeTensors, path: String, isHalf: Bool) throws(ModelError) {
+  private init(_ file: SafeTensors, path: String, isHalf: Bool) throws(LoadError) {
     let metadata = file.metadata
     guard metadata["format"] == Self.format, let json = metadata["config"] else {
       throw .malformed(
-        path: path,
+        .model, path: path,
         why: "its metadata does not say that it is a syncdiff model; convert.export of Sources/Training writes one")
     }
     guard metadata["version"] == Self.version else {
       let version = metadata["version"] ?? "none"
       throw .malformed(
-        path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
+        .model, path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
     }
     do {
       configuration = try Configuration(json: json)
     } catch {
-      throw .malformed(path: path, why: error.description)
+      throw .malformed(.model, path: path, why: error.description)
     }
     licence = metadata["licence"]
     window = FaceWindow(side: configuration.window)
@@ -149,7 +122,7 @@ public final class Model: Sendable {
     mesh = FaceMesh(weights)
     let problems = weights.finish()
     guard problems.isEmpty else {
-      throw .malformed(path: path, why: problems.joined(separator: "; "))
+      throw .malformed(.model, path: path, why: problems.joined(separator: "; "))
     }
   }
 }

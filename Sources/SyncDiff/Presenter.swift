@@ -17,29 +17,11 @@ import Faces
 import Speech
 import Tensors
 
-/// Why a presenter cannot be had.
-public enum PresenterError: Error, Equatable, CustomStringConvertible {
-  case notFound(path: String)
-  case unreadable(path: String, why: String)
-  /// The file is no presenter: `why` names everything that is wrong in it.
-  case malformed(path: String, why: String)
-
-  public var description: String {
-    switch self {
-    case .notFound(let path): "there is no presenter file \(path); make one with syncdiff learn"
-    case .unreadable(let path, let why): "the presenter file \(path) cannot be read: \(why)"
-    case .malformed(let path, let why): "\(path) is not a usable presenter: \(why)"
-    }
-  }
-}
-
 /// One person's mouth. Immutable: any number of streams can share one.
 public struct Presenter: Sendable {
   static let format = "syncdiff-presenter"
   static let version = "1"
-  static let largestFile = 16 << 20  // bytes
-  /// Bytes of all pictures together, so that a file does not become too large.
-  static let budget = 14_000_000
+  static let largestFile = 16 << 20  // bytes, more than all mouths of a `MouthMemory`
   private static let longest = 4096  // px, a mouth's sides
 
   let neutral: Neutral
@@ -53,20 +35,20 @@ public struct Presenter: Sendable {
 
   /// nil without a mouth.
   init?(_ neutral: Neutral, _ seen: MouthMemory<SeenMouth>) {
-    var kept = MouthMemory<StoredMouth>(budget: Self.budget)
+    var kept = MouthMemory<StoredMouth>()
     for (key, mouth) in seen.mouths {
       let stored = mouth.stored
-      kept.remember(key) { (stored, stored.picture.pixels.count) }
+      kept.remember(key) { _ in (stored, stored.picture.pixels.count) }
     }
     guard kept.count > 0 else { return nil }
     (self.neutral, mouths) = (neutral, kept.mouths)
   }
 
-  /// A memory with its mouths, as frames like this one would show them.
+  /// A memory with its mouths, as frames like this one would show them: up to `MouthMemory.budget` once more, beside the file's own.
   func memory(like frame: FrameView) -> MouthMemory<SeenMouth> {
     var memory = MouthMemory<SeenMouth>()
     for (key, mouth) in mouths {
-      memory.remember(key) { SeenMouth(mouth, like: frame).map { ($0, $0.bytes) } }
+      memory.remember(key) { most in SeenMouth(mouth, like: frame, most: most).map { ($0, $0.bytes) } }
     }
     return memory
   }
@@ -90,28 +72,21 @@ public struct Presenter: Sendable {
   }
 
   /// The presenter in the file at `path`, checked.
-  public static func load(path: String, for model: Model) throws(PresenterError) -> Presenter {
-    let file: SafeTensors
-    do {
-      file = try SafeTensors.load(path: path, largest: largestFile)
-    } catch SafeTensorsError.notFound {
-      throw .notFound(path: path)
-    } catch SafeTensorsError.unreadable(_, let reason) {
-      throw .unreadable(path: path, why: reason)
-    } catch {
-      throw .malformed(path: path, why: error.description)
-    }
-    return try withStandardArithmetic { () throws(PresenterError) in try Presenter(file, path, model.geometry) }
+  public static func load(path: String, for model: Model) throws(LoadError) -> Presenter {
+    let file = try SafeTensors.load(.presenter, path: path, largest: largestFile)
+    return try withStandardArithmetic { () throws(LoadError) in try Presenter(file, path, model.geometry) }
   }
 
-  private init(_ file: SafeTensors, _ path: String, _ geometry: Geometry) throws(PresenterError) {
+  private init(_ file: SafeTensors, _ path: String, _ geometry: Geometry) throws(LoadError) {
     guard file.metadata["format"] == Self.format else {
       throw .malformed(
-        path: path, why: "its metadata does not say that it is a syncdiff presenter; make one with syncdiff learn")
+        .presenter, path: path,
+        why: "its metadata does not say that it is a syncdiff presenter; make one with syncdiff learn")
     }
     guard file.metadata["version"] == Self.version else {
       let version = file.metadata["version"] ?? "none"
-      throw .malformed(path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
+      throw .malformed(
+        .presenter, path: path, why: "it is of version \(version), this syncdiff reads version \(Self.version)")
     }
     let w = Weights(file)
     func values(_ name: String, _ ranges: [ClosedRange<Int>], within most: Float) -> Tensor {
@@ -144,7 +119,7 @@ public struct Presenter: Sendable {
       mouths.append((key, StoredMouth(picture: picture, mesh: mesh)))
     }
     let problems = w.finish()
-    guard problems.isEmpty else { throw .malformed(path: path, why: problems.joined(separator: "; ")) }
+    guard problems.isEmpty else { throw .malformed(.presenter, path: path, why: problems.joined(separator: "; ")) }
     (neutral, self.mouths) = (Neutral(geometry, total: sums, weight: weight), mouths)
   }
 }
@@ -180,7 +155,7 @@ public struct Learner {
     seconds = seconds.filter { journey.memories[$0.key] != nil }
     for (id, memory) in journey.memories.sorted(by: { $0.key < $1.key }) {
       faces += seconds[id] == nil ? 1 : 0
-      let isSeen = memory.sight != nil && memory.visibility.obstacle == nil
+      let isSeen = !memory.isLost && memory.sight != nil && memory.visibility.obstacle == nil
       let long = seconds[id].map { $0 + (isSeen ? min(max(elapsed, 0), 0.5) : 0) } ?? 0
       seconds[id] = long
       if long >= best?.seconds ?? 0 { best = (long, memory) }

@@ -41,14 +41,8 @@ extension Stream {
       presenter = LoadedPresenter(presenter: try Presenter.load(path: path, for: model), path: path, model: model)
       log(GST_LEVEL_INFO, model: true, "The presenter \(path) is loaded")
     } catch {
-      let problem: Problem =
-        switch error {
-        case .notFound: .resource(GST_RESOURCE_ERROR_NOT_FOUND)
-        case .unreadable: .resource(GST_RESOURCE_ERROR_OPEN_READ)
-        case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
-        }
       postError(
-        problem, error.description,
+        error.problem, error.description,
         debug: "Set the property presenter to the path of a file that syncdiff learn wrote, or to NULL.")
       return false
     }
@@ -82,16 +76,9 @@ extension Stream {
       postReady(
         precision, load: ready - began, warmUp: g_get_monotonic_time() - ready, path: path, licence: loaded.licence)
     } catch {
-      let problem: Problem =
-        switch error {
-        case .notFound: .resource(GST_RESOURCE_ERROR_NOT_FOUND)
-        case .unreadable: .resource(GST_RESOURCE_ERROR_OPEN_READ)
-        case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
-        case .unsupportedProcessor: .library(GST_LIBRARY_ERROR_INIT)
-        }
       postProgress(GST_PROGRESS_TYPE_ERROR, "The model is not loaded")
       postError(
-        problem, error.description,
+        error.problem, error.description,
         debug: "Set the property model or the environment variable SYNCDIFF_MODEL to the path of a syncdiff model.")
       return false
     }
@@ -120,6 +107,17 @@ extension Stream {
       journey.paint(frame, face: face, sound: heard, settings: PaintSettings(steps: model.configuration.steps))
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
+  }
+}
+
+extension LoadError {
+  fileprivate var problem: Problem {
+    switch self {
+    case .notFound: .resource(GST_RESOURCE_ERROR_NOT_FOUND)
+    case .unreadable: .resource(GST_RESOURCE_ERROR_OPEN_READ)
+    case .malformed: .stream(GST_STREAM_ERROR_FORMAT)
+    case .unsupportedProcessor: .library(GST_LIBRARY_ERROR_INIT)
+    }
   }
 }
 

@@ -80,7 +80,7 @@ struct Dub: ParsableCommand {
     try picture.requirePicture()
     let sound = try Media(path: audio)
     try sound.requireSound()
-    for input in [video, audio] where areOneFile(input, output) {
+    for input in [video, audio] where PartialFile.overwrites(input, at: output) {
       throw Failure("cannot write \(output): it is one of the inputs")
     }
 

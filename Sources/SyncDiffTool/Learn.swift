@@ -38,7 +38,7 @@ struct Learn: ParsableCommand {
     gst_init(nil, nil)
     let picture = try Media(path: footage)
     try picture.requirePicture()
-    if areOneFile(footage, output) { throw Failure("cannot write \(output): it is the footage") }
+    if PartialFile.overwrites(footage, at: output) { throw Failure("cannot write \(output): it is the footage") }
     let file = try PartialFile(for: output)
     let model = try loadModel(self.model)
     let began = g_get_monotonic_time()
@@ -79,6 +79,11 @@ final class PartialFile {
   let path: String
   var partial: String { "\(path).part" }
   private var isFinished = false
+
+  /// Whether a file at `path` would be written over `input`, under its own name or the one that it has before.
+  static func overwrites(_ input: String, at path: String) -> Bool {
+    [path, "\(path).part"].contains { areOneFile(input, $0) }
+  }
 
   /// Throws when it cannot be written.
   init(for path: String) throws {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Faces
+import TestSupport
 import Testing
 
 /// Stories of mouths that are seen and wanted: the canonical face's, opened so far, and looking so far to the side. What is kept are
@@ -24,7 +25,7 @@ import Testing
   }
 
   private func remember(_ memory: inout MouthMemory<String>, _ name: String, _ open: Float, bytes: Int = 1) throws {
-    memory.remember(try key(open)) { (name, bytes) }
+    memory.remember(try key(open)) { _ in (name, bytes) }
   }
 
   @Test func aKeyIsItsValuesAndKnowsTheOpening() throws {
@@ -49,7 +50,7 @@ import Testing
   @Test func nothingIsShownWhileNothingIsKept() throws {
     var memory = MouthMemory<String>()
     #expect(try shown(&memory, 0) == [])
-    memory.remember(try key(0)) { nil }
+    memory.remember(try key(0)) { _ in nil }
     #expect(memory.count == 0)
   }
 
@@ -88,7 +89,7 @@ import Testing
   @Test func theSameMouthIsKeptOnce() throws {
     var memory = MouthMemory<String>()
     try remember(&memory, "first", 1)
-    memory.remember(try key(1.01)) {
+    memory.remember(try key(1.01)) { _ in
       Issue.record("nothing is to be made")
       return ("second", 1)
     }
@@ -97,8 +98,8 @@ import Testing
 
   @Test func theSideCountsFromWhichItWasSeen() throws {
     var memory = MouthMemory<String>()
-    memory.remember(try key(1)) { ("front", 1) }
-    memory.remember(try key(1, turn: 0.4)) { ("side", 1) }
+    memory.remember(try key(1)) { _ in ("front", 1) }
+    memory.remember(try key(1, turn: 0.4)) { _ in ("side", 1) }
     #expect(try shown(&memory, 1, turn: 0.38) == ["side 3/3"])
   }
 
@@ -114,25 +115,101 @@ import Testing
   }
 
   @Test func bytesAreLimited() throws {
-    var memory = MouthMemory<String>(budget: 10)
-    try remember(&memory, "large", 0, bytes: 6)
-    try remember(&memory, "too large", 3, bytes: 11)
-    #expect(memory.count == 1 && memory.bytes == 6)
-    try remember(&memory, "larger", 3, bytes: 7)
-    #expect(memory.count == 1 && memory.bytes == 7)
-    #expect(try shown(&memory, 0) == ["larger 3/3"])
+    var memory = MouthMemory<String>(budget: 40)
+    try remember(&memory, "large", 0, bytes: 10)
+    memory.remember(try key(3)) { most in
+      #expect(most == 10)
+      return ("too large", most + 1)
+    }
+    #expect(memory.count == 1 && memory.bytes == 10)
+    for (name, open) in [("b", Float(2)), ("c", 4), ("d", 6)] { try remember(&memory, name, open, bytes: 10) }
+    #expect(memory.count == 3 && memory.bytes == 30)
   }
 
-  /// A mouth that is no longer kept is shown until another has taken its place.
+  /// A mouth that is no longer kept is shown until another has taken its place, and counts until then.
   @Test func whatIsShownGoesSoftly() throws {
-    var memory = MouthMemory<String>(budget: 10)
-    try remember(&memory, "old", 0, bytes: 6)
+    var memory = MouthMemory<String>(budget: 40)
+    try remember(&memory, "old", 0, bytes: 10)
     #expect(try shown(&memory, 0) == ["old 3/3"])
-    try remember(&memory, "new", 3, bytes: 6)
-    #expect(memory.count == 1)
-    #expect(try shown(&memory, 0) == ["new 1/3", "old 2/3"])
-    #expect(try shown(&memory, 0) == ["new 2/3", "old 1/3"])
-    #expect(try shown(&memory, 0) == ["new 3/3"])
+    for (name, open) in [("near", Float(0.4)), ("b", 3), ("c", 6)] { try remember(&memory, name, open, bytes: 10) }
+    #expect(memory.mouths.map(\.mouth) == ["b", "c"] && memory.bytes == 30)
+    #expect(try shown(&memory, 3) == ["b 1/3", "old 2/3"])
+    #expect(try shown(&memory, 3) == ["b 2/3", "old 1/3"])
+    #expect(memory.bytes == 30)
+    #expect(try shown(&memory, 3) == ["b 3/3"])
+    #expect(memory.bytes == 20)
+  }
+
+  /// Whatever is seen and shown, in whatever order: more than the budget is never held, a mouth that is being made included.
+  @Test func theBudgetAlwaysHolds() throws {
+    var dice = Dice(3)
+    var memory = MouthMemory<Int>(budget: 1000)
+    for i in 0..<2000 {
+      let size = Int.random(in: 1...400, using: &dice)
+      let held = memory.bytes
+      memory.remember(try key(Float.random(in: -3...3, using: &dice))) { most in
+        #expect(held + most <= 1000)
+        return size <= most ? (i, size) : nil
+      }
+      #expect(memory.bytes <= 750 && memory.count <= 32)
+      if !dice.one(in: 3) { _ = memory.choose(try key(Float.random(in: -3...3, using: &dice))) }
+      if dice.one(in: 40) { memory.interrupt() }
+    }
+  }
+
+  /// A face that fills a frame of 4K, with 4 bytes for each pixel, and others; as the frame is, and as a presenter's file has it.
+  @Test(arguments: [PixelFormat.i422Deep, .rgb, .nv12]) func theLargestFacesFit(format: PixelFormat) throws {
+    let frame = Frame(format, 3840, 2160)
+    for unit: Float in [1100, 2500] {
+      var (memory, stored) = (MouthMemory<SeenMouth>(), MouthMemory<SeenMouth>())
+      let mesh = try #require(RingedMesh(geometry.canonical.map { unit * $0 + [1900, 700, 0] }))
+      try frame.paint { view in
+        for i in 0..<12 {
+          let key = try key(0.4 * Float(i))
+          memory.remember(key) { most in
+            SeenMouth(view.view, mesh, unit: unit, most: most).map { ($0, $0.bytes) }
+          }
+          if let mouth = memory.mouths.last?.mouth.stored {
+            stored.remember(key) { most in
+              SeenMouth(mouth, like: view.view, most: most).map { ($0, $0.bytes) }
+            }
+          }
+          for memory in [memory, stored] { #expect(memory.bytes < 16_000_000) }
+          _ = (memory.choose(key), stored.choose(key))
+        }
+      }
+      #expect(unit > 2000 || memory.count > 0 && stored.count > 0)
+      #expect(Set(memory.mouths.map { ObjectIdentifier($0.mouth.patch) }).count == memory.count)
+    }
+  }
+
+  // MARK: Light
+
+  /// Four quarters, grey.
+  private func light(_ left: Float, _ right: Float) -> Light {
+    Light(quarters: [left, right, left, right].map { [$0, $0, $0, 0] })
+  }
+
+  @Test func anotherLightTakesTheOldOnesPlace() throws {
+    var memory = MouthMemory<String>()
+    memory.remember(try key(1), light: light(0, 0)) { _ in ("day", 1) }
+    memory.remember(try key(3), light: light(0, 0)) { _ in ("open", 1) }
+    #expect(try shown(&memory, 1) == ["day 3/3"])
+    memory.remember(try key(1.01), light: light(0.05, -0.05)) { _ in ("the same", 1) }
+    #expect(memory.mouths.map(\.mouth) == ["day", "open"])
+    memory.remember(try key(1.01), light: light(0.05, -0.3)) { _ in ("evening", 1) }
+    #expect(memory.mouths.map(\.mouth) == ["open", "evening"])
+    // Softly, as with every other mouth.
+    #expect(try shown(&memory, 1) == ["evening 1/3", "day 2/3"])
+    _ = try shown(&memory, 1)
+    #expect(try shown(&memory, 1) == ["evening 3/3"])
+  }
+
+  @Test func anUnknownLightIsNoOther() throws {
+    var memory = MouthMemory<String>()
+    memory.remember(try key(1)) { _ in ("a presenter's", 1) }
+    memory.remember(try key(1), light: light(0.9, 0.9)) { _ in ("seen", 1) }
+    #expect(memory.mouths.map(\.mouth) == ["a presenter's"])
   }
 
   @Test func aPictureThatIsNotShownEndsTheFade() throws {

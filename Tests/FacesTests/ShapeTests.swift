@@ -84,15 +84,18 @@ import Testing
     var (before, after, inset, mouth, lips) = ([[Float]](), [[Float]](), [[Float]](), [[Float]](), [[Float]]())
     let place = try #require(Similarity(a: 1, b: 0, tx: 0, ty: 0))
     for (t, shape) in try shapes().enumerated() {
-      let moved = geometry.shape(shape, from: own[t], to: wanted[t])
+      let moved = geometry.shape(shape, from: own[t], to: wanted[t], facing: geometry.facing(poses[t]))
       let mesh = try #require(RingedMesh(try meshes()[t]))
-      let there = try #require(mesh.moved(to: poses[t].posed(moved.points)))
+      let there = try #require(
+        mesh.moved(to: poses[t].posed(moved.points))?.unfolded(
+          from: mesh, geometry.triangles, unit: Float(poses[t].scale)))
       before.append(mesh.points.flatMap { [$0.x, $0.y] })
       after.append(there.points.flatMap { [$0.x, $0.y] })
       inset.append(there.inset(unit: Float(poses[t].scale)).points.flatMap { [$0.x, $0.y] })
       mouth.append(there.mouth.flatMap { [$0.x, $0.y] })
       lips.append(Array(FaceWindow(side: 80).lips(there, at: place).values))
     }
+    expect(poses.map { geometry.facing($0) }, 1e-4, "facing")
     expect(before, 1e-6, "before")
     expect(after, 1e-6, "after")
     expect(inset, 1e-6, "inset")
@@ -105,8 +108,8 @@ import Testing
     let (own, wanted) = (try rows("own"), try rows("limited"))
     var shown: [[Float]] = []
     for (t, (shape, pose)) in try zip(shapes(), poses()).enumerated() {
-      memory.remember(MouthKey(shape, pose)) { (t, 1_000_000) }
-      let moved = geometry.shape(shape, from: own[t], to: wanted[t])
+      memory.remember(MouthKey(shape, pose)) { _ in (t, 1_000_000) }
+      let moved = geometry.shape(shape, from: own[t], to: wanted[t], facing: geometry.facing(pose))
       let mouths = memory.choose(MouthKey(moved, pose)) + [(-1, 0)]
       shown.append([Float(mouths[0].mouth), Float(mouths[1].mouth), mouths[0].share, mouths[1].share])
     }

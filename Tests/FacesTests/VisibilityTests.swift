@@ -35,7 +35,7 @@ import Faces
       for x in 0..<side {
         let isCovered = abs(x - 120) * 2 < cover && abs(y - 120) * 2 < cover
         for c in 0..<3 {
-          let level = isCovered ? 30 : 130 + Int(40 * sin(Double(x + 20 * c) / 9) * cos(Double(y) / 11)) + light
+          let level = isCovered ? 30 + light : 130 + Int(40 * sin(Double(x + 20 * c) / 9) * cos(Double(y) / 11)) + light
           pixels[(y * side + x) * 3 + c] = UInt8(min(max(level, 0), 255))
         }
       }
@@ -58,6 +58,14 @@ import Faces
     #expect(look(&visibility) == nil)
   }
 
+  @Test("what is before all of the window, and alike everywhere, is no light")
+  func plainCover() {
+    var visibility = Visibility()
+    for _ in 0..<30 { #expect(look(&visibility) == nil) }
+    for light in [0, 60, 100] { #expect(look(cover: 100, light: light, &visibility) == .covered) }
+    #expect(look(&visibility) == nil)
+  }
+
   @Test("what a mouth does is no cover, nor is light")
   func noCover() {
     var visibility = Visibility()
@@ -65,6 +73,19 @@ import Faces
     for _ in 0..<10 { #expect(look(cover: 24, &visibility) == nil) }
     for light in stride(from: 0, through: 60, by: 20) { #expect(look(light: light, &visibility) == nil) }
     #expect(look(light: -60, &visibility) == nil)
+  }
+
+  @Test("light is what a quarter has in the mean")
+  func light() {
+    var visibility = Visibility()
+    #expect(!visibility.light.differs(from: visibility.light))
+    _ = look(&visibility)
+    let before = visibility.light
+    _ = look(cover: 10, &visibility)
+    #expect(!visibility.light.differs(from: before))
+    _ = look(light: 20, &visibility)
+    #expect(visibility.light.differs(from: before) && before.differs(from: visibility.light))
+    #expect(!before.differs(from: Light()))
   }
 
   @Test("in the first second nothing is a cover")
@@ -77,7 +98,13 @@ import Faces
   func patience() {
     var visibility = Visibility()
     for _ in 0..<30 { _ = look(&visibility) }
-    let covered = (0..<150).map { _ in look(cover: 60, &visibility) == .covered }
+    var news: [Int] = []
+    let covered = (0..<150).map { i in
+      let obstacle = look(cover: 60, &visibility)
+      if visibility.isNewLook { news.append(i) }
+      return obstacle == .covered
+    }
+    #expect(news == [covered.firstIndex(of: false)], "told once, in the first frame that shows")
     #expect(covered.prefix(98).allSatisfy { $0 })
     #expect(!covered.suffix(48).contains(true))
   }

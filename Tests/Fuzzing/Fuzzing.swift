@@ -43,11 +43,11 @@ private let geometry: [String: Tensor] = {
 }()
 
 /// Loads what a file of these bytes holds, and paints with it if its networks are small.
-public func load(_ bytes: [UInt8]) throws(ModelError) {
-  guard let file = tmpfile() else { throw .unreadable(path: "temporary file", why: "there is none") }
+public func load(_ bytes: [UInt8]) throws(LoadError) {
+  guard let file = tmpfile() else { throw .unreadable(.model, path: "temporary file", why: "there is none") }
   defer { fclose(file) }
   guard fwrite(bytes, 1, bytes.count, file) == bytes.count, fflush(file) == 0 else {
-    throw .unreadable(path: "temporary file", why: "the disk is full")
+    throw .unreadable(.model, path: "temporary file", why: "the disk is full")
   }
   let model = try Model.load(path: "/proc/self/fd/\(fileno(file))")
   if model.configuration.window <= 64 { paint(model) }

@@ -38,7 +38,7 @@ import Testing
   }
 
   private func tryToLoad(_ bytes: [UInt8]) {
-    do throws(ModelError) {
+    do throws(LoadError) {
       try load(bytes)
     } catch {
       #expect(!error.description.isEmpty)

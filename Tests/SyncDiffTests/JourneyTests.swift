@@ -105,6 +105,55 @@ import Testing
     #expect(try dubbed(&lost, sound(1)) == first)
   }
 
+  /// While a face fades out where it was last, nothing is learned of what is there now.
+  @Test func aLostFaceIsNotLearnedFrom() throws {
+    var journey = Journey(model: model)
+    var settings = FindSettings()
+    settings.sceneThreshold = 0
+    for i in 0..<6 { _ = try find(&journey, portrait, at: 0.04 * Double(i), settings) }
+    let face = try #require(try find(&journey, portrait, at: 0.24, settings))
+    func known() throws -> [UInt8] { try #require(journey.presenter(of: face)).written(for: model) }
+    let before = try known()
+    for i in 0..<2 {
+      let grey = [UInt8](repeating: 90, count: portrait.count)
+      let lost = try #require(try find(&journey, grey, at: 0.28 + 0.04 * Double(i), settings))
+      #expect(lost.id == face.id && lost.isLost && lost.presence < 1)
+      #expect(try known() == before)
+    }
+    let again = try #require(try find(&journey, portrait, at: 0.36, settings))
+    #expect(again.id == face.id && !again.isLost)
+    #expect(try known() != before)
+  }
+
+  /// What has covered the mouth for four seconds counts as its new look: mouths of the old one are not shown any more.
+  @Test func aNewLookHasNoOldMouths() throws {
+    var journey = Journey(model: model)
+    var settings = FindSettings()
+    settings.sceneThreshold = 0
+    let face = try #require(try find(&journey, portrait, at: 0, settings))
+    for i in 1..<20 { _ = try find(&journey, portrait, at: 0.1 * Double(i), settings) }
+    // Stripes over the lower face: its mesh is still found.
+    let masked: [UInt8] = portrait.indices.map { i in
+      let (y, x) = (i / 3 / Self.side, i / 3 % Self.side)
+      let isUnder = Float(y) > face.points[2].y && abs(Float(x) - face.points[13].x) < 60
+      return isUnder ? UInt8(Int(portrait[i]) / 3 + (y / 6 % 2 == 0 ? 150 : 0)) : portrait[i]
+    }
+    func means() throws -> [Float] {
+      let file = try SafeTensors(try #require(journey.presenter(of: face)).written(for: model))
+      let mouths = file.names.sorted().filter { $0.hasPrefix("mouths.") }.compactMap { file[$0] }
+      return mouths.map { $0.values.reduce(0, +) / Float($0.values.count) }
+    }
+    let old = try means()
+    var hidden = 0
+    for i in 0..<50 {
+      let seen = try find(&journey, masked, at: 2 + 0.1 * Double(i), settings)
+      hidden += seen == nil ? 1 : 0
+      if seen == nil || i < 4 { #expect(try means() == old) }
+    }
+    #expect((30..<45).contains(hidden))
+    #expect(try means().allSatisfy { new in old.allSatisfy { abs($0 - new) > 10 } })
+  }
+
   /// Guidance leads away from silence: there it changes nothing, and 1 is none.
   @Test func guidanceLeadsAwayFromSilence() throws {
     let silence = model.listener.silence
@@ -202,10 +251,13 @@ import Testing
     return silence.map { i, _ in level * (Float(i % 26) / 13 - 1) + Float(i / width % 3) / 4 }
   }
 
-  private func find(_ journey: inout Journey, _ picture: [UInt8]) throws -> Face? {
+  private func find(
+    _ journey: inout Journey, _ picture: [UInt8], at seconds: Double = 0, _ settings: FindSettings = FindSettings()
+  ) throws -> Face? {
     var picture = picture
     return try picture.withUnsafeMutableBytes { bytes in
-      journey.find(try view(bytes).view, at: RunningTime(nanoseconds: 0)).faces.first
+      let time = RunningTime(nanoseconds: UInt64(seconds * 1e9))
+      return journey.find(try view(bytes).view, at: time, settings).faces.first
     }
   }
 

@@ -53,18 +53,18 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     defer { try? FileManager.default.removeItem(at: file) }
     let whole = try Data(contentsOf: file)
     try whole.dropLast().write(to: file)
-    #expect(throws: ModelError.self) { try Model.load(path: file.path) }
+    #expect(throws: LoadError.self) { try Model.load(path: file.path) }
     try whole.write(to: file)
     _ = try Model.load(path: file.path)
   }
 
   @Test func noSuchFile() {
-    #expect(throws: ModelError.notFound(path: "/no/such/model")) { try Model.load(path: "/no/such/model") }
+    #expect(throws: LoadError.notFound(.model, path: "/no/such/model")) { try Model.load(path: "/no/such/model") }
   }
 
   @Test func aFolder() {
     #expect { try Model.load(path: "/") } throws: { error in
-      if case .unreadable("/", _) = error as? ModelError { true } else { false }
+      if case .unreadable(.model, "/", _) = error as? LoadError { true } else { false }
     }
   }
 
@@ -149,7 +149,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   @Test func geometryThatIsNone() throws {
     let file = try untrainedModelFile(window: 32) { $0["geometry.low"]?.values[2] = 9000 }
     defer { try? FileManager.default.removeItem(at: file) }
-    let error = #expect(throws: ModelError.self) { try Model.load(path: file.path) }
+    let error = #expect(throws: LoadError.self) { try Model.load(path: file.path) }
     #expect(error?.description.contains("geometry.low holds 9000.0, which is no point") == true)
   }
 
@@ -190,8 +190,8 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
     try Data(bytes).write(to: file)
     defer { try? FileManager.default.removeItem(at: file) }
-    let error = #expect(throws: ModelError.self, sourceLocation: location) { try Model.load(path: file.path) }
-    guard case .malformed(file.path, let why)? = error else {
+    let error = #expect(throws: LoadError.self, sourceLocation: location) { try Model.load(path: file.path) }
+    guard case .malformed(.model, file.path, let why)? = error else {
       Issue.record("not malformed: \(String(describing: error))", sourceLocation: location)
       return
     }

@@ -34,7 +34,8 @@ public func untrainedModelFile(
   }
   let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
   try write(tensors, config, to: file)
-  guard case .malformed(_, let why)? = #expect(throws: ModelError.self, performing: { try Model.load(path: file.path) })
+  guard
+    case .malformed(_, _, let why)? = #expect(throws: LoadError.self, performing: { try Model.load(path: file.path) })
   else { throw Missing() }
   for missing in why.matches(of: /missing (\S+) \[([\d, ]*)\]/) {
     let shape = missing.2.split(separator: ", ").compactMap { Int($0) }

@@ -64,6 +64,7 @@ import Testing
     let folder = try Folder()
     let (nobody, out) = (try folder.picture(), folder.file("a.presenter"))
     let (brief, sound) = (try folder.face(frames: 10, side: 256), try folder.sound())
+    let unfinished = try folder.picture("talk.mp4.part")
     try "older".write(toFile: out, atomically: true, encoding: .utf8)
     try "no media".write(toFile: folder.file("text"), atomically: true, encoding: .utf8)
     let cases = [
@@ -75,6 +76,7 @@ import Testing
       (nobody, out, "no face was found in \(nobody)"),
       (brief, out, "\(brief) shows a face for 0.4 s only; a second is the least, ten are good"),
       (nobody, nobody, "cannot write \(nobody): it is the footage"),
+      (unfinished, folder.file("talk.mp4"), "cannot write \(folder.file("talk.mp4")): it is the footage"),
       (nobody, folder.path, "it is a folder"),
       (nobody, folder.file("nowhere/a.presenter"), "cannot write \(folder.file("nowhere/a.presenter")): No such file"),
     ]
@@ -84,7 +86,7 @@ import Testing
       #expect(outcome.err.split(separator: "\n").count == 1 && outcome.err.contains(message), "\(outcome.err)")
     }
     #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
-    #expect(!folder.has("a.presenter.part"))
+    #expect(!folder.has("a.presenter.part") && folder.has("talk.mp4.part"))
   }
 
   @Test("A presenter that is not there or not good is one clear line")

@@ -38,6 +38,18 @@ static inline __attribute__((always_inline)) ckernels_eight ckernels_floats(cker
   return __builtin_convertvector(v, ckernels_eight);
 }
 
+typedef unsigned char ckernels_eight_bytes __attribute__((ext_vector_type(8), aligned(1)));
+
+/// Eight bytes as floats.
+static inline __attribute__((always_inline)) ckernels_eight ckernels_bytes(const void *from) {
+  return __builtin_convertvector(*(const ckernels_eight_bytes *)from, ckernels_eight);
+}
+
+/// Writes the lowest byte of every lane.
+static inline __attribute__((always_inline)) void ckernels_store_bytes(void *to, ckernels_eight_integers values) {
+  *(ckernels_eight_bytes *)to = __builtin_convertvector(values, ckernels_eight_bytes);
+}
+
 #if defined(__AVX512F__)
 typedef float ckernels_vector __attribute__((ext_vector_type(16)));
 typedef _Float16 ckernels_halves __attribute__((ext_vector_type(16), aligned(2)));

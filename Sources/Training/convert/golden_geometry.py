@@ -9,7 +9,8 @@ made of it for T frames of a made-up talker, who turns, nods and moves the lips:
   opening                                    mean gap between the lips [T]
   neutral, own                               the closed mouth after each frame [T, L, 3], the coefficients [T, 12]
   wanted, limited                            other coefficients [T, 12], and those limited to an opening of 0.05
-  before, after                              the mesh, and that with the limited mouth, with rings [T, 540, 2]
+  facing                                     how much of its motion each lower point is given [T, L]
+  before, after                              the mesh, and that with the limited mouth, unfolded, with rings [T, 540, 2]
   inset, mouth, lips                         of `after`: insets, the enlarged outline [T, 20, 2], lips [T, 20, 20, 2]
   choices                                    of a memory that sees the mouths and is asked for the moved ones [T, 4]
   fade                                       how much of the window's painting counts [80, 80]
@@ -22,8 +23,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data import warp
-from data.geometry import OUTER, WINDOW, Basis, Neutral, Pose, opening, with_mouth, with_rings
-from evaluate.journey import Memory, limited
+from data.geometry import OUTER, WINDOW, Basis, Neutral, Pose, opening, unfolded, with_mouth, with_rings
+from evaluate.journey import Memory
 from networks.model import fade, small
 
 GOLDEN = Path(__file__).parents[3] / "Tests/FacesTests/Golden"
@@ -75,17 +76,18 @@ def main():
     own = basis.coefficients(shape, neutral)
     wanted = np.random.default_rng(2).normal(0, 1.2, own.shape)
     wanted[::5] -= 4 * basis.gap / np.linalg.norm(basis.gap)  # lips that would cross
-    less = limited(basis, wanted, 0.05)
-    other = with_mouth(basis, shape, own, less)
+    less, facing = basis.limited(wanted, 0.05), basis.facing(pose)
+    other = with_mouth(basis, shape, own, less, facing)
     moved = pose.posed(other)
     before, after = with_rings(points[..., :2].astype(np.float64), moved[..., :2])
+    after = np.stack([unfolded(b, a, basis.triangles, unit) for b, a, unit in zip(before, after, pose.scale)])
     inset = np.stack([warp.inset(p, unit) for p, unit in zip(after, pose.scale)])
     outline = after[:, OUTER]
     middle = outline.mean(1, keepdims=True)
     lips = torch.from_numpy(np.stack([warp.lips(p, (WINDOW, WINDOW)) for p in after]))
     keys, sought = (np.stack([Memory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
     made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
-            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less,
+            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "facing": facing,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,
             "lips": small(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),
             "fade": fade(WINDOW)}

@@ -89,6 +89,26 @@ class Pose:
         return self.scale[:, None, None] * offsets @ np.swapaxes(self.rotation, 1, 2)
 
 
+def areas(points, triangles):
+    """[N] twice the areas of triangles [N, 3] over points [P, 2]: above 0 where they face the camera."""
+    a, b, c = (points[triangles[:, i]] for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def normals(points, triangles):
+    """[468, 3]: where points [468, 3] look, out of the face; smoothed, since lips are small hills."""
+    faces = triangles[(triangles < len(points)).all(1)]
+
+    def sums(shares):
+        out = np.zeros(points.shape)
+        for corner in faces.T:
+            np.add.at(out, corner, shares)
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+    a, b, c = (points[corner] for corner in faces.T)
+    normal = np.cross(b - a, c - a)
+    return sums(sums(np.where(normal[:, 2:] > 0, -normal, normal))[faces].sum(1))
+
+
 def opening(shape):
     """[T] mean gap between the lips of shapes [T, 468, 3], in outer eye distances."""
     gap = shape[:, LOWER_INNER[MIDDLE]] - shape[:, UPPER_INNER[MIDDLE]]
@@ -98,14 +118,19 @@ def opening(shape):
 class Basis:
     """The mouth's coefficients. low [L]: the points that they move; weights [L]: how much the analysis looks at each;
     components [12, L, 3]: offset of every point for one unit of a coefficient, faded out towards nose and cheeks;
-    analysis [12, L, 3]: its dot product with the offsets gives the coefficients; gap [12]: how far each opens the lips."""
+    analysis [12, L, 3]: its dot product with the offsets gives the coefficients; gap [12]: how far each opens the lips;
+    normals [L, 3]: where the mean face's lower points look; triangles [N, 3], all wound alike."""
+    FACING = 0.05, 0.25  # cosines: from where on a point that a face shows when it looks into the camera counts as facing it
 
     def __init__(self, tensors):
         self.canonical = np.asarray(tensors["canonical"], np.float64)
         self.low = np.asarray(tensors["low"]).astype(int)
         self.components = np.asarray(tensors["components"], np.float64)
         self.analysis = np.asarray(tensors["analysis"], np.float64)
-        self.triangles = np.asarray(tensors["triangles"]).astype(int)
+        triangles = np.asarray(tensors["triangles"]).astype(int)
+        turned = areas(with_rings(*[self.canonical[None, :, :2]] * 2)[0][0], triangles) < 0
+        self.triangles = np.where(turned[:, None], triangles[:, [0, 2, 1]], triangles)
+        self.normals = normals(self.canonical, self.triangles)[self.low]
         place = {v: i for i, v in enumerate(self.low)}
         upper, lower = ([place[v] for v in rim[MIDDLE]] for rim in (UPPER_INNER, LOWER_INNER))
         self.gap = (self.components[:, lower, 1] - self.components[:, upper, 1]).mean(1)
@@ -117,6 +142,17 @@ class Basis:
     def offsets(self, coefficients):
         """[T, L, 3] of coefficients [T, 12]."""
         return np.einsum("tk,klj->tlj", coefficients, self.components)
+
+    def limited(self, coefficients, most):
+        """Coefficients [T, 12] whose mouths open at most so far ([T] or one, outer eye distances): changed in the likeliest way."""
+        excess = np.maximum(coefficients @ self.gap - most, 0)
+        return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
+
+    def facing(self, pose):
+        """[T, L]: how much of its motion each point is given: 1 where it faces the camera, 0 where it is hidden."""
+        t = (-pose.rotation[:, 2] @ self.normals.T) / np.clip(-self.normals[:, 2], *self.FACING)
+        t = np.clip(t, 0, 1)
+        return t * t * (3 - 2 * t)
 
     def closed(self, neutral):
         """A mouth [L, 3] brought to a gap of at most CLOSED by the likeliest change of coefficients."""
@@ -156,10 +192,11 @@ class Neutral:
         return mouth
 
 
-def with_mouth(basis, shape, now, wanted):
-    """Shapes [T, 468, 3] whose mouths have the coefficients `now`, given `wanted` [T, 12]; lips do not cross."""
+def with_mouth(basis, shape, now, wanted, facing=1.0):
+    """Shapes [T, 468, 3] whose mouths have the coefficients `now`, given `wanted` [T, 12]; lips do not cross. facing: how much
+    of its motion each point is given (Basis.facing)."""
     out = shape.copy()
-    out[:, basis.low] += basis.offsets(wanted - now)
+    out[:, basis.low] += np.asarray(facing)[..., None] * basis.offsets(wanted - now)
     for upper, lower in zip(UPPER_INNER[1:-1], LOWER_INNER[1:-1]):
         middle = (out[:, upper, 1] + out[:, lower, 1]) / 2
         crossed = out[:, upper, 1] > out[:, lower, 1]
@@ -175,3 +212,31 @@ def with_rings(points, moved):
     before = [centre + far * spoke for far, _ in RINGS]
     after = [ring + share * motion for ring, (_, share) in zip(before, RINGS)]
     return np.concatenate([points, *before], 1), np.concatenate([moved, *after], 1)
+
+
+TRACE = 1e-5  # squared outer eye distances: triangles of less have turned neither way
+ROUNDS = 24   # in which moves are shortened
+
+
+def unfolded(before, after, triangles, unit):
+    """Meshes [540, 2] before and after a move -> that after moves so much shorter that no triangle turns over: those of its
+    corners end where it becomes flat. None when that cannot be had. unit: outer eye distance, px."""
+    between = np.isin(triangles, INNER).all(1)  # the rims of a closed mouth may lie in any order
+    old, trace, after = areas(before, triangles), TRACE * unit * unit, after.copy()
+    for _ in range(ROUNDS):
+        new = areas(after, triangles)
+        folded = triangles[np.where(old > 0, new < -trace, (new > trace) & (old < 0) & ~between)]
+        if not len(folded):
+            return after
+        e, f = (before[folded[:, i]] - before[folded[:, 0]] for i in (1, 2))
+        u, v = (after[folded[:, i]] - after[folded[:, 0]] - way for i, way in ((1, e), (2, f)))
+        a, b, c = np.cross(e, f), np.cross(e, v) + np.cross(u, f), np.cross(u, v)
+        q = -(b + np.where(b < 0, -1, 1) * np.sqrt(np.maximum(b * b - 4 * a * c, 0))) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            roots = np.stack([q / c, a / q])
+        roots = np.where((roots > 0) & (roots < 1), roots, 2).min(0)
+        shares = np.ones(len(before))
+        for corner in folded.T:
+            np.minimum.at(shares, corner, np.where(roots > 1, 0, roots))
+        after = before + shares[:, None] * (after - before)
+    return None

@@ -7,25 +7,28 @@ import torch
 
 from data import warp
 from data.clips import as_image
-from data.geometry import INNER, MARGIN, SIDE, WINDOW, Neutral, Pose, with_mouth, with_rings
+from data.geometry import INNER, MARGIN, SIDE, WINDOW, Neutral, Pose, opening, unfolded, with_mouth, with_rings
 from networks.model import fade, masked, painted, small
 
 CUT = slice(MARGIN, SIDE - MARGIN)
+ANY_MOUTH = 0.14  # outer eye distances, an opening that every mouth may have
+WIDER = 1.15      # times as wide as it was seen, a mouth may open
 
 
 class Memory:
-    """Mouths of one face, at most MOST and BUDGET: a new one is kept if none is like it, and when they become too many the
-    older one of the two that are most alike goes. key: the inner rim [20, 2] in the face's own coordinates, its middle taken
+    """Mouths of one face, at most MOST and BUDGET: a new one is kept if none is like it, or those are lit otherwise: it takes
+    their place. When they become too many the older one of the two that are most alike goes. key: the inner rim [20, 2] in the face's own coordinates, its middle taken
     away, beside the direction in which the face looks."""
     MOST = 32
-    BUDGET = 14e6   # bytes
+    BUDGET = 15e6   # bytes of all that is kept or shown, and of one that is being made, which has a quarter at most
     APART = 0.004   # outer eye distances: mouths that differ less are the same
+    LIT = 0.12      # colours of -1 ... 1: lights that differ less are the same
     TURN = 0.3      # what a turn by one radian counts
     SWITCH = 0.01   # how much better another mouth must be
     FADE = 3        # pictures in which one mouth becomes another
 
     def __init__(self):
-        self.keys, self.mouths, self.sizes = [], [], []
+        self.keys, self.mouths, self.sizes, self.lights = [], [], [], []
         self.now, self.before, self.age = None, None, 0
 
     @staticmethod
@@ -33,18 +36,30 @@ class Memory:
         rim = shape[list(INNER), :2]
         return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), Memory.TURN * rotation[:2, 2]])
 
-    def remember(self, key, mouth, size=0):
-        """size: bytes of the mouth; one that is larger than all may be together is not kept."""
-        if size > self.BUDGET or any(np.linalg.norm(k - key) < self.APART for k in self.keys):
+    def remember(self, key, mouth, size=0, light=0.0):
+        """size: bytes of the mouth; light: mean colours of the quarters of what is around it, -1 ... 1."""
+        alike = [i for i, other in enumerate(self.keys) if np.linalg.norm(other - key) < self.APART]
+        if size > self.BUDGET / 4 or any(np.abs(self.lights[i] - light).max() <= self.LIT for i in alike):
             return
+        for i in reversed(alike):
+            self.drop(i)
         self.keys.append(key)
         self.mouths.append(mouth)
         self.sizes.append(size)
-        while len(self.keys) > self.MOST or sum(self.sizes) > self.BUDGET:
+        self.lights.append(np.asarray(light))
+        while len(self.keys) > self.MOST or self.held() > 0.75 * self.BUDGET:
             keys = np.stack(self.keys)
             apart = np.linalg.norm(keys[:, None] - keys[None], axis=2) + 9 * np.eye(len(keys))
-            drop = min(np.unravel_index(apart.argmin(), apart.shape))
-            del self.keys[drop], self.mouths[drop], self.sizes[drop]
+            self.drop(min(np.unravel_index(apart.argmin(), apart.shape)))
+
+    def drop(self, i):
+        for values in self.keys, self.mouths, self.sizes, self.lights:
+            del values[i]
+
+    def held(self):
+        """Bytes of the mouths that are kept, and of those that are shown but no longer kept."""
+        kept = [id(mouth) for mouth in self.mouths]
+        return sum(self.sizes) + sum(shown[1] for shown in (self.now, self.before) if shown and id(shown[0]) not in kept)
 
     def choose(self, key):
         """The mouths to show and their shares. While one takes another's place no third one begins to, so that no share jumps;
@@ -52,54 +67,51 @@ class Memory:
         if not self.mouths:
             return []
         distances = {id(m): np.linalg.norm(k - key) for k, m in zip(self.keys, self.mouths)}
-        best = min(self.mouths, key=lambda m: distances[id(m)])
-        held = self.before is not None or (
-            self.now is not None and distances.get(id(self.now), np.inf) <= distances[id(best)] + self.SWITCH)
-        if not held:
+        best = min(zip(self.mouths, self.sizes), key=lambda m: distances[id(m[0])])
+        stays = self.before is not None or (
+            self.now is not None and distances.get(id(self.now[0]), np.inf) <= distances[id(best[0])] + self.SWITCH)
+        if not stays:
             self.before, self.now, self.age = self.now, best, 0
         self.age += 1
         if self.age >= self.FADE:
             self.before = None
         share = self.age / self.FADE
-        return [(self.now, 1.0)] if self.before is None else [(self.now, share), (self.before, 1 - share)]
+        return [(self.now[0], 1.0)] if self.before is None else [(self.now[0], share), (self.before[0], 1 - share)]
+
+
+def light(picture):
+    """[2, 2, 3] in -1 ... 1: the mean colours of the four quarters of a prepared picture's window [128, 128, 3]."""
+    window = picture[CUT, CUT][10:70, 10:70].reshape(2, 30, 2, 30, 3)  # without its edges, as Visibility's
+    return window.mean((1, 3)) / 127.5 - 1
 
 
 class Dub:
-    """A clip's pictures uint8 [T, 128, 128, 3] and meshes [T, 468, 3] (window px), to be driven by coefficients [T, 12].
-    whole: all mouths of the clip are known from the start, as when a file was looked through before."""
+    """A clip's pictures uint8 [T, 128, 128, 3] and meshes [T, 468, 3] (window px), to be driven by coefficients [T, 12]."""
 
-    def __init__(self, basis, window, points, whole=False):
+    def __init__(self, basis, window, points):
         self.basis, self.window = basis, window
         points = points.astype(np.float64)
         self.points, self.pose = points, Pose.of(points, basis.canonical)
         self.shape = self.pose.unposed(points)
         neutral = Neutral(basis)
-        if whole:
-            for shape in self.shape:
-                neutral(shape)
         self.neutral = np.stack([neutral(shape) for shape in self.shape])
-        self.whole = whole
         self.own = basis.coefficients(self.shape, self.neutral)
-
-    def mesh(self, points):
-        flat = points[..., :2] + MARGIN
-        return with_rings(flat, flat)[0]
 
     def warped(self, wanted, exemplar=True):
         """The warped pictures [T, 128, 128, 3], lips [T, 2, 128, 128] and the meshes they have [T, 540, 2]."""
         basis, count = self.basis, min(len(wanted), len(self.window))
-        shape = with_mouth(basis, self.shape[:count], self.own[:count], wanted[:count])
+        widest = np.maximum.accumulate(opening(self.shape[:count]))  # so far
+        wanted = basis.limited(wanted[:count], np.maximum(ANY_MOUTH, WIDER * widest))
         pose = Pose(self.pose.scale[:count], self.pose.rotation[:count], self.pose.shift[:count])
+        shape = with_mouth(basis, self.shape[:count], self.own[:count], wanted, basis.facing(pose))
         before, after = with_rings(self.points[:count, :, :2] + MARGIN, pose.posed(shape)[..., :2] + MARGIN)
         memory, pictures, lips = Memory(), [], []
         key = lambda s, t: Memory.key(s, self.pose.rotation[t])
-        if self.whole:
-            for t in range(len(self.window)):
-                memory.remember(key(self.shape[t], t), (self.window[t], self.mesh(self.points[t])))
         for t in range(count):
-            if not self.whole:
-                memory.remember(key(self.shape[t], t), (self.window[t], before[t]))
+            memory.remember(key(self.shape[t], t), (self.window[t], before[t]), light=light(self.window[t]))
             unit = float(self.pose.scale[t])
+            mesh = unfolded(before[t], after[t], basis.triangles, unit)
+            after[t] = before[t] if mesh is None else mesh
             own = warp.warped(self.window[t], before[t], after[t], basis.triangles, unit)
             if exemplar:
                 parts = [(share, warp.with_exemplar(own, after[t], picture, mesh, basis.triangles, unit))
@@ -124,9 +136,3 @@ class Dub:
             made = painted(model, previous, identity, picture, mask).clamp(-1, 1)
             out[t, CUT, CUT] = ((made[0].permute(1, 2, 0).numpy() + 1) * 127.5 + 0.5).astype(np.uint8)
         return out
-
-
-def limited(basis, wanted, most):
-    """Coefficients [T, 12] whose mouths open at most so far (outer eye distances)."""
-    excess = np.maximum(wanted @ basis.gap - most, 0)
-    return wanted - excess[:, None] * basis.gap / (basis.gap @ basis.gap)

@@ -5,7 +5,8 @@ import unittest
 
 import numpy as np
 
-from data.geometry import CLOSED, LOWER_INNER, MIDDLE, UPPER_INNER, Neutral, Pose, with_mouth
+from data.geometry import (CLOSED, INNER, LOWER_INNER, MIDDLE, UPPER_INNER, Neutral, Pose, areas, unfolded, with_mouth,
+                           with_rings)
 from tests.faces import basis, closed, jaw, portrait
 
 
@@ -55,6 +56,14 @@ class MouthTests(unittest.TestCase):
         neutral = Neutral.of(basis(), np.stack([shut + 0.1 * jaw(basis().canonical), shut] * 10))
         self.assertLess(np.abs(neutral - shut[basis().low]).max(), 0.001)
 
+    def test_limited_mouths_open_so_far_and_others_stay(self):
+        wanted = np.random.default_rng(0).normal(0, 1, (9, 12))
+        gap = wanted @ basis().gap
+        limited = basis().limited(wanted, np.median(gap))
+        np.testing.assert_allclose(limited @ basis().gap, np.minimum(gap, np.median(gap)), atol=1e-9)
+        np.testing.assert_array_equal(limited[gap <= np.median(gap)], wanted[gap <= np.median(gap)])
+        np.testing.assert_allclose(basis().limited(wanted, gap - 0.1) @ basis().gap, gap - 0.1)
+
     def test_lips_never_cross(self):
         shape = basis().canonical[None]
         one = basis().gap / (basis().gap @ basis().gap)  # opens by one outer eye distance
@@ -63,6 +72,31 @@ class MouthTests(unittest.TestCase):
             self.assertGreaterEqual(gaps(made).min(), 0)
             np.testing.assert_array_equal(gaps(made)[0, 3:6], 0)
         self.assertAlmostEqual(gaps(with_mouth(basis(), shape, np.zeros((1, 12)), 0.1 * one[None]) - shape)[0, 3:6].mean(), 0.1)
+
+
+class TurnedTests(unittest.TestCase):
+    def test_what_is_hidden_stays_and_no_triangle_turns_over(self):
+        rng, folds = np.random.default_rng(0), 0
+        for turn in np.radians([0, 25, 50, -50]):
+            rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+            pose = Pose(np.array([100.0]), rotation[None], np.array([[200.0, 200.0, 0.0]]))
+            facing = basis().facing(pose)
+            if turn == 0:
+                np.testing.assert_allclose(facing, 1)
+            elif abs(turn) > 0.8:
+                self.assertTrue((facing == 0).any())
+            for _ in range(10):
+                shape = basis().canonical[None]
+                other = with_mouth(basis(), shape, np.zeros((1, 12)), rng.normal(0, 2, (1, 12)), facing)
+                (before,), (after,) = with_rings(pose.posed(shape)[..., :2], pose.posed(other)[..., :2])
+                made = unfolded(before, after, basis().triangles, 100)
+                old = areas(before, basis().triangles)
+                for mesh, most in ((after, np.inf), (made, 0.2)):
+                    new = areas(mesh, basis().triangles)
+                    over = (old * new < 0) & ((old > 0) | ~np.isin(basis().triangles, INNER).all(1))
+                    self.assertLessEqual(np.minimum(np.abs(old), np.abs(new))[over].max(initial=0), most)
+                    folds += over.sum() if mesh is after else 0
+        self.assertGreater(folds, 0)
 
 
 if __name__ == "__main__":

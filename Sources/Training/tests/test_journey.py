@@ -1,11 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stories of evaluate/journey.py's memory of mouths."""
+"""Stories of evaluate/journey.py's memory of mouths, and how far its dubs open."""
 import unittest
 
 import numpy as np
 
-from evaluate.journey import Memory
+from data.geometry import INNER, MIDDLE, opening
+from evaluate.journey import ANY_MOUTH, WIDER, Dub, Memory
+from tests.faces import basis, clip
 
 
 def key(opening):
@@ -45,11 +47,43 @@ class MemoryTests(unittest.TestCase):
         self.assertNotIn(5, memory.mouths)
         self.assertIn("new", memory.mouths)
 
+    def test_what_is_shown_but_no_longer_kept_counts(self):
+        memory = Memory()
+        size = Memory.BUDGET / 4
+        memory.remember(key(0.0), "shut", size)
+        shown(memory, 0.0)
+        for number in range(1, 4):
+            memory.remember(key(0.01 * number ** 3), number, size)
+        self.assertEqual(memory.mouths, [2, 3])
+        self.assertEqual(memory.held(), 3 * size)
+        memory.remember(key(5.0), "too large", size + 1)
+        self.assertEqual(memory.mouths, [2, 3])
+
+    def test_a_mouth_in_another_light_takes_the_old_ones_place(self):
+        self.memory.remember(key(0.1), "much the same", light=Memory.LIT / 2)
+        self.assertEqual(self.memory.mouths, ["shut", "open"])
+        self.memory.remember(key(0.1), "lit", light=2 * Memory.LIT)
+        self.assertEqual(self.memory.mouths, ["shut", "lit"])
+
     def test_a_turned_head_is_another_mouth(self):
         shape, level = np.zeros((468, 3)), np.eye(3)
         turned = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
         distance = np.linalg.norm(Memory.key(shape, level) - Memory.key(shape, turned))
         self.assertAlmostEqual(distance, 0.6 * Memory.TURN)
+
+
+class DubTests(unittest.TestCase):
+    def test_no_mouth_opens_much_wider_than_it_was_seen(self):
+        """The portrait opens its mouth up to 0.1 and is to open it by 1; the frames before the first wide one know less."""
+        talk = clip()
+        wanted = np.tile(basis().gap / (basis().gap @ basis().gap), (len(talk.window), 1))
+        dub = Dub(basis(), talk.window, talk.points)
+        rim = dub.warped(wanted, exemplar=False)[2][:, INNER]
+        made = np.linalg.norm(rim[:, MIDDLE] - rim[:, -MIDDLE.start:-MIDDLE.stop:-1], axis=-1).mean(1) / dub.pose.scale
+        most = np.maximum(ANY_MOUTH, WIDER * np.maximum.accumulate(opening(dub.shape)))
+        neutral = 0.05  # what the closed mouth, and turned lips, make of it at most
+        self.assertLess((made - most).max(), neutral)
+        self.assertGreater(made.min(), ANY_MOUTH - neutral)
 
 
 if __name__ == "__main__":
