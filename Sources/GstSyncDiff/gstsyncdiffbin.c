@@ -21,7 +21,7 @@
 // By how much sound leaves before it is due, so that none is late.
 #define HASTE (20 * GST_MSECOND)
 
-// One of the two streams. It ends by itself if nothing comes while the other one waits.
+// One of the two streams.
 typedef struct {
   GstPad *sink;
   GstPad *src;
@@ -184,7 +184,7 @@ gst_sync_diff_bin_audio_src_query (GstPad *pad, GstObject *parent, GstQuery *que
   return TRUE;
 }
 
-// A branch that has not begun ends, so that whoever waits for both does not wait for ever.
+// A stream that has not begun ends, so that whoever waits for both does not wait for ever.
 static void
 end_unless_begun (GstSyncDiffBin *self, Branch *branch)
 {
@@ -204,10 +204,11 @@ gst_sync_diff_bin_give_up (GstElement *element, gpointer data)
 {
   GstSyncDiffBin *self = SELF (element);
 
-  if (!gst_pad_is_linked (self->video.sink) && gst_pad_is_linked (self->video.src))
-    GST_ELEMENT_WARNING (self, STREAM, FAILED, ("No picture is linked to the pad video_sink, so video_src ends."), (NULL));
+  end_unless_begun (self, &self->audio);  // of which syncdiff warns
+  if (gst_pad_is_linked (self->video.sink) || !gst_pad_is_linked (self->video.src))
+    return;
+  GST_ELEMENT_WARNING (self, STREAM, FAILED, ("No picture is linked to the pad video_sink, so video_src ends."), (NULL));
   end_unless_begun (self, &self->video);
-  end_unless_begun (self, &self->audio);
 }
 
 static gboolean
@@ -283,6 +284,7 @@ static GstStateChangeReturn
 gst_sync_diff_bin_change_state (GstElement *element, GstStateChange change)
 {
   GstSyncDiffBin *self = SELF (element);
+  GstStateChangeReturn result;
 
   if (change == GST_STATE_CHANGE_NULL_TO_READY && !self->audio.sink) {
     GST_ELEMENT_ERROR (self, CORE, MISSING_PLUGIN, ("An element that syncdiffbin is made of is missing."),
@@ -293,10 +295,11 @@ gst_sync_diff_bin_change_state (GstElement *element, GstStateChange change)
     g_atomic_int_set (&self->video.begun, FALSE);
     g_atomic_int_set (&self->audio.begun, FALSE);
     g_object_set (self->delay, "sync", FALSE, NULL);
-  } else if (change == GST_STATE_CHANGE_PAUSED_TO_READY) {
-    clear_alarm (self);
   }
-  return GST_ELEMENT_CLASS (parent_class)->change_state (element, change);
+  result = GST_ELEMENT_CLASS (parent_class)->change_state (element, change);
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY)
+    clear_alarm (self);  // now that nothing comes any more
+  return result;
 }
 
 static void
