@@ -5,6 +5,7 @@
 
 import CGStreamer
 import CGStreamerCheck
+import Glibc
 import GstSyncDiff
 import Synchronization
 import TestSupport
@@ -157,13 +158,25 @@ final class Bench: @unchecked Sendable {
   @discardableResult
   func push(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn { gst_harness_push(video, buffer) }
 
-  /// A second of a 48 kHz stereo tone, number `index`, or without a timestamp.
+  /// A second of a vowel at 48 kHz, its RMS 1: 120 pulses through the resonances of an open mouth. No tone, which is no speech.
+  private static let vowel: [Float] = {
+    var sound = (0..<48_000).map { $0 % 400 == 0 ? Float(1) : 0 }
+    for (frequency, width) in [(700, 90), (1200, 110), (2600, 160)] as [(Float, Float)] {
+      let radius = expf(-.pi * width / 48_000)
+      let (near, far) = (2 * radius * cosf(2 * .pi * frequency / 48_000), radius * radius)
+      for i in 2..<sound.count { sound[i] += near * sound[i - 1] - far * sound[i - 2] }
+    }
+    let power = sound.reduce(0) { $0 + $1 * $1 } / Float(sound.count)
+    return sound.map { $0 / power.squareRoot() }
+  }()
+
+  /// That second as stereo, number `index`, or without a timestamp; `level` is its RMS.
   @discardableResult
   func pushSound(_ index: Int?, level: Int16 = 8_000) throws -> GstFlowReturn {
     let frames = 48_000
     let buffer = try #require(gst_buffer_new_allocate(nil, gsize(frames * 4), nil))
     var samples: [Int16] = []
-    for i in 0..<frames { samples += [Int16](repeating: i % 96 < 48 ? level : -level, count: 2) }
+    for value in Self.vowel { samples += [Int16](repeating: Int16(value * Float(level)), count: 2) }
     gst_buffer_fill(buffer, 0, samples, gsize(frames * 4))
     buffer.pointee.pts = index.map { GstClockTime($0) * second } ?? .max
     buffer.pointee.duration = second

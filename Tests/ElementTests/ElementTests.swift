@@ -143,7 +143,7 @@ import Testing
   func paintsDeepFormats(format: String, bytesPerPixel: Double) throws {
     /// The rows and columns of the luma that change.
     func changed(_ format: String, _ bytesPerPixel: Double) throws -> (rows: Set<Int>, columns: Set<Int>) {
-      let bench = try Bench(caps: Bench.caps.replacing("I420", with: format), sound: true)
+      let bench = try Bench(["guidance-scale": "5"], caps: Bench.caps.replacing("I420", with: format), sound: true)
       let face = try portrait(format)
       try bench.pushSound(0)
       bench.push(try bench.frame(0, face, size: face.count))

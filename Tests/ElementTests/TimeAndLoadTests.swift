@@ -344,7 +344,7 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
   func jumpBack() throws {
     /// A frame in the sound of second 20, then some in that of another second, of which the last.
     func dubbed(at other: Int, level: Int16 = 8_000) throws -> [UInt8] {
-      let bench = try Bench(["steps": "1"], sound: true)
+      let bench = try Bench(["steps": "1", "guidance-scale": "5"], sound: true)
       for i in 20..<23 { try bench.pushSound(i) }
       _ = try bench.dub(face, at: 21 * second)
       for i in other..<other + 3 { try bench.pushSound(i, level: level) }

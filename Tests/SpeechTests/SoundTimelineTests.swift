@@ -54,13 +54,13 @@ import Testing
   }
 
   @Test(arguments: [1, 160, 371, 1024, 20_000]) func stacksDoNotDependOnTheChunks(size: Int) {
-    var timeline = timeline(chunks: size)
+    let timeline = timeline(chunks: size)
     expectClose(heard(timeline, atRow: 20), stacks, 1e-5)
   }
 
   @Test func timeStartsAnywhere() {
     let (row, start) = (360_000 * 24, Int64(360_000 * 24 * 160))
-    var timeline = timeline(chunks: 500, at: start)
+    let timeline = timeline(chunks: 500, at: start)
     #expect(timeline.end == start + Int64(sound.count))
     expectClose(heard(timeline, atRow: row + 20), stacks, 1e-5)
   }
