@@ -31,6 +31,7 @@ import Testing
                                   that came with syncdiff.
           --threads <threads>     Threads that compute one frame, 0 = one per core.
                                   (default: 0)
+          --version               Show the version.
           -h, --help              Show help information.
 
 
