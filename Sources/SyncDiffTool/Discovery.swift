@@ -25,6 +25,7 @@ final class Discovery: Sendable {
   }
 
   private let state = Mutex(State())
+  private let early = EarlyPushes()
   private let uri: String
 
   init(of uri: String) { self.uri = uri }
@@ -38,6 +39,7 @@ final class Discovery: Sendable {
     gst_util_set_object_arg(source.object, "uri", uri)
     let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
     gst_bin_add(bin, source)
+    early.hold(in: source)
     listen(to: source)
     let bus = gst_element_get_bus(pipeline)
     defer {
@@ -123,6 +125,7 @@ final class Discovery: Sendable {
     state.withLock { $0.sinks.append(Sink(element: sink, name: name)) }
     gst_element_sync_state_with_parent(sink)
     gst_pad_link(pad, sink.pad("sink"))
+    early.release()
   }
 
   /// What the demuxer takes from its headers, which the decoder would believe.

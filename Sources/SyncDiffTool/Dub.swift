@@ -53,7 +53,13 @@ struct Dub: ParsableCommand {
   func run() throws {
     let report = Report(isQuiet: reporting.quiet, isJSON: reporting.json)
     do {
-      try dub(report)
+      let result = try dub(report)
+      report.emit("result", result.record.merging(["warnings": .array(report.warnings.map { .string($0) })]) { $1 })
+      switch result.status {
+      case nil: return
+      case .noFace?, .incomplete?: throw ExitCode(result.status?.rawValue ?? 1)
+      case let status?: throw Failure(result.fault, status)
+      }
     } catch let failure as Failure {
       report.closeLine()
       report.emit("error", ["text": .string(failure.description), "exit": .integer(Int(failure.status.rawValue))])
@@ -61,7 +67,31 @@ struct Dub: ParsableCommand {
     }
   }
 
-  private func dub(_ report: Report) throws {
+  /// What has been made.
+  struct Result {
+    let frames, painted, hidden: Int
+    /// Of the picture, and what it took to dub it.
+    let seconds, spent: Double
+    let output: String
+    let encoding: Encoding
+    /// How the program ends because of it; nil if all is well.
+    let status: ExitStatus?
+    /// What is wrong, if it is a fault or an interruption.
+    let fault: String
+
+    /// For programs.
+    var record: [String: JSON] {
+      [
+        "output": .string(output), "frames": .integer(frames), "painted": .integer(painted), "hidden": .integer(hidden),
+        "seconds": .number(seconds), "spent": .number(spent), "container": .string(encoding.container.rawValue),
+        "video_codec": .string(encoding.video.rawValue), "audio_codec": .string(encoding.audio.rawValue),
+        "exit": .integer(Int(status?.rawValue ?? 0)),
+      ]
+    }
+  }
+
+  /// Dubs. What is interrupted stays as far as it has come, if that is wanted.
+  func dub(_ report: Report, keepsPart: Bool = true) throws -> Result {
     Interrupt.arm()
     gst_init(nil, nil)
     guard gst_element_register_syncdiff(nil) != 0 else {
@@ -88,51 +118,41 @@ struct Dub: ParsableCommand {
       if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
     }
     let began = ContinuousClock.now
-    let result = try dubbing.run(report)
-    try finish(file, result, job, ContinuousClock.now - began, report)
+    let made = try dubbing.run(report)
+    if let status = made.interruption, !keepsPart { throw Failure("interrupted", status) }
+    return try finish(file, made, job, (ContinuousClock.now - began) / .seconds(1), report)
   }
 
   /// Checks what was made, gives it its name, and tells of it.
   private func finish(
-    _ file: Output, _ result: Dubbing.Result, _ job: Job, _ spent: Duration,
-    _ report: Report
-  ) throws {
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ spent: Double, _ report: Report
+  ) throws -> Result {
     var faults: [String] = []
-    if let made = file.temporary, result.interruption == nil, result.frames > 0 {
-      faults = differences(of: try Media(path: made), from: job, frames: result.frames)
+    if let written = file.temporary, made.interruption == nil, made.frames > 0 {
+      faults = differences(of: try Media(path: written), from: job, frames: made.frames)
     }
     try file.finish()
-    let seconds = spent / .seconds(1)
     report.note(
-      "\(output): \(result.frames) frames, \(result.painted) with a new mouth, \(tenths(result.seconds)) s, in "
-        + "\(tenths(seconds)) s (\(hundredths(result.seconds / seconds))x real time)")
-    if result.hidden > 0 {
+      "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
+        + "\(tenths(spent)) s (\(hundredths(made.seconds / spent))x real time)")
+    if made.hidden > 0 {
       report.note(
-        "\(result.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
+        "\(made.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
           + "in them.")
     }
-    let isFaceless = result.painted == 0 && result.faceless > 0
+    let isFaceless = made.painted == 0 && made.faceless > 0
     if isFaceless { report.warn("no face was found in \(job.picture.path), so its picture is as it was.") }
-    for shortfall in result.shortfalls { report.warn(shortfall) }
+    for shortfall in made.shortfalls { report.warn(shortfall) }
     let status: ExitStatus? =
-      result.interruption ?? (faults.isEmpty ? nil : .internalFault) ?? (result.shortfalls.isEmpty ? nil : .incomplete)
+      made.interruption ?? (faults.isEmpty ? nil : .internalFault) ?? (made.shortfalls.isEmpty ? nil : .incomplete)
       ?? (isFaceless ? .noFace : nil)
-    report.emit(
-      "result",
-      [
-        "output": .string(output), "frames": .integer(result.frames), "painted": .integer(result.painted),
-        "hidden": .integer(result.hidden), "seconds": .number(result.seconds), "spent": .number(seconds),
-        "container": .string(job.encoding.container.rawValue), "video_codec": .string(job.encoding.video.rawValue),
-        "audio_codec": .string(job.encoding.audio.rawValue), "warnings": .array(report.warnings.map { .string($0) }),
-        "exit": .integer(Int(status?.rawValue ?? 0)),
-      ])
-    switch status {
-    case nil: return
-    case .noFace, .incomplete: throw ExitCode(status?.rawValue ?? 1)
-    case .internalFault:
-      throw Failure("\(output) is not as it should be: \(faults.joined(separator: "; "))", .internalFault)
-    case let status?: throw Failure("interrupted: \(output) ends early", status)
-    }
+    let fault =
+      made.interruption == nil
+      ? "\(output) is not as it should be: \(faults.joined(separator: "; "))" : "interrupted: \(output) ends early"
+    return Result(
+      frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
+      output: output,
+      encoding: job.encoding, status: status, fault: fault)
   }
 
   /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may be

@@ -55,17 +55,24 @@ final class Dubbing {
       let stereo = "audioresample ! audio/x-raw,rate=48000,channels=2,channel-mask=(bitmask)0x3"
       spoken += """
          ! \(stereo) ! mixer. \
-        audioconvert name=under \(under.hasPositions ? "" : mixed(under.channels)) ! \(stereo) \
+        \(sound(under, "under")) \(under.hasPositions ? "" : mixed(under.channels)) ! \(stereo) \
         ! volume volume=\(pow(10, decibels / 20)) ! \(unlimited) ! mixer.  audiomixer name=mixer
         """
     }
     return """
       uridecodebin name=picture  \(frames) ! \(painted) ! \(few) name=painted \
-      uridecodebin name=sound  audioconvert name=hearing ! tee name=twice \
+      uridecodebin name=sound  \(sound(job.heard, "hearing")) ! tee name=twice \
       twice. ! queue ! dub.audio \
       twice. ! \(unlimited) ! \(spoken) ! queue name=spoken \
       fdsink name=file
       """
+  }
+
+  /// The beginning of a sound's way, with a name. Demuxers for AIFF do not say that channels have no positions.
+  private static func sound(_ sound: Sound, _ name: String) -> String {
+    sound.hasPositions
+      ? "audioconvert name=\(name)"
+      : "capssetter name=\(name) caps=\"audio/x-raw,channel-mask=(bitmask)0x0\" ! audioconvert"
   }
 
   /// Channels without positions, as an SDI signal's: odd ones to the left, even ones to the right, as pairs are.

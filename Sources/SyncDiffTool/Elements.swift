@@ -4,6 +4,7 @@
 // What GStreamer says in C, for Swift.
 
 import CGStreamer
+import Synchronization
 
 extension UnsafeMutablePointer<GstElement> {
   /// One of the elements of this pipeline that its description names; the pipeline keeps it.
@@ -32,6 +33,38 @@ extension UnsafeMutablePointer<GstElement> {
     guard let pad = gst_element_get_static_pad(self, name) else { preconditionFailure("there is a pad \(name)") }
     gst_object_unref(pad)
     return pad
+  }
+}
+
+/// aiffparse 1.22 may push its first buffer before decodebin has anything to take it, which hangs: it is held back until then.
+final class EarlyPushes: Sendable {
+  private struct Probe: @unchecked Sendable {
+    let pad: UnsafeMutablePointer<GstPad>
+    let id: gulong
+  }
+
+  private let probes = Mutex<[Probe]>([])
+
+  /// From a bin that is not yet playing; lives as long as that.
+  func hold(in decoder: UnsafeMutablePointer<GstElement>) {
+    let elementAdded: @convention(c) (gpointer, gpointer, UnsafeMutablePointer<GstElement>, gpointer) -> Void = {
+      guard factoryName(of: $2) == "aiffparse" else { return }
+      let pad = $2.pad("src")
+      let type = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
+      let id = gst_pad_add_probe(pad, type, { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+      Unmanaged<EarlyPushes>.fromOpaque($3).takeUnretainedValue().probes.withLock { $0.append(Probe(pad: pad, id: id)) }
+    }
+    connect(
+      decoder, "deep-element-added", unsafeBitCast(elementAdded, to: GCallback.self),
+      Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  /// The decoder's pad is linked.
+  func release() {
+    for probe in probes.withLock({ probes in
+      defer { probes = [] }
+      return probes
+    }) { gst_pad_remove_probe(probe.pad, probe.id) }
   }
 }
 

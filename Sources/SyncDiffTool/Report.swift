@@ -18,11 +18,15 @@ struct ReportOptions: ParsableArguments {
 final class Report {
   private let isQuiet: Bool
   private let isJSON: Bool
+  private let isSilent: Bool
   private let isTerminal = isatty(STDERR_FILENO) != 0
   private var isLineOpen = false
   private(set) var warnings: [String] = []
 
-  init(isQuiet: Bool = false, isJSON: Bool = false) { (self.isQuiet, self.isJSON) = (isQuiet, isJSON) }
+  /// `isSilent`: nothing is said, warnings are collected.
+  init(isQuiet: Bool = false, isJSON: Bool = false, isSilent: Bool = false) {
+    (self.isQuiet, self.isJSON, self.isSilent) = (isQuiet || isSilent, isJSON, isSilent)
+  }
 
   /// What went well.
   func note(_ text: String) {
@@ -34,6 +38,7 @@ final class Report {
   func warn(_ text: String) {
     guard !warnings.contains(text) else { return }
     warnings.append(text)
+    if isSilent { return }
     closeLine()
     if isJSON { emit("warning", ["text": .string(text)]) } else { say("Warning: \(text)") }
   }

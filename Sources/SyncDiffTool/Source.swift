@@ -29,6 +29,7 @@ final class Source: Sendable {
   private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
 
   private let state: Mutex<State>
+  private let early = EarlyPushes()
   private let media: Media
   private let kind: Kind
   private let part: Part
@@ -52,14 +53,12 @@ final class Source: Sendable {
     self.also = also.map { Pad(pad: pipeline.element($0).pad("sink")) }
     let source = pipeline.element(name)
     gst_util_set_object_arg(source.object, "uri", media.uri)
+    early.hold(in: source)
     let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Source>.fromOpaque($2).takeUnretainedValue().take($1, of: $0)
     }
     connect(source, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), Unmanaged.passUnretained(self).toOpaque())
   }
-
-  /// Frames or buffers so far, and seconds of them.
-  var progress: (count: Int, seconds: Double) { state.withLock { ($0.timeline.frames, $0.timeline.end) } }
 
   /// What the user has to know at the end.
   var notes: [String] {
@@ -82,7 +81,11 @@ final class Source: Sendable {
     if media.isCutOff { return "\(media.path) is cut off: its end is missing" }
     // Others only estimate how long they are.
     let estimated = ["video/mpeg", "audio/mpeg", "audio/x-ac3", "application/x-id3", "audio/x-adts"]
-    guard part.to == nil, let announced = media.duration, !estimated.contains(where: media.container.hasPrefix) else {
+    // Of a file of many streams, the sound alone does not show where it ends.
+    let isAlone = media.pictures.isEmpty && media.sounds.count == 1
+    guard part.to == nil, kind == .picture || isAlone, let announced = media.duration,
+      !estimated.contains(where: media.container.hasPrefix)
+    else {
       return nil
     }
     return state.withLock { state in
@@ -115,6 +118,7 @@ final class Source: Sendable {
           return Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
         }, me, nil)
       gst_pad_link(pad, next.pad)
+      early.release()
     } else if kind == .picture {
       gst_pad_set_offset(pad, -gint64(part.from * 1e9))
       gst_pad_add_probe(

@@ -3,7 +3,6 @@
 
 /// Looks whether the timestamps of a stream go on as its frame rate says, and evens them out where they do not.
 struct Timeline {
-  private(set) var frames = 0
   /// Seconds, where the frames so far end.
   private(set) var end = 0.0
   /// How often the time leaps, where it does so first, and by how much at most, seconds.
@@ -12,16 +11,15 @@ struct Timeline {
   private let rate: Double
   private let isEven: Bool
 
-  /// `rate`: frames a second, 0 if they vary. `isEven`: as they do in no MPEG program stream, whose timestamps GStreamer guesses in
-  /// part: half a frame is a leap then, and all are placed by counting, unless the time is off by more than a second. Elsewhere
-  /// more than 0.3 s is one, for phones leave out frames, and stays.
+  /// `rate`: frames a second, 0 if they vary. `isEven`: of an MPEG program stream, whose timestamps GStreamer guesses in part. Half
+  /// a frame is a leap there, and frames are placed by counting unless that is off by more than a second. Elsewhere a leap is
+  /// more than 0.3 s, since phones leave out frames, and stays.
   init(rate: Double, isEven: Bool) { (self.rate, self.isEven) = (rate, isEven) }
 
   private static let repairable = 1.0  // seconds
 
   /// Where a frame belongs, seconds; never before or at the one before it.
   mutating func place(_ time: Double, lasting duration: Double?) -> Double {
-    frames += 1
     let frame = rate > 0 ? 1 / rate : duration ?? last.map { max(time - $0.told, 0) } ?? 0
     var placed = time
     if let last, rate > 0 {

@@ -54,6 +54,9 @@ import Testing
       "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=d=4 -c:v libx264 -c:a aac")
     let outcome = try dub(video, try folder.tone())
     #expect(outcome.status == 3, "\(outcome.err)")
+    let film = try folder.make(
+      "film.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=4 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
+    #expect(try dub(film, film).status == 3)
   }
 
   @Test("A GIF is refused with what to do, and soon")
@@ -161,6 +164,8 @@ import Testing
     #expect(loss.isEmpty ? !outcome.err.contains("mixed") : outcome.err.contains(loss), "\(outcome.err)")
     #expect(try dub(picture, sound, "out.mkv", "--audio-codec", "pcm").status == 3)
     #expect(try probe(folder.file("out.mkv"), "a:0", "channels") == ["\(count)"])
+    let aiff = try folder.make("a.aiff", by: "-i @a.wav -c:a pcm_s16be")
+    #expect(try dub(picture, aiff).status == 3)
   }
 
   @Test("A voice in one of eight channels is in the result")

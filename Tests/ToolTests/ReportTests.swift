@@ -64,4 +64,35 @@ import Testing
     #expect(sound["usable"] as? Bool == false && (sound["why"] as? String)?.contains("no video stream") == true)
     #expect(try syncdiff("inspect", folder.file("none")).status == 66)
   }
+
+  @Test("--compare shows the original on the left, and --mix-original keeps its sound under the new one")
+  func compareAndMix() throws {
+    let video = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=f=3000:d=1 -c:v libx264 -c:a aac")
+    let silence = try folder.make("s.wav", by: "-f lavfi -i anullsrc=r=48000:d=1 -t 1")
+    let out = folder.file("out.mp4")
+    let arguments = ["dub", "--once", "--video", video, "--audio", silence, "-o", out]
+    func loudness() throws -> Double {
+      let heard = try run(ffmpeg, ["-nostdin", "-i", out, "-af", "volumedetect", "-f", "null", "-"])
+      let told = try #require(heard.err.firstMatch(of: /mean_volume: (-?[\d.]+) dB/)?.1)
+      return try #require(Double(told))
+    }
+    #expect(try run(tool, arguments).status == 3 && loudness() < -80)
+    let mixed = try run(tool, arguments + ["--mix-original", "-6", "--compare"])
+    #expect(mixed.status == 3, "\(mixed.err)")
+    // FFmpeg's sine has -21 dB.
+    #expect(try abs(loudness() + 27) < 2)
+    #expect(try probe(out, "v:0", "width,height,nb_frames") == ["256", "96", "25"])
+    let sides = try run(
+      ffmpeg,
+      [
+        "-nostdin", "-i", out, "-lavfi", "split[a][b];[a]crop=128:96:0:0[c];[b]crop=128:96:128:0[d];[c][d]psnr", "-f",
+        "null", "-",
+      ])
+    let psnr = try #require(sides.err.firstMatch(of: /average:([\d.]+|inf)/)?.1)
+    #expect(psnr == "inf" || (Double(psnr) ?? 0) > 35, "\(psnr)")
+    let mute = try syncdiff(
+      "dub", "--video", try folder.picture(), "--audio", silence, "-o", out, "--mix-original", "0")
+    #expect(mute.status == 66 && mute.err.contains("has no audio stream"), "\(mute.err)")
+  }
 }
