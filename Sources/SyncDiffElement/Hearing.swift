@@ -13,8 +13,9 @@ import Tensors
 package struct Hearing: ~Copyable {
   package var segment = GstSegment()
   var info = GstAudioInfo()
-  /// What of it is heard: all channels, or the first two.
+  /// What of it is heard: all channels but the 64th, for which GStreamer has no converter.
   private var heard = GstAudioInfo()
+  private var mix = ChannelMix(channels: 1)
   var converter: OpaquePointer?
   /// The sample index at which the next buffer belongs; nil after a jump.
   var next: Int64?
@@ -44,14 +45,25 @@ package struct Hearing: ~Copyable {
     (converter, next) = (nil, nil)
     guard read(caps), let format = info.finfo else { return false }
     heard = info
-    if info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue != 0 {
-      // Channels without positions are separate recordings, as SDI carries them: the first two count, the rest do not.
-      gst_audio_info_set_format(&heard, format.pointee.format, info.rate, min(info.channels, 2), nil)
+    if info.channels > 63 {
+      gst_audio_info_set_format(&heard, format.pointee.format, info.rate, 63, nil)
       heard.layout = info.layout
     }
-    var mono = GstAudioInfo()
-    gst_audio_info_set_format(&mono, GST_AUDIO_FORMAT_F32LE, gint(Filterbank.sampleRate), 1, nil)
-    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &heard, &mono, nil)
+    let channels = Int(heard.channels)
+    var all = GstAudioInfo()
+    let rate = gint(Filterbank.sampleRate)
+    let positions = withUnsafeBytes(of: info.position) {
+      [GstAudioChannelPosition]($0.bindMemory(to: GstAudioChannelPosition.self))
+    }
+    let isPlaced = info.flags.rawValue & GST_AUDIO_FLAG_UNPOSITIONED.rawValue == 0
+    gst_audio_info_set_format(&all, GST_AUDIO_FORMAT_F32LE, rate, heard.channels, isPlaced ? positions : nil)
+    func place(_ position: GstAudioChannelPosition) -> Int? {
+      isPlaced && channels > 2 ? positions.prefix(channels).firstIndex(of: position) : nil
+    }
+    mix = ChannelMix(
+      channels: channels, centre: place(GST_AUDIO_CHANNEL_POSITION_FRONT_CENTER),
+      bass: place(GST_AUDIO_CHANNEL_POSITION_LFE1))
+    converter = gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &heard, &all, nil)
     return converter != nil
   }
 
@@ -85,12 +97,13 @@ package struct Hearing: ~Copyable {
   /// The buffer's sound as 16 kHz mono. A mapped GstAudioBuffer may point into itself, so it must not move.
   private mutating func samples(of buffer: UnsafeMutablePointer<GstBuffer>, _ converter: OpaquePointer) -> [Float]? {
     var map = GstAudioBuffer()
-    return withUnsafeMutablePointer(to: &map) { map in
+    let channels = Int(heard.channels)
+    let samples: [Float]? = withUnsafeMutablePointer(to: &map) { map in
       guard gst_audio_buffer_map(map, &info, buffer, GST_MAP_READ) != 0 else { return nil }
       defer { gst_audio_buffer_unmap(map) }
       let frames = map.pointee.n_samples
       let count = gst_audio_converter_get_out_frames(converter, frames)
-      var samples = [Float](repeating: 0, count: Int(count))
+      var samples = [Float](repeating: 0, count: Int(count) * channels)
       func convert(_ planes: UnsafeMutablePointer<gpointer?>?) -> Bool {
         samples.withUnsafeMutableBytes { bytes in
           var out: gpointer? = bytes.baseAddress
@@ -109,6 +122,7 @@ package struct Hearing: ~Copyable {
         return convert(&plane)
       } ? samples : nil
     }
+    return samples.map { mix.mix($0) }
   }
 
   /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.

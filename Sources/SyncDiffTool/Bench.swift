@@ -27,7 +27,7 @@ struct BenchOptions: ParsableArguments {
   var model: String?
 
   @Option(parsing: .upToNextOption, help: "Number formats of the networks: auto, f32, bf16.")
-  var precision = [Dub.Precision.auto]
+  var precision = [NumberFormat.auto]
 
   @Option(parsing: .upToNextOption, help: "Threads, 0 = one per core.")
   var threads: [UInt32] = [0]
@@ -56,7 +56,7 @@ struct BenchOptions: ParsableArguments {
 
   var path: String { model ?? defaultModel() }
 
-  func load(_ precision: Dub.Precision) throws -> Model {
+  func load(_ precision: NumberFormat) throws -> Model {
     let model = try loadModel(self.model, precision: precision.format)
     if let licence = model.licence { say("Warning: \(path): \(licence)") }
     return model

@@ -180,7 +180,7 @@ final class BenchFrame {
   /// The first picture of a file, fitted into `size`.
   init(path: String, size: FrameSize, format: String) throws {
     let media = try Media(path: path)
-    guard media.hasPicture else { throw Failure("\(path) has no video stream") }
+    guard !media.pictures.isEmpty else { throw Failure("\(path) has no video stream") }
     let caps = "video/x-raw,format=\(format),width=\(size.width),height=\(size.height),pixel-aspect-ratio=1/1"
     let description = """
       uridecodebin uri="\(media.uri)" ! videoconvert ! videoscale ! videoconvert ! \(caps) ! fakesink name=out
@@ -194,7 +194,7 @@ final class BenchFrame {
     }
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
     guard gst_element_get_state(pipeline, nil, nil, 20 * 1_000_000_000) == GST_STATE_CHANGE_SUCCESS,
-      let sample = lastSample(of: pipeline)
+      let sample = lastSample(of: pipeline.element("out"))
     else { throw Failure("cannot decode \(path)") }
     defer { gst_sample_unref(sample) }
     var info = GstVideoInfo()
@@ -216,16 +216,4 @@ final class BenchFrame {
 
   /// Undoes what was painted.
   func restore() { gst_video_frame_copy(&painted, &original) }
-}
-
-/// What the sink named "out" of a paused pipeline shows.
-private func lastSample(of pipeline: UnsafeMutablePointer<GstElement>) -> OpaquePointer? {
-  let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
-  guard let sink = gst_bin_get_by_name(bin, "out") else { return nil }
-  defer { gst_object_unref(sink) }
-  var value = GValue()
-  g_value_init(&value, gst_sample_get_type())
-  defer { g_value_unset(&value) }
-  g_object_get_property(UnsafeMutableRawPointer(sink).assumingMemoryBound(to: GObject.self), "last-sample", &value)
-  return g_value_dup_boxed(&value).map { OpaquePointer($0) }
 }

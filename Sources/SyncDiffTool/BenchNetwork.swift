@@ -162,7 +162,7 @@ struct BenchLayer {
   let runner: (Conv2d.Method?) -> () -> Void
 
   /// Every shape in a model file, in the order of the layers' names.
-  static func all(_ model: Model, file path: String, _ precision: Dub.Precision) throws -> [BenchLayer] {
+  static func all(_ model: Model, file path: String, _ precision: NumberFormat) throws -> [BenchLayer] {
     let tensors = try tensors(of: path)
     let weights = Weights(tensors, precision: precision == .bf16 ? .bf16 : .f32)
     var layers: [BenchLayer] = []

@@ -3,138 +3,181 @@
 
 import ArgumentParser
 import CGStreamer
-import CGStreamerTools
 import Glibc
 import GstSyncDiff
 import SyncDiff
+import Tensors
 
 struct Dub: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Dubs a file: its picture speaks the sound of another one.",
     discussion: """
-      The result is an MP4 file (H.264, AAC) with the frames and timestamps of VIDEO and the sound of AUDIO. Sound that \
-      VIDEO has itself is left out. Where AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is \
-      longer, it is cut. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
-      earlier ones. The file carries a comment that says it was made by AI.
+      The result has the frames and timestamps of VIDEO and the sound of AUDIO. Sound that VIDEO has itself is left out. Where \
+      AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is longer, it is cut. Size, pixel \
+      aspect, colours, bit depth and HDR stay; a picture that is stored on its side or mirrored is turned upright. What cannot be \
+      kept is named. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
+      earlier ones. The file carries a comment that says it was made by AI (MPEG-TS has no place for one).
 
-      Ctrl-C ends early and leaves a playable file, or none while VIDEO is looked through.
+      Ctrl-C or SIGTERM ends early and leaves a playable file, or none while VIDEO is looked through.
+
+      Exit status: 0 dubbed; 3 dubbed, but no face was found; 4 dubbed, but an input holds less than it announces; 64 wrong \
+      command line; 66 an input cannot be used; 70 a fault of this program; 73 the output cannot be written; 130 Ctrl-C; 143 \
+      SIGTERM.
       """)
 
-  @Option(help: ArgumentHelp("File with the picture: anything GStreamer can decode.", valueName: "video"))
+  @Option(help: ArgumentHelp("File or URL with the picture: anything GStreamer can decode.", valueName: "video"))
   var video: String
 
-  @Option(help: ArgumentHelp("File with the sound: anything GStreamer can decode.", valueName: "audio"))
+  @Option(help: ArgumentHelp("File or URL with the sound: anything GStreamer can decode.", valueName: "audio"))
   var audio: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("MP4 file to write.", valueName: "out.mp4"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "File to write; its ending names the container. A pipe or a device works with mkv, webm and ts; - is standard output.",
+      valueName: "out"))
   var output: String
 
-  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
-  var model: String?
-
-  @Option(
-    help: ArgumentHelp("What syncdiff learn wrote of the person in the picture.", valueName: "name.presenter"))
-  var presenter: String?
+  @OptionGroup(title: "What is written") var format: FormatOptions
+  @OptionGroup(title: "How it is dubbed") var element: ElementOptions
+  @OptionGroup(title: "What is said") var reporting: ReportOptions
 
   @Flag(help: "Do not look through the picture before.")
   var once = false
 
-  @Option(help: "Denoising steps a frame. Without it: the model's own.")
-  var steps: UInt32?
-
-  @Option(help: "Blend of the new mouth over the original, 0 to 1.")
-  var strength = 1.0
-
-  @Option(help: "Seed of the noise that the mouths are made from.")
-  var seed: UInt64 = 0
-
-  @Option(help: "Threads that compute one frame, 0 = one per core.")
-  var threads: UInt32 = 0
-
-  @Option(help: "Number format of the networks.")
-  var precision = Precision.auto
-
-  enum Precision: String, ExpressibleByArgument, CaseIterable {
-    case auto, f32, bf16
-
-    /// Of the networks.
-    var format: SyncDiff.Precision {
-      switch self {
-      case .auto: .auto
-      case .f32: .f32
-      case .bf16: .bf16
-      }
-    }
-  }
-
   func validate() throws {
-    guard (0...1).contains(strength) else { throw ValidationError("--strength is a number from 0 to 1.") }
-    guard steps.map({ (1...1000).contains($0) }) ?? true else { throw ValidationError("--steps is 1 to 1000.") }
-    guard threads <= 256 else { throw ValidationError("--threads is 0 to 256.") }
+    if reporting.json, output == "-" { throw ValidationError("--json and -o - both want standard output.") }
+    if output == "-", format.container == nil { throw ValidationError("-o - needs --container mkv, webm or ts.") }
   }
 
   func run() throws {
+    let report = Report(isQuiet: reporting.quiet, isJSON: reporting.json)
+    do {
+      let result = try dub(report)
+      report.emit("result", result.record.merging(["warnings": .array(report.warnings.map { .string($0) })]) { $1 })
+      switch result.status {
+      case nil: return
+      case .noFace?, .incomplete?: throw ExitCode(result.status?.rawValue ?? 1)
+      case let status?: throw Failure(result.fault, status)
+      }
+    } catch let failure as Failure {
+      report.closeLine()
+      report.emit("error", ["text": .string(failure.description), "exit": .integer(Int(failure.status.rawValue))])
+      throw failure
+    }
+  }
+
+  /// What has been made.
+  struct Result {
+    let frames, painted, hidden: Int
+    /// Of the picture, and what it took to dub it.
+    let seconds, spent: Double
+    let output: String
+    let encoding: Encoding
+    /// How the program ends because of it; nil if all is well.
+    let status: ExitStatus?
+    /// What is wrong, if it is a fault or an interruption.
+    let fault: String
+
+    /// For programs.
+    var record: [String: JSON] {
+      [
+        "output": .string(output), "frames": .integer(frames), "painted": .integer(painted), "hidden": .integer(hidden),
+        "seconds": .number(seconds), "spent": .number(spent), "container": .string(encoding.container.rawValue),
+        "video_codec": .string(encoding.video.rawValue), "audio_codec": .string(encoding.audio.rawValue),
+        "exit": .integer(Int(status?.rawValue ?? 0)),
+      ]
+    }
+  }
+
+  /// Dubs. What is interrupted stays as far as it has come, if that is wanted.
+  func dub(_ report: Report, keepsPart: Bool = true) throws -> Result {
+    Interrupt.arm()
     gst_init(nil, nil)
-    guard gst_element_register_syncdiff(nil) != 0 else { throw Failure("the element syncdiff cannot be registered") }
+    guard gst_element_register_syncdiff(nil) != 0 else {
+      throw Failure("the element syncdiff cannot be registered", .internalFault)
+    }
     let picture = try Media(path: video)
-    try picture.requirePicture()
+    try picture.requirePicture(deinterlaced: format.deinterlace)
     let sound = try Media(path: audio)
-    try sound.requireSound()
-    for input in [video, audio] where PartialFile.overwrites(input, at: output) {
-      throw Failure("cannot write \(output): it is one of the inputs")
+    let job = try Job(picture: picture, sound: sound, output: output, format)
+    let file = try Output(
+      output, inputs: [picture.path, sound.path], canStream: job.encoding.container.canStream,
+      mayReplace: format.overwrite)
+    let dubbing = try Dubbing(job, output: file)
+    if let preset = element.preset { try dubbing.load(preset: preset) }
+    for (name, value) in element.properties { dubbing.set(name, value) }
+    for loss in losses(picture, sound, job.encoding, deinterlaced: job.deinterlaced, mixed: job.original != nil) {
+      report.warn(loss)
     }
 
-    let dubbing = try Dubbing(picture: picture, sound: sound, output: output)
-    dubbing.set("precision", precision.rawValue)
-    dubbing.set("threads", "\(threads)")
-    dubbing.set("strength", "\(strength)")
-    dubbing.set("seed", "\(seed)")
-    if let model { dubbing.set("model", model) }
-    if let steps { dubbing.set("steps", "\(steps)") }
     var known: UnsafeMutablePointer<FILE>?
     defer { if let known { fclose(known) } }
-    try dubbing.run {
-      if let presenter {
-        dubbing.set("presenter", presenter)
-      } else if !once {
-        known = try look(through: picture)
-        if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
-      }
+    if element.presenter == nil, !once {
+      known = try look(through: picture, report)
+      if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
     }
+    let began = ContinuousClock.now
+    let made = try dubbing.run(report)
+    if let status = made.interruption, !keepsPart { throw Failure("interrupted", status) }
+    return try finish(file, made, job, (ContinuousClock.now - began) / .seconds(1), report)
+  }
+
+  /// Checks what was made, gives it its name, and tells of it.
+  private func finish(
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ spent: Double, _ report: Report
+  ) throws -> Result {
+    var faults: [String] = []
+    if let written = file.temporary, made.interruption == nil, made.frames > 0 {
+      faults = differences(of: try Media(path: written), from: job, frames: made.frames)
+    }
+    try file.finish()
+    report.note(
+      "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
+        + "\(tenths(spent)) s (\(hundredths(made.seconds / spent))x real time)")
+    if made.hidden > 0 {
+      report.note(
+        "\(made.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
+          + "in them.")
+    }
+    let isFaceless = made.painted == 0 && made.faceless > 0
+    if isFaceless { report.warn("no face was found in \(job.picture.path), so its picture is as it was.") }
+    for shortfall in made.shortfalls { report.warn(shortfall) }
+    let status: ExitStatus? =
+      made.interruption ?? (faults.isEmpty ? nil : .internalFault) ?? (made.shortfalls.isEmpty ? nil : .incomplete)
+      ?? (isFaceless ? .noFace : nil)
+    let fault =
+      made.interruption == nil
+      ? "\(output) is not as it should be: \(faults.joined(separator: "; "))" : "interrupted: \(output) ends early"
+    return Result(
+      frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
+      output: output,
+      encoding: job.encoding, status: status, fault: fault)
   }
 
   /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may be
   /// another person's.
-  private func look(through picture: Media) throws -> UnsafeMutablePointer<FILE>? {
-    let began = g_get_monotonic_time()
-    let model = try loadModel(model, precision: precision.format)
-    let learner = try Look(picture: picture, model: model, threads: Int(threads), isQuick: true).run(
-      Progress(duration: picture.duration, marks: false))
-    let spent = tenths(Double(g_get_monotonic_time() - began) / 1e6)
+  private func look(through picture: Media, _ report: Report) throws -> UnsafeMutablePointer<FILE>? {
+    let began = ContinuousClock.now
+    let model = try loadModel(element.model, precision: element.precision.format)
+    let learner = try Look(
+      picture: picture, model: model, threads: Int(element.threads), part: format.part,
+      deinterlaced: format.deinterlace,
+      isQuick: true
+    ).run(report.progress("look", of: picture.duration, marks: false))
+    report.closeLine()
+    let spent = tenths((ContinuousClock.now - began) / .seconds(1))
     guard learner.faces == 1, let presenter = learner.presenter, let file = tmpfile() else {
-      say(
+      report.note(
         "Looked through \(picture.path) in \(spent) s: not one face all the time, so mouths are learned on the way.")
       return nil
     }
     let bytes = presenter.written(for: model)
     guard fwrite(bytes, 1, bytes.count, file) == bytes.count, fflush(file) == 0 else {
       fclose(file)
-      throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))")
+      throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
     }
-    say("Looked through \(picture.path) in \(spent) s: \(mouths(presenter.count)).")
+    report.note("Looked through \(picture.path) in \(spent) s: \(mouths(presenter.count)).")
     return file
   }
-}
-
-/// One clear line that ends the program.
-struct Failure: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
-}
-
-/// Whether two paths lead to one file; false when there is none.
-func areOneFile(_ a: String, _ b: String) -> Bool {
-  var (first, second) = (stat(), stat())
-  guard stat(a, &first) == 0, stat(b, &second) == 0 else { return false }
-  return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 }

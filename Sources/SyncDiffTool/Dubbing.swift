@@ -1,181 +1,259 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The pipeline of `syncdiff dub`: two decoders, the element, two encoders, one muxer.
+// The pipeline of `syncdiff dub`: two decoders, the element, encodebin.
 
 import CGStreamer
 import CGStreamerTools
+import Glibc
 import SyncDiffElement
 
-final class Dubbing {
-  /// The sound that goes to the muxer is encoded at once and then queued without limit: the picture comes later, by what
-  /// the video encoder holds back, and the sound must flow on to the element meanwhile. It never runs more than the element's
-  /// minute ahead of the picture.
-  private static func description(_ picture: Media) -> String {
-    """
-    uridecodebin name=picture ! \(conversion(of: picture)) ! syncdiff name=dub \
-    ! x264enc pass=qual quantizer=16 speed-preset=fast ! video/x-h264 \
-    ! queue max-size-bytes=0 ! mp4mux name=muxer ! filesink name=file \
-    uridecodebin name=sound \
-    ! audioconvert ! audioresample ! tee name=twice \
-    twice. ! queue ! dub.audio \
-    twice. ! queue ! avenc_aac bitrate=192000 ! aacparse \
-    ! queue name=encoded max-size-buffers=0 max-size-bytes=0 max-size-time=0 ! muxer.
-    """
-  }
+/// What is to be dubbed, and how.
+struct Job {
+  let picture, sound: Media
+  let part: Part
+  let encoding: Encoding
+  let deinterlaced: Bool
+  /// Decibels that the picture's own sound has under the new one; nil: none of it.
+  let original: Double?
+  /// Whether the result shows the original beside.
+  let compares: Bool
+  let shown: Picture
+  let heard: Sound
 
-  /// From decoded pictures to the format that they are dubbed in.
-  static func conversion(of picture: Media) -> String {
-    // x264 halves the chroma of even sizes only.
-    let odd = picture.size.width % 2 != 0 || picture.size.height % 2 != 0
+  /// Throws if there is no picture in the one, or no sound in the other or, where it is wanted, in the first.
+  init(picture: Media, sound: Media, output: String, _ format: FormatOptions) throws {
+    try picture.requirePicture(deinterlaced: format.deinterlace)
+    try sound.requireSound()
+    if format.mixOriginal != nil { try picture.requireSound() }
+    guard let shown = picture.pictures.first, let heard = sound.sounds.first else { throw Failure("nothing to dub") }
+    (self.picture, self.sound, self.shown, self.heard) = (picture, sound, shown, heard)
+    encoding = try format.encoding(of: output, for: picture)
+    (part, deinterlaced) = (format.part, format.deinterlace)
+    (original, compares) = (format.mixOriginal, format.compare)
+  }
+}
+
+final class Dubbing {
+  /// The sound for the muxer waits without limit: the picture comes later, by what the video encoder holds back, and the sound
+  /// must flow on to the element meanwhile. It never runs more than the element's minute ahead of the picture.
+  private static func description(_ job: Job) -> String {
+    let unlimited = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
+    let few = "queue max-size-buffers=4 max-size-bytes=0 max-size-time=0"
+    let frames = job.shown.conversion(to: job.encoding.layout, deinterlaced: job.deinterlaced)
+    var painted = "syncdiff name=dub"
+    if job.compares {
+      let (width, height) = job.shown.shownSize
+      painted = """
+        tee name=both  both. ! \(unlimited) ! sides.sink_0  both. ! syncdiff name=dub ! \(few) ! sides.sink_1 \
+        compositor name=sides start-time-selection=first sink_1::xpos=\(width) \
+        ! video/x-raw,format=\(job.encoding.layout.format),width=\(2 * width),height=\(height)
+        """
+    }
+    var spoken = "audioconvert \(job.heard.isToBeMixed(for: job.encoding) ? mixed(job.heard.channels) : "")"
+    if let decibels = job.original, let under = job.picture.sounds.first {
+      let stereo = "audioresample ! audio/x-raw,rate=48000,channels=2,channel-mask=(bitmask)0x3"
+      spoken += """
+         ! \(stereo) ! mixer. \
+        \(sound(under, "under")) \(under.hasPositions ? "" : mixed(under.channels)) ! \(stereo) \
+        ! volume volume=\(pow(10, decibels / 20)) ! \(unlimited) ! mixer.  audiomixer name=mixer
+        """
+    }
     return """
-      queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
-      ! videoconvert ! video/x-raw,format=(string)\(odd ? "Y444" : "{I420,NV12}")
+      uridecodebin name=picture  \(frames) ! \(painted) ! \(few) name=painted \
+      uridecodebin name=sound  \(sound(job.heard, "hearing")) ! tee name=twice \
+      twice. ! queue ! dub.audio \
+      twice. ! \(unlimited) ! \(spoken) ! queue name=spoken \
+      fdsink name=file
       """
   }
 
-  private let pipeline: UnsafeMutablePointer<GstElement>
-  private let picture: Media
-  private let output: String
-  private let watch = Watch()
+  /// The beginning of a sound's way, with a name. Demuxers for AIFF do not say that channels have no positions.
+  private static func sound(_ sound: Sound, _ name: String) -> String {
+    sound.hasPositions
+      ? "audioconvert name=\(name)"
+      : "capssetter name=\(name) caps=\"audio/x-raw,channel-mask=(bitmask)0x0\" ! audioconvert"
+  }
 
-  init(picture: Media, sound: Media, output: String) throws {
-    (self.picture, self.output) = (picture, output)
-    var problem: UnsafeMutablePointer<GError>?
-    defer { g_clear_error(&problem) }
-    guard let parsed = gst_parse_launch(Self.description(picture), &problem), problem == nil else {
-      let reason = problem.map { String(cString: $0.pointee.message) } ?? "unknown reason"
-      throw Failure("GStreamer cannot build the pipeline, a plugin may be missing: \(reason)")
+  /// Channels without positions, as an SDI signal's: odd ones to the left, even ones to the right, as pairs are.
+  private static func mixed(_ channels: Int) -> String {
+    let rows = [0, 1].map { side in
+      let share = 1 / Double((channels + 1 - side) / 2)
+      return "<" + (0..<channels).map { "(float)\($0 % 2 == side ? share : 0)" }.joined(separator: ",") + ">"
     }
-    pipeline = parsed
-    gst_util_set_object_arg(pipeline.element("picture").object, "uri", picture.uri)
-    gst_util_set_object_arg(pipeline.element("sound").object, "uri", sound.uri)
-    gst_util_set_object_arg(pipeline.element("file").object, "location", "\(output).part")
-    tag()
-    watch.attach(picture: pipeline.element("dub").pad("src"), sound: pipeline.element("encoded").pad("src"))
+    return "mix-matrix=\"<\(rows.joined(separator: ","))>\" ! audio/x-raw,channels=2,channel-mask=(bitmask)0x3"
+  }
+
+  private let pipeline: UnsafeMutablePointer<GstElement>
+  private let (pictures, sounds): (Source, Source)
+  private let watch: Watch
+  private let length: Double?
+
+  init(_ job: Job, output: Output) throws {
+    length = job.picture.duration.map { max(min(job.part.to ?? $0, $0) - job.part.from, 0) }
+    pipeline = try parse(Self.description(job))
+    watch = Watch(job.encoding)
+    pictures = Source(
+      job.picture, .picture, part: job.part, from: "picture", to: "frames", also: job.original.map { _ in "under" },
+      in: pipeline)
+    sounds = Source(job.sound, .sound, from: "sound", to: "hearing", in: pipeline)
+    gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(output.descriptor)")
+    let isStereo = job.original != nil || job.heard.isToBeMixed(for: job.encoding)
+    try encode(job.encoding, channels: isStereo ? 2 : job.heard.channels)
   }
 
   deinit { gst_object_unref(pipeline) }
+
+  /// Puts an encodebin between what is painted and spoken, and the file.
+  private func encode(_ encoding: Encoding, channels: Int) throws {
+    guard let encoder = gst_element_factory_make("encodebin", "encoder"),
+      let profile = encoding.profile(channels: channels)
+    else { throw Failure("GStreamer's encodebin is missing", .internalFault) }
+    defer { gst_object_unref(UnsafeMutableRawPointer(profile)) }
+    gst_bin_add(pipeline.bin, encoder)
+    var value = GValue()
+    g_value_init(&value, gst_encoding_profile_get_type())
+    g_value_set_object(&value, UnsafeMutableRawPointer(profile))
+    g_object_set_property(encoder.object, "profile", &value)
+    g_value_unset(&value)
+    for (name, text) in [
+      ("flags", "no-video-conversion"), ("queue-buffers-max", "4"), ("queue-bytes-max", "0"), ("queue-time-max", "0"),
+    ] { gst_util_set_object_arg(encoder.object, name, text) }
+    for (queue, stream) in [("painted", "video_%u"), ("spoken", "audio_%u")] {
+      guard let pad = gst_element_request_pad_simple(encoder, stream) else {
+        throw Failure("GStreamer cannot encode this as \(encoding.container.rawValue)", .internalFault)
+      }
+      defer { gst_object_unref(pad) }
+      guard gst_pad_link(pipeline.element(queue).pad("src"), pad) == GST_PAD_LINK_OK else {
+        throw Failure("GStreamer cannot encode this as \(encoding.container.rawValue)", .internalFault)
+      }
+    }
+    guard gst_pad_link(encoder.pad("src"), pipeline.element("file").pad("sink")) == GST_PAD_LINK_OK else {
+      throw Failure("GStreamer cannot write \(encoding.container.rawValue)", .internalFault)
+    }
+    var encoded: [UnsafeMutablePointer<GstPad>] = []
+    forEachElement(of: encoder.bin) { element in
+      // GST_ELEMENT_FACTORY_TYPE_MUXER, which is a macro.
+      guard let factory = gst_element_get_factory(element),
+        gst_element_factory_list_is_type(factory, 1 << 4) != 0
+      else { return }
+      tag(element)
+      forEachSinkPad(of: element) { pad in
+        guard let peer = gst_pad_get_peer(pad) else { return }
+        encoded.append(peer)
+        gst_object_unref(peer)  // the bin keeps it
+      }
+    }
+    watch.attach(picture: pipeline.element("dub").pad("src"), encoded: encoded)
+  }
+
+  /// Sets what the element has under this name; throws if there is no such preset.
+  func load(preset: String) throws {
+    let dub = OpaquePointer(pipeline.element("dub"))
+    guard gst_preset_load_preset(dub, preset) != 0 else {
+      throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive")
+    }
+  }
 
   /// A property of the element, in its text form.
   func set(_ property: String, _ value: String) {
     gst_util_set_object_arg(pipeline.element("dub").object, property, value)
   }
 
-  /// Dubs; the output is there when this returns, and untouched when it throws. `prepare` is called once the output can be written.
-  func run(preparing prepare: () throws -> Void) throws {
-    let file = try PartialFile(for: output)
-    defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
-    try prepare()
-    let began = g_get_monotonic_time()
-    let interrupted = try play()
-    let (painted, faceless, hidden) = (count("painted"), count("no-face"), count("hidden"))
-    gst_element_set_state(pipeline, GST_STATE_NULL)
-    try file.finish()
-    let (frames, position) = watch.progress
-    let spent = Double(g_get_monotonic_time() - began) / 1e6
-    say(
-      "\(output): \(frames) frames, \(painted) with a new mouth, \(tenths(position)) s, in \(tenths(spent)) s "
-        + "(\(hundredths(position / spent))x real time)")
-    if hidden > 0 {
-      say(
-        "\(hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
-          + "in them.")
-    }
-    if painted == 0, faceless > 0 {
-      say("Warning: no face was found in \(picture.path), so its picture is as it was.")
-    }
-    if interrupted { throw Failure("interrupted: \(output) ends early") }
+  struct Result {
+    let frames, painted, faceless, hidden: Int
+    let seconds: Double
+    /// What an input announces and does not hold.
+    let shortfalls: [String]
+    /// How the user ended it early.
+    let interruption: ExitStatus?
   }
 
-  /// Plays to the end; true if the user ended it.
-  private func play() throws -> Bool {
+  /// Dubs to the end, or until the user ends it.
+  func run(_ report: Report) throws -> Result {
+    defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
+    let interruption = try play(report)
+    for note in pictures.notes + sounds.notes { report.warn(note) }
+    let (frames, seconds) = watch.progress
+    let shortfalls = interruption == nil ? [pictures.shortfall, sounds.shortfall].compactMap { $0 } : []
+    return Result(
+      frames: frames, painted: count("painted"), faceless: count("no-face"), hidden: count("hidden"), seconds: seconds,
+      shortfalls: shortfalls, interruption: interruption)
+  }
+
+  private func play(_ report: Report) throws -> ExitStatus? {
     let bus = gst_element_get_bus(pipeline)
     defer { gst_object_unref(bus) }
-    Interrupt.arm()
-    var progress = Progress(duration: picture.duration)
-    var interrupted = false
+    var progress = report.progress("dub", of: length)
+    var interruption: ExitStatus?
     gst_element_set_state(pipeline, GST_STATE_PLAYING)
     while true {
       let types = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue
       if let message = gst_bus_timed_pop_filtered(bus, 100_000_000, GstMessageType(rawValue: types)) {
         defer { gst_message_unref(message) }
         switch message.pointee.type {
-        case GST_MESSAGE_ERROR:
-          progress.end()
-          throw Failure(text(of: message))
-        case GST_MESSAGE_WARNING:
-          progress.end()
-          say("Warning: \(text(of: message))")
+        case GST_MESSAGE_ERROR: throw Failure(text(of: message), blame(message))
+        case GST_MESSAGE_WARNING: report.warn(text(of: message))
         default:
-          progress.end()
-          return interrupted
+          report.closeLine()
+          return interruption
         }
       }
       progress.show(watch.progress.seconds)
-      if Interrupt.came, !interrupted {
-        interrupted = true
-        progress.end()
-        say("Ending. Once more to stop at once.")
+      if let status = Interrupt.status, interruption == nil {
+        interruption = status
+        report.note("Ending. Once more to stop at once.")
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
     }
   }
 
+  /// How the program ends because of an error, by where it came from.
+  private func blame(_ message: UnsafeMutablePointer<GstMessage>) -> ExitStatus {
+    guard let source = message.pointee.src else { return .internalFault }
+    for (name, status) in [
+      ("picture", ExitStatus.badInput), ("sound", .badInput), ("dub", .badInput), ("file", .badOutput),
+    ] {
+      let object = UnsafeMutableRawPointer(pipeline.element(name)).assumingMemoryBound(to: GstObject.self)
+      if source == object || gst_object_has_as_ancestor(source, object) != 0 { return status }
+    }
+    return .internalFault
+  }
+
   /// Of the frames so far, as the element's property `stats` has it.
-  private func count(_ field: String) -> UInt64 {
+  private func count(_ field: String) -> Int {
     var value = GValue()
     g_value_init(&value, gst_structure_get_type())
     defer { g_value_unset(&value) }
     g_object_get_property(pipeline.element("dub").object, "stats", &value)
     var count: guint64 = 0
     if let stats = gst_value_get_structure(&value) { gst_structure_get_uint64(stats, field, &count) }
-    return UInt64(count)
+    return Int(count)
   }
 
   /// The file's comment is the disclosure, even where the picture's file has a comment of its own.
-  private func tag() {
+  private func tag(_ muxer: UnsafeMutablePointer<GstElement>) {
+    guard
+      g_type_check_instance_is_a(
+        UnsafeMutableRawPointer(muxer).assumingMemoryBound(to: GTypeInstance.self), gst_tag_setter_get_type()) != 0
+    else { return }
     var value = GValue()
     g_value_init(&value, gst_tag_get_type(GST_TAG_COMMENT))
     g_value_set_string(&value, disclosure)
-    let muxer = pipeline.element("muxer")
     gst_tag_setter_add_tag_value(OpaquePointer(muxer), GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT, &value)
     g_value_unset(&value)
   }
 }
 
-/// The text of an error or a warning.
-func text(of message: UnsafeMutablePointer<GstMessage>) -> String {
-  var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
-  if message.pointee.type == GST_MESSAGE_ERROR {
-    gst_message_parse_error(message, &error, &debug)
-  } else {
-    gst_message_parse_warning(message, &error, &debug)
+private func forEachSinkPad(
+  of element: UnsafeMutablePointer<GstElement>, _ body: (UnsafeMutablePointer<GstPad>) -> Void
+) {
+  guard let iterator = gst_element_iterate_sink_pads(element) else { return }
+  defer { gst_iterator_free(iterator) }
+  var value = GValue()
+  while gst_iterator_next(iterator, &value) == GST_ITERATOR_OK {
+    if let object = g_value_get_object(&value) { body(object.assumingMemoryBound(to: GstPad.self)) }
+    g_value_reset(&value)
   }
-  defer {
-    g_clear_error(&error)
-    g_free(debug)
-  }
-  return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
-}
-
-extension UnsafeMutablePointer<GstElement> {
-  /// One of the elements of this pipeline that its description names; the pipeline keeps it.
-  func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
-    let bin = UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstBin.self)
-    guard let found = gst_bin_get_by_name(bin, name) else { preconditionFailure("the pipeline has an element \(name)") }
-    gst_object_unref(found)
-    return found
-  }
-
-  var object: UnsafeMutablePointer<GObject> {
-    UnsafeMutableRawPointer(self).assumingMemoryBound(to: GObject.self)
-  }
-
-  /// One of the element's always pads; the element keeps it.
-  func pad(_ name: String) -> UnsafeMutablePointer<GstPad> {
-    guard let pad = gst_element_get_static_pad(self, name) else { preconditionFailure("there is a pad \(name)") }
-    gst_object_unref(pad)
-    return pad
-  }
+  g_value_unset(&value)
 }

@@ -36,14 +36,16 @@ struct Learn: ParsableCommand {
 
   func run() throws {
     gst_init(nil, nil)
+    Interrupt.arm()
+    let report = Report()
     let picture = try Media(path: footage)
     try picture.requirePicture()
-    if PartialFile.overwrites(footage, at: output) { throw Failure("cannot write \(output): it is the footage") }
-    let file = try PartialFile(for: output)
+    let file = try Output(output, inputs: [footage])
     let model = try loadModel(self.model)
-    let began = g_get_monotonic_time()
+    let began = ContinuousClock.now
     let learner = try Look(picture: picture, model: model, threads: Int(threads)).run(
-      Progress(duration: picture.duration, marks: false))
+      report.progress("look", of: picture.duration, marks: false))
+    report.closeLine()
     guard learner.faces > 0 else { throw Failure("no face was found in \(footage)") }
     let seconds = learner.secondsOfFace
     guard seconds > 0, let presenter = learner.presenter else {
@@ -56,7 +58,7 @@ struct Learn: ParsableCommand {
     }
     try file.write(presenter.written(for: model))
     try file.finish()
-    let spent = Double(g_get_monotonic_time() - began) / 1e6
+    let spent = (ContinuousClock.now - began) / .seconds(1)
     say(
       "\(output): \(mouths(presenter.count)), the widest open by \(hundredths(Double(presenter.widest))) of the distance of the "
         + "eyes' outer corners, from \(tenths(seconds)) s of a face, in \(tenths(spent)) s")
@@ -72,44 +74,4 @@ func loadModel(_ path: String?, precision: Precision = .auto) throws -> Model {
   } catch {
     throw Failure(error.description)
   }
-}
-
-/// A file that is there once it is whole; until then what is written has the name with ".part".
-final class PartialFile {
-  let path: String
-  var partial: String { "\(path).part" }
-  private var isFinished = false
-
-  /// Whether a file at `path` would be written over `input`, under its own name or the one that it has before.
-  static func overwrites(_ input: String, at path: String) -> Bool {
-    [path, "\(path).part"].contains { areOneFile(input, $0) }
-  }
-
-  /// Throws when it cannot be written.
-  init(for path: String) throws {
-    self.path = path
-    var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      throw Failure("cannot write \(path): it is a folder")
-    }
-    let file = open("\(path).part", O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
-    guard file >= 0 else { throw Failure("cannot write \(path): \(String(cString: strerror(errno)))") }
-    close(file)
-  }
-
-  deinit { if !isFinished { unlink(partial) } }
-
-  /// All that it holds.
-  func write(_ bytes: [UInt8]) throws {
-    guard let file = fopen(partial, "we") else { throw failure }
-    let isWhole = fwrite(bytes, 1, bytes.count, file) == bytes.count
-    guard fclose(file) == 0, isWhole else { throw failure }
-  }
-
-  func finish() throws {
-    guard rename(partial, path) == 0 else { throw failure }
-    isFinished = true
-  }
-
-  private var failure: Failure { Failure("cannot write \(path): \(String(cString: strerror(errno)))") }
 }

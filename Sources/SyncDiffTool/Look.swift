@@ -13,6 +13,7 @@ import Tensors
 
 final class Look {
   private let picture: Media
+  private let source: Source
   private let pipeline: UnsafeMutablePointer<GstElement>
   /// The streaming thread's while the pipeline plays.
   private var learner: Learner
@@ -23,18 +24,16 @@ final class Look {
   private let isOver = Atomic(false)
 
   /// `isQuick`: every other frame is looked at, up to the first in which a second face is followed.
-  init(picture: Media, model: Model, threads: Int, isQuick: Bool = false) throws {
+  init(
+    picture: Media, model: Model, threads: Int, part: Part = Part(), deinterlaced: Bool = false, isQuick: Bool = false
+  ) throws {
+    guard let shown = picture.pictures.first else { throw Failure("\(picture.path) has no video stream") }
     (self.picture, self.isQuick) = (picture, isQuick)
     learner = Learner(model: model, threads: threads)
-    var problem: UnsafeMutablePointer<GError>?
-    defer { g_clear_error(&problem) }
-    let description = "uridecodebin name=picture ! \(Dubbing.conversion(of: picture)) ! fakesink name=out"
-    guard let parsed = gst_parse_launch(description, &problem), problem == nil else {
-      let reason = problem.map { String(cString: $0.pointee.message) } ?? "unknown reason"
-      throw Failure("GStreamer cannot build the pipeline, a plugin may be missing: \(reason)")
-    }
-    pipeline = parsed
-    gst_util_set_object_arg(pipeline.element("picture").object, "uri", picture.uri)
+    let layout = try shown.layout(among: VideoCodec.h264.layouts)
+    pipeline = try parse(
+      "uridecodebin name=picture  \(shown.conversion(to: layout, deinterlaced: deinterlaced)) ! fakesink name=out")
+    source = Source(picture, .picture, part: part, from: "picture", to: "frames", in: pipeline)
     gst_pad_add_probe(
       pipeline.element("out").pad("sink"), GST_PAD_PROBE_TYPE_BUFFER,
       { pad, info, me in
@@ -57,17 +56,14 @@ final class Look {
     defer {
       gst_element_set_state(pipeline, GST_STATE_NULL)
       gst_object_unref(bus)
-      progress.end()
     }
-    Interrupt.arm()
     gst_element_set_state(pipeline, GST_STATE_PLAYING)
     while !isOver.load(ordering: .acquiring) {
-      if Interrupt.came { throw Failure("interrupted") }
+      if let status = Interrupt.status { throw Failure("interrupted", status) }
       let types = GstMessageType(rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue)
       if let message = gst_bus_timed_pop_filtered(bus, 100_000_000, types) {
         defer { gst_message_unref(message) }
-        if message.pointee.type == GST_MESSAGE_ERROR {
-          progress.end()
+        guard message.pointee.type != GST_MESSAGE_ERROR else {
           throw Failure("cannot decode \(picture.path): \(text(of: message))")
         }
         break

@@ -1,80 +1,211 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+// What is in a file, as the decoders give it and its headers correct it; Discovery.swift finds it out.
+
 import CGStreamer
-import CGStreamerTools
 import Glibc
 
-/// A file that GStreamer can decode, and what is in it.
+/// A file that GStreamer can decode.
 struct Media {
   let path: String
   let uri: String
+  /// GStreamer's name of the container, as "video/quicktime".
+  var container = ""
   /// Seconds; nil if the file does not say.
-  let duration: Double?
-  let hasPicture: Bool
-  /// Its picture does not move: a photo, or the cover of a record.
-  let isStill: Bool
-  let isInterlaced: Bool
-  /// Pixels.
-  let size: (width: UInt32, height: UInt32)
-  let hasSound: Bool
+  var duration: Double?
+  var pictures: [Picture] = []
+  var sounds: [Sound] = []
+  /// Subtitles that could be decoded.
+  var subtitles = 0
+  /// GStreamer's names of streams that no decoder is there for.
+  var unknown: [String] = []
+  var hasChapters = false
+  var hasTimecode = false
+  var hasDolbyVision = false
+  /// The file ends in the middle of something.
+  var isCutOff = false
+  /// MP4 and QuickTime only: frames of the first picture by the file's index.
+  var indexedFrames = 0
 
+  /// Throws if there is nothing to decode. The path may be a URL, file: or http(s):.
   init(path: String) throws {
+    let local = try Self.local(path)
+    self.path = local ?? path
+    guard let uri = local.map({ gst_filename_to_uri($0, nil) }) ?? g_strdup(path) else {
+      throw Failure("cannot read \(path)")
+    }
+    defer { g_free(uri) }
+    self.uri = String(cString: uri)
+    try Discovery(of: self.uri).look(into: &self)
+    if let local { readHeaders(local) }
+  }
+
+  /// The path of a file; nil of what is elsewhere.
+  private static func local(_ path: String) throws -> String? {
+    var file = path
+    if gst_uri_is_valid(path) != 0, path.contains("://") {
+      guard path.hasPrefix("file:") else { return nil }
+      guard let name = g_filename_from_uri(path, nil, nil) else {
+        throw Failure("cannot read \(path): not a file's URL")
+      }
+      defer { g_free(name) }
+      file = String(cString: name)
+    }
     var status = stat()
-    guard stat(path, &status) == 0, access(path, R_OK) == 0 else {
+    guard stat(file, &status) == 0, access(file, R_OK) == 0 else {
       throw Failure("cannot read \(path): \(String(cString: strerror(errno)))")
     }
     guard status.st_mode & S_IFMT == S_IFREG else { throw Failure("cannot read \(path): not a file") }
-    guard let uri = gst_filename_to_uri(path, nil), let discoverer = gst_discoverer_new(20 * 1_000_000_000, nil) else {
-      throw Failure("cannot read \(path)")
-    }
-    defer {
-      g_free(uri)
-      g_object_unref(discoverer)
-    }
-    var problem: UnsafeMutablePointer<GError>?
-    let info = gst_discoverer_discover_uri(discoverer, uri, &problem)
-    defer {
-      g_clear_error(&problem)
-      if let info { g_object_unref(UnsafeMutableRawPointer(info)) }
-    }
-    let result = info.map { gst_discoverer_info_get_result($0) }
-    guard let info, result == GST_DISCOVERER_OK || result == GST_DISCOVERER_MISSING_PLUGINS else {
-      let reason = problem.map { String(cString: $0.pointee.message) } ?? "it took too long to look into it"
-      throw Failure("cannot decode \(path): \(reason)")
-    }
-    self.path = path
-    self.uri = String(cString: uri)
-    let length = gst_discoverer_info_get_duration(info)
-    duration = length == .max || length == 0 ? nil : Double(length) / 1e9
-
-    let pictures = gst_discoverer_info_get_video_streams(info)
-    let sounds = gst_discoverer_info_get_audio_streams(info)
-    defer {
-      gst_discoverer_stream_info_list_free(pictures)
-      gst_discoverer_stream_info_list_free(sounds)
-    }
-    hasPicture = pictures != nil
-    let first = pictures?.pointee.data.map { OpaquePointer($0) }
-    isStill = first.map { gst_discoverer_video_info_is_image($0) != 0 } ?? false
-    isInterlaced = first.map { gst_discoverer_video_info_is_interlaced($0) != 0 } ?? false
-    size = first.map { (gst_discoverer_video_info_get_width($0), gst_discoverer_video_info_get_height($0)) } ?? (0, 0)
-    hasSound = sounds != nil
-    if result == GST_DISCOVERER_MISSING_PLUGINS, !hasPicture, !hasSound {
-      throw Failure("cannot decode \(path): GStreamer has no decoder for it")
-    }
+    return file
   }
 
-  func requirePicture() throws {
-    guard hasPicture else { throw Failure("\(path) has no video stream") }
-    guard !isStill else { throw Failure("\(path) is a still picture, not a video") }
-    guard !isInterlaced else { throw Failure("\(path) is interlaced; deinterlace it first") }
-    guard size.width >= 64, size.height >= 64 else {
-      throw Failure("\(path) is \(size.width) x \(size.height); 64 x 64 is the least")
+  /// The headers know better in some cases.
+  private mutating func readHeaders(_ file: String) {
+    if pictures.isEmpty, !sounds.isEmpty, let delay = encoderDelay(ofMP3: file) { sounds[0].delay = delay }
+    isCutOff = endsEarly(riff: file)
+    guard let headers = MovieHeaders(path: file) else { return }
+    hasChapters = hasChapters || headers.hasChapters
+    hasTimecode = hasTimecode || headers.hasTimecode
+    (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
+    guard !pictures.isEmpty else { return }
+    pictures[0].orientation = headers.orientation
+    if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
+  }
+
+  func requirePicture(deinterlaced: Bool = false) throws {
+    guard let picture = pictures.first else { throw Failure("\(path) has no video stream") }
+    guard container != "image/gif" else {
+      // Its timestamps stand still, and its end never comes.
+      throw Failure("\(path) is a GIF, which GStreamer does not play as a video; convert it to MP4 first")
+    }
+    guard !container.hasPrefix("image/") else { throw Failure("\(path) is a still picture, not a video") }
+    guard !picture.isInterlaced || deinterlaced else {
+      throw Failure("\(path) is interlaced; add --deinterlace, or deinterlace it first")
+    }
+    guard picture.width >= 64, picture.height >= 64 else {
+      throw Failure("\(path) is \(picture.width) x \(picture.height); 64 x 64 is the least")
     }
   }
 
   func requireSound() throws {
-    guard hasSound else { throw Failure("\(path) has no audio stream") }
+    guard !sounds.isEmpty else { throw Failure("\(path) has no audio stream") }
   }
+}
+
+struct Picture {
+  /// Pixels, as they are stored.
+  var width = 0
+  var height = 0
+  /// Width of a pixel by its height.
+  var aspect = Ratio(1, 1)
+  /// Frames a second; 0/1 if they vary or the file does not say.
+  var rate = Ratio(0, 1)
+  var isInterlaced = false
+  var layout = Layout(depth: 8, chroma: .quarter)
+  var isRGB = false
+  var hasAlpha = false
+  var colours = Colours()
+  /// Metadata of HDR10, as GStreamer writes it in caps.
+  var masteringDisplay: String?
+  var contentLight: String?
+  /// How it has to be turned to be shown; nil: by an angle that is no quarter of a turn.
+  var orientation: Orientation? = .upright
+
+  /// The width and height that it is shown at, in pixels.
+  var shownSize: (width: Int, height: Int) { isOnItsSide ? (height, width) : (width, height) }
+  var shownAspect: Ratio { isOnItsSide ? Ratio(aspect.denominator, aspect.numerator) : aspect }
+  private var isOnItsSide: Bool { orientation?.swapsSides ?? false }
+}
+
+struct Ratio: Equatable {
+  let numerator, denominator: Int32
+  init(_ numerator: Int32, _ denominator: Int32) { (self.numerator, self.denominator) = (numerator, denominator) }
+  var text: String { "\(numerator)/\(denominator)" }
+  var value: Double { Double(numerator) / Double(max(denominator, 1)) }
+}
+
+/// How exactly colours are stored.
+struct Layout: Equatable {
+  /// Bits.
+  var depth: Int
+  var chroma: Chroma
+
+  /// Of the colour resolution: 4:2:0, 4:2:2, 4:4:4.
+  enum Chroma: Int, Comparable {
+    case quarter, half, full
+    static func < (a: Chroma, b: Chroma) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  var text: String {
+    let chroma = [Chroma.quarter: "4:2:0", .half: "4:2:2", .full: "4:4:4"][chroma] ?? ""
+    return "\(chroma) with \(depth) bits"
+  }
+
+  func holds(_ other: Layout) -> Bool { depth >= other.depth && chroma >= other.chroma }
+}
+
+enum Orientation: Int32 {
+  case upright, right, upsideDown, left, mirrored, flipped, transposed, transversed  // as GstVideoOrientationMethod
+  var swapsSides: Bool { [.right, .left, .transposed, .transversed].contains(self) }
+}
+
+/// Range, matrix, transfer, primaries: GStreamer's numbers, 0 if unknown.
+struct Colours: Equatable {
+  var range: UInt32 = 0
+  var matrix: UInt32 = 0
+  var transfer: UInt32 = 0
+  var primaries: UInt32 = 0
+
+  init() {}
+
+  /// GStreamer's text, as "bt709" or "2:4:16:3".
+  init(_ text: String) {
+    var parsed = GstVideoColorimetry()
+    guard gst_video_colorimetry_from_string(&parsed, text) != 0 else { return }
+    (range, matrix) = (parsed.range.rawValue, parsed.matrix.rawValue)
+    (transfer, primaries) = (parsed.transfer.rawValue, parsed.primaries.rawValue)
+  }
+
+  var text: String { "\(range):\(matrix):\(transfer):\(primaries)" }
+  var saysRange: Bool { range != 0 }
+  var isFullRange: Bool {
+    get { range == GST_VIDEO_COLOR_RANGE_0_255.rawValue }
+    set { range = (newValue ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235).rawValue }
+  }
+  var isPQ: Bool { transfer == GST_VIDEO_TRANSFER_SMPTE2084.rawValue }
+  var isHDR: Bool { isPQ || transfer == GST_VIDEO_TRANSFER_ARIB_STD_B67.rawValue }
+
+  /// What everybody takes for granted where a file says nothing: BT.601 of PAL or of NTSC up to 576 lines, BT.709 above;
+  /// limited range.
+  func resolved(height: Int, rate: Ratio) -> Colours {
+    var result = self
+    if !saysRange { result.isFullRange = false }
+    guard matrix == 0 || matrix == GST_VIDEO_COLOR_MATRIX_RGB.rawValue else { return result }
+    let isPAL = [576, 288].contains(height) || [25, 50].contains(rate.value)
+    let (primaries, transfer, matrix) =
+      height > 576
+      ? (GST_VIDEO_COLOR_PRIMARIES_BT709, GST_VIDEO_TRANSFER_BT709, GST_VIDEO_COLOR_MATRIX_BT709)
+      : (
+        isPAL ? GST_VIDEO_COLOR_PRIMARIES_BT470BG : GST_VIDEO_COLOR_PRIMARIES_SMPTE170M, GST_VIDEO_TRANSFER_BT601,
+        GST_VIDEO_COLOR_MATRIX_BT601
+      )
+    if result.matrix != 0 { result.isFullRange = false }  // RGB becomes what video usually is
+    result.matrix = matrix.rawValue
+    if result.transfer == 0, result.primaries == 0 {
+      (result.transfer, result.primaries) = (transfer.rawValue, primaries.rawValue)
+    }
+    return result
+  }
+}
+
+struct Sound {
+  var rate = 0
+  var channels = 0
+  /// Whether it is known which channel belongs where; of mono and stereo it always is.
+  var hasPositions = true
+  /// Seconds at the beginning that were not in the sound.
+  var delay = 0.0
+  /// ISO 639; nil if the file does not say.
+  var language: String?
 }

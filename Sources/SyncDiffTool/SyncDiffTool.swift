@@ -2,11 +2,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import GstSyncDiff
+import Glibc
 
 @main
 struct SyncDiffTool: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.",
-    version: GST_SYNC_DIFF_VERSION, subcommands: [Dub.self, Learn.self, Bench.self])
+    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.", version: version,
+    subcommands: [Dub.self, Batch.self, Inspect.self, Learn.self, Bench.self])
+
+  static func main() {
+    holdStandardStreams()
+    signal(SIGPIPE, SIG_IGN)  // whoever reads our output may go; writing says so
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let failure as Failure {
+      say("Error: \(failure)")
+      exit(withCode: failure.status)
+    } catch {
+      guard exitCode(for: error) == .failure else { exit(withError: error) }
+      say("Error: \(error)")
+      exit(withCode: .internalFault)
+    }
+  }
+
+  /// A file that is opened while stdin, stdout or stderr is closed would take its place, and get what is written there.
+  private static func holdStandardStreams() {
+    for stream in 0...2 where fcntl(Int32(stream), F_GETFD) < 0 { _ = open("/dev/null", O_RDWR) }
+  }
+
+  private static func exit(withCode status: ExitStatus) -> Never { Glibc.exit(status.rawValue) }
 }

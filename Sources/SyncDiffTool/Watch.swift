@@ -4,25 +4,29 @@
 // Looks on while the pipeline runs: counts frames, puts the encoded sound in its place, and cuts it where the picture ends.
 
 import CGStreamer
-import CGStreamerTools
 import Synchronization
 
 /// Lives as long as the pipeline it is attached to.
 final class Watch: Sendable {
   private struct State {
     var frames = 0
-    /// Running time, nanoseconds, where the frames so far end.
+    /// Running time, nanoseconds, where the frames so far end, and where the newest one begins.
     var end: GstClockTime = 0
+    var start: GstClockTime = 0
     var pictureOver = false
     var soundOver = false
   }
 
   private let state = Mutex(State())
+  private let encoding: Encoding
+
+  init(_ encoding: Encoding) { self.encoding = encoding }
 
   /// Frames so far, and seconds of them.
   var progress: (frames: Int, seconds: Double) { state.withLock { ($0.frames, Double($0.end) / 1e9) } }
 
-  func attach(picture: UnsafeMutablePointer<GstPad>, sound: UnsafeMutablePointer<GstPad>) {
+  /// `picture`: a pad that frames leave by. `encoded`: those that feed the muxer.
+  func attach(picture: UnsafeMutablePointer<GstPad>, encoded: [UnsafeMutablePointer<GstPad>]) {
     let types = GstPadProbeType(
       rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
     let me = Unmanaged.passUnretained(self).toOpaque()
@@ -32,42 +36,52 @@ final class Watch: Sendable {
         guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
         return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().picture(pad, info)
       }, me, nil)
-    gst_pad_add_probe(
-      sound, types,
-      { pad, info, me in
-        guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
-        return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().sound(pad, info)
-      }, me, nil)
+    for pad in encoded {
+      gst_pad_add_probe(
+        pad, types,
+        { pad, info, me in
+          guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
+          return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().encoded(pad, info)
+        }, me, nil)
+    }
   }
 
   private func picture(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
-    if info.isEvent {
-      if gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS { state.withLock { $0.pictureOver = true } }
-    } else if let buffer = gst_pad_probe_info_get_buffer(info), let start = runningTime(of: buffer, on: pad) {
-      let duration = buffer.pointee.duration == .max ? 0 : buffer.pointee.duration
+    if let buffer = info.buffer, let start = runningTime(of: buffer, on: pad) {
       state.withLock {
+        // A last frame that does not say how long it is lasts as long as the one before it.
+        let duration = buffer.pointee.duration == .max ? start - min($0.start, start) : buffer.pointee.duration
         $0.frames += 1
+        $0.start = start
         $0.end = max($0.end, start + duration)
       }
+    } else if gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
+      state.withLock { $0.pictureOver = true }
     }
     return GST_PAD_PROBE_OK
   }
 
   /// Once the picture is over, the first sound after it becomes EOS, and the rest nothing.
-  private func sound(
+  private func encoded(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
-    if info.isEvent, let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS {
-      skipPriming(pad, event)
+    guard structureName(of: pad)?.hasPrefix("audio/") ?? false else {
+      if info.buffer == nil, encoding.container == .mkv { dropMasteringDisplay(info) }
+      return GST_PAD_PROBE_OK
     }
-    guard !info.isEvent, let buffer = gst_pad_probe_info_get_buffer(info), let start = runningTime(of: buffer, on: pad)
-    else {
+    guard let buffer = info.buffer else {
+      if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS {
+        skipPriming(pad, event)
+      }
       return state.withLock { $0.soundOver } ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
     }
+    guard let start = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
+    // The pad's offset has not been added yet.
+    let time = gint64(start) + gst_pad_get_offset(pad)
     let (over, first) = state.withLock { state in
-      guard state.pictureOver, start >= state.end else { return (state.soundOver, false) }
+      guard state.pictureOver, time >= gint64(state.end) else { return (state.soundOver, false) }
       defer { state.soundOver = true }
       return (true, !state.soundOver)
     }
@@ -78,29 +92,25 @@ final class Watch: Sendable {
     return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
-  /// The first frame of avenc_aac, 1024 samples, lies before the sound, but its timestamps do not say so: everything moves
-  /// to the front by one frame, and the muxer leaves out what then begins before 0.
+  /// matroskamux 1.22 writes a fifth of the luminances. The pictures themselves carry them, too.
+  private func dropMasteringDisplay(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    guard let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS else { return }
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    guard let caps, let copy = gst_caps_copy(caps) else { return }
+    gst_structure_remove_field(gst_caps_get_structure(copy, 0), "mastering-display-info")
+    info.pointee.data = gst_event_new_caps(copy).map { UnsafeMutableRawPointer($0) }
+    gst_caps_unref(copy)
+    gst_event_unref(event)
+  }
+
+  /// What the encoder puts before the sound moves to before its beginning, where the muxer leaves it out.
   private func skipPriming(_ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>) {
     var caps: UnsafeMutablePointer<GstCaps>?
     gst_event_parse_caps(event, &caps)
     var rate: gint = 0
     guard let caps, gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate) != 0, rate > 0 else { return }
-    gst_pad_set_offset(pad, -1_024_000_000_000 / gint64(rate))
+    // A microsecond is left, lest the sound's own first packet be taken for one before it.
+    gst_pad_set_offset(pad, 1000 - gint64(encoding.audio.priming) * 1_000_000_000 / gint64(rate))
   }
-}
-
-/// Of a buffer that passes a pad, nanoseconds; nil when it has none.
-func runningTime(
-  of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>
-) -> GstClockTime? {
-  guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
-  defer { gst_event_unref(event) }
-  var segment: UnsafePointer<GstSegment>?
-  gst_event_parse_segment(event, &segment)
-  let time = gst_segment_to_running_time(segment, GST_FORMAT_TIME, buffer.pointee.pts)
-  return time == .max ? nil : time
-}
-
-extension UnsafeMutablePointer<GstPadProbeInfo> {
-  fileprivate var isEvent: Bool { pointee.type.rawValue & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue != 0 }
 }

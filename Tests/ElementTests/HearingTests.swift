@@ -4,6 +4,7 @@
 import CGStreamer
 import CGStreamerCheck
 import CTensors
+import Glibc
 import SyncDiffElement
 import Testing
 
@@ -56,14 +57,15 @@ import Testing
     }
   }
 
-  @Test("Of channels without positions the first two count, however many there are", arguments: [1, 2, 3, 63, 64])
-  func firstTwo(channels: Int) throws {
+  @Test(
+    "Of channels without positions all count that are not much quieter than the loudest", arguments: [1, 2, 3, 63, 64])
+  func allOfThem(channels: Int) throws {
     for (planar, masked) in [(false, true), (true, true), (false, channels < 3)] {
       let layout = planar ? "non-interleaved" : "interleaved"
       let mask = channels > 1 && masked ? ",channel-mask=(bitmask)0" : ""
       let format = "audio/x-raw,format=F32LE,rate=16000,channels=\(channels),layout=\(layout)\(mask)"
       var hearing = try hearing(format)
-      // Channel c is c + 1 throughout.
+      // Channel c is c + 1 throughout; less than a tenth of the loudest is silence beside it.
       let frames = 1600
       let samples = (0..<frames * channels).map { Float((planar ? $0 / frames : $0 % channels) + 1) / 64 }
       let buffer = try #require(gst_buffer_new_allocate(nil, gsize(samples.count * 4), nil))
@@ -78,9 +80,54 @@ import Testing
         gst_buffer_add_audio_meta(buffer, &info, gsize(frames), nil)
       }
       let heard = hearing.convert(buffer)?.samples
-      let expected: Float = channels == 1 ? 1 / 64 : 1.5 / 64
+      let audible = (1...min(channels, 63)).filter { $0 * 10 >= min(channels, 63) }.map { Float($0) / 64 }
+      let expected = audible.reduce(0, +) / Float(audible.count)
       #expect(heard?.count == frames && heard?.allSatisfy { abs($0 - expected) < 1e-6 } == true, "\(layout)")
     }
+  }
+
+  /// A second of two tones, each sample of channel c the voice (1), its opposite (-1), other sound (2) or nothing (0).
+  private func mixed(_ mix: inout ChannelMix, _ channels: [Float]) -> [Float] {
+    mix.mix(
+      (0..<16_000).flatMap { i in
+        channels.map { $0 == 2 ? 0.5 * sinf(Float(i) * 0.31) : $0 * Self.voice(i) }
+      })
+  }
+
+  private static func voice(_ i: Int) -> Float { 0.1 * sinf(Float(i) * 0.07) }
+
+  @Test(
+    "A voice is heard at its loudness wherever it is",
+    arguments: [
+      [1], [1, 1], [1, 0], [0, 1], [1, -1], [0, 0, 0, 0, 1, 0, 0, 0], [1, -1, 1, -1], [Float](repeating: 1, count: 16),
+      [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    ] as [[Float]])
+  func voice(channels: [Float]) {
+    var mix = ChannelMix(channels: channels.count)
+    let heard = mixed(&mix, channels)
+    #expect(heard.count == 16_000)
+    for (i, sample) in heard.enumerated() where abs(abs(sample) - abs(Self.voice(i))) > 1e-6 {
+      Issue.record("\(channels), sample \(i): \(sample) instead of \(Self.voice(i))")
+      break
+    }
+  }
+
+  @Test("A voice in the centre is heard beside louder music, and the bass does not drown it")
+  func centre() {
+    var film = ChannelMix(channels: 6, centre: 2, bass: 3)
+    #expect(zip(mixed(&film, [2, 2, 1, 2, 2, 2]), (0..<16_000).map(Self.voice)).allSatisfy { abs($0 - $1) < 1e-6 })
+    var silentCentre = ChannelMix(channels: 6, centre: 2, bass: 3)
+    #expect(
+      zip(mixed(&silentCentre, [1, 1, 0, 2, 0, 0]), (0..<16_000).map(Self.voice)).allSatisfy { abs($0 - $1) < 1e-6 })
+  }
+
+  @Test("A voice that goes from one channel to another is at its loudness again half a second later")
+  func changesChannel() {
+    var mix = ChannelMix(channels: 8)
+    let samples = (0..<16_000).flatMap { i in (0..<8).map { $0 == (i < 8000 ? 0 : 5) ? Self.voice(i) : 0 } }
+    let heard = mix.mix(samples)
+    #expect((0..<8000).allSatisfy { abs(heard[$0] - Self.voice($0)) < 1e-6 })
+    #expect((15_900..<16_000).allSatisfy { abs(heard[$0] - Self.voice($0)) < 1e-6 })
   }
 
   @Test("Sound whose metadata is not its caps' is a hole")

@@ -21,16 +21,17 @@ private let launch = URL(fileURLWithPath: "/usr/bin/gst-launch-1.0")
 let portrait = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
   .appendingPathComponent("../../meta/sample/portrait.jpg").standardizedFileURL.path
 
-func run(_ program: URL, _ arguments: [String], interruptAfter seconds: Double? = nil) throws -> Outcome {
+/// `signal` comes after some seconds.
+func run(_ program: URL, _ arguments: [String], signal: (Int32, after: Double)? = nil) throws -> Outcome {
   let process = Process()
   process.executableURL = program
   process.arguments = arguments
   let (out, err) = (Pipe(), Pipe())
   (process.standardOutput, process.standardError) = (out, err)
   try process.run()
-  if let seconds {
-    Thread.sleep(forTimeInterval: seconds)
-    process.interrupt()
+  if let signal {
+    Thread.sleep(forTimeInterval: signal.after)
+    kill(process.processIdentifier, signal.0)
   }
   let printed = out.fileHandleForReading.readDataToEndOfFile()
   let said = err.fileHandleForReading.readDataToEndOfFile()
@@ -40,8 +41,8 @@ func run(_ program: URL, _ arguments: [String], interruptAfter seconds: Double? 
     err: String(decoding: said, as: UTF8.self))
 }
 
-func syncdiff(_ arguments: String..., interruptAfter seconds: Double? = nil) throws -> Outcome {
-  try run(tool, arguments, interruptAfter: seconds)
+func syncdiff(_ arguments: String..., signal: (Int32, after: Double)? = nil) throws -> Outcome {
+  try run(tool, arguments, signal: signal)
 }
 
 /// A folder that is gone when the test is over.
@@ -53,6 +54,10 @@ final class Folder {
 
   func file(_ name: String) -> String { "\(path)/\(name)" }
   func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name)) }
+  /// Temporary files that were left behind.
+  var litter: [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasPrefix(".syncdiff") }) ?? ["no folder"]
+  }
 
   private func make(_ name: String, _ pipeline: String) throws -> String {
     let words = pipeline.split(separator: " ").map(String.init) + ["!", "filesink", "location=\(file(name))"]
@@ -95,11 +100,16 @@ private func timestamps(of path: String) throws -> [String] {
     let help = try syncdiff("dub", "--help")
     #expect(help.status == 0 && help.err.isEmpty)
     let options = [
-      "--video", "--audio", "--output", "--model", "--presenter", "--once", "--steps", "--strength", "--seed",
-      "--threads", "--precision",
+      "--video", "--audio", "--output", "--container", "--video-codec", "--audio-codec", "--crf", "--from", "--to",
+      "--deinterlace", "--overwrite", "--model", "--presenter", "--preset", "--once", "--steps", "--guidance-scale",
+      "--strength", "--seed", "--face-select", "--max-faces", "--roi", "--silence", "--lookahead", "--audio-offset",
+      "--threads", "--precision", "--quiet", "--json",
     ]
     for option in options { #expect(help.out.contains(option)) }
     #expect(help.out.contains("is left out"))
+    for status in ["0 dubbed", "3 dubbed", "4 dubbed", "64 ", "66 ", "70 ", "73 ", "130 ", "143 "] {
+      #expect(help.out.replacing("\n", with: " ").contains(status))
+    }
     #expect(try syncdiff("--help").out.contains("dub"))
   }
 
@@ -107,6 +117,8 @@ private func timestamps(of path: String) throws -> [String] {
     "Usage errors end with 64",
     arguments: [
       [], ["--strength", "2"], ["--strength", "nan"], ["--steps", "0"], ["--precision", "f7"], ["--threads", "-1"],
+      ["--from", "-1"], ["--from", "2", "--to", "1"], ["--crf", "64"], ["--roi", "1,2,3"], ["--container", "avi"],
+      ["--lookahead", "26"], ["--audio-offset", "nan"], ["--guidance-scale", "11"], ["--max-faces", "0"],
     ])
   func usage(option: [String]) throws {
     let complete = option.isEmpty ? [] : ["--video", "a", "--audio", "b", "-o", "c"]
@@ -123,6 +135,7 @@ private func timestamps(of path: String) throws -> [String] {
     let unfinished = try folder.picture("take.mp4.part")
     let cases = [
       (folder.file("none"), sound, out, "cannot read \(folder.file("none")): No such file"),
+      ("file://\(folder.file("none"))", sound, out, "No such file"),
       (picture, folder.file("none"), out, "cannot read \(folder.file("none")): No such file"),
       (folder.path, sound, out, "not a file"),
       (portrait, sound, out, "is a still picture, not a video"),
@@ -139,11 +152,11 @@ private func timestamps(of path: String) throws -> [String] {
     ]
     for (video, audio, output, message) in cases {
       let outcome = try syncdiff("dub", "--video", video, "--audio", audio, "-o", output)
-      #expect(outcome.status == 1)
+      #expect(outcome.status == (message.contains("cannot write") || message == "it is a folder" ? 73 : 66))
       #expect(outcome.err.contains(message), "\(outcome.err)")
       #expect(outcome.err.split(separator: "\n").count == 1 && outcome.out.isEmpty, "\(outcome.err)")
     }
-    #expect(!folder.has("out.mp4") && !folder.has("out.mp4.part"))
+    #expect(folder.litter.isEmpty && !folder.has("out.mp4"))
   }
 
   @Test("A model that is not there is one clear line, and an older output stays")
@@ -153,10 +166,9 @@ private func timestamps(of path: String) throws -> [String] {
     try "older".write(toFile: out, atomically: true, encoding: .utf8)
     let outcome = try syncdiff(
       "dub", "--video", picture, "--audio", sound, "-o", out, "--model", folder.file("none"))
-    #expect(outcome.status == 1 && outcome.err.contains(folder.file("none")))
+    #expect(outcome.status == 66 && outcome.err.contains(folder.file("none")))
     #expect(outcome.err.split(separator: "\n").count == 1, "\(outcome.err)")
-    #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
-    #expect(!folder.has("out.mp4.part"))
+    #expect(try String(contentsOfFile: out, encoding: .utf8) == "older" && folder.litter.isEmpty)
   }
 
   @Test("Found through PATH, it finds its model")
@@ -168,7 +180,7 @@ private func timestamps(of path: String) throws -> [String] {
       exec syncdiff dub --video "\(picture)" --audio "\(sound)" -o "\(out)"
       """
     let outcome = try run(URL(fileURLWithPath: "/bin/sh"), ["-c", line])
-    #expect(outcome.status == 0, "\(outcome.err)")
+    #expect(outcome.status == 3, "\(outcome.err)")
   }
 
   @Test("Frames and timestamps of the picture stay, whether the sound is shorter or longer", arguments: [1, 2, 5])
@@ -178,7 +190,7 @@ private func timestamps(of path: String) throws -> [String] {
       try folder.picture(frames: 60), try folder.sound(seconds: secondsOfSound), folder.file("out.mp4")
     )
     let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out)
-    #expect(outcome.status == 0 && outcome.out.isEmpty, "\(outcome.err)")
+    #expect(outcome.status == 3 && outcome.out.isEmpty, "\(outcome.err)")
     #expect(outcome.err.contains("60 frames, 0 with a new mouth"))
     #expect(outcome.err.contains("Warning: no face was found in \(picture)"))
     let (before, after) = (try timestamps(of: picture), try timestamps(of: out))
@@ -200,17 +212,20 @@ private func timestamps(of path: String) throws -> [String] {
     }
   }
 
-  @Test("Ctrl-C leaves a playable file")
-  func interrupt() throws {
+  @Test(
+    "Ctrl-C and SIGTERM leave a playable file, and say which it was",
+    arguments: [(SIGINT, 130), (SIGTERM, 143)] as [(Int32, Int32)])
+  func interrupt(signal: Int32, status: Int32) throws {
     let folder = try Folder()
     let (picture, sound, out) = (
       try folder.picture(frames: 20_000), try folder.sound(seconds: 700), folder.file("out.mp4")
     )
-    let looking = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, interruptAfter: 2)
-    #expect(looking.status == 1 && looking.err.contains("interrupted") && !looking.err.contains("Looked"))
-    #expect(!folder.has("out.mp4") && !folder.has("out.mp4.part"))
-    let outcome = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, "--once", interruptAfter: 4)
-    #expect(outcome.status == 1 && outcome.err.contains("interrupted"), "\(outcome.err)")
+    let looking = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, signal: (signal, after: 2))
+    #expect(looking.status == status && looking.err.contains("interrupted") && !looking.err.contains("Looked"))
+    #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
+    let outcome = try syncdiff(
+      "dub", "--video", picture, "--audio", sound, "-o", out, "--once", signal: (signal, after: 4))
+    #expect(outcome.status == status && outcome.err.contains("interrupted"), "\(outcome.err)")
     let frames = try timestamps(of: out).count
     #expect(frames > 0 && frames < 20_000)
   }

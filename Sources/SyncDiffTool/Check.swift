@@ -1,0 +1,35 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads a result again and compares it with what it should be; what differs, a phrase each.
+func differences(of result: Media, from job: Job, frames: Int) -> [String] {
+  let (picture, encoding) = (job.shown, job.encoding)
+  guard let made = result.pictures.first else { return ["it holds no picture"] }
+  var differences: [String] = []
+  func compare<Value: Equatable>(_ name: String, _ made: Value, _ wanted: Value, _ text: (Value) -> String) {
+    if made != wanted { differences.append("\(name) \(text(made)), not \(text(wanted))") }
+  }
+  let (width, height) = picture.shownSize
+  compare("width", made.width, job.compares ? 2 * width : width) { "\($0)" }
+  compare("height", made.height, height) { "\($0)" }
+  // Matroska stores how wide the picture is shown, in whole pixels.
+  if abs(made.aspect.value - picture.shownAspect.value) * Double(width) >= 1 {
+    compare("pixel aspect ratio", made.aspect, picture.shownAspect, \.text)
+  }
+  compare("orientation", made.orientation, .upright) { "\($0 ?? .upright)" }
+  compare("format", made.layout, encoding.layout, \.text)
+
+  let colours = picture.colours.resolved(height: picture.height, rate: picture.rate)
+  compare("full range", made.colours.isFullRange, colours.isFullRange) { "\($0)" }
+  for (name, key) in [("colour matrix", \Colours.matrix), ("transfer", \.transfer), ("primaries", \.primaries)] {
+    let (said, wanted) = (made.colours[keyPath: key], colours[keyPath: key])
+    if said != 0, wanted != 0 { compare(name, said, wanted) { "\($0)" } }
+  }
+  if picture.colours.isHDR { compare("transfer", made.colours.transfer, colours.transfer) { "\($0)" } }
+  compare("mastering display", made.masteringDisplay, picture.masteringDisplay) { $0 ?? "none" }
+  compare("light level", made.contentLight, picture.contentLight) { $0 ?? "none" }
+
+  if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
+  if result.sounds.isEmpty { differences.append("it holds no sound") }
+  return differences
+}

@@ -1,0 +1,255 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Decodes the first frame of every stream of a file to see what is in it. GstDiscoverer would do nearly the same, but it fails
+// on AIFF now and then, and what the demuxer says of colours hides what the pictures themselves say.
+
+import CGStreamer
+import CGStreamerTools
+import Synchronization
+
+final class Discovery: Sendable {
+  private struct State {
+    var sinks: [Sink] = []
+    var unknown: [String] = []
+    var hasChapters = false
+    /// What a demuxer for MP4 says of the picture's colours.
+    var colours: Colours?
+  }
+
+  /// Where a stream ends.
+  private struct Sink: @unchecked Sendable {
+    let element: UnsafeMutablePointer<GstElement>
+    /// As "text/x-raw"; subtitles may have no more than this yet.
+    let name: String
+  }
+
+  private let state = Mutex(State())
+  private let early = EarlyPushes()
+  private let uri: String
+
+  init(of uri: String) { self.uri = uri }
+
+  private static let patience: GstClockTime = 30_000_000_000
+
+  func look(into media: inout Media) throws {
+    guard let pipeline = gst_pipeline_new(nil), let source = gst_element_factory_make("uridecodebin", nil) else {
+      throw Failure("GStreamer's base plugins are missing", .internalFault)
+    }
+    gst_util_set_object_arg(source.object, "uri", uri)
+    let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
+    gst_bin_add(bin, source)
+    early.hold(in: source)
+    listen(to: source)
+    let bus = gst_element_get_bus(pipeline)
+    defer {
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+      gst_object_unref(bus)
+      gst_object_unref(pipeline)
+    }
+    gst_element_set_state(pipeline, GST_STATE_PAUSED)
+    try awaitFrames(bus, media.path)
+    media.container = container(in: bin)
+    var duration: gint64 = 0
+    if gst_element_query_duration(pipeline, GST_FORMAT_TIME, &duration) != 0, duration > 0 {
+      media.duration = Double(duration) / 1e9
+    }
+    state.withLock { state in
+      (media.unknown, media.hasChapters) = (state.unknown, state.hasChapters)
+      for sink in state.sinks { add(sink, to: &media) }
+      if let colours = state.colours, !media.pictures.isEmpty { media.pictures[0].colours.fill(from: colours) }
+    }
+    guard !media.pictures.isEmpty || !media.sounds.isEmpty || media.unknown.isEmpty else {
+      throw Failure(
+        "cannot decode \(media.path): GStreamer has no decoder for \(media.unknown.joined(separator: ", "))")
+    }
+  }
+
+  /// Until every stream has brought its first frame.
+  private func awaitFrames(_ bus: UnsafeMutablePointer<GstBus>?, _ path: String) throws {
+    let types = [GST_MESSAGE_ASYNC_DONE, GST_MESSAGE_ERROR, GST_MESSAGE_TOC, GST_MESSAGE_EOS].reduce(0) {
+      $0 | $1.rawValue
+    }
+    let end = g_get_monotonic_time() + gint64(Self.patience / 1000)
+    while g_get_monotonic_time() < end {
+      if let status = Interrupt.status { throw Failure("interrupted", status) }
+      guard let message = gst_bus_timed_pop_filtered(bus, 100_000_000, GstMessageType(rawValue: types)) else {
+        continue
+      }
+      defer { gst_message_unref(message) }
+      switch message.pointee.type {
+      case GST_MESSAGE_TOC: state.withLock { $0.hasChapters = true }
+      case GST_MESSAGE_ERROR:
+        let unknown = state.withLock { $0.unknown }
+        guard unknown.isEmpty else {
+          throw Failure("cannot decode \(path): GStreamer has no decoder for \(unknown.joined(separator: ", "))")
+        }
+        throw Failure("cannot decode \(path): \(text(of: message))")
+      default: return
+      }
+    }
+    throw Failure("cannot decode \(path): it took too long to look into it")
+  }
+
+  private func listen(to source: UnsafeMutablePointer<GstElement>) {
+    let me = Unmanaged.passUnretained(self).toOpaque()
+    let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
+      Unmanaged<Discovery>.fromOpaque($2).takeUnretainedValue().end($1, beside: $0)
+    }
+    connect(source, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), me)
+    let unknown:
+      @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, UnsafeMutablePointer<GstCaps>, gpointer) -> Void = {
+        let name = String(cString: gst_structure_get_name(gst_caps_get_structure($2, 0)))
+        Unmanaged<Discovery>.fromOpaque($3).takeUnretainedValue().state.withLock { $0.unknown.append(name) }
+      }
+    connect(source, "unknown-type", unsafeBitCast(unknown, to: GCallback.self), me)
+    let elementAdded: @convention(c) (gpointer, gpointer, UnsafeMutablePointer<GstElement>, gpointer) -> Void = {
+      guard factoryName(of: $2) == "qtdemux" else { return }
+      let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = { _, pad, me in
+        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, takeColours, me, nil)
+      }
+      connect($2, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), $3)
+    }
+    connect(source, "deep-element-added", unsafeBitCast(elementAdded, to: GCallback.self), me)
+  }
+
+  /// A sink that keeps the first frame of a decoded stream.
+  private func end(_ pad: UnsafeMutablePointer<GstPad>, beside source: UnsafeMutablePointer<GstElement>) {
+    guard let bin = source.parent else { return }
+    guard let sink = gst_element_factory_make("fakesink", nil) else { return }
+    let name = structureName(of: pad) ?? ""
+    if !name.hasPrefix("video/"), !name.hasPrefix("audio/") {  // subtitles may begin late
+      gst_util_set_object_arg(sink.object, "async", "false")
+    }
+    gst_bin_add(bin, sink)
+    state.withLock { $0.sinks.append(Sink(element: sink, name: name)) }
+    gst_element_sync_state_with_parent(sink)
+    gst_pad_link(pad, sink.pad("sink"))
+    early.release()
+  }
+
+  /// What the demuxer takes from its headers, which the decoder would believe.
+  fileprivate func take(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    guard let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS else { return }
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    guard let caps, let said = gst_structure_get_string(gst_caps_get_structure(caps, 0), "colorimetry"),
+      let copy = gst_caps_copy(caps)
+    else { return }
+    let colours = Colours(String(cString: said))
+    state.withLock { $0.colours = $0.colours ?? colours }
+    gst_structure_remove_field(gst_caps_get_structure(copy, 0), "colorimetry")
+    info.pointee.data = gst_event_new_caps(copy).map { UnsafeMutableRawPointer($0) }
+    gst_caps_unref(copy)
+    gst_event_unref(event)
+  }
+
+  private func container(in bin: UnsafeMutablePointer<GstBin>) -> String {
+    var name = ""
+    forEachElement(of: bin) { element in
+      guard name.isEmpty, factoryName(of: element) == "typefind" else { return }
+      name = structureName(of: element.pad("src")) ?? ""
+    }
+    return name
+  }
+
+  private func add(_ sink: Sink, to media: inout Media) {
+    let caps = gst_pad_get_current_caps(sink.element.pad("sink"))
+    defer { if let caps { gst_caps_unref(caps) } }
+    switch (sink.name, caps) {
+    case ("video/x-raw", let caps?):
+      if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
+      if hasTimecode(sink.element) { media.hasTimecode = true }
+    case ("audio/x-raw", let caps?): media.sounds.append(sound(gst_caps_get_structure(caps, 0), sink.element))
+    case ("video/x-raw", _), ("audio/x-raw", _): break
+    case (let name, _) where ["text/", "subpicture/", "application/x-ss"].contains(where: name.hasPrefix):
+      media.subtitles += 1
+    case (let name, _): media.unknown.append(name)
+    }
+  }
+
+  private func picture(_ caps: UnsafeMutablePointer<GstCaps>, _ sink: UnsafeMutablePointer<GstElement>) -> Picture? {
+    var info = GstVideoInfo()
+    guard gst_video_info_from_caps(&info, caps) != 0, let format = info.finfo?.pointee else { return nil }
+    let fields = gst_caps_get_structure(caps, 0)
+    var picture = Picture()
+    (picture.width, picture.height) = (Int(info.width), Int(info.height))
+    picture.aspect = Ratio(info.par_n, info.par_d)
+    picture.rate = Ratio(info.fps_n, info.fps_d)
+    picture.isInterlaced = info.interlace_mode != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE
+    picture.isRGB = format.flags.rawValue & GST_VIDEO_FORMAT_FLAG_RGB.rawValue != 0
+    picture.hasAlpha = format.flags.rawValue & GST_VIDEO_FORMAT_FLAG_ALPHA.rawValue != 0
+    picture.layout.depth = Int(format.depth.0)
+    picture.layout.chroma =
+      format.flags.rawValue & GST_VIDEO_FORMAT_FLAG_GRAY.rawValue != 0
+      ? .quarter : format.w_sub.1 == 0 ? .full : format.h_sub.1 == 0 ? .half : .quarter
+    picture.colours = string(fields, "colorimetry").map(Colours.init) ?? Colours()
+    picture.masteringDisplay = string(fields, "mastering-display-info")
+    picture.contentLight = string(fields, "content-light-level")
+    var method = GST_VIDEO_ORIENTATION_IDENTITY
+    if let tags = tags(of: sink) {
+      if gst_video_orientation_from_tag(tags, &method) != 0 {
+        picture.orientation = Orientation(rawValue: Int32(bitPattern: UInt32(method.rawValue))) ?? .upright
+      }
+      gst_tag_list_unref(tags)
+    }
+    return picture
+  }
+
+  private func sound(_ fields: UnsafeMutablePointer<GstStructure>?, _ sink: UnsafeMutablePointer<GstElement>) -> Sound {
+    var (rate, channels): (gint, gint) = (0, 0)
+    gst_structure_get_int(fields, "rate", &rate)
+    gst_structure_get_int(fields, "channels", &channels)
+    let mask = gst_structure_get_value(fields, "channel-mask").map { gst_value_get_bitmask($0) } ?? 0
+    var sound = Sound(rate: Int(rate), channels: Int(channels), hasPositions: channels <= 2 || mask != 0)
+    if let tags = tags(of: sink) {
+      var code: UnsafeMutablePointer<CChar>?
+      if gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code) != 0, let code {
+        sound.language = String(cString: code)
+      }
+      g_free(code)
+      gst_tag_list_unref(tags)
+    }
+    return sound
+  }
+
+  /// The newest tags of the stream.
+  private func tags(of sink: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstTagList>? {
+    var result: UnsafeMutablePointer<GstTagList>?
+    var index: guint = 0
+    while let event = gst_pad_get_sticky_event(sink.pad("sink"), GST_EVENT_TAG, index) {
+      var tags: UnsafeMutablePointer<GstTagList>?
+      gst_event_parse_tag(event, &tags)
+      let merged = gst_tag_list_merge(result, tags, GST_TAG_MERGE_REPLACE)
+      if let result { gst_tag_list_unref(result) }
+      result = merged
+      gst_event_unref(event)
+      index += 1
+    }
+    return result
+  }
+
+  private func hasTimecode(_ sink: UnsafeMutablePointer<GstElement>) -> Bool {
+    guard let sample = lastSample(of: sink) else { return false }
+    defer { gst_sample_unref(sample) }
+    guard let buffer = gst_sample_get_buffer(sample) else { return false }
+    return gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) != nil
+  }
+}
+
+private func takeColours(
+  _ pad: UnsafeMutablePointer<GstPad>?, _ info: UnsafeMutablePointer<GstPadProbeInfo>?, _ me: gpointer?
+) -> GstPadProbeReturn {
+  if let info, let me { Unmanaged<Discovery>.fromOpaque(me).takeUnretainedValue().take(info) }
+  return GST_PAD_PROBE_OK
+}
+
+extension Colours {
+  /// The container's words stand over the picture's, but where it says nothing, and for the range, which GStreamer does
+  /// not read there.
+  fileprivate mutating func fill(from container: Colours) {
+    if container.matrix != 0 { matrix = container.matrix }
+    if container.transfer != 0 { transfer = container.transfer }
+    if container.primaries != 0 { primaries = container.primaries }
+  }
+}

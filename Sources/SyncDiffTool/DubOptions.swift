@@ -1,0 +1,151 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The options of `syncdiff dub` by purpose: what is written, and the element's properties, by the same names.
+
+import ArgumentParser
+import SyncDiff
+
+struct FormatOptions: ParsableArguments {
+  @Option(help: "Instead of the one that the name's ending says.")
+  var container: Container?
+
+  @Option(
+    help: "Without it: h264, in webm vp9; hevc for HDR. ffv1 loses nothing.")
+  var videoCodec: VideoCodec?
+
+  @Option(help: "Without it: aac, in webm opus. flac and pcm lose nothing.")
+  var audioCodec: AudioCodec?
+
+  @Option(help: "Quality of the picture, 0 is the best: to 51 with h264 and hevc (16), to 63 with vp9 and av1 (20).")
+  var crf: Int?
+
+  @Option(help: "Where of the picture to begin, seconds; the sound begins there.")
+  var from = 0.0
+
+  @Option(help: "Where of the picture to end, seconds.")
+  var to: Double?
+
+  @Flag(help: "Deinterlace an interlaced picture, one frame for every two fields.")
+  var deinterlace = false
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Keep the video's own sound under the new one, so many decibels louder or, below 0, softer than it was.",
+      valueName: "dB"))
+  var mixOriginal: Double?
+
+  @Flag(help: "Show the original on the left and the dub on the right. For videos of a constant frame rate.")
+  var compare = false
+
+  @Flag(inversion: .prefixedNo, help: "Replace a file that is there already.")
+  var overwrite = true
+
+  var part: Part { Part(from: from, to: to) }
+
+  func encoding(of output: String, for media: Media) throws -> Encoding {
+    guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
+    return try Encoding(
+      container ?? Container(of: output), video: videoCodec, audio: audioCodec, crf: crf, for: picture)
+  }
+
+  func validate() throws {
+    guard from >= 0, from.isFinite else { throw ValidationError("--from is 0 or more.") }
+    guard to.map({ $0 > from && $0.isFinite }) ?? true else { throw ValidationError("--to is more than --from.") }
+    guard mixOriginal.map({ (-60...20).contains($0) }) ?? true else {
+      throw ValidationError("--mix-original is -60 to 20.")
+    }
+    guard crf.map({ (0...63).contains($0) }) ?? true else { throw ValidationError("--crf is 0 to 63.") }
+  }
+}
+
+struct ElementOptions: ParsableArguments {
+  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  var model: String?
+
+  @Option(
+    help: ArgumentHelp("What syncdiff learn wrote of the person in the picture.", valueName: "name.presenter"))
+  var presenter: String?
+
+  @Option(help: "Settings by name, as draft (a quick look) or archive (files to keep). Other options overrule them.")
+  var preset: String?
+
+  @Option(help: "Denoising steps a frame, 1 to 1000. Without it: the model's own.")
+  var steps: UInt32?
+
+  @Option(help: "How far the sound moves the lips, up to 10: more opens them wider. Without it: 1.")
+  var guidanceScale: Double?
+
+  @Option(help: "Blend of the new mouth over the original, 0 to 1. Without it: 1.")
+  var strength: Double?
+
+  @Option(help: "Seed of the noise that the mouths are made from. Without it: 0.")
+  var seed: UInt64?
+
+  @Option(help: "Which face. Without it: largest.")
+  var faceSelect: FaceSelect?
+
+  @Option(help: "How many faces at most, 1 to 16, with --face-select all. Without it: 4.")
+  var maxFaces: UInt32?
+
+  @Option(help: ArgumentHelp("Only the face in this box, pixels.", valueName: "x,y,w,h"))
+  var roi: String?
+
+  @Option(help: "In silence close the mouth, or with passthrough leave frames as they are. Without it: close.")
+  var silence: Silence?
+
+  @Option(help: "Seconds of future sound that a frame waits for. Without it: the model's own.")
+  var lookahead: Double?
+
+  @Option(parsing: .unconditional, help: "Seconds by which the sound is late against the lips.")
+  var audioOffset: Double?
+
+  @Option(help: "Threads that compute one frame, 0 = one per core.")
+  var threads: UInt32 = 0
+
+  @Option(help: "Number format of the networks.")
+  var precision = NumberFormat.auto
+
+  enum FaceSelect: String, ExpressibleByArgument, CaseIterable { case largest, center, left, right, all }
+  enum Silence: String, ExpressibleByArgument, CaseIterable { case close, passthrough }
+
+  /// The element's, in their text form.
+  var properties: [(name: String, value: String)] {
+    let some: [(String, String?)] = [
+      ("model", model), ("presenter", presenter), ("steps", steps.map { "\($0)" }),
+      ("guidance-scale", guidanceScale.map { "\($0)" }), ("strength", strength.map { "\($0)" }),
+      ("seed", seed.map { "\($0)" }), ("face-select", faceSelect?.rawValue), ("max-faces", maxFaces.map { "\($0)" }),
+      ("roi", roi), ("silence", silence?.rawValue), ("lookahead", lookahead.map { "\(Int64($0 * 1e9))" }),
+      ("audio-offset", audioOffset.map { "\(Int64($0 * 1e9))" }), ("threads", "\(threads)"),
+      ("precision", precision.rawValue),
+    ]
+    return some.compactMap { name, value in value.map { (name, $0) } }
+  }
+
+  func validate() throws {
+    func check(_ isGood: Bool, _ message: String) throws { if !isGood { throw ValidationError(message) } }
+    try check(strength.map { (0...1).contains($0) } ?? true, "--strength is a number from 0 to 1.")
+    try check(steps.map { (1...1000).contains($0) } ?? true, "--steps is 1 to 1000.")
+    try check(threads <= 256, "--threads is 0 to 256.")
+    try check(guidanceScale.map { (0...10).contains($0) } ?? true, "--guidance-scale is 0 to 10.")
+    try check(maxFaces.map { (1...16).contains($0) } ?? true, "--max-faces is 1 to 16.")
+    try check(lookahead.map { (0...25).contains($0) } ?? true, "--lookahead is 0 to 25 seconds.")
+    try check(audioOffset.map { (-25...25).contains($0) } ?? true, "--audio-offset is -25 to 25 seconds.")
+    let box = roi?.split(separator: ",", omittingEmptySubsequences: false).map { UInt32($0) }
+    try check(box.map { $0.count == 4 && !$0.contains(nil) } ?? true, "--roi is x,y,w,h: four numbers of pixels.")
+  }
+}
+
+/// Of the networks.
+enum NumberFormat: String, ExpressibleByArgument, CaseIterable {
+  case auto, f32, bf16
+
+  var format: SyncDiff.Precision {
+    switch self {
+    case .auto: .auto
+    case .f32: .f32
+    case .bf16: .bf16
+    }
+  }
+}

@@ -1,0 +1,150 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What GStreamer says in C, for Swift.
+
+import CGStreamer
+import Synchronization
+
+extension UnsafeMutablePointer<GstElement> {
+  /// One of the elements of this pipeline that its description names; the pipeline keeps it.
+  func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
+    guard let found = gst_bin_get_by_name(bin, name) else { preconditionFailure("the pipeline has an element \(name)") }
+    gst_object_unref(found)
+    return found
+  }
+
+  var object: UnsafeMutablePointer<GObject> {
+    UnsafeMutableRawPointer(self).assumingMemoryBound(to: GObject.self)
+  }
+
+  var bin: UnsafeMutablePointer<GstBin> { UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstBin.self) }
+
+  /// The bin that it is in, which keeps it.
+  var parent: UnsafeMutablePointer<GstBin>? {
+    let object = UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstObject.self)
+    guard let parent = gst_object_get_parent(object) else { return nil }
+    gst_object_unref(parent)
+    return UnsafeMutableRawPointer(parent).assumingMemoryBound(to: GstBin.self)
+  }
+
+  /// One of the element's always pads; the element keeps it.
+  func pad(_ name: String) -> UnsafeMutablePointer<GstPad> {
+    guard let pad = gst_element_get_static_pad(self, name) else { preconditionFailure("there is a pad \(name)") }
+    gst_object_unref(pad)
+    return pad
+  }
+}
+
+/// aiffparse 1.22 may push its first buffer before decodebin has anything to take it, which hangs: it is held back until then.
+final class EarlyPushes: Sendable {
+  private struct Probe: @unchecked Sendable {
+    let pad: UnsafeMutablePointer<GstPad>
+    let id: gulong
+  }
+
+  private let probes = Mutex<[Probe]>([])
+
+  /// From a bin that is not yet playing; lives as long as that.
+  func hold(in decoder: UnsafeMutablePointer<GstElement>) {
+    let elementAdded: @convention(c) (gpointer, gpointer, UnsafeMutablePointer<GstElement>, gpointer) -> Void = {
+      guard factoryName(of: $2) == "aiffparse" else { return }
+      let pad = $2.pad("src")
+      let type = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
+      let id = gst_pad_add_probe(pad, type, { _, _, _ in GST_PAD_PROBE_OK }, nil, nil)
+      Unmanaged<EarlyPushes>.fromOpaque($3).takeUnretainedValue().probes.withLock { $0.append(Probe(pad: pad, id: id)) }
+    }
+    connect(
+      decoder, "deep-element-added", unsafeBitCast(elementAdded, to: GCallback.self),
+      Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  /// The decoder's pad is linked.
+  func release() {
+    for probe in probes.withLock({ probes in
+      defer { probes = [] }
+      return probes
+    }) { gst_pad_remove_probe(probe.pad, probe.id) }
+  }
+}
+
+/// A pipeline from its description.
+func parse(_ description: String) throws -> UnsafeMutablePointer<GstElement> {
+  var problem: UnsafeMutablePointer<GError>?
+  defer { g_clear_error(&problem) }
+  guard let pipeline = gst_parse_launch(description, &problem), problem == nil else {
+    let reason = problem.map { String(cString: $0.pointee.message) } ?? "unknown reason"
+    throw Failure("GStreamer cannot build the pipeline, a plugin may be missing: \(reason)", .internalFault)
+  }
+  return pipeline
+}
+
+func connect(_ object: gpointer, _ signal: String, _ callback: GCallback, _ data: gpointer) {
+  g_signal_connect_data(object, signal, callback, data, nil, GConnectFlags(rawValue: 0))
+}
+
+func factoryName(of element: UnsafeMutablePointer<GstElement>) -> String {
+  guard let factory = gst_element_get_factory(element) else { return "" }
+  return withExtendedLifetime(factory) {
+    let feature = UnsafeMutableRawPointer(factory).assumingMemoryBound(to: GstObject.self)
+    return feature.pointee.name.map { String(cString: $0) } ?? ""
+  }
+}
+
+/// Every element in a bin, and in the bins in it.
+func forEachElement(of bin: UnsafeMutablePointer<GstBin>, _ body: (UnsafeMutablePointer<GstElement>) -> Void) {
+  guard let iterator = gst_bin_iterate_recurse(bin) else { return }
+  defer { gst_iterator_free(iterator) }
+  var value = GValue()
+  while gst_iterator_next(iterator, &value) == GST_ITERATOR_OK {
+    if let object = g_value_get_object(&value) { body(object.assumingMemoryBound(to: GstElement.self)) }
+    g_value_reset(&value)
+  }
+  g_value_unset(&value)
+}
+
+/// What a pad's current caps, or what is allowed of them, are called, as "video/x-raw".
+func structureName(of pad: UnsafeMutablePointer<GstPad>) -> String? {
+  guard let caps = gst_pad_get_current_caps(pad) ?? gst_pad_query_caps(pad, nil) else { return nil }
+  defer { gst_caps_unref(caps) }
+  guard gst_caps_get_size(caps) > 0 else { return nil }
+  return String(cString: gst_structure_get_name(gst_caps_get_structure(caps, 0)))
+}
+
+func string(_ fields: UnsafeMutablePointer<GstStructure>?, _ name: String) -> String? {
+  gst_structure_get_string(fields, name).map { String(cString: $0) }
+}
+
+/// What a sink has shown last.
+func lastSample(of sink: UnsafeMutablePointer<GstElement>) -> OpaquePointer? {
+  var value = GValue()
+  g_value_init(&value, gst_sample_get_type())
+  defer { g_value_unset(&value) }
+  g_object_get_property(sink.object, "last-sample", &value)
+  return g_value_dup_boxed(&value).map { OpaquePointer($0) }
+}
+
+/// The text of an error or a warning.
+func text(of message: UnsafeMutablePointer<GstMessage>) -> String {
+  var (error, debug): (UnsafeMutablePointer<GError>?, UnsafeMutablePointer<CChar>?)
+  if message.pointee.type == GST_MESSAGE_ERROR {
+    gst_message_parse_error(message, &error, &debug)
+  } else {
+    gst_message_parse_warning(message, &error, &debug)
+  }
+  defer {
+    g_clear_error(&error)
+    g_free(debug)
+  }
+  return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
+}
+
+/// Of a buffer that passes a pad, nanoseconds; nil when it has none.
+func runningTime(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) -> GstClockTime? {
+  guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
+  defer { gst_event_unref(event) }
+  var segment: UnsafePointer<GstSegment>?
+  gst_event_parse_segment(event, &segment)
+  let time = gst_segment_to_running_time(segment, GST_FORMAT_TIME, buffer.pointee.pts)
+  return time == .max ? nil : time
+}

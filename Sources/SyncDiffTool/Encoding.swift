@@ -1,0 +1,252 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the result is made of: container, codecs, and the profile that encodebin makes them from.
+
+import ArgumentParser
+import CGStreamer
+import CGStreamerTools
+
+enum Container: String, ExpressibleByArgument, CaseIterable {
+  case mp4, mov, mkv, webm, ts
+
+  /// By a file name's ending; MP4 where it says nothing.
+  init(of name: String) {
+    let ending = name.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
+    self = ending.flatMap { Self(rawValue: $0) ?? Self.others[$0] } ?? .mp4
+  }
+
+  private static let others: [String: Container] = ["m4v": .mp4, "qt": .mov, "mka": .mkv, "m2ts": .ts, "mts": .ts]
+
+  var caps: String {
+    switch self {
+    case .mp4: "video/quicktime,variant=(string)iso"
+    case .mov: "video/quicktime,variant=(string)apple"
+    case .mkv: "video/x-matroska"
+    case .webm: "video/webm"
+    case .ts: "video/mpegts,systemstream=(boolean)true,packetsize=(int)188"
+    }
+  }
+
+  /// Whether it can be written without going back.
+  var canStream: Bool { self != .mp4 && self != .mov }
+  /// MPEG-TS has no place for it.
+  var hasComment: Bool { self != .ts }
+
+  /// The first ones are the defaults.
+  var videoCodecs: [VideoCodec] {
+    switch self {
+    case .mp4: [.h264, .hevc, .av1]
+    case .mov: [.h264, .hevc, .prores]
+    case .mkv: [.h264, .hevc, .vp9, .av1, .prores, .ffv1]
+    case .webm: [.vp9, .av1]
+    case .ts: [.h264, .hevc]
+    }
+  }
+
+  var audioCodecs: [AudioCodec] {
+    switch self {
+    case .mp4: [.aac, .opus]
+    case .mov: [.aac, .pcm]
+    case .mkv: [.aac, .opus, .flac, .pcm]
+    case .webm: [.opus]
+    case .ts: [.aac, .opus]
+    }
+  }
+}
+
+enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
+  case h264, hevc, prores, vp9, av1, ffv1
+
+  var caps: String {
+    switch self {
+    case .h264: "video/x-h264"
+    case .hevc: "video/x-h265"
+    case .prores: "video/x-prores"
+    case .vp9: "video/x-vp9"
+    case .av1: "video/x-av1"
+    case .ffv1: "video/x-ffv,ffvversion=(int)1"
+    }
+  }
+
+  var encoder: (element: String, package: String) {
+    switch self {
+    case .h264: ("x264enc", "gstreamer1.0-plugins-ugly")
+    case .hevc: ("x265enc", "gstreamer1.0-plugins-bad")
+    case .prores: ("avenc_prores_ks", "gstreamer1.0-libav")
+    case .vp9: ("vp9enc", "gstreamer1.0-plugins-good")
+    case .av1: ("av1enc", "gstreamer1.0-plugins-bad")
+    case .ffv1: ("avenc_ffv1", "gstreamer1.0-libav")
+    }
+  }
+
+  /// Of the layouts that the element `syncdiff` takes, those that the encoder does, the poorest first.
+  var layouts: [Layout] {
+    let eight = [Layout.Chroma.quarter, .half, .full].map { Layout(depth: 8, chroma: $0) }
+    let ten = [Layout.Chroma.quarter, .half].map { Layout(depth: 10, chroma: $0) }
+    return switch self {
+    case .h264, .hevc, .ffv1: eight + ten
+    case .prores: [ten[1]]
+    case .vp9: [eight[0], eight[2]] + ten
+    case .av1: eight
+    }
+  }
+
+  /// Whether HDR stays HDR.
+  var carriesHDR: Bool { self == .hevc || self == .prores }
+
+  /// Range and default of --crf; nil where the quality is fixed.
+  var quality: (range: ClosedRange<Int>, usual: Int)? {
+    switch self {
+    case .h264, .hevc: (0...51, 16)
+    case .vp9, .av1: (0...63, 20)
+    case .prores, .ffv1: nil
+    }
+  }
+
+  /// Of the encoder. GstStructure knows enums by their numbers only.
+  func properties(crf: Int?) -> String {
+    let crf = crf ?? quality?.usual ?? 0
+    return switch self {
+    case .h264: "pass=(int)5,quantizer=(uint)\(crf),speed-preset=(int)5"  // constant quality, fast
+    case .hevc: "option-string=(string)\"crf=\(crf)\",speed-preset=(int)5"  // fast
+    case .prores: "profile=(int)3"  // 422 HQ
+    case .vp9:
+      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(int64)1,cpu-used=(int)4,"
+        + "row-mt=(boolean)true,threads=(int)16"
+    case .av1:
+      "end-usage=(int)3,cpu-used=(int)6,row-mt=(boolean)true,min-quantizer=(uint)\(crf),max-quantizer=(uint)\(crf)"
+    case .ffv1: ""
+    }
+  }
+}
+
+enum AudioCodec: String, ExpressibleByArgument, CaseIterable {
+  case aac, opus, flac, pcm
+
+  var caps: String {
+    switch self {
+    case .aac: "audio/mpeg,mpegversion=(int)4"
+    case .opus: "audio/x-opus"
+    case .flac: "audio/x-flac"
+    case .pcm: "audio/x-raw,format=(string)S24LE,layout=(string)interleaved"
+    }
+  }
+
+  /// Nil: no encoder.
+  var encoder: (element: String, package: String)? {
+    switch self {
+    case .aac: ("avenc_aac", "gstreamer1.0-libav")
+    case .opus: ("opusenc", "gstreamer1.0-plugins-base")
+    case .flac: ("flacenc", "gstreamer1.0-plugins-good")
+    case .pcm: nil
+    }
+  }
+
+  /// That the encoder takes.
+  var channels: Int {
+    switch self {
+    case .aac: 6
+    case .opus, .flac: 8
+    case .pcm: 64
+    }
+  }
+
+  func properties(channels: Int) -> String {
+    let bitrate = "bitrate=(int)\(max(192_000, 64_000 * min(channels, self.channels)))"
+    return self == .aac || self == .opus ? bitrate : ""
+  }
+
+  /// Samples that the encoder puts before the sound, and does not tell the muxer of.
+  var priming: Int { self == .aac ? 1024 : 0 }
+}
+
+/// All of it, for one result.
+struct Encoding {
+  let container: Container
+  let video: VideoCodec
+  let audio: AudioCodec
+  var crf: Int?
+  /// Of the picture, as it is dubbed and encoded.
+  let layout: Layout
+
+  /// Throws if the container cannot hold it, or an encoder is missing. Where nothing is asked for, what suits the picture.
+  init(
+    _ container: Container, video: VideoCodec?, audio: AudioCodec?, crf: Int?, for picture: Picture
+  ) throws {
+    let usual = picture.colours.isHDR && container.videoCodecs.contains(.hevc) ? .hevc : container.videoCodecs[0]
+    (self.container, self.crf) = (container, crf)
+    self.video = video ?? usual
+    self.audio = audio ?? container.audioCodecs[0]
+    try Self.require(self.video, in: container.videoCodecs, container)
+    try Self.require(self.audio, in: container.audioCodecs, container)
+    if let crf {
+      guard let quality = self.video.quality else {
+        throw Failure("--crf: the quality of \(self.video.rawValue) is fixed", .badOutput)
+      }
+      guard quality.range.contains(crf) else {
+        throw Failure(
+          "--crf of \(self.video.rawValue) is \(quality.range.lowerBound) to \(quality.range.upperBound)", .badOutput)
+      }
+    }
+    guard !picture.colours.isHDR || self.video.carriesHDR else {
+      throw Failure(
+        "\(self.video.rawValue) in \(container.rawValue) does not keep HDR (PQ or HLG); use --video-codec hevc in mp4, "
+          + "mov, mkv or ts", .badOutput)
+    }
+    for encoder in [self.video.encoder, self.audio.encoder].compactMap({ $0 }) {
+      guard let factory = gst_element_factory_find(encoder.element) else {
+        throw Failure("GStreamer's \(encoder.element) is missing; install \(encoder.package)", .badOutput)
+      }
+      // encodebin overlooks some of FFmpeg's.
+      gst_plugin_feature_set_rank(factory, GST_RANK_PRIMARY.rawValue)
+      gst_object_unref(UnsafeMutableRawPointer(factory))
+    }
+    layout = try picture.layout(among: self.video.layouts)
+  }
+
+  private static func require<Codec: RawRepresentable<String> & Equatable>(
+    _ codec: Codec, in codecs: [Codec], _ container: Container
+  ) throws {
+    guard codecs.contains(codec) else {
+      let list = codecs.map(\.rawValue).joined(separator: ", ")
+      throw Failure("\(container.rawValue) does not hold \(codec.rawValue) here; it holds \(list)", .badOutput)
+    }
+  }
+
+  /// Of the sound, at most.
+  var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
+
+  /// encodebin's. The caller owns it.
+  func profile(channels: Int) -> OpaquePointer? {
+    let whole = Self.withCaps(container.caps) { gst_encoding_container_profile_new(nil, nil, $0, nil) }
+    guard let whole else { return nil }
+    if let picture = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) {
+      gst_encoding_video_profile_set_variableframerate(picture, 1)  // no frame is doubled or dropped
+      Self.choose(picture, video.encoder.element, video.properties(crf: crf))
+      gst_encoding_container_profile_add_profile(whole, picture)
+    }
+    if let sound = Self.withCaps(audio.caps, { gst_encoding_audio_profile_new($0, nil, nil, 0) }) {
+      if let encoder = audio.encoder {
+        Self.choose(sound, encoder.element, audio.properties(channels: channels))
+      }
+      gst_encoding_container_profile_add_profile(whole, sound)
+    }
+    return whole
+  }
+
+  private static func withCaps(
+    _ text: String, _ body: (UnsafeMutablePointer<GstCaps>) -> OpaquePointer?
+  ) -> OpaquePointer? {
+    guard let caps = gst_caps_from_string(text) else { return nil }
+    defer { gst_caps_unref(caps) }
+    return body(caps)
+  }
+
+  private static func choose(_ profile: OpaquePointer, _ element: String, _ properties: String) {
+    gst_encoding_profile_set_preset_name(profile, element)
+    guard !properties.isEmpty else { return }
+    gst_encoding_profile_set_element_properties(
+      profile, gst_structure_from_string("element-properties,\(properties)", nil))
+  }
+}

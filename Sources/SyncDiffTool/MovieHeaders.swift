@@ -1,0 +1,145 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What GStreamer 1.22 does not tell of an MP4 or QuickTime file (ISO/IEC 14496-12): mirrored pictures, full range, chapters,
+// timecode, Dolby Vision, that the end is missing.
+
+import Glibc
+
+struct MovieHeaders {
+  /// The display matrix of the first video track; nil if it turns by anything but quarters.
+  private(set) var orientation: Orientation? = .upright
+  /// Whether the first video track's `colr` or `vpcC` box says so; nil if it does not say.
+  private(set) var isFullRange: Bool?
+  /// Frames of the first video track; 0 in fragmented files.
+  private(set) var frames = 0
+  private(set) var hasChapters = false
+  private(set) var hasTimecode = false
+  private(set) var hasDolbyVision = false
+  /// A box ends behind the file's end.
+  private(set) var isCutOff = false
+
+  /// Nil if the file cannot be read, or is of another kind.
+  init?(path: String) {
+    guard let file = fopen(path, "re") else { return nil }
+    defer { fclose(file) }
+    guard fseeko(file, 0, SEEK_END) == 0 else { return nil }
+    let size = Int(ftello(file))
+    var position = 0
+    var isMovie = false
+    while let (type, header, length) = Self.box(file, at: position, of: size) {
+      if type == "moov", length - header <= Self.largestMovie {
+        isMovie = true
+        let body = [UInt8](unsafeUninitializedCapacity: length - header) { bytes, count in
+          count =
+            fseeko(file, off_t(position + header), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, bytes.count, file) : 0
+        }
+        read(Boxes(body[...]))
+      }
+      guard position <= size - length else {
+        isCutOff = true
+        break
+      }
+      position += length
+    }
+    guard isMovie else { return nil }
+  }
+
+  private static let largestMovie = 256 << 20  // bytes
+
+  /// The box at `position`: its type, the length of its header and its own, bytes.
+  private static func box(
+    _ file: UnsafeMutablePointer<FILE>, at position: Int, of size: Int
+  ) -> (type: String, header: Int, length: Int)? {
+    var bytes = [UInt8](repeating: 0, count: 16)
+    guard position < size, fseeko(file, off_t(position), SEEK_SET) == 0 else { return nil }
+    let count = fread(&bytes, 1, 16, file)
+    guard count >= 8, let short = bytes[...].number(at: 0, 4) else { return nil }
+    let type = String(decoding: bytes[4..<8], as: UTF8.self)
+    if short == 0 { return (type, 8, size - position) }
+    guard short == 1 else { return short >= 8 ? (type, 8, short) : nil }
+    guard count == 16, let long = bytes[...].number(at: 8, 8), long >= 16 else { return nil }
+    return (type, 16, long)
+  }
+
+  private mutating func read(_ movie: Boxes) {
+    var hasPicture = false
+    for (type, body) in movie {
+      if type == "udta", Boxes(body).contains(where: { $0.type == "chpl" }) { hasChapters = true }
+      guard type == "trak" else { continue }
+      let track = Boxes(body)
+      if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
+      guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
+      if handler == "tmcd" { hasTimecode = true }
+      guard handler == "vide", !hasPicture else { continue }
+      hasPicture = true
+      if let header = track["tkhd"] { orientation = Self.orientation(header) }
+      if let table = media["minf"].map(Boxes.init)?["stbl"].map(Boxes.init) {
+        frames = table["stsz"]?.number(at: 8, 4) ?? 0
+        if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
+      }
+    }
+  }
+
+  /// Sample entries of a video track: 78 bytes, then boxes.
+  private mutating func readPicture(_ entries: Boxes) {
+    guard let entry = entries.first(where: { _ in true }) else { return }
+    for (type, body) in Boxes(entry.body.dropFirst(78)) {
+      switch type {
+      case "colr" where body.text(at: 0) == "nclx": isFullRange = body.number(at: 10, 1).map { $0 & 0x80 != 0 }
+      case "vpcC": isFullRange = isFullRange ?? body.number(at: 6, 1).map { $0 & 1 != 0 }
+      case "dvcC", "dvvC": hasDolbyVision = true
+      default: break
+      }
+    }
+  }
+
+  /// x' = a x + c y, y' = b x + d y, with y downward.
+  private static func orientation(_ header: ArraySlice<UInt8>) -> Orientation? {
+    let matrix = header.number(at: 0, 1) == 1 ? 52 : 40
+    let values = [0, 4, 12, 16].map { header.number(at: matrix + $0, 4).map { Int32(truncatingIfNeeded: $0) } }
+    // Scaled pictures count as well: the signs tell.
+    return switch values.map({ ($0 ?? 0).signum() }) {
+    case [1, 0, 0, 1], [0, 0, 0, 0]: .upright
+    case [0, 1, -1, 0]: .right
+    case [-1, 0, 0, -1]: .upsideDown
+    case [0, -1, 1, 0]: .left
+    case [-1, 0, 0, 1]: .mirrored
+    case [1, 0, 0, -1]: .flipped
+    case [0, 1, 1, 0]: .transposed
+    case [0, -1, -1, 0]: .transversed
+    default: nil
+    }
+  }
+}
+
+/// The boxes one after the other in some bytes, as far as they are whole.
+private struct Boxes: Sequence, IteratorProtocol {
+  private var rest: ArraySlice<UInt8>
+
+  init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+  mutating func next() -> (type: String, body: ArraySlice<UInt8>)? {
+    guard let length = rest.number(at: 0, 4), length >= 8, length <= rest.count, let type = rest.text(at: 4) else {
+      return nil
+    }
+    defer { rest = rest.dropFirst(length) }
+    return (type, rest.prefix(length).dropFirst(8))
+  }
+
+  /// The body of the first box of a type.
+  subscript(type: String) -> ArraySlice<UInt8>? { first { $0.type == type }?.body }
+}
+
+extension ArraySlice<UInt8> {
+  /// `count` bytes from `offset` on, big endian; nil beyond the end or beyond an Int.
+  fileprivate func number(at offset: Int, _ count: Int) -> Int? {
+    guard offset + count <= self.count else { return nil }
+    let value = dropFirst(offset).prefix(count).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    return Int(exactly: value)
+  }
+
+  fileprivate func text(at offset: Int) -> String? {
+    offset + 4 <= count ? String(decoding: dropFirst(offset).prefix(4), as: UTF8.self) : nil
+  }
+}

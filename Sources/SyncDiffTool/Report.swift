@@ -1,0 +1,119 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the user is told meanwhile and at the end: on stderr for people, as lines of JSON on stdout for programs.
+
+import ArgumentParser
+import Glibc
+import Tensors
+
+struct ReportOptions: ParsableArguments {
+  @Flag(help: "Say nothing but warnings and errors.")
+  var quiet = false
+
+  @Flag(help: "Print JSON on stdout, an object a line: progress, warning, and result or error at the end.")
+  var json = false
+}
+
+final class Report {
+  private let isQuiet: Bool
+  private let isJSON: Bool
+  private let isSilent: Bool
+  private let isTerminal = isatty(STDERR_FILENO) != 0
+  private var isLineOpen = false
+  private(set) var warnings: [String] = []
+
+  /// `isSilent`: nothing is said, warnings are collected.
+  init(isQuiet: Bool = false, isJSON: Bool = false, isSilent: Bool = false) {
+    (self.isQuiet, self.isJSON, self.isSilent) = (isQuiet || isSilent, isJSON, isSilent)
+  }
+
+  /// What went well.
+  func note(_ text: String) {
+    guard !isQuiet, !isJSON else { return }
+    closeLine()
+    say(text)
+  }
+
+  func warn(_ text: String) {
+    guard !warnings.contains(text) else { return }
+    warnings.append(text)
+    if isSilent { return }
+    closeLine()
+    if isJSON { emit("warning", ["text": .string(text)]) } else { say("Warning: \(text)") }
+  }
+
+  /// The last record of a run in JSON.
+  func emit(_ event: String, _ members: [String: JSON]) {
+    guard isJSON else { return }
+    var text = JSON.object(members.merging(["event": .string(event)]) { $1 }).text + "\n"
+    text.withUTF8 { _ = write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+  }
+
+  /// Of something that takes a while.
+  func progress(_ stage: String, of duration: Double?, marks: Bool = true) -> Progress {
+    Progress(report: self, stage: stage, duration: duration, marks: marks)
+  }
+
+  /// Leaves the line that moves on, so that another text can follow.
+  func closeLine() {
+    if isLineOpen { put("\n") }
+    isLineOpen = false
+  }
+
+  fileprivate func show(_ progress: inout Progress, _ seconds: Double) {
+    let share = progress.duration.map { min(seconds / $0, 1) }
+    let isMark = share.map { Int($0 * 10) > progress.tenthsShown } ?? false
+    if isMark, let share { progress.tenthsShown = Int(share * 10) }
+    if isJSON {
+      guard isMark, let share else { return }
+      emit("progress", ["stage": .string(progress.stage), "seconds": .number(seconds), "share": .number(share)])
+    } else if !isQuiet {
+      var line = "\(tenths(seconds)) s"
+      if let share, let duration = progress.duration { line += " of \(tenths(duration)) s, \(Int(share * 100)) %" }
+      if isTerminal {
+        if let share, share > 0.02 { line += ", \(progress.left(share)) left" }
+        put("\r\(line)   ")
+        isLineOpen = true
+      } else if progress.marks, isMark {
+        say(line)
+      }
+    }
+  }
+}
+
+/// On a terminal one line that moves on, elsewhere a line for every tenth if `marks` are wanted.
+struct Progress {
+  fileprivate let report: Report
+  fileprivate let stage: String
+  /// Seconds, if they are known.
+  fileprivate let duration: Double?
+  fileprivate let marks: Bool
+  fileprivate var tenthsShown = 0
+  private let began = ContinuousClock.now
+
+  fileprivate init(report: Report, stage: String, duration: Double?, marks: Bool) {
+    (self.report, self.stage, self.duration, self.marks) = (report, stage, duration, marks)
+  }
+
+  /// `seconds` are done.
+  mutating func show(_ seconds: Double) { report.show(&self, seconds) }
+
+  /// At the speed so far.
+  fileprivate func left(_ share: Double) -> String {
+    let seconds = Int((ContinuousClock.now - began) / .seconds(1) * (1 - share) / share)
+    return seconds < 60 ? "\(seconds) s" : "\(seconds / 60) min \(seconds % 60) s"
+  }
+}
+
+/// A line on stderr.
+func say(_ line: String) { put("\(line)\n") }
+
+private func put(_ text: String) {
+  var text = text
+  text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}
+
+/// 1.25 -> "1.3" and "1.25".
+func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+func hundredths(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }

@@ -1,0 +1,303 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// One decoded stream of a file in a pipeline: chosen, cut to the part that is wanted, and watched.
+
+import CGStreamer
+import Synchronization
+
+/// What of a file is wanted, seconds.
+struct Part {
+  var from = 0.0
+  var to: Double?
+}
+
+/// Lives as long as the pipeline it is attached to.
+final class Source: Sendable {
+  enum Kind: String { case picture = "video/", sound = "audio/" }
+
+  private struct State {
+    var timeline: Timeline
+    var isLinked = false
+    var isOver = false
+    /// Seconds, where the file's other streams end.
+    var others = 0.0
+    var size: (gint, gint)?
+    var sizeChange: String?
+  }
+
+  private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
+
+  private let state: Mutex<State>
+  private let early = EarlyPushes()
+  private let media: Media
+  private let kind: Kind
+  private let part: Part
+  /// A program stream's timestamps are not to be trusted.
+  private let isEven: Bool
+  private let next: Pad
+  /// Where the first sound of a picture's file goes, if it is wanted.
+  private let also: Pad?
+
+  /// The stream goes from the uridecodebin with a name to the sink pad of the element `next`, the first sound of a picture's file to
+  /// that of `also`.
+  init(
+    _ media: Media, _ kind: Kind, part: Part = Part(), from name: String, to next: String, also: String? = nil,
+    in pipeline: UnsafeMutablePointer<GstElement>
+  ) {
+    (self.media, self.kind, self.part) = (media, kind, part)
+    isEven = media.container == "video/mpeg"
+    let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
+    state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven)))
+    self.next = Pad(pad: pipeline.element(next).pad("sink"))
+    self.also = also.map { Pad(pad: pipeline.element($0).pad("sink")) }
+    let source = pipeline.element(name)
+    gst_util_set_object_arg(source.object, "uri", media.uri)
+    early.hold(in: source)
+    let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
+      Unmanaged<Source>.fromOpaque($2).takeUnretainedValue().take($1, of: $0)
+    }
+    connect(source, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  /// What the user has to know at the end.
+  var notes: [String] {
+    state.withLock { state in
+      var notes: [String] = []
+      if let change = state.sizeChange { notes.append("\(media.path) \(change)") }
+      let leaps = state.timeline.leaps
+      if kind == .picture, leaps.count > 0 {
+        notes.append(
+          "\(media.path): the timestamps of its frames leap \(leaps.count == 1 ? "once" : "\(leaps.count) times"), first at "
+            + "\(hundredths(leaps.first)) s, by \(hundredths(leaps.largest)) s at most; "
+            + (isEven ? "evened out to its frame rate" : "the sound may be off there"))
+      }
+      return notes
+    }
+  }
+
+  /// What is missing of what the file announces.
+  var shortfall: String? {
+    if media.isCutOff { return "\(media.path) is cut off: its end is missing" }
+    // Others only estimate how long they are.
+    let estimated = ["video/mpeg", "audio/mpeg", "audio/x-ac3", "application/x-id3", "audio/x-adts"]
+    // Of a file of many streams, the sound alone does not show where it ends.
+    let isAlone = media.pictures.isEmpty && media.sounds.count == 1
+    guard part.to == nil, kind == .picture || isAlone, let announced = media.duration,
+      !estimated.contains(where: media.container.hasPrefix)
+    else {
+      return nil
+    }
+    return state.withLock { state in
+      let end = max(state.timeline.end, state.others)
+      guard state.isOver, end + max(0.5, announced / 100) < announced else { return nil }
+      return "\(media.path) announces \(tenths(announced)) s and holds \(tenths(end)) s"
+    }
+  }
+
+  /// Seconds of the beginning that were not in the sound.
+  private var delay: Double { kind == .sound ? media.sounds.first?.delay ?? 0 : 0 }
+
+  private func take(_ pad: UnsafeMutablePointer<GstPad>, of source: UnsafeMutablePointer<GstElement>) {
+    let isMine = structureName(of: pad)?.hasPrefix(kind.rawValue) ?? false
+    let isFirst =
+      isMine
+      && state.withLock { state in
+        defer { state.isLinked = true }
+        return !state.isLinked
+      }
+    let types = GstPadProbeType(
+      rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
+    let me = Unmanaged.passUnretained(self).toOpaque()
+    if isFirst {
+      gst_pad_set_offset(pad, -gint64((part.from + delay) * 1e9))
+      gst_pad_add_probe(
+        pad, types,
+        { pad, info, me in
+          guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
+          return Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
+        }, me, nil)
+      gst_pad_link(pad, next.pad)
+      early.release()
+    } else if kind == .picture {
+      gst_pad_set_offset(pad, -gint64(part.from * 1e9))
+      gst_pad_add_probe(
+        pad, GST_PAD_PROBE_TYPE_BUFFER,
+        { pad, info, me in
+          guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
+          Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().passOther(pad, info)
+          return GST_PAD_PROBE_OK
+        }, me, nil)
+      if let also, structureName(of: pad)?.hasPrefix("audio/") ?? false, gst_pad_is_linked(also.pad) == 0 {
+        gst_pad_link(pad, also.pad)
+      } else if part.to == nil, let bin = source.parent, let sink = gst_element_factory_make("fakesink", nil) {
+        // Only to see where it ends.
+        gst_util_set_object_arg(sink.object, "async", "false")
+        gst_bin_add(bin, sink)
+        gst_element_sync_state_with_parent(sink)
+        gst_pad_link(pad, sink.pad("sink"))
+      }
+    }
+  }
+
+  private func pass(
+    _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
+  ) -> GstPadProbeReturn {
+    guard let buffer = info.buffer else {
+      if let event = gst_pad_probe_info_get_event(info) { see(event, info) }
+      return GST_PAD_PROBE_OK
+    }
+    guard kind == .picture || media.duration != nil, let start = seconds(of: buffer, on: pad) else {
+      return GST_PAD_PROBE_OK
+    }
+    // The pad's offset has not been added yet.
+    let duration = buffer.pointee.duration == .max ? nil : Double(buffer.pointee.duration) / 1e9
+    if start < part.from { return GST_PAD_PROBE_DROP }
+    if let to = part.to, start >= to {
+      let isFirst = state.withLock { state in
+        defer { state.isOver = true }
+        return !state.isOver
+      }
+      if isFirst { gst_pad_send_event(next.pad, gst_event_new_eos()) }
+      return GST_PAD_PROBE_DROP
+    }
+    if start < delay, !trim(buffer, info, on: pad) { return GST_PAD_PROBE_HANDLED }
+    let placed = state.withLock { $0.timeline.place(start, lasting: duration) }
+    if kind == .picture, abs(placed - start) > 1e-6 {
+      move(buffer, info, by: gint64(((placed - start) * 1e9).rounded()))
+    }
+    return GST_PAD_PROBE_OK
+  }
+
+  private func move(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>, by time: gint64
+  ) {
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard let writable = gst_mini_object_make_writable(object) else { return }
+    let moved = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    moved.pointee.pts = GstClockTime(max(gint64(moved.pointee.pts) + time, 0))
+    info.pointee.data = UnsafeMutableRawPointer(moved)
+  }
+
+  /// Cuts off what belongs to the delay; false if nothing is left.
+  private func trim(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
+    on pad: UnsafeMutablePointer<GstPad>
+  ) -> Bool {
+    guard let caps = gst_pad_get_current_caps(pad) else { return true }
+    defer { gst_caps_unref(caps) }
+    var (format, segment) = (GstAudioInfo(), GstSegment())
+    guard gst_audio_info_from_caps(&format, caps) != 0 else { return true }
+    gst_segment_init(&segment, GST_FORMAT_TIME)
+    segment.start = guint64(delay * 1e9)
+    let rest = gst_audio_buffer_clip(buffer, &segment, format.rate, format.bpf)
+    info.pointee.data = rest.map { UnsafeMutableRawPointer($0) }
+    return rest != nil
+  }
+
+  private func passOther(_ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    guard let buffer = info.buffer, let start = seconds(of: buffer, on: pad) else { return }
+    let end = start + (buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9)
+    state.withLock { $0.others = max($0.others, end) }
+  }
+
+  private func see(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    switch event.pointee.type {
+    case GST_EVENT_EOS: state.withLock { $0.isOver = true }
+    case GST_EVENT_CAPS where kind == .picture: noteSize(event)
+    case GST_EVENT_TAG where kind == .picture: dropOrientation(event, info)
+    default: break
+    }
+  }
+
+  private func noteSize(_ event: UnsafeMutablePointer<GstEvent>) {
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    var (width, height): (gint, gint) = (0, 0)
+    guard let caps, let fields = gst_caps_get_structure(caps, 0), gst_structure_get_int(fields, "width", &width) != 0,
+      gst_structure_get_int(fields, "height", &height) != 0
+    else { return }
+    state.withLock { state in
+      guard let size = state.size else { return state.size = (width, height) }
+      if size != (width, height), state.sizeChange == nil {
+        state.sizeChange =
+          "changes its size at \(hundredths(state.timeline.end)) s from \(size.0) x \(size.1) to \(width) x \(height); all is "
+          + "scaled to the first"
+      }
+    }
+  }
+
+  /// The frames are turned here; nobody shall turn them again.
+  private func dropOrientation(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    var tags: UnsafeMutablePointer<GstTagList>?
+    gst_event_parse_tag(event, &tags)
+    guard let tags, gst_tag_list_get_tag_size(tags, GST_TAG_IMAGE_ORIENTATION) > 0, let copy = gst_tag_list_copy(tags)
+    else { return }
+    gst_tag_list_remove_tag(copy, GST_TAG_IMAGE_ORIENTATION)
+    info.pointee.data = gst_event_new_tag(copy).map { UnsafeMutableRawPointer($0) }
+    gst_event_unref(event)
+  }
+
+  private func seconds(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) -> Double? {
+    runningTime(of: buffer, on: pad).map { Double($0) / 1e9 }
+  }
+}
+
+extension UnsafeMutablePointer<GstPadProbeInfo> {
+  /// Nil when an event passes.
+  var buffer: UnsafeMutablePointer<GstBuffer>? {
+    pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 ? gst_pad_probe_info_get_buffer(self) : nil
+  }
+}
+
+extension Picture {
+  /// The part of a pipeline, as text, that makes decoded frames what is dubbed: named, turned, of one size and format. Its first
+  /// element has the name "frames".
+  func conversion(to layout: Layout, deinterlaced: Bool) -> String {
+    let colours = colours.resolved(height: height, rate: rate)
+    var elements = ["queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0", "video/x-raw"]
+    if !isRGB { elements.append("capssetter caps=\"video/x-raw,colorimetry=(string)\(colours.text)\"") }
+    elements.append("videoconvert")
+    if isInterlaced, deinterlaced { elements += ["deinterlace fields=top", "videoconvert"] }
+    if let orientation, orientation != .upright {
+      // What halves the rows does not halve the columns.
+      let turned = layout.chroma == .half ? (layout.depth > 8 ? "Y444_10LE" : "Y444") : layout.format
+      elements += ["video/x-raw,format=\(turned)", "videoflip video-direction=\(orientation.rawValue)", "videoconvert"]
+    }
+    let (width, height) = shownSize
+    elements += [
+      "videoscale add-borders=true",
+      "video/x-raw,format=\(layout.format),width=\(width),height=\(height),pixel-aspect-ratio=\(shownAspect.text),"
+        + "colorimetry=(string)\(colours.text)",
+    ]
+    return elements.joined(separator: " ! ")
+  }
+
+  /// The poorest of some layouts that loses nothing, or else the richest; throws if the size does not go with any.
+  func layout(among layouts: [Layout]) throws -> Layout {
+    var wanted = Layout(depth: layout.depth > 8 ? 10 : 8, chroma: layout.chroma)
+    if isRGB { wanted.chroma = .quarter }  // as everybody shares video; Losses.swift names it
+    let (width, height) = shownSize
+    let fitting = layouts.filter {
+      $0.chroma == .full || (width % 2 == 0 && ($0.chroma == .half || height % 2 == 0))
+    }
+    guard let richest = fitting.last, !colours.isHDR || fitting.contains(where: { $0.depth > 8 }) else {
+      throw Failure("\(width) x \(height) is odd, which this codec cannot store", .badOutput)
+    }
+    return fitting.first { $0.holds(wanted) } ?? fitting.last { $0.depth >= wanted.depth }
+      ?? fitting.first { $0.chroma >= wanted.chroma } ?? richest
+  }
+}
+
+extension Layout {
+  /// GStreamer's name of the format of frames.
+  var format: String {
+    switch (depth, chroma) {
+    case (8, .quarter): "I420"
+    case (8, .half): "Y42B"
+    case (8, .full): "Y444"
+    case (_, .quarter): "I420_10LE"
+    default: "I422_10LE"
+    }
+  }
+}

@@ -1,0 +1,37 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+/// Looks whether the timestamps of a stream go on as its frame rate says, and evens them out where they do not.
+struct Timeline {
+  /// Seconds, where the frames so far end.
+  private(set) var end = 0.0
+  /// How often the time leaps, where it does so first, and by how much at most, seconds.
+  private(set) var leaps = (count: 0, first: 0.0, largest: 0.0)
+  private var last: (told: Double, placed: Double)?
+  private let rate: Double
+  private let isEven: Bool
+
+  /// `rate`: frames a second, 0 if they vary. `isEven`: of an MPEG program stream, whose timestamps GStreamer guesses in part. Half
+  /// a frame is a leap there, and frames are placed by counting unless that is off by more than a second. Elsewhere a leap is
+  /// more than 0.3 s, since phones leave out frames, and stays.
+  init(rate: Double, isEven: Bool) { (self.rate, self.isEven) = (rate, isEven) }
+
+  private static let repairable = 1.0  // seconds
+
+  /// Where a frame belongs, seconds; never before or at the one before it.
+  mutating func place(_ time: Double, lasting duration: Double?) -> Double {
+    let frame = rate > 0 ? 1 / rate : duration ?? last.map { max(time - $0.told, 0) } ?? 0
+    var placed = time
+    if let last, rate > 0 {
+      let error = time - last.told - frame
+      if abs(error) > (isEven ? 0.5 * frame : max(0.3, 2 * frame)) {
+        leaps = (leaps.count + 1, leaps.count == 0 ? last.told : leaps.first, max(leaps.largest, abs(error)))
+      }
+      let next = last.placed + frame
+      if time <= last.placed || (isEven && abs(time - next) < Self.repairable) { placed = next }
+    }
+    last = (time, placed)
+    end = max(end, placed + (duration ?? frame))
+    return placed
+  }
+}

@@ -1,0 +1,98 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct BatchTests {
+  private let folder: Folder
+  private let picture, sound: String
+
+  init() throws {
+    folder = try Folder()
+    (picture, sound) = (try folder.picture(frames: 10), try folder.sound())
+  }
+
+  private func list(_ name: String, _ text: String) throws -> String {
+    try text.write(toFile: folder.file(name), atomically: true, encoding: .utf8)
+    return folder.file(name)
+  }
+
+  @Test("Every entry is dubbed with its options, once; what fails stops no other", arguments: ["1", "3"])
+  func dubs(jobs: String) throws {
+    let outputs = ["a.mp4", "b, \"2\".mkv", "c.mp4", "d.mp4"].map(folder.file)
+    let quoted = outputs.map { "\"\($0.replacing("\"", with: "\"\""))\"" }
+    let manifest = try list(
+      "list.csv",
+      """
+      video,audio,output,once,to\r
+      \(picture),\(sound),\(quoted[0]),true,\r
+      \(picture),\(sound),\(quoted[1]),true,0.2
+
+      \(folder.file("none")),\(sound),\(quoted[2]),true,
+      \(picture),\(sound),\(quoted[3]),true,
+      """)
+    let report = folder.file("report.json")
+    let first = try syncdiff("batch", manifest, "--jobs", jobs, "--report", report)
+    #expect(first.status == 3, "\(first.err)")
+    #expect(try [0, 1, 3].map { try decodedFrames(outputs[$0]) } == [10, 6, 10])
+    func states() throws -> [String] {
+      let rows = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: report)))
+      return try #require(rows as? [[String: Any]]).compactMap { $0["state"] as? String }
+    }
+    #expect(try states() == ["dubbed", "dubbed", "failed", "dubbed"])
+
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: outputs[1]))
+    let date = try FileManager.default.attributesOfItem(atPath: outputs[0])[.modificationDate] as? Date
+    try FileManager.default.removeItem(atPath: outputs[1])
+    let second = try syncdiff("batch", manifest, "--report", report)
+    #expect(second.status == 3, "\(second.err)")
+    #expect(try states() == ["skipped", "dubbed", "failed", "skipped"])
+    #expect(try FileManager.default.attributesOfItem(atPath: outputs[0])[.modificationDate] as? Date == date)
+    #expect(try decodedFrames(outputs[1]) == 6 && bytes.count > 0 && folder.litter.isEmpty)
+  }
+
+  @Test("JSON lists and CSV reports work as well")
+  func json() throws {
+    let out = folder.file("a.mkv")
+    let entry = ["video": picture, "audio": sound, "output": out, "once": true, "to": 0.2, "seed": 3] as [String: Any]
+    let manifest = folder.file("list.json")
+    try JSONSerialization.data(withJSONObject: [entry]).write(to: URL(fileURLWithPath: manifest))
+    let report = folder.file("report.csv")
+    #expect(try syncdiff("batch", manifest, "--report", report, "--quiet").status == 3)
+    let lines = try String(contentsOfFile: report, encoding: .utf8).split(separator: "\n")
+    #expect(lines.count == 2 && lines[0] == "output,state,exit,frames,painted,seconds,spent,text")
+    #expect(lines[1].hasPrefix("\(out),dubbed,3,6,0,0.2"), "\(lines)")
+  }
+
+  @Test("After kill -9 the same command makes what is missing, and nothing under its name is half")
+  func killed() throws {
+    let long = try folder.make("long.mp4", by: "-f lavfi -i testsrc2=s=256x192:r=25:d=8 -c:v libx264 -preset ultrafast")
+    let outputs = (0..<4).map { folder.file("\($0).mp4") }
+    let manifest = try list(
+      "list.csv", "video,audio,output,once\n" + outputs.map { "\(long),\(sound),\($0),true\n" }.joined())
+    for seconds in [1.0, 2.0] {
+      _ = try syncdiff("batch", manifest, "--jobs", "2", signal: (SIGKILL, after: seconds))
+      for output in outputs where FileManager.default.fileExists(atPath: output) {
+        #expect(try decodedFrames(output) == 200)
+      }
+    }
+    #expect(try syncdiff("batch", manifest).status != 66)
+    for output in outputs { #expect(try decodedFrames(output) == 200) }
+  }
+
+  @Test(
+    "A list that is wrong is refused before anything is made",
+    arguments: [
+      ("video,audio,output\nv,a,o.mp4\nv,a,o.mp4\n", "have the same output"), ("video,audio\nv,a\n", "--output"),
+      ("video,audio,output\nv,a\n", "has 2 cells, not 3"), ("video,audio,output,colour\nv,a,o.mp4,red\n", "colour"),
+      ("video,audio,output,container\nv,a,-,mkv\n", "standard output"), ("[1]", "no JSON object"),
+      ("[{]", "no JSON array"),
+      ("", "is empty"),
+    ])
+  func refuses(text: String, message: String) throws {
+    let outcome = try syncdiff("batch", try list("list", text))
+    #expect(outcome.status == 64 && outcome.err.contains(message), "\(outcome.err)")
+    #expect(try syncdiff("batch", folder.file("none")).status == 66)
+  }
+}

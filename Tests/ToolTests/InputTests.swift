@@ -1,0 +1,195 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// Inputs that are not what they say, and sound of all kinds.
+@Suite(.serialized) struct InputTests {
+  private let folder: Folder
+
+  init() throws { folder = try Folder() }
+
+  private func dub(_ video: String, _ audio: String, _ name: String = "out.mp4", _ options: String...) throws -> Outcome
+  {
+    try run(tool, ["dub", "--once", "--video", video, "--audio", audio, "-o", folder.file(name)] + options)
+  }
+
+  private func cut(_ path: String, to share: Double, as name: String) throws -> String {
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    try bytes.prefix(Int(Double(bytes.count) * share)).write(to: URL(fileURLWithPath: folder.file(name)))
+    return folder.file(name)
+  }
+
+  private static let noise = "-f lavfi -i testsrc2=s=256x192:r=25:d=3 -f lavfi -i sine=d=3"
+
+  @Test(
+    "Half a file is a warning and status 4, and what is there is dubbed",
+    arguments: [
+      ("a.mp4", "-an -c:v libx264 -movflags +faststart"), ("b.mp4", "-c:v libx264 -c:a aac -movflags +faststart"),
+      ("c.mkv", "-c:v libx264 -c:a aac"), ("d.avi", "-c:v mjpeg -c:a pcm_s16le"),
+    ])
+  func halfPicture(name: String, encoding: String) throws {
+    let (whole, sound) = (try folder.make(name, by: "\(Self.noise) \(encoding)"), try folder.tone())
+    #expect(try dub(whole, sound).status == 3)
+    let outcome = try dub(try cut(whole, to: 0.5, as: "half-\(name)"), sound)
+    #expect(outcome.status == 4, "\(outcome.err)")
+    #expect(outcome.err.contains("end is missing") || outcome.err.contains("announces 3.0 s"), "\(outcome.err)")
+    let frames = try #require(try decodedFrames(folder.file("out.mp4")))
+    #expect((5...70).contains(frames))
+  }
+
+  @Test("Half a sound is a warning and status 4", arguments: ["wav", "aiff", "flac", "m4a"])
+  func halfSound(ending: String) throws {
+    let picture = try folder.picture(frames: 90)
+    let whole = try folder.tone("a.\(ending)", seconds: 3, by: ending == "m4a" ? "-movflags +faststart" : "")
+    #expect(try dub(picture, whole).status == 3)
+    let outcome = try dub(picture, try cut(whole, to: 0.5, as: "half.\(ending)"))
+    #expect(outcome.status == 4, "\(outcome.err)")
+  }
+
+  @Test("A picture whose own sound is longer is not cut off")
+  func longerSound() throws {
+    let video = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=d=4 -c:v libx264 -c:a aac")
+    let outcome = try dub(video, try folder.tone())
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let film = try folder.make(
+      "film.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=4 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac")
+    #expect(try dub(film, film).status == 3)
+  }
+
+  @Test("A GIF is refused with what to do, and soon")
+  func gif() throws {
+    let gif = try folder.make("v.gif", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1")
+    let outcome = try dub(gif, try folder.tone())
+    #expect(outcome.status == 66 && outcome.err.contains("convert it to MP4 first"), "\(outcome.err)")
+    #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
+  }
+
+  @Test("AIFF is read every time")
+  func aiff() throws {
+    let (picture, sound) = (
+      try folder.picture(frames: 2), try folder.tone("a.aiff", seconds: 0.3, by: "-c:a pcm_s16be")
+    )
+    for _ in 0..<10 {
+      let outcome = try dub(picture, sound)
+      #expect(outcome.status == 3, "\(outcome.err)")
+    }
+  }
+
+  @Test("A picture that changes its size is scaled to the first one, and told of")
+  func sizeChange() throws {
+    let stream = "-c:v libx264 -bf 0 -f mpegts"
+    let small = try folder.make("a.ts", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 \(stream)")
+    let large = try folder.make("b.ts", by: "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -output_ts_offset 1 \(stream)")
+    for (order, size) in [([small, large], ["128", "96"]), ([large, small], ["320", "240"])] {
+      var both = Data()
+      for part in order { both += try Data(contentsOf: URL(fileURLWithPath: part)) }
+      try both.write(to: URL(fileURLWithPath: folder.file("v.ts")))
+      let outcome = try dub(folder.file("v.ts"), try folder.tone())
+      #expect(outcome.err.contains("changes its size"), "\(outcome.err)")
+      #expect(try probe(folder.file("out.mp4"), "v:0", "width,height") == size)
+      #expect(try decodedFrames(folder.file("out.mp4")) == 50)
+    }
+  }
+
+  @Test("Timestamps that leap in a program stream are evened out and told of")
+  func leaps() throws {
+    let part = "-c:v mpeg2video -bf 0 -an -f vob"
+    let first = try folder.make("a.mpg", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 \(part)")
+    let second = try folder.make("b.mpg", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -output_ts_offset 1.35 \(part)")
+    var both = try Data(contentsOf: URL(fileURLWithPath: first))
+    both += try Data(contentsOf: URL(fileURLWithPath: second))
+    try both.write(to: URL(fileURLWithPath: folder.file("v.mpg")))
+    let sound = try folder.tone()
+    let outcome = try dub(folder.file("v.mpg"), sound)
+    #expect(outcome.status == 3 && outcome.err.contains("timestamps of its frames leap"), "\(outcome.err)")
+    let times = try frameTimes(folder.file("out.mp4"))
+    #expect(times.count == 50 && zip(times, times.dropFirst()).allSatisfy { abs($1 - $0 - 0.04) < 1e-3 }, "\(times)")
+    let even = try folder.make("even.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=30000/1001:d=1")
+    #expect(try !dub(even, sound).err.contains("leap"))
+  }
+
+  @Test(
+    "Sound that is long enough reaches the picture's end, at any rate and in any container",
+    arguments: [("out.mp4", 8_000), ("out.mp4", 16_000), ("out.mov", 24_000), ("out.mkv", 22_050), ("out.mp4", 48_000)])
+  func tail(name: String, rate: Int) throws {
+    let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -c:v libx264")
+    for seconds in [1.0, 3.0] {
+      let outcome = try dub(video, try folder.tone(seconds: seconds, rate: rate), name)
+      #expect(outcome.status == 3, "\(outcome.err)")
+      let decoded = try folder.make("decoded-\(seconds).wav", by: "-i @\(name) -map 0:a")
+      let length = try #require(Double(try probe(decoded, "", "duration")[0]))
+      #expect((0.998...1.3).contains(length), "\(rate) Hz, \(seconds) s: \(length)")
+    }
+  }
+
+  @Test(
+    "The sound begins when it began, whatever its encoder put before it",
+    arguments: [
+      ("a.wav", ""), ("a.mp3", "-c:a libmp3lame -b:a 128k"), ("b.mp3", "-c:a libmp3lame -ar 22050"),
+      ("a.m4a", "-c:a aac"),
+      ("a.opus", "-c:a libopus"), ("a.flac", ""),
+    ])
+  func encoderDelay(name: String, encoding: String) throws {
+    let click = "aevalsrc='if(between(t,0.5,0.52),0.8*sin(6000*t),0)':s=48000:d=1"
+    let sound = try folder.make(name, by: "-f lavfi -i \(click) \(encoding)")
+    let picture = try folder.picture(frames: 30)
+    for out in ["out.mp4", "out.mov"] {
+      let words = out == "out.mov" ? ["--audio-codec", "pcm"] : []
+      let outcome = try run(
+        tool, ["dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file(out)] + words)
+      #expect(outcome.status == 3, "\(outcome.err)")
+      let time = try onset(folder.file(out))
+      #expect(abs(time - 0.5) < 0.005, "\(name) -> \(out): \(time)")
+    }
+  }
+
+  @Test(
+    "Any number of channels is dubbed, and what is mixed is named",
+    arguments: [
+      (1, "", "mono", ""), (2, "", "stereo", ""), (6, "5.1", "5.1", ""), (8, "7.1", "5.1", "8 channels are mixed to 6"),
+      (12, "", "5.1", "12 channels are mixed to 6"), (16, "", "stereo", "16 channels without positions"),
+    ])
+  func channels(count: Int, layout: String, made: String, loss: String) throws {
+    let picture = try folder.picture(frames: 10)
+    let inputs = String(repeating: "-i @tone.wav ", count: count)
+    _ = try folder.tone()
+    let placed = layout.isEmpty ? "amerge=inputs=\(count)" : "join=inputs=\(count):channel_layout=\(layout)"
+    let sound = try folder.make("a.wav", by: "\(inputs) \(count > 1 ? "-filter_complex \(placed)" : "") -c:a pcm_s16le")
+    let outcome = try dub(picture, sound)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try probe(folder.file("out.mp4"), "a:0", "channel_layout")[0].hasPrefix(made))
+    #expect(loss.isEmpty ? !outcome.err.contains("mixed") : outcome.err.contains(loss), "\(outcome.err)")
+    #expect(try dub(picture, sound, "out.mkv", "--audio-codec", "pcm").status == 3)
+    #expect(try probe(folder.file("out.mkv"), "a:0", "channels") == ["\(count)"])
+    let aiff = try folder.make("a.aiff", by: "-i @a.wav -c:a pcm_s16be")
+    #expect(try dub(picture, aiff).status == 3)
+  }
+
+  @Test("A voice in one of eight channels is in the result")
+  func oneOfEight() throws {
+    let sound = try folder.make(
+      "a.wav", by: "-f lavfi -i aevalsrc=0|0|0|0|0|0.9*sin(2000*t)|0|0:s=48000:d=1:c=8c -c:a pcm_s16le")
+    #expect(try dub(try folder.picture(), sound).status == 3)
+    #expect(try onset(folder.file("out.mp4")) < 0.1)
+  }
+
+  @Test("A part begins and ends where it is asked to, and file URLs are files")
+  func part() throws {
+    let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=2 -c:v libx264")
+    let outcome = try dub("file://\(video)", "file://\(try folder.tone())", "out.mp4", "--from", "0.4", "--to", "1.2")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try decodedFrames(folder.file("out.mp4")) == 20)
+    #expect(try probe(folder.file("out.mp4"), "v:0", "start_time")[0].hasPrefix("0.0"))
+    let difference = try run(
+      ffmpeg,
+      [
+        "-nostdin", "-i", folder.file("out.mp4"), "-ss", "0.4", "-i", video, "-lavfi", "psnr", "-frames:v", "1", "-f",
+        "null", "-",
+      ])
+    let psnr = try #require(difference.err.firstMatch(of: /average:([\d.]+|inf)/)?.1)
+    #expect(psnr == "inf" || (Double(psnr) ?? 0) > 35, "\(psnr)")
+  }
+}

@@ -1,0 +1,150 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// Where a result goes, and what becomes of what is there.
+@Suite(.serialized) struct OutputTests {
+  private let folder: Folder
+  private let picture, sound: String
+
+  init() throws {
+    folder = try Folder()
+    (picture, sound) = (try folder.picture(frames: 5), try folder.sound())
+  }
+
+  private func dub(_ output: String, _ options: String...) throws -> Outcome {
+    try run(tool, ["dub", "--once", "--video", picture, "--audio", sound, "-o", output] + options)
+  }
+
+  private func kind(_ path: String) throws -> FileAttributeType? {
+    try FileManager.default.attributesOfItem(atPath: path)[.type] as? FileAttributeType
+  }
+
+  @Test("A pipe or a device is written to in a streamable container, and refused in another; it stays what it is")
+  func special() throws {
+    let pipe = folder.file("pipe.mkv")
+    try #require(mkfifo(pipe, 0o600) == 0)
+    let copy = folder.file("copy.mkv")
+    let reader = Process()
+    reader.executableURL = URL(fileURLWithPath: "/bin/sh")
+    reader.arguments = ["-c", "cat \"\(pipe)\" > \"\(copy)\""]
+    try reader.run()
+    #expect(try dub(pipe).status == 3)
+    reader.waitUntilExit()
+    #expect(try decodedFrames(copy) == 5)
+
+    #expect(try dub("/dev/null", "--container", "ts").status == 3)
+    for (output, container) in [(pipe, "mp4"), ("/dev/null", "mov"), ("-", "mp4")] {
+      let refused = try dub(output, "--container", container)
+      #expect(refused.status == 73 && refused.err.contains("--container mkv, webm or ts"), "\(refused.err)")
+    }
+    let full = try dub("/dev/full", "--container", "mkv")
+    #expect(full.status == 73 && full.err.contains("No space left"), "\(full.err)")
+    let unknown = FileAttributeType.typeUnknown
+    #expect(try kind(pipe) == unknown && kind("/dev/null") == .typeCharacterSpecial)
+    #expect(folder.litter.isEmpty)
+  }
+
+  @Test("Standard output takes a streamable container", arguments: ["mkv", "webm", "ts"])
+  func standardOutput(container: String) throws {
+    let line = "exec \"$0\" \"$@\" > \"\(folder.file("out"))\""
+    let words = ["dub", "--once", "--video", picture, "--audio", sound, "-o", "-", "--container", container]
+    let outcome = try run(URL(fileURLWithPath: "/bin/sh"), ["-c", line, tool.path] + words)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try decodedFrames(folder.file("out")) == 5)
+    #expect(try dub("-").status == 64)
+  }
+
+  @Test("A symbolic link is followed, to a file or to none, and stays a link")
+  func links() throws {
+    try FileManager.default.createDirectory(atPath: folder.file("far"), withIntermediateDirectories: false)
+    try "old".write(toFile: folder.file("far/old.mp4"), atomically: true, encoding: .utf8)
+    for name in ["old.mp4", "new.mp4"] {
+      let link = folder.file("link-\(name)")
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "far/\(name)")
+      #expect(try dub(link).status == 3)
+      #expect(try kind(link) == .typeSymbolicLink)
+      #expect(try decodedFrames(folder.file("far/\(name)")) == 5)
+    }
+    try FileManager.default.createSymbolicLink(atPath: folder.file("round.mp4"), withDestinationPath: "round.mp4")
+    let round = try dub(folder.file("round.mp4"))
+    #expect(round.status == 73 && round.err.contains("cannot write"), "\(round.err)")
+  }
+
+  @Test("A name of 255 bytes works, and nobody else's file is touched")
+  func names() throws {
+    let name = folder.file(String(repeating: "n", count: 251) + ".mp4")
+    try "mine".write(toFile: folder.file("out.mp4.part"), atomically: true, encoding: .utf8)
+    #expect(try dub(name).status == 3 && dub(folder.file("out.mp4")).status == 3)
+    #expect(try decodedFrames(name) == 5 && decodedFrames(folder.file("out.mp4")) == 5)
+    #expect(try String(contentsOfFile: folder.file("out.mp4.part"), encoding: .utf8) == "mine")
+    #expect(folder.litter.isEmpty)
+  }
+
+  @Test("A file that is there is replaced with its rights, or kept with --no-overwrite")
+  func overwrite() throws {
+    let out = folder.file("out.mp4")
+    try "older".write(toFile: out, atomically: true, encoding: .utf8)
+    chmod(out, 0o640)
+    let kept = try dub(out, "--no-overwrite")
+    #expect(kept.status == 73 && kept.err.contains("is there already"), "\(kept.err)")
+    #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
+    #expect(try dub(out).status == 3 && decodedFrames(out) == 5)
+    let rights = try FileManager.default.attributesOfItem(atPath: out)[.posixPermissions] as? Int
+    #expect(rights == 0o640)
+    #expect(try dub(folder.file("new.mp4"), "--no-overwrite").status == 3)
+    #expect(folder.has("new.mp4") && folder.litter.isEmpty)
+  }
+
+  @Test("Closed standard streams do no harm", arguments: ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+  func closedStreams(closing: String) throws {
+    let out = folder.file("out.mp4")
+    let line = "exec \"$0\" dub --once --video \"\(picture)\" --audio \"\(sound)\" -o \"\(out)\" \(closing)"
+    #expect(try run(URL(fileURLWithPath: "/bin/sh"), ["-c", line, tool.path]).status == 3)
+    #expect(try decodedFrames(out) == 5)
+  }
+
+  @Test(
+    "The container follows the name or --container, and each of its codecs decodes",
+    arguments: [
+      ("a.mp4", "", "mov", "h264", "aac"), ("a.MOV", "", "mov", "h264", "aac"),
+      ("a.mkv", "", "matroska", "h264", "aac"),
+      ("a.webm", "", "matroska", "vp9", "opus"), ("a.ts", "", "mpegts", "h264", "aac"), ("a", "", "mov", "h264", "aac"),
+      ("a.x", "--container mkv", "matroska", "h264", "aac"), ("a.mp4", "--video-codec hevc", "mov", "hevc", "aac"),
+      ("a.mov", "--video-codec prores --audio-codec pcm", "mov", "prores", "pcm_s24le"),
+      ("a.mkv", "--video-codec ffv1 --audio-codec flac", "matroska", "ffv1", "flac"),
+      ("a.mkv", "--video-codec av1 --audio-codec opus", "matroska", "av1", "opus"),
+      ("a.mkv", "--video-codec vp9 --audio-codec pcm", "matroska", "vp9", "pcm_s24le"),
+      ("a.mp4", "--crf 0", "mov", "h264", "aac"), ("a.ts", "--video-codec hevc", "mpegts", "hevc", "aac"),
+    ])
+  func containers(name: String, options: String, format: String, video: String, audio: String) throws {
+    let out = folder.file(name)
+    let words = options.split(separator: " ").map(String.init)
+    let outcome = try run(tool, ["dub", "--once", "--video", picture, "--audio", sound, "-o", out] + words)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try probe(out, "", "format_name")[0].contains(format))
+    #expect(try probe(out, "v:0", "codec_name") == [video] && probe(out, "a:0", "codec_name") == [audio])
+    #expect(try decodedFrames(out) == 5)
+    if format != "mpegts" {
+      #expect(
+        try run(ffmpeg, ["-v", "error", "-i", out, "-f", "ffmetadata", "-"]).out.contains(
+          "compositeWithTrainedAlgorithmicMedia"))
+    }
+  }
+
+  @Test(
+    "What a container cannot hold is refused with what it can",
+    arguments: [
+      ("a.webm", "--video-codec h264", "it holds vp9, av1"), ("a.mp4", "--audio-codec pcm", "it holds aac, opus"),
+      ("a.mov", "--video-codec prores --crf 3", "is fixed"), ("a.mp4", "--crf 60", "--crf of h264 is 0 to 51"),
+    ])
+  func refusals(name: String, options: String, message: String) throws {
+    let words = options.split(separator: " ").map(String.init)
+    let outcome = try run(
+      tool, ["dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file(name)] + words)
+    #expect(outcome.status == 73 && outcome.err.contains(message), "\(outcome.err)")
+    #expect(!folder.has(name) && folder.litter.isEmpty)
+  }
+}

@@ -1,0 +1,98 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// What programs are told.
+@Suite(.serialized) struct ReportTests {
+  private let folder: Folder
+
+  init() throws { folder = try Folder() }
+
+  private func records(_ outcome: Outcome) throws -> [[String: Any]] {
+    try outcome.out.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+  }
+
+  @Test("JSON lines tell of progress, warnings and the result, and nothing else is said")
+  func json() throws {
+    let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mkv"))
+    let outcome = try syncdiff("dub", "--once", "--video", picture, "--audio", sound, "-o", out, "--json")
+    #expect(outcome.status == 3 && outcome.err.isEmpty, "\(outcome.err)")
+    let records = try records(outcome)
+    #expect(records.contains { $0["event"] as? String == "progress" && $0["stage"] as? String == "dub" })
+    #expect(
+      records.contains { $0["event"] as? String == "warning" && ($0["text"] as? String)?.contains("no face") == true })
+    let last = try #require(records.last)
+    #expect(last["event"] as? String == "result" && last["frames"] as? Int == 30 && last["exit"] as? Int == 3)
+    #expect(last["container"] as? String == "mkv" && last["output"] as? String == out)
+
+    let failed = try syncdiff("dub", "--video", folder.file("none"), "--audio", sound, "-o", out, "--json")
+    let record = try #require(try self.records(failed).last)
+    #expect(failed.status == 66 && record["event"] as? String == "error" && record["exit"] as? Int == 66)
+  }
+
+  @Test("Quiet says warnings and errors alone")
+  func quiet() throws {
+    let (picture, sound) = (try folder.picture(), try folder.sound())
+    let outcome = try syncdiff(
+      "dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file("out.mp4"), "--quiet")
+    #expect(
+      outcome.out.isEmpty && outcome.err == "Warning: no face was found in \(picture), so its picture is as it was.\n")
+  }
+
+  @Test("The version names the tool, its model and the instruction set")
+  func version() throws {
+    let outcome = try syncdiff("--version")
+    #expect(outcome.status == 0 && outcome.out.hasPrefix("syncdiff 0."))
+    #expect(outcome.out.contains("model: /") && outcome.out.contains("instruction set: "))
+  }
+
+  @Test("inspect tells what is in a file as text and JSON, and whether it can be dubbed")
+  func inspect() throws {
+    let picture = try folder.picture()
+    let text = try syncdiff("inspect", picture)
+    #expect(
+      text.status == 0 && text.out.contains("picture: 128 x 96, 4:2:0 with 8 bits, 29.97 frames a second"),
+      "\(text.out)")
+    let record = try #require(try records(syncdiff("inspect", "--json", picture)).last)
+    #expect(
+      record["usable"] as? Bool == true && (record["pictures"] as? [[String: Any]])?.first?["width"] as? Int == 128)
+    let sound = try #require(try records(syncdiff("inspect", "--json", try folder.sound())).last)
+    #expect(sound["usable"] as? Bool == false && (sound["why"] as? String)?.contains("no video stream") == true)
+    #expect(try syncdiff("inspect", folder.file("none")).status == 66)
+  }
+
+  @Test("--compare shows the original on the left, and --mix-original keeps its sound under the new one")
+  func compareAndMix() throws {
+    let video = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=f=3000:d=1 -c:v libx264 -c:a aac")
+    let silence = try folder.make("s.wav", by: "-f lavfi -i anullsrc=r=48000:d=1 -t 1")
+    let out = folder.file("out.mp4")
+    let arguments = ["dub", "--once", "--video", video, "--audio", silence, "-o", out]
+    func loudness() throws -> Double {
+      let heard = try run(ffmpeg, ["-nostdin", "-i", out, "-af", "volumedetect", "-f", "null", "-"])
+      let told = try #require(heard.err.firstMatch(of: /mean_volume: (-?[\d.]+) dB/)?.1)
+      return try #require(Double(told))
+    }
+    #expect(try run(tool, arguments).status == 3 && loudness() < -80)
+    let mixed = try run(tool, arguments + ["--mix-original", "-6", "--compare"])
+    #expect(mixed.status == 3, "\(mixed.err)")
+    // FFmpeg's sine has -21 dB.
+    #expect(try abs(loudness() + 27) < 2)
+    #expect(try probe(out, "v:0", "width,height,nb_frames") == ["256", "96", "25"])
+    let sides = try run(
+      ffmpeg,
+      [
+        "-nostdin", "-i", out, "-lavfi", "split[a][b];[a]crop=128:96:0:0[c];[b]crop=128:96:128:0[d];[c][d]psnr", "-f",
+        "null", "-",
+      ])
+    let psnr = try #require(sides.err.firstMatch(of: /average:([\d.]+|inf)/)?.1)
+    #expect(psnr == "inf" || (Double(psnr) ?? 0) > 35, "\(psnr)")
+    let mute = try syncdiff(
+      "dub", "--video", try folder.picture(), "--audio", silence, "-o", out, "--mix-original", "0")
+    #expect(mute.status == 66 && mute.err.contains("has no audio stream"), "\(mute.err)")
+  }
+}
