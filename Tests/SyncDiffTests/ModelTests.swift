@@ -114,7 +114,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
         $0["audio_encoder.front.layers.0.near"] = Tensor(zeros: shape)
       }
       defer { try? FileManager.default.removeItem(at: file) }
-      return try #require(#expect(throws: ModelError.self) { try Model.load(path: file.path) }).description
+      return try #require(#expect(throws: LoadError.self) { try Model.load(path: file.path) }).description
     }
     let near = "audio_encoder.front.layers.0.near"
     #expect(try reason([1, 50, 8]).contains("\(near) is [1, 50, 8], expected [1, 51, 8]"))
