@@ -34,7 +34,7 @@ extension Sound {
   }
 
   /// Without side speakers: those of quad, 5.0 and 5.1 are the rear ones by another name.
-  private var rearMask: UInt64 { [0x603: 0x33, 0x607: 0x37, 0x60f: 0x3f][mask] ?? mask }
+  private var rearMask: UInt64 { [0xc03: 0x33, 0xc07: 0x37, 0xc0f: 0x3f][mask] ?? mask }
 }
 
 extension AudioCodec {
@@ -42,7 +42,7 @@ extension AudioCodec {
   fileprivate var layouts: Set<UInt64>? {
     switch self {
     case .aac: [0xb, 0x7, 0x107, 0x33, 0x37, 0x3f]  // 2.1, 3.0, 4.0, quad, 5.0, 5.1
-    case .opus, .flac: [0x7, 0x33, 0x37, 0x3f, 0x70f, 0x63f]  // 3.0, quad, 5.0, 5.1, 6.1, 7.1
+    case .opus, .flac: [0x7, 0x33, 0x37, 0x3f, 0xd0f, 0xc3f]  // 3.0, quad, 5.0, 5.1, 6.1, 7.1
     case .pcm: nil
     }
   }
