@@ -201,7 +201,7 @@ final class Discovery: Sendable {
     gst_structure_get_int(fields, "rate", &rate)
     gst_structure_get_int(fields, "channels", &channels)
     let mask = gst_structure_get_value(fields, "channel-mask").map { gst_value_get_bitmask($0) } ?? 0
-    var sound = Sound(rate: Int(rate), channels: Int(channels), hasPositions: channels <= 2 || mask != 0)
+    var sound = Sound(rate: Int(rate), channels: Int(channels), mask: UInt64(mask))
     if let tags = tags(of: sink) {
       var code: UnsafeMutablePointer<CChar>?
       if gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code) != 0, let code {

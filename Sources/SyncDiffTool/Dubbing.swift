@@ -50,12 +50,12 @@ final class Dubbing {
         ! video/x-raw,format=\(job.encoding.layout.format),width=\(2 * width),height=\(height)
         """
     }
-    var spoken = "audioconvert \(job.heard.isToBeMixed(for: job.encoding) ? mixed(job.heard.channels) : "")"
+    var spoken = job.heard.mixing(for: job.encoding)
     if let decibels = job.original, let under = job.picture.sounds.first {
       let stereo = "audioresample ! audio/x-raw,rate=48000,channels=2,channel-mask=(bitmask)0x3"
       spoken += """
          ! \(stereo) ! mixer. \
-        \(sound(under, "under")) \(under.hasPositions ? "" : mixed(under.channels)) ! \(stereo) \
+        \(sound(under, "under")) \(under.hasPositions ? "" : under.pairs) ! \(stereo) \
         ! volume volume=\(pow(10, decibels / 20)) ! \(unlimited) ! mixer.  audiomixer name=mixer
         """
     }
@@ -75,15 +75,6 @@ final class Dubbing {
       : "capssetter name=\(name) caps=\"audio/x-raw,channel-mask=(bitmask)0x0\" ! audioconvert"
   }
 
-  /// Channels without positions, as an SDI signal's: odd ones to the left, even ones to the right, as pairs are.
-  private static func mixed(_ channels: Int) -> String {
-    let rows = [0, 1].map { side in
-      let share = 1 / Double((channels + 1 - side) / 2)
-      return "<" + (0..<channels).map { "(float)\($0 % 2 == side ? share : 0)" }.joined(separator: ",") + ">"
-    }
-    return "mix-matrix=\"<\(rows.joined(separator: ","))>\" ! audio/x-raw,channels=2,channel-mask=(bitmask)0x3"
-  }
-
   private let pipeline: UnsafeMutablePointer<GstElement>
   private let (pictures, sounds): (Source, Source)
   private let watch: Watch
@@ -98,7 +89,7 @@ final class Dubbing {
       in: pipeline)
     sounds = Source(job.sound, .sound, from: "sound", to: "hearing", in: pipeline)
     gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(output.descriptor)")
-    let isStereo = job.original != nil || job.heard.isToBeMixed(for: job.encoding)
+    let isStereo = job.original != nil || job.heard.becomesPairs(in: job.encoding)
     try encode(job.encoding, channels: isStereo ? 2 : job.heard.channels)
   }
 

@@ -43,20 +43,14 @@ func losses(_ video: Media, _ audio: Media?, _ encoding: Encoding, deinterlaced:
   guard let audio, let sound = audio.sounds.first else { return losses }
   if audio.sounds.count > 1 { lose(audio, "of \(audio.sounds.count) sound tracks the first is used") }
   let (channels, most) = (sound.channels, encoding.channels)
-  if sound.isToBeMixed(for: encoding) {
+  if sound.becomesPairs(in: encoding) {
     lose(audio, "\(channels) channels without positions are mixed to two: odd ones left, even ones right")
   } else if mixed, channels > 2 {
     lose(audio, "\(channels) channels are mixed to two, with the original's")
+  } else if sound.becomesSurround(in: encoding) {
+    lose(audio, "\(channels) channels are mixed to 5.1")
   } else if channels > most {
-    lose(
-      audio,
-      "\(channels) channels are mixed to \(most), the most that \(encoding.audio.rawValue) in \(encoding.container.rawValue) holds here"
-    )
+    lose(audio, "\(channels) channels are mixed to \(most), the most that \(encoding.audio.rawValue) holds here")
   }
   return losses
-}
-
-extension Sound {
-  /// Whether it has to be mixed by us, since nobody can know where its channels belong.
-  func isToBeMixed(for encoding: Encoding) -> Bool { !hasPositions && encoding.audio != .pcm }
 }

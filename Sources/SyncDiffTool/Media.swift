@@ -202,8 +202,9 @@ struct Colours: Equatable {
 struct Sound {
   var rate = 0
   var channels = 0
-  /// Whether it is known which channel belongs where; of mono and stereo it always is.
-  var hasPositions = true
+  /// Where its channels belong, as GstAudioChannelPosition's bits; 0 if nobody knows. Mono and stereo need none.
+  var mask: UInt64 = 0
+  var hasPositions: Bool { channels <= 2 || mask != 0 }
   /// Seconds at the beginning that were not in the sound.
   var delay = 0.0
   /// ISO 639; nil if the file does not say.

@@ -149,8 +149,10 @@ import Testing
   @Test(
     "Any number of channels is dubbed, and what is mixed is named",
     arguments: [
-      (1, "", "mono", ""), (2, "", "stereo", ""), (6, "5.1", "5.1", ""), (8, "7.1", "5.1", "8 channels are mixed to 6"),
-      (12, "", "5.1", "12 channels are mixed to 6"), (16, "", "stereo", "16 channels without positions"),
+      (1, "", "mono", ""), (2, "", "stereo", ""), (6, "5.1", "5.1", ""), (6, "5.1(side)", "5.1", ""),
+      (6, "hexagonal", "5.1", "6 channels are mixed to 5.1"), (3, "3.0", "3.0", ""),
+      (8, "7.1", "5.1", "8 channels are mixed to 5.1"),
+      (12, "", "5.1", "12 channels are mixed to 5.1"), (16, "", "stereo", "16 channels without positions"),
     ])
   func channels(count: Int, layout: String, made: String, loss: String) throws {
     let picture = try folder.picture(frames: 10)
@@ -164,6 +166,9 @@ import Testing
     #expect(loss.isEmpty ? !outcome.err.contains("mixed") : outcome.err.contains(loss), "\(outcome.err)")
     #expect(try dub(picture, sound, "out.mkv", "--audio-codec", "pcm").status == 3)
     #expect(try probe(folder.file("out.mkv"), "a:0", "channels") == ["\(count)"])
+    #expect(try dub(picture, sound, "out.webm").status == 3)
+    let opus = [12: 6, 16: 2][count] ?? count
+    #expect(try probe(folder.file("out.webm"), "a:0", "channels") == ["\(opus)"])
     let aiff = try folder.make("a.aiff", by: "-i @a.wav -c:a pcm_s16be")
     #expect(try dub(picture, aiff).status == 3)
   }
