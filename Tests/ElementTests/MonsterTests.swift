@@ -168,9 +168,8 @@ private let side = 384  // px, the sample portrait's own
 
   /// Stacks of a loud and of a quiet sound.
   private func sound(_ level: Float) -> Tensor {
-    let count = model.configuration.tokens * 104
-    return Tensor(
-      [model.configuration.tokens, 104], (0..<count).map { level * Float($0 % 26) / 4 + Float($0 / 104 % 3) })
+    let shape = model.listener.silence.shape
+    return Tensor(shape, (0..<shape[0] * shape[1]).map { level * Float($0 * 31 % 17 - 8) / 5 })
   }
 
   /// Bilinear; beyond the portrait its edges go on.
