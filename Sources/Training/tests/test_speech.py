@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""evaluate/speech.py and evaluate/phones.py: known figures, and the command from end to end with a small network."""
+"""evaluate/speech.py and data/phones.py: known figures, and the command from end to end with a small network."""
 import contextlib
 import io
 import sys
@@ -17,9 +17,9 @@ from pocketsphinx import get_model_path
 from safetensors.numpy import save_file
 
 from convert import export
-from data import clips
+from data import clips, phones
 from data.clips import Clip
-from data import phones, speech
+from evaluate import speech
 from tests.faces import META, basis, clip, geometry, small_model
 from train.lips import Clips
 

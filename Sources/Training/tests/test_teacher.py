@@ -1,0 +1,25 @@
+# Copyright 2026 the syncdiff authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the teacher tells, train/teacher.py."""
+import unittest
+
+import numpy as np
+
+from train import teacher
+
+
+class ClosedTests(unittest.TestCase):
+    def test_lips_are_shut_in_the_first_half_of_p_b_and_m(self):
+        gap = np.array([2.0, 1.0, 0.0])
+        open_lips = np.tile([0.4, 0.2, 0.7], (12, 1))  # opening 1
+        made = teacher.closed(open_lips, [("bilabial", 4.2, 7.0), ("open", 7.0, 10.0), (None, 0.0, 4.2)], gap)
+        np.testing.assert_allclose(made @ gap, [1, 1, 1, 0.5, 0, 0, 0.5, 1, 1, 1, 1, 1], atol=1e-6)
+        self.assertTrue((made[:, 2] == np.float32(0.7)).all())  # what does not open the lips stays
+
+    def test_shut_lips_stay_as_they_are(self):
+        gap, shut = np.array([1.0, 0.0]), np.tile([-0.3, 0.5], (5, 1))
+        np.testing.assert_allclose(teacher.closed(shut, [("bilabial", 0.0, 20.0)], gap), shut, atol=1e-6)
+
+
+if __name__ == "__main__":
+    unittest.main()
