@@ -50,9 +50,11 @@ final class Report {
     text.withUTF8 { _ = write(STDOUT_FILENO, $0.baseAddress, $0.count) }
   }
 
-  /// Of something that takes a while.
+  /// Of something that takes a while. As JSON its beginning is told, too, so that a stage that is soon over is seen.
   func progress(_ stage: String, of duration: Double?, marks: Bool = true) -> Progress {
-    Progress(report: self, stage: stage, duration: duration, marks: marks)
+    let progress = Progress(report: self, stage: stage, duration: duration, marks: marks)
+    if isJSON, duration != nil { emit(progress, 0, 0) }
+    return progress
   }
 
   /// Leaves the line that moves on, so that another text can follow.
@@ -61,13 +63,16 @@ final class Report {
     isLineOpen = false
   }
 
+  private func emit(_ progress: Progress, _ seconds: Double, _ share: Double) {
+    emit("progress", ["stage": .string(progress.stage), "seconds": .number(seconds), "share": .number(share)])
+  }
+
   fileprivate func show(_ progress: inout Progress, _ seconds: Double) {
     let share = progress.duration.map { min(seconds / $0, 1) }
     let isMark = share.map { Int($0 * 10) > progress.tenthsShown } ?? false
     if isMark, let share { progress.tenthsShown = Int(share * 10) }
     if isJSON {
-      guard isMark, let share else { return }
-      emit("progress", ["stage": .string(progress.stage), "seconds": .number(seconds), "share": .number(share)])
+      if isMark, let share { emit(progress, seconds, share) }
     } else if !isQuiet {
       var line = "\(tenths(seconds)) s"
       if let share, let duration = progress.duration { line += " of \(tenths(duration)) s, \(Int(share * 100)) %" }
