@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from convert import whisper
 from data import voices
-from data.speech import MELS, ROW, SAMPLE_RATE, log_mel
+from data.speech import ROW, SAMPLE_RATE, log_mel
 from networks.model import AudioEncoder, Causal, Config, Front
 from train import lips
 
