@@ -192,7 +192,8 @@ def told(parts, clips, index):
 
 
 def report(told, clips, basis):
-    """told(index): coefficients [T, 12] of a clip's sound. Per talker: correlation of the opening told and real, best of three frames either way, and its range, made / real."""
+    """Per talker: correlation of the opening told and real, at once and at the best of three frames either way, and its range, told /
+    real. told(index): coefficients [T, 12] of a clip's sound."""
     by = {}
     for index, clip in enumerate(clips.clips):
         made = np.maximum(told(index) @ basis.gap, 0)
@@ -245,7 +246,8 @@ def main():
 
     def validate():
         parts = loop.average["audio_encoder"], loop.average["lips"]
-        print("opening r at once, best of 3 frames, range:", report(lambda index: told(parts, held, index), held, basis), flush=True)
+        figures = report(lambda index: told(parts, held, index), held, basis)
+        print("opening r at once, best of 3 frames, range:", figures, flush=True)
 
     # audio_encoder and lips are the averages, by which the painter goes.
     loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=200, fall=0.5, minutes=args.minutes),

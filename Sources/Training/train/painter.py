@@ -79,7 +79,8 @@ class Pairs:
 class Slot:
     """A run under one look: latents of the truth and of the warped pictures (identity), the latter also masked [6, 4, 20, 20],
     lips [6, 2, 20, 20], and where [6, 2, 80, 80] they are; the pictures truth and warped [6, 3, 80, 80], what is heard,
-    sound [6, tokens, C], of a sound in place of the clip's where one is given, and what the sync network sees in the last five true pictures [128], None for portraits."""
+    sound [6, tokens, C], of a sound in place of the clip's where one is given, and what the sync network sees in the last five true
+    pictures [128], None for portraits."""
 
     @torch.no_grad()
     def __init__(self, model, run, look, exemplar, sync_net, sound=None):
