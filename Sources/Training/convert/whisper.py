@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from networks.model import convolved
+
 FLOAT16 = 4    # CTranslate2's number of the type
 PLACE = 100    # the place of a sentence's features that every feature of a stream is given
 PARTS = {"norm1": "self_attention/layer_norm", "qkv": "self_attention/linear_0", "out": "self_attention/linear_1",
@@ -56,7 +58,7 @@ def begin(front, rows):
     for i in range(len(front.layers)):
         state |= {f"layers.{i}.{name}": value for name, value in layer(kept, i).items()}
     front.load_state_dict(front.state_dict() | state | {"place": places[PLACE]})
-    x = F.gelu(front.conv2(F.gelu(front.conv1(rows.transpose(1, 2))))).transpose(1, 2) + front.place
+    x = convolved(front, rows) + front.place
     for part in front.layers:
         apart = places[PLACE - part.BEFORE:PLACE + part.after + 1] - places[PLACE]
         apart = (apart - apart.mean(1, keepdim=True)) / x.std(-1, unbiased=False).mean()

@@ -108,6 +108,11 @@ class Causal(AudioLayer):
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
+def convolved(net, rows):
+    """What Whisper's two convolutions, net.conv1 and net.conv2, make of rows of log_mel [B, R, 80]: [B, R // 2, 384]."""
+    return F.gelu(net.conv2(F.gelu(net.conv1(rows.transpose(1, 2))))).transpose(1, 2)
+
+
 class Front(nn.Module):
     """Rows of log_mel [B, R, 80] -> features [B, R // 2, 384], one every 20 ms: the first layers of Whisper-tiny's encoder (Radford
     et al., arXiv 2212.04356; convert/whisper.py), which know speech of all kinds, taught to hear a stream. Feature k needs the
@@ -124,7 +129,7 @@ class Front(nn.Module):
         self.register_buffer("deviation", torch.ones(self.WIDTH))
 
     def forward(self, rows):
-        x = F.gelu(self.conv2(F.gelu(self.conv1(rows.transpose(1, 2))))).transpose(1, 2) + self.place
+        x = convolved(self, rows) + self.place
         for layer in self.layers:
             x = layer(x)
         return (x - self.mean) / self.deviation

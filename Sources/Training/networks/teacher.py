@@ -8,7 +8,7 @@ from torch import nn
 
 from convert import whisper
 from data.speech import MELS, ROW, log_mel
-from networks.model import AudioLayer
+from networks.model import AudioLayer, convolved
 
 LAYERS = 3          # of Whisper's encoder, which stay as they are
 PAST, FUTURE = 10, 8  # stacks of two features before and after the picture's own
@@ -44,7 +44,7 @@ class Teacher(nn.Module):
         """Whisper's features [K, 384], one every 20 ms, of a whole sound [N] in -1 ... 1, of half a minute less 4 s at most; the
         first is the one of QUIET rows before it."""
         rows = log_mel(F.pad(sound, (ROW * QUIET, ROW * QUIET))[None])
-        x = F.gelu(self.conv2(F.gelu(self.conv1(rows.transpose(1, 2))))).transpose(1, 2)
+        x = convolved(self, rows)
         x = x + self.places[:x.shape[1]]
         for layer in self.whisper:
             x = layer(x)
