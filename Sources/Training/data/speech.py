@@ -30,16 +30,12 @@ def log_filterbank(sound):
     return logfbank(sound.astype(np.float64), samplerate=SAMPLE_RATE).astype(np.float32)
 
 
-def stacks(fbank, centres, past, future, pace=1.0):
-    """[N, past + 1 + future, 104]: for each row index in centres (running time x 100), the stacks that begin
-    4 k rows from it, k = -past ... future, of sound that runs `pace` times as fast. Rows before the start or after the end
-    are digital silence."""
-    rows = np.asarray(centres)[:, None] + pace * np.arange(-past * STACK, (future + 1) * STACK)
-    low = np.floor(rows).astype(int)
-    part = (rows - low).astype(np.float32)[..., None]
-    row = lambda index: fbank[np.clip(index, 0, len(fbank) - 1)]
+def stacks(fbank, centres, past, future):
+    """[N, past + 1 + future, 104]: for each row index in centres (running time x 100), the stacks that begin 4 k rows from it,
+    k = -past ... future. Rows before the start or after the end are digital silence."""
+    rows = np.asarray(centres)[:, None] + np.arange(-past * STACK, (future + 1) * STACK)
     inside = (rows >= 0) & (rows < len(fbank))
-    out = np.where(inside[..., None], row(low) * (1 - part) + row(low + 1) * part, np.float32(SILENCE))
+    out = np.where(inside[..., None], fbank[np.clip(rows, 0, len(fbank) - 1)], np.float32(SILENCE))
     return out.reshape(len(rows), past + 1 + future, STACK * BANDS)
 
 
