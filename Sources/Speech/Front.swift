@@ -190,30 +190,22 @@ struct FeatureStream: Sendable {
   }
 
   /// The next feature is this one, and nothing is known of those before it.
-  private mutating func restart(at feature: Int) {
-    var first = feature - front.before
-    loudest.restart(at: 2 * first - 2 - LogMel.memory)
-    rows.restart(at: 2 * first - 2)
-    once.restart(at: 2 * first - 1)
-    for i in layers.indices {
-      layers[i].inputs.restart(at: first)
-      layers[i].asked.restart(at: first)
-      first += CausalLayer.before
-    }
-    features.restart(at: feature)
-  }
+  private mutating func restart(at feature: Int) { forEachTrack(from: feature) { $0.restart(at: $1) } }
 
   /// Keeps what the features from this one on need if they are to be computed again.
-  private mutating func forget(before feature: Int) {
+  private mutating func forget(before feature: Int) { forEachTrack(from: feature) { $0.forget(before: $1) } }
+
+  /// Each track with its first index that this feature needs.
+  private mutating func forEachTrack(from feature: Int, _ body: (inout Track, Int) -> Void) {
     var first = feature - front.before
-    loudest.forget(before: 2 * first - 2 - LogMel.memory)
-    rows.forget(before: 2 * first - 2)
-    once.forget(before: 2 * first - 1)
+    body(&loudest, 2 * first - 2 - LogMel.memory)
+    body(&rows, 2 * first - 2)
+    body(&once, 2 * first - 1)
     for i in layers.indices {
-      layers[i].inputs.forget(before: first)
-      layers[i].asked.forget(before: first)
+      body(&layers[i].inputs, first)
+      body(&layers[i].asked, first)
       first += CausalLayer.before
     }
-    features.forget(before: feature)
+    body(&features, feature)
   }
 }
