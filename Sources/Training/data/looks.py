@@ -24,8 +24,8 @@ class Look:
 
     Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
     proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
-    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, and, if `noisy`, noise and JPEG.
-    Strength 0 leaves pictures as they are."""
+    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, and, if `noisy`, noise and JPEG;
+    a third sharpen, as telephones do. Strength 0 leaves pictures as they are."""
 
     def __init__(self, rng, strength=1.0, margin=MARGIN, noisy=True):
         n = lambda s: float(rng.normal(0, s) * strength)
@@ -53,8 +53,11 @@ class Look:
         self.light = torch.exp(slope)
         lipstick = n(0.15) + torch.tensor([n(0.1), n(0.17), n(0.17)])
         self.lipstick = torch.exp(lipstick).view(3, 1, 1) if rng.random() < min(strength, 1) / 2 else None
-        self.poor, self.noisy = None, noisy
-        if rng.random() < min(strength, 1) / 3:
+        self.poor, self.sharp, self.noisy = None, 0.0, noisy
+        camera = rng.random()
+        if camera > 1 - min(strength, 1) / 3:
+            self.sharp = rng.uniform(0, 2)
+        if camera < min(strength, 1) / 3:
             self.poor = rng.uniform(0.5, 1), rng.uniform(0, 0.02), int(rng.integers(35, 95))
 
     def placed(self, images):
@@ -71,7 +74,8 @@ class Look:
         out = ((images + 1) / 2).clamp(1e-3, 1) ** self.gamma
         grey = out.mean(1, keepdim=True)
         out = grey + (out - grey) * self.saturation
-        out = (out * self.balance * self.light * self.gain + self.offset).clamp(0, 1)
+        out = out * self.balance * self.light * self.gain + self.offset
+        out = (out + self.sharp * (out - F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1))).clamp(0, 1)
         return (self.through_poor(out) if self.poor else out) * 2 - 1
 
     def __call__(self, images):

@@ -54,6 +54,14 @@ class Aligner:
                 for word in decoder.get_alignment() for phone in word]
 
 
+def written(path):
+    """[(class, start, end)] of a file of data/spoken.py, in frames at 25 fps: bilabial or None. espeak-ng's and flite's names of
+    p, b and m in all languages begin with these letters; pau is flite's pause."""
+    phones = [line.split() for line in path.read_text().splitlines()]
+    return [("bilabial" if name[0] in "pbm" and name != "pau" else None, float(start) * FPS, float(end) * FPS)
+            for name, start, end in phones]
+
+
 def listen(decoder, sound):
     decoder.reinit_feat()  # forgets the noise of the sound before
     decoder.start_utt()

@@ -103,6 +103,30 @@ def music(count, rng):
     return out
 
 
+def breath(count, rng):
+    """In and out through the mouth: coloured noise that swells and fades, with pauses or without."""
+    middle, broad, swell = rng.uniform(600, 3000), rng.uniform(0.5, 1.3), rng.uniform(1, 6)
+    air = filtered(torch.randn(count), lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / middle) / broad)) + 0.02)
+    times = torch.arange(count) / SAMPLE_RATE / rng.uniform(0.5, 2.5)
+    return air * torch.sin(np.pi * times + rng.uniform(0, 3)).abs().pow(swell)
+
+
+def applause(count, rng):
+    """Short bursts of noise, from a few hands or from a hall."""
+    middle, often = rng.uniform(1000, 2500), 10 ** rng.uniform(1, 3)  # Hz; claps a second
+    claps = torch.from_numpy(rng.poisson(often / SAMPLE_RATE, count) * rng.lognormal(0, 0.7, count)).float()
+    clap = torch.randn(800) * torch.exp(-torch.arange(800) / rng.uniform(50, 200))
+    size = count + len(clap)
+    out = torch.fft.irfft(torch.fft.rfft(claps, size) * torch.fft.rfft(clap, size), size)[:count]
+    return filtered(out, lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / middle) / 0.8)))
+
+
+def unspoken(count, rng):
+    """What is heard where nobody speaks, of deviation 1: noise, music, breath or applause."""
+    out = (noise, music, breath, applause)[rng.integers(4)](count, rng)
+    return out / out.std().clamp(min=1e-6)
+
+
 def babble(voices, count, rng):
     """Some of the voices, a list of sounds, at once."""
     out = torch.zeros(count)

@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from convert.export import load, part_of
 from data.clips import SHORTEST, Clip
 from data.geometry import Basis
+from data.phones import CLASSES, Aligner, text_of, written
 from data.prepare import VIDEOS, prepare_all, sound
 from data.speech import SAMPLE_RATE, STACK
-from data.voices import babble, filtered, in_room, music, noise, telephone
+from data.voices import applause, babble, breath, in_room, music, noise, telephone
 from evaluate import plots
 from evaluate.metrics import SHUT, correlation, pearson, spread
-from data.phones import CLASSES, Aligner, text_of
 from train.lips import Clips, around, as_sound
 from train.teacher import SOUNDS
 
@@ -37,6 +37,7 @@ LEVEL = 0.05              # deviation of every sound that is heard, -26 dB; spoi
 DECIBELS = 20, 10, 5, 0   # of the voice above what spoils it
 BELOW = 0, 20, 40         # dB: how far a sound's peak lies below the loudest possible
 ALONE, SECONDS = 10, 8    # pieces of music, noise and so on, and how long they are
+SOON = 8                  # features that are not known yet at a look-ahead of 120 ms
 SEED = 0
 
 
@@ -54,10 +55,13 @@ class Ear:
         self.across = basis.components[:, left, 0] - basis.components[:, right, 0]
 
     @torch.no_grad()
-    def coefficients(self, sound, rows):
-        """[T, 12] that are told of sound float32 [N] at its rows [T] (10 ms)."""
+    def coefficients(self, sound, rows, unknown=0):
+        """[T, 12] that are told of sound float32 [N] at its rows [T] (10 ms); `unknown`: of the last features."""
         encoder, head = self.parts
-        return head(encoder(around(encoder, sound, rows, "cpu"))).numpy()
+        stacks = around(encoder, sound, rows, "cpu")
+        if unknown:
+            stacks = encoder.unheard(stacks, torch.tensor(unknown))
+        return head(encoder(stacks)).numpy()
 
     def told(self, sound):
         """[T]: the opening told of a whole sound."""
@@ -98,6 +102,11 @@ def clips_of(folders, cache):
     return clips
 
 
+def closes_in(opening, start, end):
+    """Whether an opening [T] is below SHUT while a phone lasts or a frame before or after; from `start` to `end` in frames."""
+    return opening[max(0, int(start) - 1):int(end) + 2].min() < SHUT
+
+
 class Take:
     """A clip of somebody who speaks: what is told of its sound beside what the lips do. ValueError where nobody speaks."""
 
@@ -113,17 +122,18 @@ class Take:
         rows, voice = STACK * np.arange(len(clip.points)) + clip.lag_rows, scaled(clips.sounds[index])
         made, real = ear.coefficients(voice, rows), clips.coefficients[index]
         self.made, self.real, self.wide, self.width = ear.opening(made), ear.opening(real), ear.width(made), ear.width(real)
+        self.soon = ear.opening(ear.coefficients(voice, rows, SOON))
         self.with_music = ear.opening(ear.coefficients(mixed(voice, music(len(voice), rng), 5), rows))
         (self.best, self.lag), self.range = self.fit(self.made), spread(self.made, self.real, self.span)
 
     def by_phone(self):
         """[(class, opening real and told, width real and told, closes real and told)] of each phone: opening and width in its
-        middle; it closes if the opening is below SHUT while it lasts or a frame before or after."""
+        middle."""
         out = []
         for name, start, end in self.phones:
-            at, around_it = int((start + end) / 2), slice(max(0, int(start) - 1), int(end) + 2)
+            at = int((start + end) / 2)
             if name and at < len(self.real):
-                closes = [opening[around_it].min() < SHUT for opening in (self.real, self.made)]
+                closes = [closes_in(opening, start, end) for opening in (self.real, self.made)]
                 out.append((name, self.real[at], self.made[at], self.width[at], self.wide[at], *closes))
         return out
 
@@ -163,7 +173,7 @@ def real_tables(takes):
     for speaker in sorted({take.clip.speaker for take in takes}):
         chosen = [take for take in takes if take.clip.speaker == speaker]
         figures = [(take.best, take.fit(take.made, [0])[0], abs(take.lag) <= 1, take.wrong(takes),
-                    take.range, take.fit(take.with_music)[0]) for take in chosen]
+                    take.range, take.fit(take.with_music)[0], take.fit(take.soon)[0]) for take in chosen]
         bilabial = phones_of(chosen).get("bilabial", np.empty((0, 6)))
         closes = bilabial[:, :3:-1].mean(0) if len(bilabial) else (np.nan, np.nan)
         best, now, near, *rest = np.mean(figures, 0)
@@ -171,10 +181,10 @@ def real_tables(takes):
                      len(bilabial), *closes])
     return ["## People who speak", "",
             "r: correlation of the lips' opening told of the sound with the real one, in speech, at the best lag of 5 frames either "
-            "way and at none; with the sounds of the other clips (wrong); with music 5 dB below the voice. Range: deviation of the "
-            "opening, told / real.", "",
+            "way and at none; with the sounds of the other clips (wrong); with music 5 dB below the voice; with a look-ahead "
+            "of 120 ms. Range: deviation of the opening, told / real.", "",
             *table(["folder", "clips", "r", "r at lag 0", "lag, median", "within 1 frame", "r, wrong", "range", "r, music",
-                    "p b m", "told close", "real close"], rows)]
+                    "r, 120 ms", "p b m", "told close", "real close"], rows)]
 
 
 def phone_tables(kinds):
@@ -193,7 +203,8 @@ def phone_tables(kinds):
 # ---------------------------------------------------------------- sounds alone
 
 def by_language(folders, most):
-    """{language: [float32 [N]]}: at most so many files of each, from all over its list."""
+    """{language: [(float32 [N], phones)]}: at most so many files of each, from all over its list. phones: as data/phones.py reads
+    them in the file of data/spoken.py, none where there is no such file."""
     files = {}
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS):
@@ -203,7 +214,9 @@ def by_language(folders, most):
         raise SystemExit(f"--sounds: no file of the kinds {' '.join(SOUNDS)}")
     chosen = {name: [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))]
               for name, paths in sorted(files.items())}
-    return {name: [scaled(as_sound(sound(path, (0, LONGEST)))) for path in paths] for name, paths in chosen.items()}
+    phones = lambda path: written(path) if path.exists() else []
+    return {name: [(scaled(as_sound(sound(path, (0, LONGEST)))), phones(path.with_suffix(".phones"))) for path in paths]
+            for name, paths in chosen.items()}
 
 
 def spoilings(voices, rng):
@@ -219,32 +232,20 @@ def spoilings(voices, rng):
     return made
 
 
-def breath(count, rng):
-    """In and out through the mouth: coloured noise that swells and fades, and pauses between."""
-    air = filtered(torch.randn(count), lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / 1500))) + 0.02)
-    period = rng.uniform(1.2, 2)
-    return air * torch.sin(np.pi * torch.arange(count) / SAMPLE_RATE / period + rng.uniform(0, 3)).abs().pow(3)
-
-
-def applause(count, rng):
-    """Hundreds of claps a second, short bursts of noise of 500 to 5000 Hz."""
-    claps = torch.from_numpy(rng.poisson(300 / SAMPLE_RATE, count) * rng.lognormal(0, 0.7, count)).float()
-    clap = torch.randn(800) * torch.exp(-torch.arange(800) / 100)
-    size = count + len(clap)
-    out = torch.fft.irfft(torch.fft.rfft(claps, size) * torch.fft.rfft(clap, size), size)[:count]
-    return filtered(out, lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / 1600) / 0.8)))
-
-
 def sound_tables(ear, folders, most):
     rng = np.random.default_rng(SEED)
     torch.manual_seed(SEED)
-    voices = by_language(folders, most)
-    spoil = spoilings([voice for part in voices.values() for voice in part], rng)
+    files = by_language(folders, most)
+    spoil = spoilings([voice for part in files.values() for voice, _ in part], rng)
     plain, agreement, loudness = [], [], []
-    for language, part in voices.items():
+    for language, spoken in files.items():
+        part = [voice for voice, _ in spoken]
         clean = [ear.told(voice) for voice in part]
         joined = np.concatenate(clean)
-        plain.append([language, len(part), 100 * np.mean([c.std() for c in clean]), 100 * joined.mean(), (joined < SHUT).mean()])
+        closes = [closes_in(opening, start, end) for opening, (_, phones) in zip(clean, spoken)
+                  for kind, start, end in phones if kind == "bilabial" and int(start) < len(opening)]
+        plain.append([language, len(part), 100 * np.mean([c.std() for c in clean]), 100 * joined.mean(), (joined < SHUT).mean(),
+                      len(closes), np.mean(closes or [np.nan])])
         agreement.append([language, *(np.mean([pearson(ear.told(change(voice)), c) for voice, c in zip(part, clean)])
                                       for change in spoil.values())])
         quiet = [[ear.told(voice / voice.abs().max() * 10 ** (-below / 20)).std() for below in BELOW] for voice in part]
@@ -256,8 +257,8 @@ def sound_tables(ear, folders, most):
         alone.append([name, ALONE * SECONDS, (openings > SHUT).mean(), 100 * openings.mean()])
     return ["## Speech without pictures", "",
             "The opening that is told: deviation and mean, hundredths of the outer eye distance; share of frames that are closed "
-            "(below 3).", "",
-            *table(["language", "files", "deviation", "mean", "closed"], plain), "",
+            "(below 3); where the phones are known, share of p, b and m that close as above.", "",
+            *table(["language", "files", "deviation", "mean", "closed", "p b m", "close"], plain), "",
             "Correlation of the opening told of the spoiled sound with that told of the clean one; numbers: dB of the voice above "
             "the music or the babble.", "", *table(["language", *spoil], agreement), "",
             "Deviation of the opening by loudness: the sound's peak so many dB below the loudest possible, against 0.", "",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
-from data.speech import STACK, log_filterbank
+from data.speech import SILENCE, STACK, log_filterbank
 from networks.model import AudioLayer, Config
 
 FORMAT = "syncdiff-av-hubert"
@@ -43,6 +43,13 @@ class Stacked(nn.Module):
         place = rows[..., None] + torch.arange(-STACK * self.past, STACK * (self.future + 1))
         taken = heard[torch.arange(len(heard))[:, None, None], place.to(heard.device)]
         return taken.unflatten(2, (-1, STACK)).flatten(3)
+
+    @staticmethod
+    def unheard(stacks, count):
+        """Stacks [..., tokens, 104] whose last rows, two for each of `count`, an int tensor, are not known yet: silence."""
+        rows = stacks.unflatten(-1, (STACK, -1)).flatten(-3, -2)
+        known = torch.arange(rows.shape[-2]) < rows.shape[-2] - 2 * count[..., None]
+        return torch.where(known[..., None].to(rows.device), rows, SILENCE).unflatten(-2, (-1, STACK)).flatten(-2)
 
 
 class AVHuBERT(Stacked):

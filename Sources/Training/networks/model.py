@@ -160,6 +160,13 @@ class AudioEncoder(nn.Module):
         taken = features[torch.arange(len(features))[:, None, None], place.to(features.device)]
         return taken.unflatten(2, (-1, 2)).flatten(3)
 
+    @staticmethod
+    def unheard(stacks, count):
+        """Stacks [..., tokens, 768] whose last `count` features, int [...], are not known yet: they are 0, which is their mean."""
+        features = stacks.unflatten(-1, (2, -1)).flatten(-3, -2)
+        known = torch.arange(features.shape[-2], device=stacks.device) < features.shape[-2] - count[..., None].to(stacks.device)
+        return (features * known[..., None]).unflatten(-2, (-1, 2)).flatten(-2)
+
     def forward(self, stacks):
         x = self.input(stacks) + self.position
         for layer in self.layers:

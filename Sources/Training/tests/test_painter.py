@@ -99,6 +99,17 @@ class CalibrationTests(unittest.TestCase):
             torch.testing.assert_close(head(tokens), 1.3 * before + 0.2, atol=1e-4, rtol=1e-4)
 
 
+class LookTests(unittest.TestCase):
+    def test_a_third_of_the_cameras_sharpen(self):
+        looks = [Look(np.random.default_rng(seed)) for seed in range(200)]
+        sharp = [look for look in looks if look.sharp > 0]
+        self.assertAlmostEqual(len(sharp) / 200, 1 / 3, delta=0.1)
+        self.assertFalse(any(look.poor for look in sharp))
+        one, picture = max(sharp, key=lambda look: look.sharp), 0.3 * torch.randn(1, 3, 80, 80).clamp(-1, 1)
+        made, one.sharp = one.coloured(picture), 0.0
+        self.assertGreater(made.std(), 1.2 * one.coloured(picture).std())
+
+
 class AblationTests(unittest.TestCase):
     def test_the_papers_inputs_do_not_know_the_mouth(self):
         model, (run, *_) = small_model(), runs()

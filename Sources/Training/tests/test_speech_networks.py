@@ -98,6 +98,13 @@ class EncoderTests(unittest.TestCase):
         self.assertEqual(stacks[0, :, :, [0, -1]].tolist(), 2 * [[[2.0, 3.0], [4.0, 5.0], [6.0, 7.0]]])
 
 
+    def test_what_is_not_known_yet_is_zero(self):
+        stacks = 1 + torch.arange(2 * 3 * 4.0).view(2, 3, 4)  # of two features of two values
+        made = AudioEncoder.unheard(stacks, torch.tensor([0, 3]))
+        torch.testing.assert_close(made[0], stacks[0])
+        self.assertEqual(made[1].flatten().tolist(), [13, 14, 15, 16, 17, 18] + 6 * [0])
+
+
 class WhisperTests(unittest.TestCase):
     def test_a_file_is_read_as_it_was_written(self):
         weight = np.arange(6, dtype=np.float16).reshape(2, 3)
@@ -130,6 +137,13 @@ class VoicesTests(unittest.TestCase):
             self.assertEqual(other.shape, (8000,))
             self.assertAlmostEqual(other.std().item(), 1, places=3)
 
+    def test_what_nobody_speaks_is_of_all_kinds(self):
+        rng = np.random.default_rng(0)
+        pauses = [float((loud < 0.2 * loud.max()).float().mean())
+                  for loud in (voices.unspoken(80000, rng).unfold(0, 800, 800).std(1) for _ in range(40))]
+        self.assertGreater(np.mean(np.array(pauses) == 0), 0.2)   # noise, applause of a hall
+        self.assertGreater(np.mean(np.array(pauses) > 0.2), 0.2)  # breath, a few hands
+
     def test_spoiled_sound_is_sound_of_the_same_length(self):
         for sound in (torch.randn(8000), torch.zeros(8000)):
             for _ in range(40):
@@ -144,6 +158,12 @@ class VoicesTests(unittest.TestCase):
         made = voices.in_room(click, self.rng)
         self.assertEqual(made[:999].abs().max().item() < 1e-5, True)
         self.assertGreater(made[1200:5000].abs().max(), 1e-4)
+
+
+class ClosingTests(unittest.TestCase):
+    def test_lips_that_shut_for_a_moment(self):
+        openings = torch.tensor([[0.2] * 3 + [0.01] * 2 + [0.2] * 2 + [0.02] * 8, [0.0] * 15])
+        self.assertEqual(lips.closings(openings).tolist(), [[0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0], [0] * 15])
 
 
 class CutTests(unittest.TestCase):

@@ -1,10 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """What the teacher tells, train/teacher.py."""
+import tempfile
 import unittest
+from pathlib import Path
 
 import numpy as np
 
+from data import phones
 from train import teacher
 
 
@@ -19,6 +22,14 @@ class ClosedTests(unittest.TestCase):
     def test_shut_lips_stay_as_they_are(self):
         gap, shut = np.array([1.0, 0.0]), np.tile([-0.3, 0.5], (5, 1))
         np.testing.assert_allclose(teacher.closed(shut, [("bilabial", 0.0, 20.0)], gap), shut, atol=1e-6)
+
+    def test_phones_as_the_synthesisers_name_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "x.phones"
+            path.write_text("pau 0.000 0.200\nph 0.200 0.280\nB 0.280 0.300\nm 0.300 0.400\n_: 0.400 0.500\n")
+            found = phones.written(path)
+        self.assertEqual([kind for kind, _, _ in found], [None, "bilabial", None, "bilabial", None])
+        np.testing.assert_allclose(found[1][1:], [5, 7])
 
 
 if __name__ == "__main__":

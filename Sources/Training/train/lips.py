@@ -12,7 +12,7 @@ alone makes lips that move too little.
 
 Of a batch's runs TALKING are clips; SPOKEN are speech without pictures, CACHE/spoken, of which a teacher who hears all of it
 tells the coefficients (train/teacher.py); in QUIET ones nobody speaks: the mouth is closed. Sounds are spoiled as the world does
-(data/voices.py)."""
+(data/voices.py). In SHORT of the runs the last features are not known yet: the encoder also serves a shorter look-ahead."""
 import argparse
 import time
 from pathlib import Path
@@ -27,7 +27,8 @@ from convert.export import part_of
 from data.clips import balanced, load
 from data.geometry import Basis, Neutral, Pose
 from data.speech import BANDS, ROW, STACK, log_mel
-from data.voices import beside, other_voice, pace, spoiled
+from data.voices import other_voice, pace, spoiled, unspoken
+from evaluate.metrics import SHUT
 from networks import avhubert
 from networks.model import AudioEncoder, Config, Lips, autocast
 from networks.motion import ROWS, SEEN, Motion
@@ -38,6 +39,8 @@ RUN = 25                           # pictures in a row, 1 s
 TALKING, SPOKEN, QUIET = 6, 5, 1   # runs of a batch
 BEFORE, BEHIND = 170, 40           # rows of sound before and behind a run's
 OPENING, CHANGE, SYNC = 2.0, 0.5, 0.5  # weights of the losses beside the coefficients'
+CLOSING = 4.0                      # how much more an opening counts where lips shut for a moment
+SHORT, UNKNOWN = 0.25, 8           # share of the runs in which up to so many of the last features are not known yet
 RATE = 1e-3
 
 
@@ -155,10 +158,15 @@ class Batches:
             add(self.spoken.sounds[index], self.spoken.coefficients[index], 0)
         for _ in range(QUIET):
             loud = 10 ** (self.rng.uniform(-90, -15) / 20)
-            hiss = torch.randn(count)
-            heard.append((loud * (beside([hiss], count, self.rng))).clamp(-1, 1))
+            heard.append((loud * unspoken(count, self.rng)).clamp(-1, 1))
             wanted.append(np.zeros_like(wanted[0]))
         return torch.stack(heard), torch.from_numpy(np.stack(wanted))
+
+
+def closings(openings):
+    """[B, T]: 1 where lips shut for a moment, of openings in outer eye distances: shut here, and open within 4 pictures."""
+    widest = F.max_pool1d(openings[:, None], 9, 1, 4)[:, 0]
+    return ((openings < SHUT) & (widest > 2 * SHUT)).float()
 
 
 def train_motion(net, batches, minutes, device):
@@ -258,8 +266,8 @@ def main():
         train_motion(motion, batches, args.motion_minutes, device)
         distributed.share(motion.state_dict().values())
     motion.eval().requires_grad_(False)
-    gap = torch.tensor(basis.gap, dtype=torch.float32, device=device)
-    gap = gap / gap.norm()
+    opens = torch.tensor(basis.gap, dtype=torch.float32, device=device)
+    gap = opens / opens.norm()
     change = lambda x: x[:, 1:] - x[:, :-1]
     near = lambda a, b: F.smooth_l1_loss(a, b, beta=0.5)
     see = lambda x: motion.see(torch.cat([x[:, k:k + SEEN] for k in range(RUN - SEEN + 1)]))
@@ -270,9 +278,14 @@ def main():
     for _ in loop:
         heard, wanted = (x.to(device) for x in batches())
         with autocast(device):
-            taken = encoder.around(encoder.hear(heard), rows.expand(len(heard), -1)).flatten(0, 1)
-            made = head(F.dropout(encoder(taken), 0.15)).float().view_as(wanted)
-        parts = (near(made * weight, wanted * weight), near(made @ gap, wanted @ gap), near(change(made), change(wanted)),
+            taken = encoder.around(encoder.hear(heard), rows.expand(len(heard), -1))
+            if config.av_hubert == 0:
+                short = torch.rand(len(heard)) < SHORT
+                taken = encoder.unheard(taken, (short * torch.randint(1, UNKNOWN + 1, short.shape))[:, None].expand(-1, RUN))
+            made = head(F.dropout(encoder(taken.flatten(0, 1)), 0.15)).float().view_as(wanted)
+        opening = F.smooth_l1_loss(made @ gap, wanted @ gap, beta=0.5, reduction="none")
+        parts = (near(made * weight, wanted * weight), (opening * (1 + CLOSING * closings(wanted @ opens))).mean(),
+                 near(change(made), change(wanted)),
                  1 - (see(made[speaking]) * see(wanted[speaking])).sum(1).mean())
         loop.learn(sum(share * part for share, part in zip((1, OPENING, CHANGE, args.sync_weight), parts)))
         loop.note([*parts, near(made[TALKING:] @ gap, wanted[TALKING:] @ gap)])

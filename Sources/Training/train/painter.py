@@ -219,10 +219,17 @@ def deaf(unet):
         layer.weight.zero_()
 
 
+def related(before, now):
+    """Whether the weights of an audio encoder, {name: tensor}, are some that have gone on to learn from others: of the same
+    shapes, and none changed by more than half its length."""
+    return before.keys() == now.keys() and all(
+        before[name].shape == value.shape and (before[name] - value).norm() <= value.norm() / 2 for name, value in now.items())
+
+
 def begun(cache, init):
     """The model that the training begins with: audio encoder and lips as lips.py left them, the other networks out of the model
-    file `init`; if it listened with another audio encoder, it begins without sound. Without one the autoencoder is autoencoder.py's,
-    the others are new."""
+    file `init`; if it listened with an audio encoder that this one did not go on from, it begins without sound. Without one the
+    autoencoder is autoencoder.py's, the others are new."""
     lips = torch.load(cache / "lips.pt", "cpu", weights_only=True)
     model = SyncDiff(Config(**lips["config"]))
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
@@ -234,9 +241,7 @@ def begun(cache, init):
         return model
     for name in ("encoder", "decoder", "bottleneck", "denoiser"):
         getattr(model, name).load_state_dict(part_of(init, name))
-    known = part_of(init, "audio_encoder")
-    if not all(torch.equal(known.get(name, value.new_empty(0)), value.half().float())
-               for name, value in lips["audio_encoder"].items()):
+    if not related(part_of(init, "audio_encoder"), lips["audio_encoder"]):
         deaf(model.denoiser.unet)
     return model
 

@@ -3,8 +3,9 @@
 """Trains the audio encoder's teacher (networks/teacher.py) on the clips: `python -m train.teacher --cache CACHE --speech FOLDER...`
 writes and resumes CACHE/teacher.pt, then lets it tell the mouth's coefficients of speech without pictures, sound files of
 up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 [T, 12], from which train/lips.py learns what lips do
-with words, voices and languages that the clips do not have. Of English speech, --english FOLDER..., the lips of p, b and m are
-closed, where pocketsphinx hears one (data/phones.py): the teacher, who learned from a few hundred words, leaves some open."""
+with words, voices and languages that the clips do not have. The lips of p, b and m are closed where their place is known: in
+data/spoken.py's sounds, and in other English speech, --english FOLDER..., where pocketsphinx hears one (data/phones.py). The
+teacher, who learned from a few hundred words, leaves some open."""
 import argparse
 import contextlib
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file
 
 from data.clips import balanced, load, save
 from data.geometry import Basis
-from data.phones import Aligner
+from data.phones import Aligner, written
 from data.prepare import FPS, sound
 from data.speech import SAMPLE_RATE, STACK
 from data.voices import pace, spoiled
@@ -50,12 +51,14 @@ def closed(coefficients, phones, gap):
     return (coefficients - ((1 - kept) * opening)[:, None] * gap / (gap @ gap)).astype(np.float32)
 
 
-def tell(teacher, path, cache, device, gap=None, aligner=None):
-    """Writes CACHE/spoken/NAME.npz of a sound file; with an aligner its p, b and m are closed."""
+def tell(teacher, path, cache, device, gap, aligner=None):
+    """Writes CACHE/spoken/NAME.npz of a sound file; its p, b and m are closed if NAME.phones says where they are, or an aligner."""
     samples = sound(path)[:LONGEST * SAMPLE_RATE]
     heard = teacher.hear(as_sound(samples).to(device))
     made = told(teacher, heard, STACK * np.arange(len(samples) * FPS // SAMPLE_RATE))
-    if aligner:
+    if path.with_suffix(".phones").exists():
+        made = closed(made, written(path.with_suffix(".phones")), gap)
+    elif aligner:
         with contextlib.suppress(ValueError):  # no words were found
             made = closed(made, aligner(samples), gap)
     save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=made)
