@@ -557,7 +557,7 @@ gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable
   g_object_class_install_property (object, PROP_LOOKAHEAD,
       g_param_spec_int64 ("lookahead", "Look-ahead",
           "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
-          "with lowers the latency and the quality; the rest counts as silence. -1 = the model's own",
+          "with lowers the latency and the quality; the rest is not heard. -1 = the model's own",
           -1, G_GINT64_CONSTANT (25000000000), -1, ready));
   g_object_class_install_property (object, PROP_STEPS,
       g_param_spec_uint ("steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower", 0, 1000, 0,

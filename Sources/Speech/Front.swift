@@ -139,15 +139,21 @@ struct FeatureStream: Sendable {
     return Int64(loudest.end * Filterbank.step)
   }
 
-  /// These features, `[wanted.count, C]`, of a sound that goes on from the sample that `prepare` returned. What looks at sound
-  /// from `limit` on is not kept.
+  /// These features, `[wanted.count, C]`, of a sound that goes on from the sample that `prepare` returned. Those that look at
+  /// sound from `limit` on are not known yet: they are 0, which is their mean.
   mutating func heard(_ wanted: Range<Int>, of sound: Excerpt, until limit: Int64) -> Tensor {
-    if wanted.upperBound > features.end { extend(to: wanted.upperBound, sound) }
-    let heard = features.rows(wanted)
-    cut(to: limit)
+    let end = features(of: Filterbank.rows(endingBy: limit))
+    let known = wanted.lowerBound..<min(max(wanted.lowerBound, end), wanted.upperBound)
+    if known.upperBound > features.end { extend(to: known.upperBound, sound) }
+    let heard = features.rows(known)
     if wanted.lowerBound - features.first >= Self.spare { forget(before: wanted.lowerBound) }
-    return heard
+    guard known != wanted else { return heard }
+    let values = heard.values + [Float](repeating: 0, count: (wanted.count - known.count) * front.width)
+    return Tensor([wanted.count, front.width], values)
   }
+
+  /// The features that rows before this one suffice for end before this one.
+  private func features(of rows: Int) -> Int { (rows - 1) >> 1 - front.after }
 
   /// Forgets what looks at sound from a sample on.
   mutating func cut(to sample: Int64) {

@@ -41,8 +41,9 @@ public struct Listener: Sendable {
     return Int64(last * Filterbank.step + Filterbank.window)
   }
 
-  /// Gets ready to hear the picture at `row`. Sound further than `lookahead` past it counts as digital silence, even if it is there
-  /// by chance, so that the same input gives the same output; nil: the model's own. Whether the picture itself is part of a
+  /// Gets ready to hear the picture at `row`. Sound further than `lookahead` past it does not count, even if it is there by
+  /// chance, so that the same input gives the same output: features that need it are not known yet (`AudioEncoder.unheard` in
+  /// Sources/Training/networks/model.py), in filterbank stacks it is digital silence; nil: the model's own. Whether the picture itself is part of a
   /// `silence`, as far as the rows around it show it.
   @discardableResult
   public mutating func listen(
