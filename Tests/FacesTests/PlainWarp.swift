@@ -160,9 +160,7 @@ extension Plain {
     let spread = place.scale < 1.5 ? 1 : min(Int(place.scale.rounded(.up)), 8)
     func weights(_ t: Double) -> [Double] {
       let (t2, t3) = (t * t, t * t * t)
-      return [
-        0.75 * (2 * t2 - t - t3), 1 - 2.25 * t2 + 1.25 * t3, 0.75 * t + 1.5 * t2 - 1.25 * t3, 0.75 * (t3 - t2),
-      ]
+      return [(-t + 2 * t2 - t3) / 2, (2 - 5 * t2 + 3 * t3) / 2, (t + 4 * t2 - 3 * t3) / 2, (t3 - t2) / 2]
     }
     var sum = SIMD3<Double>.zero
     for j in 0..<spread {

@@ -90,7 +90,7 @@ import Testing
   /// Sound beyond a shorter look-ahead does not count even if it is there: features that need it are 0, all others as ever.
   /// Later pictures hear it.
   @Test(
-    arguments: [(0, 14), (30_000_000, 12), (120_000_000, 8), (130_000_000, 7), (245_000_000, 1)] as [(UInt64, Int)])
+    arguments: [(0, 13), (30_000_000, 11), (120_000_000, 7), (130_000_000, 6), (245_000_000, 1)] as [(UInt64, Int)])
   func lookaheadIsALimit(nanoseconds: UInt64, unknown: Int) {
     let lookahead = RunningTime(nanoseconds: nanoseconds)
     var (listener, timeline) = (voices.listener(), voices.timeline())

@@ -37,7 +37,7 @@ LEVEL = 0.05              # deviation of every sound that is heard, -26 dB; spoi
 DECIBELS = 20, 10, 5, 0   # of the voice above what spoils it
 BELOW = 0, 20, 40         # dB: how far a sound's peak lies below the loudest possible
 ALONE, SECONDS = 10, 8    # pieces of music, noise and so on, and how long they are
-SOON = 8                  # features that are not known yet at a look-ahead of 120 ms
+SOON = 7                  # features that are not known yet at a look-ahead of 120 ms
 SEED = 0
 
 

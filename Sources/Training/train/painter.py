@@ -46,6 +46,7 @@ OTHER_SOUND = 0.4           # share of the runs whose sound is spoiled
 MIDDLE = 0.25               # share of the other times that lie near 0.5
 COLOUR, TEXTURE, DETAIL, FOOLED, SYNC = 4.0, 0.6, 6.0, 0.02, 0.5  # weights of the losses beside the velocity's
 DECODER_RATE = 0.5          # of the denoiser's learning rate
+RANGE = 1.15                # of the motion that lips.py's head tells: of voices it has not met it tells too little
 FIGURES = "velocity", "colour", "texture", "detail", "fooled", "sync", "hinge"
 
 
@@ -220,20 +221,24 @@ def deaf(unet):
 
 
 def related(before, now):
-    """Whether the weights of an audio encoder, {name: tensor}, are some that have gone on to learn from others: of the same
-    shapes, and none changed by more than half its length."""
+    """Whether an audio encoder, {name: tensor}, has gone on to learn from another: the same layers, none of whose matrices has
+    changed by more than half its length. Its tokens are then much like the other's."""
+    matrices = [name for name, value in now.items() if name.endswith("weight") and value.dim() > 1]
     return before.keys() == now.keys() and all(
-        before[name].shape == value.shape and (before[name] - value).norm() <= value.norm() / 2 for name, value in now.items())
+        before[name].shape == now[name].shape and (before[name] - now[name]).norm() <= now[name].norm() / 2 for name in matrices)
 
 
 def begun(cache, init):
-    """The model that the training begins with: audio encoder and lips as lips.py left them, the other networks out of the model
+    """The model that the training begins with: audio encoder and lips as lips.py left them, but for the RANGE of motion, the other networks out of the model
     file `init`; if it listened with an audio encoder that this one did not go on from, it begins without sound. Without one the
     autoencoder is autoencoder.py's, the others are new."""
     lips = torch.load(cache / "lips.pt", "cpu", weights_only=True)
     model = SyncDiff(Config(**lips["config"]))
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
     model.lips.load_state_dict(lips["lips"])
+    with torch.no_grad():
+        for value in model.lips.fc2.parameters():
+            value *= RANGE
     if not init:
         kept = torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)
         model.encoder.load_state_dict(kept["encoder"])
