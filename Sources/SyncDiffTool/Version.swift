@@ -1,15 +1,23 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CGStreamer
 import GstSyncDiff
 import SyncDiffElement
 import Tensors
 
-/// What `syncdiff --version` prints: of tool and plugin, the model, and the instruction set that computes.
+/// What `syncdiff --version` prints: of tool and plugin, the model, and the instruction set that computes; with `--verbose`, as
+/// bug reports want it, also what it runs on.
 var version: String {
-  """
-  syncdiff \(GST_SYNC_DIFF_VERSION)
-  model: \(defaultModel())
-  instruction set: \(instructionSet)
-  """
+  let lines = [
+    "syncdiff \(GST_SYNC_DIFF_VERSION)", "model: \(defaultModel())", "instruction set: \(instructionSet)",
+  ]
+  guard CommandLine.arguments.contains("--verbose") else { return lines.joined(separator: "\n") }
+  let (machine, gstreamer) = (Machine(), gst_version_string())
+  defer { g_free(gstreamer) }
+  let more = [
+    "GStreamer: \(gstreamer.map { String(cString: $0) } ?? "")",
+    "processor: \(machine.processor), \(machine.cores) cores",
+  ]
+  return (lines + more).joined(separator: "\n")
 }

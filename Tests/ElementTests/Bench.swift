@@ -45,7 +45,10 @@ final class Bench: @unchecked Sendable {
   private let outputs = Outputs()
   private var taken: [Post] = []
 
-  /// `properties` in text form. The model is loaded when the first frame needs it.
+  /// The model is loaded when the first frame needs it, and that a busy machine takes long is no stall.
+  static let usual = ["preload": "false", "stall-timeout": "\(60 * second)"]
+
+  /// `properties` in text form.
   init(
     _ properties: [String: String] = [:], caps: String = Bench.caps, sound: Bool = false, live: Bool = false
   ) throws {
@@ -53,7 +56,7 @@ final class Bench: @unchecked Sendable {
     element = try #require(gst_element_factory_make("syncdiff", nil))
     bus = gst_bus_new()
     gst_element_set_bus(element, bus)
-    let settings = properties.merging(["preload": "false"]) { given, _ in given }
+    let settings = properties.merging(Self.usual) { given, _ in given }
     for (name, value) in settings { gst_util_set_object_arg(element.object, name, value) }
     video = gst_harness_new_with_element(element, "sink", "src")
     gst_harness_set_live(video, live ? 1 : 0)
@@ -314,9 +317,9 @@ func bytes(of buffer: UnsafeMutablePointer<GstBuffer>) -> [UInt8] {
   return bytes
 }
 
-/// Polls for at most ten seconds.
+/// Polls for at most a minute: a busy machine takes long.
 func wait(_ condition: () -> Bool) -> Bool {
-  for _ in 0..<2000 {
+  for _ in 0..<12_000 {
     if condition() { return true }
     g_usleep(5000)
   }

@@ -3,6 +3,7 @@
 
 import CGStreamer
 import CGStreamerCheck
+import Foundation
 import GstSyncDiff
 import Testing
 
@@ -263,14 +264,25 @@ import Testing
 
   @Test("What comes while the element stops is refused as flushing, which nobody upstream reports as an error")
   func stops() throws {
-    let bench = try Bench(["steps": "1000", "missing-audio": "silence"])
-    bench.push(try bench.frame(0, portrait()))
-    #expect(wait { !bench.posts("syncdiff-ready").isEmpty })  // now it paints, which takes its time
-    gst_element_call_async(bench.element, { element, _ in gst_element_set_state(element, GST_STATE_READY) }, nil, nil)
-    #expect(wait { (try? bench.push(bench.frame(1))) == GST_FLOW_FLUSHING })
-    gst_harness_push_event(bench.video, gst_event_new_tag(gst_tag_list_new_empty()))
-    #expect(bench.push(try bench.frame(2)) == GST_FLOW_FLUSHING)
-    #expect(bench.element.pointee.current_state == GST_STATE_PAUSED)  // still on its way
+    let (bench, gate) = (try Bench(), NSLock())
+    // Unlike a blocked pad, it stays shut while pads are deactivated: the element cannot get to READY.
+    gst_pad_set_chain_function_full(
+      bench.video.pointee.sinkpad,
+      { pad, _, buffer in
+        if let gate = pad?.pointee.chaindata {
+          Unmanaged<NSLock>.fromOpaque(gate).takeUnretainedValue().withLock { gst_buffer_unref(buffer) }
+        }
+        return GST_FLOW_OK
+      }, Unmanaged.passRetained(gate).toOpaque(), { if let gate = $0 { Unmanaged<NSLock>.fromOpaque(gate).release() } })
+    try gate.withLock {
+      bench.push(try bench.frame(0))
+      #expect(wait { bench.noted.contains(.frame(pts: 0)) })
+      gst_element_call_async(bench.element, { element, _ in gst_element_set_state(element, GST_STATE_READY) }, nil, nil)
+      #expect(wait { (try? bench.push(bench.frame(1))) == GST_FLOW_FLUSHING })
+      gst_harness_push_event(bench.video, gst_event_new_tag(gst_tag_list_new_empty()))
+      #expect(bench.push(try bench.frame(2)) == GST_FLOW_FLUSHING)
+      #expect(bench.element.pointee.current_state == GST_STATE_PAUSED)  // still on its way
+    }
     #expect(wait { bench.element.pointee.current_state == GST_STATE_READY })
     #expect(bench.complaints == [])
   }
@@ -562,32 +574,32 @@ import Testing
   func seek(isLoop: Bool) throws {
     let bench = try Bench(sound: true)
     let flags = GST_SEEK_FLAG_FLUSH.rawValue | (isLoop ? GST_SEEK_FLAG_SEGMENT.rawValue : 0)
-    func seek() {
-      gst_harness_push_upstream_event(
-        bench.video,
-        gst_event_new_seek(
-          1, GST_FORMAT_TIME, GstSeekFlags(rawValue: flags), GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1))
+    var seeks = 0
+    /// Whether the sound after a seek is let in at once: within a second, of which a busy machine may take some.
+    func isLetIn(tries: Int, _ between: () -> Void = {}) throws -> Bool {
+      for _ in 0..<tries {
+        let began = g_get_monotonic_time()
+        gst_harness_push_upstream_event(
+          bench.video,
+          gst_event_new_seek(
+            1, GST_FORMAT_TIME, GstSeekFlags(rawValue: flags), GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_NONE, -1))
+        seeks += 1
+        bench.flush(bench.audio)
+        between()
+        try bench.pushSound(0)
+        if g_get_monotonic_time() - began < 1_000_000 { return true }
+      }
+      return false
     }
-    /// Microseconds that the sound after a seek takes to be let in.
-    func time(_ between: () -> Void) throws -> gint64 {
-      seek()
-      bench.flush(bench.audio)
-      between()
-      let began = g_get_monotonic_time()
-      try bench.pushSound(0)
-      return g_get_monotonic_time() - began
-    }
-    let begun = try time { bench.flush(bench.video) }
-    let alone = try time {}
-    #expect(isLoop ? alone > 700_000 : alone < 700_000)
-    #expect(begun < 700_000)
+    #expect(try isLetIn(tries: 20) { bench.flush(bench.video) })
+    #expect(try isLetIn(tries: isLoop ? 1 : 20) != isLoop)
     for harness in [bench.video, bench.audio] {
       var found = 0
       while let event = gst_harness_try_pull_upstream_event(harness) {
         if event.pointee.type == GST_EVENT_SEEK { found += 1 }
         gst_event_unref(event)
       }
-      #expect(found == 2)
+      #expect(found == seeks)
     }
   }
 

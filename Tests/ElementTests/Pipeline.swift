@@ -62,11 +62,11 @@ final class Pipeline {
     gst_object_unref(element)
   }
 
-  /// Waits for the end, so many seconds at most.
-  func ending(within seconds: gint64 = 60) -> Ending {
+  /// Waits for the end, two minutes at most.
+  func ending() -> Ending {
     var ending = Ending()
     let types = GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_WARNING.rawValue
-    let deadline = g_get_monotonic_time() + seconds * 1_000_000
+    let deadline = g_get_monotonic_time() + 120_000_000
     while !ending.eos, ending.error == nil, g_get_monotonic_time() < deadline {
       guard let message = gst_bus_timed_pop_filtered(bus, second, GstMessageType(rawValue: types)) else { continue }
       switch message.pointee.type {
@@ -88,7 +88,7 @@ final class Pipeline {
   }
 }
 
-/// Plays to the end, for a minute at most. Frames are counted at the source pad, or `video_src`, of the element called `dub`, if
+/// Plays to the end, for two minutes at most. Frames are counted at the source pad, or `video_src`, of the element called `dub`, if
 /// there is one.
 func play(_ line: String) throws -> Ending {
   let pipeline = try Pipeline(line)

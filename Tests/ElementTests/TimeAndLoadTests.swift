@@ -151,30 +151,23 @@ private func difference(_ a: [UInt8]?, _ b: [UInt8]) -> Int {
     }
   }
 
-  @Test("More are held where sound lags behind, until its stall is told of")
-  func lagging() throws {
-    let bench = try Bench(["stall-timeout": "5000000000", "steps": "1"], sound: true)
-    func push(_ numbers: Range<Int>) throws {
-      for i in numbers { #expect(bench.push(try bench.frame(i, face)) == GST_FLOW_OK) }
+  @Test(
+    "More are held where sound lags behind, until its stall is told of, but no more than 256 MB of them",
+    arguments: [
+      (side: Bench.side, held: 90, tooMany: 102),  // 3.6 s; more than the look-ahead, a frame and 3.5 s
+      (side: 2048, held: 42, tooMany: 44),
+    ])
+  func lagging(side: Int, held: Int, tooMany: Int) throws {
+    let (face, caps) = (try portrait(side: side), Bench.caps.replacing("=\(Bench.side)", with: "=\(side)"))
+    /// The element after so many frames, none of which has its sound.
+    func pushed(_ count: Int, _ properties: [String: String]) throws -> Bench {
+      let bench = try Bench(properties.merging(["steps": "1"]) { $1 }, caps: caps, sound: true)
+      for i in 0..<count { #expect(bench.push(try bench.frame(i, face, size: face.count)) == GST_FLOW_OK) }
+      return bench
     }
-    try push(0..<90)  // 3.6 s
-    #expect(bench.stats["frames-held"] == "90" && !bench.noted.contains(.frame(pts: 0)))
-    try push(90..<102)  // more than the look-ahead, a frame and 3.5 s
-    #expect(bench.noted.contains(.frame(pts: 0)))
-  }
-
-  @Test("But no more than 256 MB of them")
-  func heavy() throws {
-    let side = 2048
-    let caps = Bench.caps.replacing("=\(Bench.side)", with: "=\(side)")
-    let (bench, face) = (try Bench(["stall-timeout": "5000000000"], caps: caps, sound: true), try portrait(side: side))
-    func push(_ numbers: Range<Int>) throws {
-      for i in numbers { #expect(bench.push(try bench.frame(i, face, size: face.count)) == GST_FLOW_OK) }
-    }
-    try push(0..<42)
-    #expect(bench.stats["frames-held"] == "42" && !bench.noted.contains(.frame(pts: 0)))
-    try push(42..<44)
-    #expect(bench.noted.contains(.frame(pts: 0)))
+    let patient = try pushed(held, [:])
+    #expect(patient.stats["frames-held"] == "\(held)" && patient.complaints == [])
+    #expect(try pushed(tooMany, ["stall-timeout": "\(second)"]).complaints.count == 1)
   }
 
   @Test("`post-messages` decides what is posted, `stats-interval` how often")

@@ -72,7 +72,7 @@ import Testing
     let manifest = try list(
       "list.csv", "video,audio,output,once\n" + outputs.map { "\(long),\(sound),\($0),true\n" }.joined())
     for seconds in [1.0, 2.0] {
-      _ = try syncdiff("batch", manifest, "--jobs", "2", signal: (SIGKILL, after: seconds))
+      _ = try syncdiff("batch", manifest, "--jobs", "2", signal: (SIGKILL, at: .seconds(seconds)))
       for output in outputs where FileManager.default.fileExists(atPath: output) {
         #expect(try decodedFrames(output) == 200)
       }

@@ -43,11 +43,14 @@ import Testing
       outcome.out.isEmpty && outcome.err == "Warning: no face was found in \(picture), so its picture is as it was.\n")
   }
 
-  @Test("The version names the tool, its model and the instruction set")
+  @Test("The version names the tool, its model and the instruction set; with --verbose what it runs on, too")
   func version() throws {
     let outcome = try syncdiff("--version")
     #expect(outcome.status == 0 && outcome.out.hasPrefix("syncdiff 0."))
     #expect(outcome.out.contains("model: /") && outcome.out.contains("instruction set: "))
+    let verbose = try syncdiff("--version", "--verbose")
+    #expect(verbose.status == 0 && verbose.out.hasPrefix(outcome.out))
+    #expect(verbose.out.contains("GStreamer: GStreamer 1.") && verbose.out.contains(" cores"), "\(verbose.out)")
   }
 
   @Test("inspect tells what is in a file as text and JSON, and whether it can be dubbed")

@@ -21,19 +21,34 @@ private let launch = URL(fileURLWithPath: "/usr/bin/gst-launch-1.0")
 let portrait = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
   .appendingPathComponent("../../meta/sample/portrait.jpg").standardizedFileURL.path
 
-/// `signal` comes after some seconds.
-func run(_ program: URL, _ arguments: [String], signal: (Int32, after: Double)? = nil) throws -> Outcome {
+/// When a program gets a signal.
+enum Cue {
+  case seconds(Double)
+  /// As soon as it has printed what this regular expression is of.
+  case printed(String)
+}
+
+func run(_ program: URL, _ arguments: [String], signal: (Int32, at: Cue)? = nil) throws -> Outcome {
   let process = Process()
   process.executableURL = program
   process.arguments = arguments
   let (out, err) = (Pipe(), Pipe())
   (process.standardOutput, process.standardError) = (out, err)
   try process.run()
+  var printed = Data()
   if let signal {
-    Thread.sleep(forTimeInterval: signal.after)
+    switch signal.at {
+    case .seconds(let seconds): Thread.sleep(forTimeInterval: seconds)
+    case .printed(let pattern):
+      while String(decoding: printed, as: UTF8.self).range(of: pattern, options: .regularExpression) == nil {
+        let more = out.fileHandleForReading.availableData
+        guard !more.isEmpty else { break }
+        printed += more
+      }
+    }
     kill(process.processIdentifier, signal.0)
   }
-  let printed = out.fileHandleForReading.readDataToEndOfFile()
+  printed += out.fileHandleForReading.readDataToEndOfFile()
   let said = err.fileHandleForReading.readDataToEndOfFile()
   process.waitUntilExit()
   return Outcome(
@@ -41,7 +56,7 @@ func run(_ program: URL, _ arguments: [String], signal: (Int32, after: Double)? 
     err: String(decoding: said, as: UTF8.self))
 }
 
-func syncdiff(_ arguments: String..., signal: (Int32, after: Double)? = nil) throws -> Outcome {
+func syncdiff(_ arguments: String..., signal: (Int32, at: Cue)? = nil) throws -> Outcome {
   try run(tool, arguments, signal: signal)
 }
 
@@ -216,15 +231,18 @@ private func timestamps(of path: String) throws -> [String] {
   func interrupt(signal: Int32, status: Int32) throws {
     let folder = try Folder()
     let (picture, sound, out) = (
-      try folder.picture(frames: 20_000), try folder.sound(seconds: 700), folder.file("out.mp4")
+      try folder.picture(frames: 8_000), try folder.sound(seconds: 300), folder.file("out.mp4")
     )
-    let looking = try syncdiff("dub", "--video", picture, "--audio", sound, "-o", out, signal: (signal, after: 2))
-    #expect(looking.status == status && looking.err.contains("interrupted") && !looking.err.contains("Looked"))
+    let looking = try syncdiff(
+      "dub", "--video", picture, "--audio", sound, "-o", out, "--json",
+      signal: (signal, at: .printed(#""stage": "look""#)))
+    #expect(looking.status == status && looking.err.contains("interrupted") && !looking.out.contains(#""dub""#))
     #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
     let outcome = try syncdiff(
-      "dub", "--video", picture, "--audio", sound, "-o", out, "--once", signal: (signal, after: 4))
+      "dub", "--video", picture, "--audio", sound, "-o", out, "--once", "--json",
+      signal: (signal, at: .printed(#""share": 0\.[1-9]"#)))
     #expect(outcome.status == status && outcome.err.contains("interrupted"), "\(outcome.err)")
     let frames = try timestamps(of: out).count
-    #expect(frames > 0 && frames < 20_000)
+    #expect(frames > 0 && frames < 8_000)
   }
 }

@@ -9,7 +9,6 @@ they stand for, tensors and dictionaries; objects of fairseq's classes are passe
 Both of PyTorch's formats are read, the zip archive and the older one. Names in an archive are looked up, never written.
 
 The file holds float16 tensors under the names of networks.avhubert.AVHuBERT, the weight norm of the positions multiplied out."""
-import argparse
 import mmap
 import pickletools
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from data.options import existing, parser as options
 from networks.avhubert import FORMAT, GROUPS, HEAD, KERNEL, LICENCE
 
 STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
@@ -393,9 +393,9 @@ def converted(checkpoint, layer=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
+    parser = options(__doc__)
+    parser.add_argument("checkpoint", type=existing, help="of AV-HuBERT")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="to write, for train.lips --audio-encoder")
     parser.add_argument("--layer", type=int, help="the last layer that is kept, 1 and up; without it all are")
     args = parser.parse_args()
     print(LICENCE)

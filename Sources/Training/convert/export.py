@@ -11,7 +11,6 @@ it and refuses anything else; `load` reads it back.
 
 `--untrained WINDOW` instead of the training's weights writes seeded random ones: such a file paints noise, but takes as long as a
 trained one, so that `syncdiff bench journey --model FILE` tells what a larger window will cost."""
-import argparse
 import json
 import zlib
 from pathlib import Path
@@ -20,6 +19,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
+from data.options import existing, made as needed, parser as options
 from networks.avhubert import LICENCE
 from networks.model import Config, SyncDiff
 
@@ -30,7 +30,7 @@ MODEL = ROOT / "meta/models/syncdiff.safetensors"  # the one that comes with the
 
 def trained(cache):
     """model.SyncDiff with the averaged weights of the training."""
-    kept = torch.load(cache / "painter.pt", "cpu", weights_only=True)
+    kept = torch.load(needed(cache, "painter.pt"), "cpu", weights_only=True)
     model = SyncDiff(Config(**kept["config"]))
     model.load_state_dict(kept["average"])
     return model.eval()
@@ -95,15 +95,15 @@ def save(model, geometry, faces, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="with painter.pt and geometry.safetensors")
+    parser = options(__doc__, cache="folder with painter.pt and geometry.safetensors")
     parser.add_argument("--untrained", type=int, metavar="WINDOW",
                         help="random weights for a window of so many px, a multiple of 16, for timing")
-    parser.add_argument("--faces", type=Path, default=ROOT / "meta/models/faces.safetensors")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--faces", type=existing, default=ROOT / "meta/models/faces.safetensors", metavar="FILE",
+                        help="the face networks, of convert.faces or any model file")
+    parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="the model file to write")
     args = parser.parse_args()
     model = untrained(args.untrained) if args.untrained else trained(args.cache)
-    save(model, args.cache / "geometry.safetensors", args.faces, args.output)
+    save(model, needed(args.cache, "geometry.safetensors"), args.faces, args.output)
 
 
 if __name__ == "__main__":

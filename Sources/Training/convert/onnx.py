@@ -5,7 +5,6 @@
 denoiser.onnx (one step), encoder.onnx, decoder.onnx and audio_encoder.onnx: batch 1, static shapes, float32, for
 ONNX Runtime and OpenVINO. Each is run once by ONNX Runtime and refused if it disagrees with PyTorch.
 meta/scripts/bench-peers times them against ours."""
-import argparse
 import warnings
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from convert.export import MODEL, load
+from data.options import existing, parser as options
 from networks.model import masked, small
 
 OPSET = 20  # has LayerNormalization and Gelu as operators of their own
@@ -70,9 +70,9 @@ def export(module, inputs, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--output", type=Path, required=True)
+    parser = options(__doc__)
+    parser.add_argument("--model", type=existing, default=MODEL, help="the model file")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for the networks")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for name, (module, inputs) in networks(load(args.model)).items():

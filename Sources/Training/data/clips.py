@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prepared clips (prepare.py) in memory, and which of them are held out."""
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import numpy as np
 import torch
 
 from data.geometry import MARGIN, SIDE
+from data.options import made
 from data.speech import BANDS, log_filterbank
 
-VALIDATION = set((Path(__file__).parent / "validation.txt").read_text().split())
+# Of GRID: those held out of the training of the model that comes along, so that its figures can be measured again.
+GRID = Path(__file__).parent / "grid.txt"
 SHORTEST = 15  # frames of a clip: a run and another moment of it must fit (pairs.py)
+HELD, MEASURED = 10, 25  # every tenth clip is held out, of those of at least so many frames
 # In GRID's videos of s1 the pictures come one frame (40 ms) after their sound; the other speakers' are in time.
 PICTURE_LAG = {"s1": 1}
 LEFT_OUT = {"other/sbwe5n"}  # shows the talker of s32, who is held out
@@ -45,23 +49,58 @@ def save(path, **arrays):
     temporary.rename(path)
 
 
-def is_validation(speaker, name):
-    return f"{speaker}/{name}" in VALIDATION or f"{speaker}/*" in VALIDATION
+def named(path):
+    """(speaker, name) of each clip of a cache, in order."""
+    return [tuple(file.stem.split("__", 1)) for file in sorted(made(path, "clips").glob("*.npz"))]
 
 
-def load(cache, validation, pictures=True):
-    """Clips of the training or of the validation split, without those shorter than SHORTEST; window is None without pictures."""
-    clips = []
-    for file in sorted((Path(cache) / "clips").glob("*.npz")):
-        speaker, name = file.stem.split("__", 1)
-        if is_validation(speaker, name) == validation and f"{speaker}/{name}" not in LEFT_OUT:
-            with np.load(file) as kept:
+def is_of(speaker, name, names):
+    """Whether a clip is among names, a set of SPEAKER/NAME and SPEAKER/*."""
+    return f"{speaker}/{name}" in names or f"{speaker}/*" in names
+
+
+def held_out(cache):
+    """The set of names of the clips that are held out, SPEAKER/NAME or SPEAKER/*: what CACHE/validation.txt says, which is made
+    once and may be edited before the first training. Those that GRID names, if there are any; else every tenth of the clips with
+    sound, at least two, by a hash of their names."""
+    path, clips = Path(cache) / "validation.txt", named(cache)
+    if not path.exists():
+        names = GRID.read_text().split()
+        if not any(f"{speaker}/{name}" in names for speaker, name in clips):
+            names = sorted(chosen(cache, clips))
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("\n".join(names) + "\n")
+        temporary.rename(path)
+    return set(path.read_text().split())
+
+
+def chosen(cache, clips):
+    """SPEAKER/NAME of the clips that held_out() takes. SystemExit if there are too few."""
+    fit = []
+    for speaker, name in clips:
+        with np.load(Path(cache) / "clips" / f"{speaker}__{name}.npz") as kept:
+            if len(kept["sound"]) and len(kept["points"]) >= MEASURED:
+                fit.append(f"{speaker}/{name}")
+    if len(fit) < 3:
+        raise SystemExit(f"{cache} holds {len(fit)} clips with a face and sound for a second or more: three are the least, one to "
+                         "learn from and two to measure with")
+    fit.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+    return fit[:max(2, len(fit) // HELD)]
+
+
+def load(cache, validation, pictures=True, heard=False):
+    """Clips of the training or of the validation split, without those shorter than SHORTEST, and without those without sound if
+    `heard`; window is None without pictures. SystemExit if there are none."""
+    clips, names = [], held_out(cache)
+    for speaker, name in named(cache):
+        if is_of(speaker, name, names) == validation and f"{speaker}/{name}" not in LEFT_OUT:
+            with np.load(Path(cache) / "clips" / f"{speaker}__{name}.npz") as kept:
                 clip = Clip(speaker, name, kept["window"] if pictures else None, kept["points"], kept["sound"])
-            if len(clip.points) >= SHORTEST:
+            if len(clip.points) >= SHORTEST and (len(clip.sound) or not heard):
                 clips.append(clip)
     if not clips:
-        raise SystemExit(f"no {'validation' if validation else 'training'} clips in {cache}: prepare.py makes clips, "
-                         "validation.txt names those held out as SPEAKER/NAME or SPEAKER/*")
+        what = f"{'with sound ' if heard else ''}to {'measure with' if validation else 'learn from'}"
+        raise SystemExit(f"no clips {what} in {cache}: its validation.txt names those held out, SPEAKER/NAME or SPEAKER/*")
     return clips
 
 

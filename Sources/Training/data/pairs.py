@@ -11,7 +11,6 @@ exemplar, and the sound of a talker's most similar mouth.
 
 Of each run: truth, own, exemplar uint8 [FRAMES, 104, 104, 3]; lips uint8 [FRAMES, 2, 104, 104] (warp.lips, 255: inside);
 clip, frame (the first one's place in it), still (1: a portrait, the clip only lends its sound)."""
-import argparse
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from safetensors.numpy import load_file
 from data import warp
 from data.clips import balanced, load, pictures, save, stills
 from data.geometry import INNER, MARGIN, SIDE, Basis, Neutral, Pose, with_mouth, with_rings
+from data.options import made as needed, parser as options, progress
 
 FRAMES = 6     # of a run: one that was made before, and five for the sync network
 KEPT = 12      # px around the window that are kept, for augmentation
@@ -152,16 +152,17 @@ def chunk(cache, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=4000, help="in all (default: %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first file, which is its seed")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser = options(__doc__, cache="folder with clips and geometry, for the pairs",
+                     seed=f"the first file of {CHUNK} runs, which is called so; that of the next one is one more")
+    parser.add_argument("--runs", type=int, default=4000, help="in all")
+    parser.add_argument("--jobs", type=int, default=2, help="files at the same time")
     args = parser.parse_args()
-    seeds = range(args.first, args.first + -(-args.runs // CHUNK))
+    load(args.cache, False, pictures=False)
+    needed(args.cache, "geometry.safetensors")
+    seeds = range(args.seed, args.seed + -(-args.runs // CHUNK))
     with ProcessPoolExecutor(args.jobs) as pool:
-        for done, _ in enumerate(pool.map(chunk, [args.cache] * len(seeds), seeds), 1):
-            print(f"{done}/{len(seeds)} files of {CHUNK} runs", flush=True)
+        for _ in progress(pool.map(chunk, [args.cache] * len(seeds), seeds), f"files of {CHUNK} runs", len(seeds)):
+            pass
 
 
 if __name__ == "__main__":

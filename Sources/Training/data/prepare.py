@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a folder of talking-face videos into training clips: `python -m data.prepare FOLDER... --cache CACHE`.
+"""Turns folders of talking-face videos into training clips: `python -m data.prepare FOLDER... --cache CACHE`.
 
 Per video, CACHE/clips/SPEAKER__NAME.npz holds
   window  uint8 [T, 128, 128, 3]  aligned RGB lower face, 25 fps: the 80 px window with a margin of 24 px
@@ -10,21 +10,22 @@ Per video, CACHE/clips/SPEAKER__NAME.npz holds
 Pictures (portraits) become one file, CACHE/stills.npz, with window [N, 128, 128, 3] and points [N, 468, 3] of those in which
 a face was found. The speaker is the name of the video's folder. Files that exist are kept; a video that is damaged
 or without a face is skipped and named. A video longer than 8 s becomes clips of at most 6 s, NAME-000, NAME-001, ...
+CACHE/validation.txt names those of which nothing is learned, but what is learned is measured with them (data/clips.py).
 """
-import argparse
 import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from tqdm import tqdm
 
-from data.clips import save
+from data.clips import held_out, is_of, named, save
 from data.geometry import MARGIN, SIDE, STABLE, TEMPLATE, similarity
 from data.landmarks import mesh
+from data.options import existing, needs, parser as options, progress
 from data.speech import SAMPLE_RATE
 
 FPS = 25
@@ -136,25 +137,27 @@ def prepare(path, cache):
     return problems
 
 
+def files(folders, endings):
+    """The files in folders with one of these endings, in order; a folder may be a single file."""
+    return sorted(p for folder in folders for p in ([folder] if folder.is_file() else folder.rglob("*"))
+                  if p.suffix.lower() in endings)
+
+
 def prepare_all(folders, cache, jobs=2):
     """Prepares every video in the folders (a folder may be a single file); names on stderr what was skipped."""
     for part in ("clips", "mesh"):
         (cache / part).mkdir(parents=True, exist_ok=True)
-    videos = sorted(p for folder in folders for p in ([folder] if folder.is_file() else folder.rglob("*"))
-                    if p.suffix.lower() in VIDEOS)
+    videos = files(folders, VIDEOS)
     with ProcessPoolExecutor(jobs) as pool:
-        for done, problems in enumerate(pool.map(prepare, videos, [cache] * len(videos)), 1):
+        for problems in progress(pool.map(prepare, videos, [cache] * len(videos)), "videos", len(videos)):
             for problem in problems:
-                print(problem, file=sys.stderr)
-            if done % 20 == 0 or done == len(videos):
-                print(f"{done}/{len(videos)} videos", flush=True)
+                tqdm.write(problem, sys.stderr)
 
 
 def prepare_stills(folders, cache):
     """Writes CACHE/stills.npz of all pictures in the folders."""
-    crops, meshes, count = [], [], 0
-    for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
-        count += 1
+    crops, meshes, paths = [], [], files(folders, PICTURES)
+    for path in progress(paths, "pictures"):
         picture = cv2.imread(str(path))
         points = None if picture is None else mesh(picture[None, ..., ::-1])
         if points is not None and np.isfinite(points).all():
@@ -163,39 +166,26 @@ def prepare_stills(folders, cache):
             meshes.append(placed[0])
     if crops:
         save(cache / "stills.npz", window=np.stack(crops), points=np.stack(meshes))
-    print(f"{len(crops)} of {count} pictures show a face", flush=True)
-
-
-def template(cache):
-    """Prints the mean of the stable points, at the window's position and scale."""
-    shapes = []
-    for file in sorted((cache / "mesh").glob("*.npz")):
-        points = np.load(file)["points"][:, STABLE, :2]
-        shapes.append(np.nanmean(points[np.isfinite(points[:, 0, 0])], 0))
-    mean = shapes[0]
-    for _ in range(5):
-        placed = []
-        for shape in shapes:
-            m = similarity(shape, mean)
-            placed.append(shape @ m[:, :2].T + m[:, 2])
-        mean = np.mean(placed, 0)
-        left, right = mean[:2].mean(0), mean[2:4].mean(0)
-        target = np.array([[8.0, -40.0], [72.0, -40.0]])
-        m = similarity(np.stack([left, right]), target)
-        mean = mean @ m[:, :2].T + m[:, 2]
-    print(np.round(mean, 2).tolist())
+    print(f"{len(crops)} of {len(paths)} pictures show a face", flush=True)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser = options(__doc__, cache="folder for what is made, of which all trainings learn")
+    parser.add_argument("folders", nargs="+", type=existing, metavar="FOLDER", help="of videos and portraits, or one such file")
+    parser.add_argument("--jobs", type=int, default=2, help="videos at the same time")
     args = parser.parse_args()
-    if args.folders == [Path("template")]:
-        return template(args.cache)
+    needs("ffmpeg")
+    if not files(args.folders, VIDEOS + PICTURES):
+        raise SystemExit(f"neither videos ({' '.join(VIDEOS)}) nor pictures ({' '.join(PICTURES)}) in "
+                         f"{' '.join(map(str, args.folders))}")
     prepare_all(args.folders, args.cache, args.jobs)
-    prepare_stills([f for f in args.folders if f.is_dir()], args.cache)
+    if files(args.folders, PICTURES):
+        prepare_stills(args.folders, args.cache)
+    if not any((args.cache / "clips").iterdir()):
+        raise SystemExit("no clip was made: of the videos none could be used")
+    names, clips = held_out(args.cache), named(args.cache)
+    held = sum(is_of(*clip, names) for clip in clips)
+    print(f"{len(clips)} clips, of which {held} are held out: {args.cache / 'validation.txt'} names them")
 
 
 if __name__ == "__main__":

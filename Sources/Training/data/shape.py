@@ -4,15 +4,13 @@
 what geometry.Basis holds: the mean face, the principal components of speech, and the mesh's triangles in drawing order.
 
 Talkers count by the square root of their pictures, and both sides of the face alike (every shape counts with its mirror)."""
-import argparse
-from pathlib import Path
-
 import numpy as np
 from safetensors.numpy import save_file
 from scipy.spatial import Delaunay
 
 from data.clips import load
 from data.geometry import COEFFICIENTS, INNER, LOWER_OUTER, RIGID, UPPER_OUTER, Basis, Neutral, Pose, opening, with_rings
+from data.options import parser as options
 
 LIPS = sorted({*INNER, *UPPER_OUTER, *LOWER_OUTER})
 LOOKS = 4.0, 2.5, 1.0  # how much the analysis looks at the lips' inner rim, at the lips, at the rest
@@ -106,8 +104,7 @@ def principal(clips_of, canonical, low):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser = options(__doc__, cache="folder with clips, for the geometry")
     parser.add_argument("--clips", type=int, default=20, help="at most this many of each talker")
     args = parser.parse_args()
     by = {}

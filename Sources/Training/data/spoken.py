@@ -5,7 +5,6 @@ kept): `python -m data.spoken OUT [--words LANGUAGE=FILE...]` writes OUT/LANGUAG
 with a line `NAME START END` for every phone, in seconds, for train/teacher.py.
 Spoken are sentences.txt, the English ones also by flite, and words in any order out of FILEs, such as those of Debian's packages
 wamerican, wngerman, wfrench, wspanish and witalian in /usr/share/dict."""
-import argparse
 import ctypes
 import subprocess
 import wave
@@ -14,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+
+from data.options import needs, parser as options, progress
 
 ESPEAK = ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5"]
 FLITE = ["awb", "rms", "slt", "kal16"]
@@ -90,20 +91,22 @@ def speak(text, language, voice, rng, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, metavar="OUT")
-    parser.add_argument("--voices", type=int, default=4, help="of each sentence (default: %(default)s)")
-    parser.add_argument("--words", nargs="*", default=[], metavar="LANGUAGE=FILE")
-    parser.add_argument("--rows", type=int, default=40, help="of words, of each file (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, seed="voices, words and pace")
+    parser.add_argument("output", type=Path, metavar="OUT", help="folder for the sounds")
+    parser.add_argument("--voices", type=int, default=4, help="of each sentence")
+    parser.add_argument("--words", nargs="*", default=[], metavar="LANGUAGE=FILE", help="words of a language, spoken in any order")
+    parser.add_argument("--rows", type=int, default=40, help="of words, of each file")
     args = parser.parse_args()
+    needs("espeak-ng", "flite")
     rng = np.random.default_rng(args.seed)
     lines = [line.split("\t") for line in (Path(__file__).parent / "sentences.txt").read_text().splitlines()]
     for named in args.words:
-        language, path = named.split("=", 1)
+        language, _, path = named.partition("=")
+        if not Path(path).is_file():
+            parser.error(f"--words {named}: there is no file {path or 'named'}")
         words = [word for word in Path(path).read_text().split() if len(word) > 2 and "'" not in word]
         lines += [(language, " ".join(rng.choice(words, WORDS))) for _ in range(args.rows)]
-    for number, (language, text) in enumerate(lines):
+    for number, (language, text) in enumerate(progress(lines, "sentences")):
         voices = rng.choice(ESPEAK + 3 * FLITE if language == "en" else ESPEAK, args.voices, replace=False)
         for voice in dict.fromkeys(voices):
             (args.output / language).mkdir(parents=True, exist_ok=True)

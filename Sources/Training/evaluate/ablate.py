@@ -20,7 +20,6 @@ Figures, means over held-out clips. Of runs of pictures whose warp comes from ot
 around the mouth; sharpness, share of the true Laplacian variance; texture, distance of SqueezeNet's features. Of clips dubbed
 with the sound of another clip of the same talkers, lips as the model tells them: sync, metrics.contrast of the judge network with
 that sound; leak, the same with the clip's own sound; flicker, mean change from picture to picture, made / original."""
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from data import pairs
 from data.clips import as_image, cut, load, pictures
 from data.geometry import Basis
 from data.looks import Look
+from data.options import existing, parser as options
 from evaluate import metrics, plots
 from evaluate.journey import CUT, Dub
 from networks import sync
@@ -244,15 +244,16 @@ def write(measured, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="with pairs (data/pairs.py)")
-    parser.add_argument("--output", type=Path, required=True, help="without ending")
-    parser.add_argument("--model", type=Path, default=export.MODEL)
-    parser.add_argument("--sync", type=Path, required=True, help="train/sync.py's network for the loss")
-    parser.add_argument("--judge", type=Path, required=True, help="another one, trained with another seed, that measures")
-    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
-    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser = options(__doc__, cache="folder with clips and pairs (data/pairs.py)")
+    parser.add_argument("--output", type=Path, required=True, help="table and chart, without ending")
+    parser.add_argument("--model", type=existing, default=export.MODEL, help="a model file, whose other parts are taken")
+    parser.add_argument("--sync", type=existing, required=True, metavar="FILE", help="train/sync.py's network for the loss")
+    parser.add_argument("--judge", type=existing, required=True, metavar="FILE",
+                        help="another one, trained with another seed, that measures")
+    parser.add_argument("--perceptual", type=existing, required=True, metavar="FILE",
+                        help="SqueezeNet's weights (networks/perceptual.py)")
+    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each variant, of the seeds 0 and up")
     args = parser.parse_args()
     device = distributed.device()
     base, basis = export.load(args.model).to(device), Basis(export.part_of(args.model, "geometry"))

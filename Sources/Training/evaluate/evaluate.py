@@ -7,7 +7,7 @@
     python -m evaluate.evaluate folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
 
 `pair` prints the figures as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them, and dubs
-the clips of the validation list with `syncdiff dub`: with the sound of the clip of that speaker that shares the fewest
+the held-out clips with `syncdiff dub`: with the sound of the clip of that speaker that shares the fewest
 words ("cross"), with its own ("own"), and the first two of a speaker with silence ("silent"); "real" is the original
 with its own sound, "mismatched" the original with the cross sound. With --sounds the cross sounds come from a folder of
 sound files instead; then there are no lips to compare with, and "mismatched" is the dub with the sound of another
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.clips import VALIDATION, is_validation
+from data.clips import GRID, is_of
+from data.options import Help, existing, parser as options
 from data.prepare import FPS, WHOLE, duration
 from evaluate import metrics, report
 from evaluate.footage import Footage, bilabials, silence, words
@@ -124,7 +125,7 @@ def align_of(clip):
 
 
 class Speaker:
-    """The validation clips of one speaker, dubbed by the product and measured."""
+    """The held-out clips of one speaker, dubbed by the product and measured."""
 
     def __init__(self, name, clips, ruler, args):
         self.name, self.clips, self.ruler, self.args = name, clips, ruler, args
@@ -194,14 +195,14 @@ class Speaker:
 
 def folder(args):
     args.output.mkdir(parents=True, exist_ok=True)
-    speakers = {}
+    speakers, names = {}, set(args.held_out.read_text().split())
     for video in sorted(args.folder.rglob("*.mp4")):
-        if is_validation(video.parent.name, video.stem) and align_of(video).exists():
+        if is_of(video.parent.name, video.stem, names) and align_of(video).exists():
             speakers.setdefault(video.parent.name, []).append(video)
     speakers = {name: clips[:args.limit] for name, clips in speakers.items() if len(clips[:args.limit]) > 2}
     if not speakers:
-        raise SystemExit(f"no speaker with three clips of the validation list, or --limit below 3, in {args.folder}: "
-                         f"{' '.join(sorted(VALIDATION))}")
+        raise SystemExit(f"no speaker in {args.folder} with three clips that {args.held_out} names and that have words in GRID's "
+                         "format (.align), or --limit below 3")
     sounds = sorted(p for p in args.sounds.iterdir() if p.is_file()) if args.sounds else []
     if args.sounds and len(sounds) < max(map(len, speakers.values())):
         raise SystemExit(f"{args.sounds} holds {len(sounds)} files, fewer than a speaker has clips; lower --limit")
@@ -216,24 +217,30 @@ def folder(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     commands = parser.add_subparsers(required=True)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--sync", type=Path, help="our own sync network, CACHE/sync.pt of train/sync.py")
-    shared.add_argument("--syncnet", type=Path, help="syncnet_v2.model of SyncNet's authors, for LSE-C and LSE-D")
+    shared.add_argument("--sync", type=existing, metavar="FILE", help="our own sync network, CACHE/sync.pt of train/sync.py")
+    shared.add_argument("--syncnet", type=existing, metavar="FILE",
+                        help="syncnet_v2.model of SyncNet's authors, for LSE-C and LSE-D")
     one = commands.add_parser("pair", parents=[shared], help="measures a dub beside the video it was made from")
-    one.add_argument("generated", type=Path)
-    one.add_argument("original", type=Path)
-    one.add_argument("--donor", type=Path, help="the video that the sound is from, if not the original")
-    one.add_argument("--align", type=Path, help="words of the donor in GRID's format: start, end (1/25,000 s), word")
+    one.add_argument("generated", type=existing, help="the dub")
+    one.add_argument("original", type=existing, help="the video that it was made from")
+    one.add_argument("--donor", type=existing, metavar="VIDEO", help="that the sound is from, if not the original")
+    one.add_argument("--align", type=existing, metavar="FILE",
+                     help="words of the donor in GRID's format: start, end (1/25,000 s), word")
     one.add_argument("--output", type=Path, help="folder for the report")
     one.set_defaults(run=pair)
-    many = commands.add_parser("folder", parents=[shared], help="dubs the validation clips of a folder, measures them")
-    many.add_argument("folder", type=Path)
-    many.add_argument("--output", type=Path, required=True)
-    many.add_argument("--tool", type=Path, default=Path(__file__).parents[3] / ".build/release/syncdiff")
+    many = commands.add_parser("folder", parents=[shared], help="dubs the held-out clips of a folder, measures them",
+                               formatter_class=Help)
+    many.add_argument("folder", type=existing, help="of videos, their words beside them as NAME.align")
+    many.add_argument("--output", type=Path, required=True, help="folder for the report")
+    many.add_argument("--held-out", type=existing, default=GRID, metavar="FILE",
+                      help="names of the clips, SPEAKER/NAME or SPEAKER/*: CACHE/validation.txt of a training of your own")
+    many.add_argument("--tool", type=existing, default=Path(__file__).parents[3] / ".build/release/syncdiff",
+                      help="the built syncdiff")
     many.add_argument("--limit", type=int, default=30, help="clips of each speaker")
-    many.add_argument("--sounds", type=Path, help="folder of sound files for open speech")
+    many.add_argument("--sounds", type=existing, metavar="FOLDER", help="of sound files, for open speech")
     many.set_defaults(run=folder)
     cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:cut])

@@ -9,7 +9,6 @@ writes REPORT/speech.md, tables, and REPORT/speech.svg, a chart of lips by phone
 videos, or folders of them, of people who speak, none of which the model has learned from; a row for each folder. They are
 prepared in REPORT/cache. --sounds: speech without pictures, of which --most files of each language are heard. The language is the
 folder in FOLDER that a file lies in, or what its name has before the first "-"."""
-import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from convert.export import load, part_of
 from data.clips import SHORTEST, Clip
 from data.geometry import Basis
+from data.options import existing, parser as options
 from data.phones import CLASSES, Aligner, text_of, written
 from data.prepare import VIDEOS, prepare_all, sound
 from data.speech import SAMPLE_RATE, STACK
@@ -277,18 +277,15 @@ def table(head, rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="a model file")
+    parser = options(__doc__)
+    parser.add_argument("--model", type=existing, required=True, help="a model file")
     parser.add_argument("--output", type=Path, required=True, metavar="REPORT", help="a folder")
-    parser.add_argument("--real", type=Path, nargs="+", default=[], metavar="VIDEO")
-    parser.add_argument("--sounds", type=Path, nargs="+", default=[], metavar="FOLDER")
-    parser.add_argument("--most", type=int, default=8, help="sounds of each language (default: %(default)s)")
+    parser.add_argument("--real", type=existing, nargs="+", default=[], metavar="VIDEO", help="with real lips, or a folder of such")
+    parser.add_argument("--sounds", type=existing, nargs="+", default=[], metavar="FOLDER", help="of sounds without pictures")
+    parser.add_argument("--most", type=int, default=8, help="sounds of each language")
     args = parser.parse_args()
     if not args.real and not args.sounds:
         parser.error("nothing to measure: --real or --sounds")
-    for path in (args.model, *args.real, *args.sounds):
-        if not path.exists():
-            parser.error(f"{path} does not exist")
     args.output.mkdir(parents=True, exist_ok=True)
     ear = Ear(args.model)
     lines = ["# What the model hears in speech", "", f"    python -m evaluate.speech {shlex.join(sys.argv[1:])}"]

@@ -62,6 +62,7 @@ class CommandTests(unittest.TestCase):
 
     def test_ablations_are_measured_and_not_again(self):
         self.write("s2__a", "s2__b", "s32__a", "s32__b")
+        (self.folder / "validation.txt").write_text("s32/*\n")
         learned = clips.load(self.folder, False)
         made = pairs.runs(Basis(geometry()), learned, np.arange(2), lambda c: c.window, clips.stills(self.folder), 4,
                           np.random.default_rng(0))

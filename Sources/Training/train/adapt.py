@@ -12,7 +12,6 @@ needs no fitting, it is found anew in every video.
 Every fifth clip of the footage (at least two) is held out and dubbed with its own sound, before and after. Printed for both:
 correlation of the lip opening told with the real one and its range, made / real; PSNR around the mouth in dB and the share of its
 Laplacian variance that is kept."""
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from convert import export
 from data import pairs
 from data.clips import SHORTEST, Clip, cut
 from data.geometry import Basis
+from data.options import existing, needs, parser as options
 from data.prepare import FPS, prepare_all
 from evaluate import metrics
 from evaluate.journey import Dub
@@ -91,15 +91,15 @@ def figures(model, basis, clips):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
-    parser.add_argument("--output", type=Path, required=True, help="the model file to write")
-    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
-    parser.add_argument("--model", type=Path, default=export.MODEL)
-    parser.add_argument("--cache", type=Path, help="folder for what is prepared and learned; default: OUTPUT with .cache")
-    parser.add_argument("--minutes", type=float, default=20, help="for the painter")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, minutes=30, seed="the batches")
+    parser.add_argument("videos", nargs="+", type=existing, metavar="VIDEO", help="a video of the presenter, or a folder of them")
+    parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="the model file to write")
+    parser.add_argument("--perceptual", type=existing, required=True, metavar="FILE",
+                        help="SqueezeNet's weights (networks/perceptual.py)")
+    parser.add_argument("--model", type=existing, default=export.MODEL, help="the model file to fit")
+    parser.add_argument("--cache", type=Path, help="folder for what is prepared and learned; without it: OUTPUT with .cache")
     args = parser.parse_args()
+    needs("ffmpeg")
     cache, device = args.cache or args.output.with_suffix(".cache"), distributed.device()
     rng = distributed.seed(args.seed)
     prepare_all(args.videos, cache)
@@ -120,7 +120,8 @@ def main():
     runs = painter.Pairs(pairs.separate(made, learned))
     judge, mask = Judge(device), fade(model.config.window).to(device)
     losses = painter.Losses(model, Perceptual(args.perceptual).to(device), judge, None, mask)
-    loop = painter.looped(cache / "adapt.pt", model, judge, 3e-5, 32, Schedule(warm_up=50, fall=0.25, minutes=args.minutes), rng)
+    schedule = Schedule(warm_up=50, fall=0.25, minutes=args.minutes, began=args.began)
+    loop = painter.looped(cache / "adapt.pt", model, judge, 3e-5, 32, schedule, rng)
     painter.train(loop, losses, painter.Pool(model, runs, min(64, count), rng, look=LOOK), judge)
     fitted = loop.average["average"]
     print("after:", figures(fitted, basis, held), flush=True)

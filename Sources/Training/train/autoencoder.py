@@ -5,9 +5,6 @@ CACHE/autoencoder.pt; draws CACHE/autoencoder_sheet.png at every checkpoint.
 
 Loss: L1, L1 of the pictures' gradients, and a discriminator, with noise on the latent so that small errors of the diffusion
 stay small in pixels. The painter's training (painter.py) trains the decoder further."""
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +12,7 @@ import torch.nn.functional as F
 from convert.export import load as load_model
 from data.clips import as_image, balanced, cut, load, stills
 from data.looks import Look
+from data.options import existing, parser as options
 from evaluate import plots
 from networks.model import Config, Decoder, Encoder, autocast
 from train import distributed, pictures
@@ -88,12 +86,9 @@ def normalise(encoder, decoders, clips, device):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--init", type=Path, help="a model file to go on from")
-    parser.add_argument("--batch", type=int, default=32, help="a multiple of 4")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, cache="folder with clips, for what is learned", minutes=12, seed="the first weights and the batches")
+    parser.add_argument("--init", type=existing, metavar="MODEL", help="a model file to go on from")
+    parser.add_argument("--batch", type=int, default=32, help="pictures of a step, a multiple of 4")
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
@@ -114,7 +109,7 @@ def main():
         draw(encoder, loop.average["decoder"], held, args.cache / "autoencoder_sheet.png")
 
     # decoder is the average, by which the rest of the training goes.
-    loop = Loop(args.cache / "autoencoder.pt", optimizer, Schedule(warm_up=100, fall=0.25, minutes=args.minutes),
+    loop = Loop(args.cache / "autoencoder.pt", optimizer, Schedule(warm_up=100, fall=0.25, minutes=args.minutes, began=args.began),
                 parts={"encoder": encoder, "net_decoder": decoder, "judge": judge.net, "judge_optimizer": judge.optimizer},
                 averages={"decoder": decoder}, rng=rng, batch=args.batch, figures=["reconstruction", "hinge"], follow=0.01,
                 validate=check)

@@ -11,11 +11,10 @@ goes with which sound, on real motion alone, is shown the made motion, which is 
 alone makes lips that move too little.
 
 Of a batch's runs TALKING are clips; SPOKEN are speech without pictures, CACHE/spoken, of which a teacher who hears all of it
-tells the coefficients (train/teacher.py); in QUIET ones nobody speaks: the mouth is closed. Sounds are spoiled as the world does
-(data/voices.py). In SHORT of the runs the last features are not known yet: the encoder also serves a shorter look-ahead."""
-import argparse
+tells the coefficients (train/teacher.py), or clips where there is none; in QUIET ones nobody speaks: the mouth is closed. Sounds
+are spoiled as the world does (data/voices.py). In SHORT of the runs the last features are not known yet: the encoder also serves
+a shorter look-ahead."""
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from convert import whisper
 from convert.export import part_of
 from data.clips import balanced, load
 from data.geometry import Basis, Neutral, Pose
+from data.options import existing, made as needed, parser as options
 from data.speech import BANDS, ROW, STACK, log_mel
 from data.voices import other_voice, pace, spoiled, unspoken
 from evaluate.metrics import SHUT
@@ -151,10 +151,11 @@ class Batches:
             heard.append(spoiled(part, self.voices, self.rng))
             wanted.append(between(coefficients, frames))
 
-        for _ in range(TALKING):
+        spoken = SPOKEN if self.spoken.sounds else 0
+        for _ in range(TALKING + SPOKEN - spoken):
             index = self.clip()
             add(self.clips.sounds[index], self.clips.coefficients[index], self.clips.clips[index].lag_rows)
-        for index in self.rng.integers(0, len(self.spoken.sounds), SPOKEN):
+        for index in self.rng.integers(0, max(len(self.spoken.sounds), 1), spoken):
             add(self.spoken.sounds[index], self.spoken.coefficients[index], 0)
         for _ in range(QUIET):
             loud = 10 ** (self.rng.uniform(-90, -15) / 20)
@@ -173,9 +174,9 @@ def train_motion(net, batches, minutes, device):
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
     start = time.time()
     losses = []
-    while (progress := (time.time() - start) / (60 * minutes)) < 1:
+    while (progress := (time.time() - start) / (60 * minutes)) < 1 or not losses:
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1, 2 * (1 - progress) + 0.02)
+            group["lr"] = 2e-3 * min(1, 2 * max(1 - progress, 0) + 0.02)
         wanted, rows = batches.motions()
         motion, sound = looks(wanted + 0.1 * torch.randn_like(wanted), rows)
         logits = net.log_scale.exp().clamp(max=50) * net.see(motion.to(device)) @ net.hear(sound.to(device)).T
@@ -213,25 +214,26 @@ def report(told, clips, basis):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--motion-minutes", type=float, default=1.5, help="for the network of the sync loss, before")
-    parser.add_argument("--sync-weight", type=float, default=SYNC, help="of the sync loss (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, cache="folder with clips, geometry and, for more than their words, spoken; for what is learned",
+                     minutes=30, seed="the first weights and the batches")
+    parser.add_argument("--motion-minutes", type=float,
+                        help="of these for the network of the sync loss, which learns first; without it: a twentieth")
+    parser.add_argument("--sync-weight", type=float, default=SYNC, help="of the sync loss")
     begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--audio-encoder", type=Path, help="AV-HuBERT as convert/avhubert.py wrote it")
-    begin.add_argument("--init", type=Path, help="a model file whose encoder to go on from")
+    begin.add_argument("--audio-encoder", type=existing, metavar="FILE", help="AV-HuBERT as convert/avhubert.py wrote it")
+    begin.add_argument("--init", type=existing, metavar="MODEL", help="a model file whose encoder to go on from")
     parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
     parser.add_argument("--name", default="lips", help="of the file in CACHE")
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
-    basis = Basis(load_file(args.cache / "geometry.safetensors"))
-    learned, held = (Clips(load(args.cache, v, pictures=False), basis) for v in (False, True))
+    learned, held = (load(args.cache, v, pictures=False, heard=True) for v in (False, True))
+    basis = Basis(load_file(needed(args.cache, "geometry.safetensors")))
+    learned, held = Clips(learned, basis), Clips(held, basis)
     batches = Batches(learned, Spoken(args.cache), rng)
-    if not batches.spoken.sounds:
-        raise SystemExit(f"no speech in {args.cache}: run train.teacher first")
+    if not batches.spoken.sounds and distributed.first():
+        print(f"no speech in {args.cache / 'spoken'}, so the words of the clips are all that is learned: "
+              "`python -m train.teacher --speech FOLDER...` adds other speech", flush=True)
     config = Config()
     if args.audio_encoder:
         encoder, config = avhubert.load(args.audio_encoder)
@@ -258,12 +260,12 @@ def main():
         print("opening r at once, best of 3 frames, range:", figures, flush=True)
 
     # audio_encoder and lips are the averages, by which the painter goes.
-    loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=200, fall=0.5, minutes=args.minutes),
+    loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=200, fall=0.5, minutes=args.minutes, began=args.began),
                 parts={"net": encoder, "net_head": head, "motion": motion}, averages={"audio_encoder": encoder, "lips": head},
                 rng=rng, batch=RUN * (TALKING + SPOKEN + QUIET), figures=["coefficients", "opening", "change", "sync", "spoken"],
                 follow=0.005, config=config, validate=validate)
     if not loop.resumed:
-        train_motion(motion, batches, args.motion_minutes, device)
+        train_motion(motion, batches, args.motion_minutes or args.minutes / 20, device)
         distributed.share(motion.state_dict().values())
     motion.eval().requires_grad_(False)
     opens = torch.tensor(basis.gap, dtype=torch.float32, device=device)

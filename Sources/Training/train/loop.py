@@ -9,16 +9,18 @@
 
 A checkpoint is written every CHECK minutes and at the end, whole or not at all. A training that was interrupted goes on from its
 last one, with the random numbers that would have come; one that was finished begins another of the same length with what it has
-learned. Under torchrun each process takes batches of its own and gradients are averaged; the first process reports and saves;
-after an interruption the random numbers begin anew."""
+learned. Minutes are those of the command, with all that it does before and with its validations. Under torchrun each process takes
+batches of its own and gradients are averaged; the first process reports and saves; after an interruption the random numbers begin
+anew."""
 import copy
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from evaluate import plots
 from train import distributed
@@ -30,16 +32,22 @@ LAST = 0.02  # share of the learning rate that is left at the end
 
 @dataclass
 class Schedule:
-    """How long a training lasts, in minutes or in steps, and how the learning rate changes: up over the first `warm_up` steps,
-    down over the last `fall` of the whole."""
+    """How long a training lasts, in minutes since `began` or in steps, and how the learning rate changes: up over the first
+    `warm_up` steps, down over the last `fall` of the whole."""
     warm_up: int
     fall: float
     minutes: float = 0
     steps: int = 0
+    began: float = field(default_factory=time.time)
 
     def rate(self, step, progress):
         """The factor of the learning rate at a step from 0 on, when `progress` (0 to 1) of the training is over."""
         return min(1, (step + 1) / self.warm_up) * min(1, (1 - progress) / self.fall + LAST)
+
+
+def finished(store):
+    """Whether there is a checkpoint of a training that has ended."""
+    return store.exists() and torch.load(store, "cpu", weights_only=True).get("spent") == 0
 
 
 class Loop:
@@ -92,28 +100,36 @@ class Loop:
         if self.random and distributed.processes() == 1:
             torch.set_rng_state(self.random["torch"])
             self.rng.bit_generator.state = self.random["numpy"]
-        start, first = time.time(), self.step
-        checked = logged = start
-        log_step = first
+        began, first = self.schedule.began, self.step
+        checked = logged = time.time()
+        log_step, last = first, 0.0  # minutes that the last checkpoint will take, as far as that is known
         whole = self.schedule.steps or self.schedule.minutes
-        spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - start) / 60)
-        while (progress := distributed.same(spent() / whole, self.device)) < 1:
+        spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - began) / 60)
+        unit = "step" if self.schedule.steps else "min"
+        bar = tqdm(total=whole, unit=unit, bar_format="{percentage:3.0f}% {bar} {n:.1f} of {total:g} {unit}", leave=False,
+                   disable=None if distributed.first() else True)
+        while (progress := distributed.same((spent() + last) / whole, self.device)) < 1 or self.step == first:
             for group, rate in zip(self.optimizer.param_groups, self.rates):
-                group["lr"] = rate * self.schedule.rate(self.step, progress)
+                group["lr"] = rate * self.schedule.rate(self.step, min(progress, 1))
             yield
             self.step += 1
             self.move_averages()
+            bar.update(min(spent(), whole) - bar.n)
             now = time.time()
             if distributed.first() and now - logged >= 60 * LOG:
-                self.log(now - start, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
+                bar.clear()
+                self.log(now - began, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
                 logged, log_step = now, self.step
             if distributed.first() and now - checked >= 60 * CHECK:
+                bar.clear()
                 self.check(spent())
                 checked = time.time()
+                last = 0.0 if self.schedule.steps else max(last, (checked - now) / 60)
+        bar.close()
         if distributed.first():
             if self.rows:
                 now = time.time()
-                self.log(now - start, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
+                self.log(now - began, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
             self.check(0.0)
 
     def learn(self, loss):

@@ -1,9 +1,9 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the painter, SyncDiff's latent diffusion on the mouth's window: `python -m train.painter --cache CACHE --sync
-CACHE/sync.pt --perceptual SQUEEZENET.npz`. Needs CACHE/pairs (data/pairs.py), CACHE/lips.pt (lips.py) and CACHE/autoencoder.pt,
-or goes on from a model file, `--init MODEL`. Writes and resumes CACHE/painter.pt; draws CACHE/painter_sheet.png at every
-checkpoint.
+"""Trains the painter, SyncDiff's latent diffusion on the mouth's window: `python -m train.painter --cache CACHE
+--perceptual SQUEEZENET.npz`. Needs CACHE/pairs (data/pairs.py), CACHE/lips.pt (lips.py), CACHE/sync.pt (sync.py) and
+CACHE/autoencoder.pt, or goes on from a model file, `--init MODEL`. Writes and resumes CACHE/painter.pt; draws
+CACHE/painter_sheet.png at every checkpoint.
 
 What it is given is a warped picture of the same face, in most samples with the mouth of another frame, and where the lips are
 to be; what it has to make is the true picture. Only the difference between the two pictures that the decoder makes of its latent
@@ -15,9 +15,6 @@ SqueezeNet's features and by a discriminator on patches, how much fine detail ea
 by what a frozen sync network sees in the true pictures. What was sampled so is the previous frame of the pictures that follow, as
 when the element runs; others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio
 encoder stays as lips.py left it."""
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,6 +22,7 @@ import torch.nn.functional as F
 from convert.export import part_of
 from data.clips import as_image, load
 from data.looks import Look
+from data.options import existing, made as needed, parser as options
 from data.pairs import FRAMES, KEPT
 from data.speech import STACK
 from data.voices import spoiled
@@ -63,9 +61,7 @@ class Pairs:
     @classmethod
     def of(cls, cache, held):
         """Those of CACHE/pairs; in each file every TENTH is held out."""
-        files = sorted((cache / "pairs").glob("*.npz"))
-        if not files:
-            raise SystemExit(f"no pairs in {cache}: run data.pairs first")
+        files = sorted(needed(cache, "pairs").glob("*.npz"))
         clips, runs = {f"{c.speaker}__{c.name}": c for c in load(cache, False, pictures=False)}, []
         for file in files:
             with np.load(file) as kept:
@@ -148,7 +144,8 @@ class Pool:
 
 
 class Losses:
-    """Of a model; mask [80, 80]: how much of the painted difference counts; corruption: as CORRUPTION."""
+    """Of a model; perceptual: None leaves the texture out; mask [80, 80]: how much of the painted difference counts; corruption:
+    as CORRUPTION."""
 
     def __init__(self, model, perceptual, judge, sync_net, mask, corruption=CORRUPTION):
         self.model, self.perceptual, self.judge, self.sync_net = model, perceptual, judge, sync_net
@@ -204,7 +201,9 @@ class Losses:
         inner = slice(4, -4)
         fine = lambda x: F.avg_pool2d(edges(x).square(), 6, 3).add(1e-4).sqrt()
         detail = (F.max_pool2d(near[..., 1:-1, 1:-1], 6, 3) * (fine(pictures) - fine(truth)).abs()).mean()
-        texture = self.perceptual(pictures[..., inner, inner], truth[..., inner, inner]).mean()
+        texture = z.new_zeros(())
+        if self.perceptual:
+            texture = self.perceptual(pictures[..., inner, inner], truth[..., inner, inner]).mean()
         fooled = self.judge(pictures[..., inner, inner])
         heard = z.new_zeros(())
         if self.sync_net and batch["moves"].any():
@@ -229,10 +228,10 @@ def related(before, now):
 
 
 def begun(cache, init):
-    """The model that the training begins with: audio encoder and lips as lips.py left them, but for the RANGE of motion, the other networks out of the model
-    file `init`; if it listened with an audio encoder that this one did not go on from, it begins without sound. Without one the
-    autoencoder is autoencoder.py's, the others are new."""
-    lips = torch.load(cache / "lips.pt", "cpu", weights_only=True)
+    """The model that the training begins with: audio encoder and lips as lips.py left them, but for RANGE, the other networks out of
+    the model file `init`; if it listened with an audio encoder that this one did not go on from, it begins without sound. Without
+    one the autoencoder is autoencoder.py's, the others are new."""
+    lips = torch.load(needed(cache, "lips.pt"), "cpu", weights_only=True)
     model = SyncDiff(Config(**lips["config"]))
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
     model.lips.load_state_dict(lips["lips"])
@@ -240,7 +239,7 @@ def begun(cache, init):
         for value in model.lips.fc2.parameters():
             value *= RANGE
     if not init:
-        kept = torch.load(cache / "autoencoder.pt", "cpu", weights_only=True)
+        kept = torch.load(needed(cache, "autoencoder.pt"), "cpu", weights_only=True)
         model.encoder.load_state_dict(kept["encoder"])
         model.decoder.load_state_dict(kept["decoder"])
         return model
@@ -315,16 +314,15 @@ def train(loop, losses, pool, judge):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--init", type=Path, help="a model file to go on from")
-    parser.add_argument("--sync", type=Path, help="train/sync.py's network, for the sync loss")
-    parser.add_argument("--perceptual", type=Path, required=True, help="SqueezeNet's weights (networks/perceptual.py)")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=32, help="at least 9")
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser = options(__doc__, cache="folder with clips, pairs, lips.pt, sync.pt, and autoencoder.pt unless there is --init; for what is "
+                     "learned", minutes=60, seed="the first weights and the batches")
+    parser.add_argument("--init", type=existing, metavar="MODEL", help="a model file to go on from")
+    parser.add_argument("--sync", type=existing, metavar="FILE", help="another network than CACHE/sync.pt for the sync loss")
+    parser.add_argument("--perceptual", type=existing, metavar="FILE",
+                        help="SqueezeNet's weights (networks/perceptual.py); without them textures are not looked at")
+    parser.add_argument("--batch", type=int, default=32, help="pictures of a step, at least 9")
+    parser.add_argument("--lr", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--pool", type=int, default=300, help="runs held as latents")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
@@ -332,8 +330,8 @@ def main():
     for part in (model.encoder, model.audio_encoder, model.lips):
         part.requires_grad_(False)
     judge, mask = Judge(device), fade(model.config.window).to(device)
-    sync_net = sync.load(args.sync).to(device) if args.sync else None
-    losses = Losses(model, Perceptual(args.perceptual).to(device), judge, sync_net, mask)
+    sync_net = sync.load(args.sync or needed(args.cache, "sync.pt")).to(device)
+    losses = Losses(model, Perceptual(args.perceptual).to(device) if args.perceptual else None, judge, sync_net, mask)
     held, quiet, shown = Pairs.of(args.cache, True), np.random.default_rng(1), []
     for kind, still, exemplar in (("exemplar", 0, True), ("own", 0, False), ("portrait", 1, False)):
         runs = [r for r in held.runs if r["still"] == still and (still or len(r["clip"].sound))][:16]
@@ -344,7 +342,7 @@ def main():
         print("warped, painted, sharp, sync warped, painted:", figures, flush=True)
 
     loop = looped(args.cache / "painter.pt", model, judge, args.lr, args.batch,
-                  Schedule(warm_up=200, fall=0.25, minutes=args.minutes), rng, check=check)
+                  Schedule(warm_up=200, fall=0.25, minutes=args.minutes, began=args.began), rng, check=check)
     train(loop, losses, Pool(model, Pairs.of(args.cache, False), args.pool, rng, sync_net), judge)
     distributed.stop()
 

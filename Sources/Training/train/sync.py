@@ -5,9 +5,7 @@ CACHE/sync.pt and tells how well the network knows right from wrong sound on the
 
 The loss is InfoNCE (van den Oord et al., arXiv 1807.03748). Wrong sounds are other moments of the same clip, which no voice or
 face gives away, and other clips."""
-import argparse
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ import torch.nn.functional as F
 
 from data.clips import balanced, cut, load
 from data.looks import Look
+from data.options import parser as options
 from data.speech import BANDS, STACK
 from data.voices import other_voice
 from evaluate.metrics import distances
@@ -94,15 +93,12 @@ def accuracy(net, clips):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, cache="folder with clips, for what is learned", minutes=12, seed="the first weights and the batches")
     parser.add_argument("--name", default="sync", help="of the file in CACHE: a loss and a judge need networks of their own")
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
-    clips, held = ([c for c in load(args.cache, v) if len(c.sound)] for v in (False, True))
+    clips, held = (load(args.cache, v, heard=True) for v in (False, True))
     batches, net = Batches(clips, rng), Sync().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
 
@@ -110,7 +106,7 @@ def main():
         for speaker, figures in accuracy(loop.average["average"], held).items():
             print(speaker, figures, flush=True)
 
-    loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=50, fall=0.5, minutes=args.minutes),
+    loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=50, fall=0.5, minutes=args.minutes, began=args.began),
                 parts={"net": net}, averages={"average": net}, rng=rng, batch=CLIPS * TIMES, figures=["loss", "scale"],
                 follow=0.01, clip=math.inf, validate=validate)
     for _ in loop:

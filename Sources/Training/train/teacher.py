@@ -6,9 +6,7 @@ up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 
 with words, voices and languages that the clips do not have. The lips of p, b and m are closed where their place is known: in
 data/spoken.py's sounds, and in other English speech, --english FOLDER..., where pocketsphinx hears one (data/phones.py). The
 teacher, who learned from a few hundred words, leaves some open."""
-import argparse
 import contextlib
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from safetensors.numpy import load_file
 
 from data.clips import balanced, load, save
 from data.geometry import Basis
+from data.options import existing, made as needed, needs, parser as options, progress
 from data.phones import Aligner, written
 from data.prepare import FPS, sound
 from data.speech import SAMPLE_RATE, STACK
@@ -65,17 +64,22 @@ def tell(teacher, path, cache, device, gap, aligner=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--speech", type=Path, nargs="+", default=[], help="folders of sound files, in any language")
-    parser.add_argument("--english", type=Path, nargs="+", default=[], help="folders of sound files, in English")
-    parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options(__doc__, cache="folder with clips and geometry, for what is learned and told", minutes=4,
+                     seed="the first weights and the batches")
+    for name, what in ("--speech", "in any language"), ("--english", "in English"):
+        parser.add_argument(name, type=existing, nargs="+", default=[], metavar="FOLDER", help=f"of sound files, {what}")
     args = parser.parse_args()
+    needs("ffmpeg")
+    files = lambda folders: sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
+    english = files(args.english)
+    others = [path for path in files(args.speech) if path not in english]
+    if (args.speech or args.english) and not english + others:
+        raise SystemExit(f"no sound files ({' '.join(SOUNDS)}) in {' '.join(map(str, args.speech + args.english))}")
     device = distributed.start()
     rng = distributed.seed(args.seed)
-    basis, config = Basis(load_file(args.cache / "geometry.safetensors")), Config()
-    learned, held = (Clips(load(args.cache, v, pictures=False), basis) for v in (False, True))
+    learned, held = (load(args.cache, v, pictures=False, heard=True) for v in (False, True))
+    basis, config = Basis(load_file(needed(args.cache, "geometry.safetensors"))), Config()
+    learned, held = Clips(learned, basis), Clips(held, basis)
     teacher = Teacher(config.coefficients).to(device)
     hear = lambda samples: teacher.hear(samples.to(device))
     heard = [[hear(one), hear(spoiled(one, learned.sounds, rng))] for one in learned.sounds]
@@ -92,9 +96,9 @@ def main():
         print("opening r at once, best of 3 frames, range:", report(tells, held, basis), flush=True)
 
     optimizer = torch.optim.AdamW([p for p in teacher.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.03)
-    loop = Loop(args.cache / "teacher.pt", optimizer, Schedule(warm_up=100, fall=0.5, minutes=args.minutes), parts={"net": teacher},
-                averages={"teacher": teacher}, rng=rng, batch=RUN * RUNS, figures=["coefficients", "opening", "change"],
-                follow=0.005, validate=validate)
+    schedule = Schedule(warm_up=100, fall=0.5, minutes=args.minutes, began=args.began)
+    loop = Loop(args.cache / "teacher.pt", optimizer, schedule, parts={"net": teacher}, averages={"teacher": teacher}, rng=rng,
+                batch=RUN * RUNS, figures=["coefficients", "opening", "change"], follow=0.005, validate=validate)
     gap = torch.tensor(basis.gap, dtype=torch.float32, device=device)
     gap, weight = gap / gap.norm(), torch.linspace(1.5, 0.5, config.coefficients, device=device)
     change = lambda x: x[:, 1:] - x[:, :-1]
@@ -117,13 +121,9 @@ def main():
         loop.note(parts)
     if distributed.first():
         (args.cache / "spoken").mkdir(exist_ok=True)
-        files = lambda folders: sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
-        aligner, english = Aligner(), files(args.english)
-        others = [path for path in files(args.speech) if path not in english]
-        for done, path in enumerate(english + others, 1):
-            tell(loop.average["teacher"], path, args.cache, device, basis.gap, aligner if done <= len(english) else None)
-            if done % 100 == 0 or done == len(english + others):
-                print(f"{done}/{len(english + others)} sounds", flush=True)
+        aligner = Aligner() if english else None
+        for done, path in enumerate(progress(english + others, "sounds")):
+            tell(loop.average["teacher"], path, args.cache, device, basis.gap, aligner if done < len(english) else None)
     distributed.stop()
 
 
