@@ -165,7 +165,7 @@ public struct Conv2d: Sendable {
 /// transformed first, then shared out by channel blocks, so that each weight is read once.
 private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination) {
   let (m, cin) = (w.m, weights.inputs)
-  let width = min((weights.outputs + kernels.lanes - 1) / kernels.lanes, 2) * kernels.lanes  // of a block
+  let width = min((weights.outputs + products.lanes - 1) / products.lanes, 2) * products.lanes  // of a block
   let strip = (m + 2) * (w.columns * m + 2) * cin + 40 * kernels.lanes
   let group = max(1, 48 / w.columns)  // rows of tiles
   let groups = (w.rows + group - 1) / group
@@ -179,7 +179,7 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
         let scratch = memory + transformed
         kernels.winogradInput(w, rows: rows, first: 0, tiles: tiles, scratch: scratch, memory)
         for block in 0..<weights.blocks {
-          kernels.winogradOutput(w, memory, rows: rows, block: block, scratch: scratch, to: to)
+          products.winogradOutput(w, memory, rows: rows, block: block, scratch: scratch, to: to)
         }
       }
     }
@@ -194,7 +194,7 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
     }
     ThreadPool.shared.parallel(count: weights.blocks) { block in
       Scratch.withFloats(w.positions * tiles * width + 40 * kernels.lanes) {
-        kernels.winogradOutput(w, transformed.memory, rows: 0..<w.rows, block: block, scratch: $0, to: to)
+        products.winogradOutput(w, transformed.memory, rows: 0..<w.rows, block: block, scratch: $0, to: to)
       }
     }
     withExtendedLifetime(transformed) {}
@@ -253,7 +253,7 @@ private func product(_ convolution: Convolution, _ weights: PackedWeights, pixel
   ThreadPool.shared.parallel(count: rows * columns) { index in
     let pixels = part(index % rows, of: rows, 0..<pixels, step: 24)
     for block in part(index / rows, of: columns, 0..<weights.blocks, step: 1) {
-      kernels.convolve(convolution, pixels: pixels, block: block, to: to)
+      products.convolve(convolution, pixels: pixels, block: block, to: to)
     }
   }
 }

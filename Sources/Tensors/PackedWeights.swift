@@ -29,7 +29,7 @@ final class PackedWeights: Sendable {
   /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
   init(weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method) {
     (self.outputs, self.inputs, self.taps, self.method) = (outputs, inputs, taps, method)
-    let lanes = kernels.lanes
+    let lanes = products.lanes
     blocks = (outputs + 2 * lanes - 1) / (2 * lanes)
     let padded = (outputs + lanes - 1) / lanes * lanes
     self.bias = Storage(capacity: 2 * lanes * blocks)
@@ -45,7 +45,7 @@ final class PackedWeights: Sendable {
       switch method {
       case .pairs: .pairs
       case .winograd(m: 4): .single
-      default: kernels.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
+      default: products.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
       }
     self.format = format
     let size = format == .single ? 4 : 2
