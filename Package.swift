@@ -49,8 +49,7 @@ let package = Package(
   } + [
     .target(name: "CKernels"),
     .target(name: "KernelInterface"),
-    // Tensors does not import the kernels but finds them by name, and depends on them through a target in C: so nothing
-    // but the kernels is compiled again when one was changed.
+    // Links the kernels, which Tensors does not import but finds by name (Processor.swift).
     .target(name: "CTensors", dependencies: instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
     .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors"]),
     .target(name: "Speech", dependencies: ["Tensors"]),

@@ -7,8 +7,8 @@ import CTensors
 import Glibc
 package import KernelInterface
 
-// The kernels are found by name, not imported: this module, and all that import it, need not be compiled again when a kernel
-// has been changed.
+// The kernels are found by name, not imported: what another module has inlined of them, SwiftPM would leave as it was when a
+// kernel is changed and built again.
 @_silgen_name("kernels_generic") private func genericKernels() -> any KernelSet.Type
 #if arch(x86_64)
   @_silgen_name("kernels_x86_64_v3") private func v3Kernels() -> any KernelSet.Type
