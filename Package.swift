@@ -49,11 +49,9 @@ let package = Package(
   } + [
     .target(name: "CKernels"),
     .target(name: "KernelInterface"),
-    .target(name: "CTensors"),
-    .target(
-      name: "Tensors",
-      dependencies: ["KernelInterface", "CTensors"]
-        + instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
+    // Links the kernels, which Tensors does not import but finds by name (Processor.swift).
+    .target(name: "CTensors", dependencies: instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
+    .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors"]),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors", "KernelInterface"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),
@@ -78,7 +76,9 @@ let package = Package(
     .target(
       name: "Fuzzing", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors"], path: "Tests/Fuzzing",
       exclude: ["Corpus"]),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CTensors", "TestSupport"], exclude: ["Golden"]),
+    .testTarget(
+      name: "TensorsTests", dependencies: ["Tensors", "KernelInterface", "CTensors", "TestSupport"],
+      exclude: ["Golden"]),
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),

@@ -106,21 +106,42 @@ public enum SampleStorage: UInt8, Sendable {
   case packed10  // three samples of 10 bits in four bytes, little endian, the first in the lowest bits (v210)
 }
 
-/// The kernels of one instruction set.
-public protocol KernelSet: Sendable {
+/// What multiplies with packed weights: the kernels of an instruction set, or a library.
+public protocol Products: Sendable {
+  /// Half the width of a block of packed weights; the last block is so wide if that suffices.
+  static var lanes: Int { get }
+  /// Whether weights can be halves.
+  static var hasHalves: Bool { get }
+
+  /// Output pixels, counted row by row, of one block.
+  static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination)
+
+  /// Some rows of tiles of one block; input as of `KernelSet.winogradInput`. scratch: `[(m + 2)^2][tiles][block width]` and
+  /// 40 vectors.
+  static func winogradOutput(
+    _ winograd: Winograd, _ input: UnsafePointer<Float>, rows: Range<Int>, block: Int,
+    scratch: UnsafeMutablePointer<Float>, to: Destination)
+}
+
+/// The kernels of one instruction set. `lanes` are the floats in a vector.
+public protocol KernelSet: Products {
   /// As `SYNCDIFF_ISA` names it.
   static var name: String { get }
-  /// Floats in a vector. A block of packed weights is two vectors wide, the last one one vector if that suffices.
-  static var lanes: Int { get }
-  /// Whether weights can be halves, and pairs.
-  static var hasHalves: Bool { get }
+  /// Whether weights can be pairs.
   static var hasPairs: Bool { get }
 
   /// Rows (counted with those above) of a padded picture: as values or, `paired`, as bf16 with an even number of channels.
   static func pad(_ picture: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer)
 
-  /// Output pixels, counted row by row, of one block.
-  static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination)
+  /// What is left to do with sums of products made elsewhere, bias included, that lie `step` floats apart.
+  static func finishRows(
+    _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination)
+
+  /// The same with `winogradOutput`'s products of some channels, `[(m + 2)^2][tiles][width]`, without bias; behind them 40
+  /// vectors of scratch.
+  static func winogradOutput(
+    _ winograd: Winograd, products: UnsafeMutablePointer<Float>, rows: Range<Int>, channels: Range<Int>, width: Int,
+    to: Destination)
 
   /// Every channel by itself. weights `[taps, channels]`; `rowLength` is kernel width * channels.
   static func convolveDepthwise(
@@ -131,11 +152,6 @@ public protocol KernelSet: Sendable {
   static func winogradInput(
     _ winograd: Winograd, rows: Range<Int>, first: Int, tiles: Int, scratch: UnsafeMutablePointer<Float>,
     _ output: UnsafeMutablePointer<Float>)
-
-  /// Some rows of tiles of one block; input as above. scratch: `[(m + 2)^2][tiles][block width]` and 40 vectors.
-  static func winogradOutput(
-    _ winograd: Winograd, _ input: UnsafePointer<Float>, rows: Range<Int>, block: Int,
-    scratch: UnsafeMutablePointer<Float>, to: Destination)
 
   /// Per channel of `[rows, width]`, the sums of x - x0 and of (x - x0)^2 over the rows, x0 being the first row's.
   static func sumDeviations(

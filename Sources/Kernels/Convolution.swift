@@ -236,18 +236,14 @@ private func tile2<R: Rows>(
     }
     rows.nextRow(c.inputRow)
   }
-  let rest = min(to.channels - first - lanes, lanes)
-  if to.activation == .none, to.residual == nil, rest == lanes {
+  let channels = first..<min(first + 2 * lanes, to.channels)
+  if to.activation == .none, to.residual == nil, channels.count == 2 * lanes {
     return rows.store(to.output + pixel * to.channels + first, to.channels)
   }
   withUnsafeTemporaryAllocation(of: Sum.self, capacity: 2 * R.count) { sums in
     guard let sums = UnsafeMutableRawPointer(sums.baseAddress)?.assumingMemoryBound(to: Float.self) else { return }
     rows.store(sums, 2 * lanes)
-    for r in 0..<R.count {
-      let at = (pixel + r) * to.channels + first
-      finish(load(sums + 2 * lanes * r), at, lanes, to)
-      finish(load(sums + 2 * lanes * r + lanes), at + lanes, rest, to)
-    }
+    Kernels.finishRows(sums, step: 2 * lanes, pixels: pixel..<pixel + R.count, channels: channels, to: to)
   }
 }
 
@@ -269,10 +265,47 @@ private func tile1<A: Arithmetic>(
     }
     for r in 0..<8 { from[r].pointer += c.inputRow }
   }
+  let pixels = pixel..<min(pixel + 8, end)
+  if to.activation == .none, to.residual == nil, to.channels - first == lanes {
+    for r in 0..<8 where r < pixels.count { put(sums[r].value, to.output + (pixel + r) * to.channels + first) }
+    return
+  }
   withUnsafeTemporaryAllocation(of: Sum.self, capacity: 8) { finished in
     for r in 0..<8 { finished[r] = sums[r] }
-    for r in 0..<min(8, end - pixel) {
-      finish(finished[r].value, (pixel + r) * to.channels + first, to.channels - first, to)
+    guard let sums = UnsafeMutableRawPointer(finished.baseAddress)?.assumingMemoryBound(to: Float.self) else { return }
+    Kernels.finishRows(sums, step: lanes, pixels: pixels, channels: first..<to.channels, to: to)
+  }
+}
+
+extension Kernels {
+  /// Residual and activation for some channels of some pixels, whose sums lie `step` floats apart. Not inlined into
+  /// every tile, for that made the compiler a quarter slower.
+  @inline(never)
+  public static func finishRows(
+    _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination
+  ) {
+    switch to.activation {
+    case .none: finishRows(Line.self, sums, step, pixels, channels, to)
+    case .relu: finishRows(Ramp.self, sums, step, pixels, channels, to)
+    case .silu: finishRows(SiLU.self, sums, step, pixels, channels, to)
+    case .gelu: finishRows(GELU.self, sums, step, pixels, channels, to)
+    case .erfGELU: finishRows(ErfGELU.self, sums, step, pixels, channels, to)
+    }
+  }
+
+  @inline(__always)
+  private static func finishRows<C: Curve>(
+    _: C.Type, _ sums: UnsafePointer<Float>, _ step: Int, _ pixels: Range<Int>, _ channels: Range<Int>,
+    _ to: Destination
+  ) {
+    for pixel in pixels {
+      let from = sums + (pixel - pixels.lowerBound) * step
+      let at = pixel * to.channels + channels.lowerBound
+      forEachVector(channels.count) { c, valid in
+        var y = load(from + c, valid)
+        if let residual = to.residual { y += load(residual + at + c, valid) }
+        store(C.of(y), to.output + at + c, valid)
+      }
     }
   }
 }

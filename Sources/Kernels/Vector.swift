@@ -44,6 +44,20 @@ public enum Kernels: KernelSet {
   @inline(__always) public static var lanes: Int { Vector.scalarCount }
 }
 
+#if !hasFeature(Embedded)
+  // How Sources/Tensors/Processor.swift finds these kernels.
+  #if BF16
+    @_silgen_name("kernels_avx512_bf16")
+  #elseif AVX512
+    @_silgen_name("kernels_avx512")
+  #elseif AVX2
+    @_silgen_name("kernels_x86_64_v3")
+  #else
+    @_silgen_name("kernels_generic")
+  #endif
+  public func kernelSet() -> any KernelSet.Type { Kernels.self }
+#endif
+
 /// What the `InlineArray`s here hold: types of this module's own, so that what the compiler makes of the array for them,
 /// where it is not inlined, is this module's own too and not shared with another instruction set's.
 struct Sum {

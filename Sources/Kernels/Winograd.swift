@@ -108,13 +108,22 @@ extension Kernels {
         convolve(product, pixels: 0..<tiles, block: 0, to: sums)
       }
     }
-    let first = 2 * lanes * block
+    winogradOutput(
+      w, products: scratch, rows: rows, channels: 2 * lanes * block..<2 * lanes * block + channels, width: width, to: to
+    )
+  }
+
+  /// From the products `[(m + 2)^2][tiles][width]` of some channels on; behind them 40 vectors of scratch.
+  public static func winogradOutput(
+    _ w: Winograd, products: UnsafeMutablePointer<Float>, rows: Range<Int>, channels: Range<Int>, width: Int,
+    to: Destination
+  ) {
     switch to.activation {
-    case .none: transformOutput(Line.self, w, scratch, rows, first, channels, width, to)
-    case .relu: transformOutput(Ramp.self, w, scratch, rows, first, channels, width, to)
-    case .silu: transformOutput(SiLU.self, w, scratch, rows, first, channels, width, to)
-    case .gelu: transformOutput(GELU.self, w, scratch, rows, first, channels, width, to)
-    case .erfGELU: transformOutput(ErfGELU.self, w, scratch, rows, first, channels, width, to)
+    case .none: transformOutput(Line.self, w, products, rows, channels, width, to)
+    case .relu: transformOutput(Ramp.self, w, products, rows, channels, width, to)
+    case .silu: transformOutput(SiLU.self, w, products, rows, channels, width, to)
+    case .gelu: transformOutput(GELU.self, w, products, rows, channels, width, to)
+    case .erfGELU: transformOutput(ErfGELU.self, w, products, rows, channels, width, to)
     }
   }
 }
@@ -149,20 +158,20 @@ private func transformInput<F: Form>(
 }
 
 private func transformOutput<C: Curve>(
-  _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int, _ channels: Int,
+  _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ channels: Range<Int>,
   _ width: Int, _ to: Destination
 ) {
   if w.m == 4 {
-    transformOutput(F4.self, C.self, w, sums, rows, first, channels, width, to)
+    transformOutput(F4.self, C.self, w, sums, rows, channels, width, to)
   } else {
-    transformOutput(F2.self, C.self, w, sums, rows, first, channels, width, to)
+    transformOutput(F2.self, C.self, w, sums, rows, channels, width, to)
   }
 }
 
 @inline(__always)
 private func transformOutput<F: Form, C: Curve>(
-  _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ first: Int,
-  _ channels: Int, _ width: Int, _ to: Destination
+  _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>,
+  _ channels: Range<Int>, _ width: Int, _ to: Destination
 ) {
   let (side, m) = (F.m + 2, F.m)
   let plane = rows.count * w.columns * width
@@ -172,14 +181,14 @@ private func transformOutput<F: Form, C: Curve>(
     let (top, left) = (m * (rows.lowerBound + tile / w.columns), m * (tile % w.columns))
     let (bottom, right) = (min(m, w.picture.height - top), min(m, w.picture.width - left))
     var c = 0
-    while c < channels {
+    while c < channels.count {
       let from = sums + tile * width + c
-      let bias = load(to.bias + first + c)
+      let bias = load(to.bias + channels.lowerBound + c)
       for x in 0..<side { F.output(from + x * plane, side * plane, p + x * lanes, side * lanes) }
       for y in 0..<bottom {
         F.output(p + y * side * lanes, lanes, line, lanes)
-        let at = ((top + y) * w.picture.width + left) * to.channels + first + c
-        let count = channels - c
+        let at = ((top + y) * w.picture.width + left) * to.channels + channels.lowerBound + c
+        let count = channels.count - c
         for x in 0..<right {
           let place = at + x * to.channels
           var y = load(line + x * lanes) + bias

@@ -51,7 +51,7 @@ struct BenchOptions: ParsableArguments {
 
   /// The numbers of threads, 0 replaced by what it means.
   var threadCounts: [Int] {
-    threads.map { $0 == 0 ? Int(ctensors_processor_count(ctensors_processors_allowed())) : Int($0) }
+    threads.map { $0 == 0 ? ThreadPool.shared.processors : Int($0) }
   }
 
   var path: String { model ?? defaultModel() }

@@ -82,7 +82,8 @@ public struct Conv2d: Sendable {
         }
       kind = .dense(
         PackedWeights(
-          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, method: packing))
+          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, method: packing,
+          products: kernel.width == 1 && kernel.height > 1 ? kernels : products))
     }
   }
 
@@ -165,7 +166,8 @@ public struct Conv2d: Sendable {
 /// transformed first, then shared out by channel blocks, so that each weight is read once.
 private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination) {
   let (m, cin) = (w.m, weights.inputs)
-  let width = min((weights.outputs + kernels.lanes - 1) / kernels.lanes, 2) * kernels.lanes  // of a block
+  let lanes = weights.products.lanes
+  let width = min((weights.outputs + lanes - 1) / lanes, 2) * lanes  // of a block
   let strip = (m + 2) * (w.columns * m + 2) * cin + 40 * kernels.lanes
   let group = max(1, 48 / w.columns)  // rows of tiles
   let groups = (w.rows + group - 1) / group
@@ -179,7 +181,7 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
         let scratch = memory + transformed
         kernels.winogradInput(w, rows: rows, first: 0, tiles: tiles, scratch: scratch, memory)
         for block in 0..<weights.blocks {
-          kernels.winogradOutput(w, memory, rows: rows, block: block, scratch: scratch, to: to)
+          weights.products.winogradOutput(w, memory, rows: rows, block: block, scratch: scratch, to: to)
         }
       }
     }
@@ -194,7 +196,7 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
     }
     ThreadPool.shared.parallel(count: weights.blocks) { block in
       Scratch.withFloats(w.positions * tiles * width + 40 * kernels.lanes) {
-        kernels.winogradOutput(w, transformed.memory, rows: 0..<w.rows, block: block, scratch: $0, to: to)
+        weights.products.winogradOutput(w, transformed.memory, rows: 0..<w.rows, block: block, scratch: $0, to: to)
       }
     }
     withExtendedLifetime(transformed) {}
@@ -209,7 +211,7 @@ public struct Linear: Sendable {
     let paired = w.precision == .bf16 && multipliesBF16
     weights = PackedWeights(
       weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
-      inputs: cin, taps: 1, method: paired ? .pairs : .direct)
+      inputs: cin, taps: 1, method: paired ? .pairs : .direct, products: min(cin, cout) < 768 ? kernels : products)
   }
 
   /// `activation(linear(x) + residual)`.
@@ -253,7 +255,7 @@ private func product(_ convolution: Convolution, _ weights: PackedWeights, pixel
   ThreadPool.shared.parallel(count: rows * columns) { index in
     let pixels = part(index % rows, of: rows, 0..<pixels, step: 24)
     for block in part(index / rows, of: columns, 0..<weights.blocks, step: 1) {
-      kernels.convolve(convolution, pixels: pixels, block: block, to: to)
+      weights.products.convolve(convolution, pixels: pixels, block: block, to: to)
     }
   }
 }

@@ -18,6 +18,7 @@ final class PackedWeights: Sendable {
   let inputs: Int
   let taps: Int
   let method: Method
+  let products: any Products.Type  // that it is packed for
   let format: WeightFormat
   let blocks: Int
   let bias: Storage  // [outputs], then zeros to whole blocks
@@ -27,9 +28,11 @@ final class PackedWeights: Sendable {
 
   /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
   /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
-  init(weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method) {
-    (self.outputs, self.inputs, self.taps, self.method) = (outputs, inputs, taps, method)
-    let lanes = kernels.lanes
+  init(
+    weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method, products: any Products.Type
+  ) {
+    (self.outputs, self.inputs, self.taps, self.method, self.products) = (outputs, inputs, taps, method, products)
+    let lanes = products.lanes
     blocks = (outputs + 2 * lanes - 1) / (2 * lanes)
     let padded = (outputs + lanes - 1) / lanes * lanes
     self.bias = Storage(capacity: 2 * lanes * blocks)
@@ -45,7 +48,7 @@ final class PackedWeights: Sendable {
       switch method {
       case .pairs: .pairs
       case .winograd(m: 4): .single
-      default: kernels.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
+      default: products.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
       }
     self.format = format
     let size = format == .single ? 4 : 2

@@ -5,7 +5,7 @@ import CTensors
 import Glibc
 import Synchronization
 
-/// One worker for every further processor, shared by all streams of the process.
+/// One worker for every further processor that the process may use, shared by all streams of the process.
 ///
 /// Made to share the processors with decoders and encoders (figures: meta/decisions/0005-process.md):
 /// - Between two layers a worker spins for 50 us, because the next layer comes within that time; then it sleeps.
@@ -21,7 +21,9 @@ public final class ThreadPool: @unchecked Sendable {
   private static let patience: UInt64 = 50_000  // ns of spinning
 
   private let allowed: OpaquePointer?  // processors; the workers' too
-  private let processors: Int
+  /// Threads that compute at the same time at most, 1 or more: the processors that the process may run on, but no more than
+  /// its control groups leave it.
+  public let processors: Int
   private let jobs: UnsafeMutableBufferPointer<Job>
   private let workers: UnsafeMutableBufferPointer<Worker>
   private let callers = Atomic(0)
@@ -31,7 +33,9 @@ public final class ThreadPool: @unchecked Sendable {
 
   private init() {
     allowed = ctensors_processors_allowed()
-    processors = Int(ctensors_processor_count(allowed))
+    // Rounded down: who overdraws is stopped for up to a tenth of a second. What is left over is for decoders.
+    let quota = processorQuota().map { Int(min(max($0, 1), 65536)) }
+    processors = min(Int(ctensors_processor_count(allowed)), quota ?? .max)
     jobs = .allocate(capacity: processors / 2)  // with more callers, each works alone
     for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
     workers = .allocate(capacity: max(0, processors - 1))

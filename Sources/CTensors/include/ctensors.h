@@ -63,3 +63,19 @@ static inline void ctensors_pause(void) {
 /// The nearest IEEE 754 binary16 of a finite value, ties to even, and back. Beyond 65504 it is infinite.
 uint16_t ctensors_to_half(float value);
 float ctensors_from_half(uint16_t half);
+
+/// OpenBLAS, a copy of this process's own: whoever else uses OpenBLAS here keeps their threads and their settings. It
+/// starts no threads, and may be called from many.
+typedef struct {
+  /// cblas_sgemm and cblas_sgemv.
+  void (*multiply)(
+      int order, int transposeA, int transposeB, int m, int n, int k, float alpha, const float *a, int strideA,
+      const float *b, int strideB, float beta, float *c, int strideC);
+  void (*multiplyVector)(
+      int order, int transpose, int m, int n, float alpha, const float *a, int strideA, const float *x, int stepX,
+      float beta, float *y, int stepY);
+} ctensors_openblas;
+
+/// Loads it at the first call, for this processor whatever OPENBLAS_CORETYPE says. Null if it is not installed, is a build
+/// that only one thread may call, or has no kernels for this processor that are known to be faster than our own.
+const ctensors_openblas *ctensors_openblas_load(void);
