@@ -54,7 +54,7 @@ class CommandTests(unittest.TestCase):
     def test_adapt_writes_a_model_that_has_learned(self):
         self.write("me__a", "me__b", "me__c")
         output = self.folder / "mine.safetensors"
-        self.run_with(adapt, "video", "--model", self.model, "--perceptual", self.weights, "--cache", self.folder, "--output",
+        self.run_with(adapt, self.folder, "--model", self.model, "--perceptual", self.weights, "--cache", self.folder, "--output",
                       output, "--minutes", "0.001", prepare_all=lambda videos, cache: None, LONG=15, MOST_RUNS=2)
         before, after = (export.load(path).state_dict() for path in (self.model, output))
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}

@@ -88,6 +88,20 @@ class LoopTests(unittest.TestCase):
         torch.save(kept, self.folder / "old.pt")
         self.assertEqual(self.begun("old.pt")[1]().step, 40)
 
+    def test_minutes_are_those_of_the_command(self):
+        for before, steps in ((0, 6), (4, 2), (60, 1)):  # minutes that something else took; each step takes one
+            now = [0.0]
+            with mock.patch.object(loop, "time", mock.Mock(time=lambda: now[0])):
+                made, run = self.begun(f"{before}.pt", steps=0)
+                made.schedule.minutes, made.schedule.began, now[0] = 6, 0, 60.0 * before
+                rates = []
+                for _ in made:
+                    rates.append(made.optimizer.param_groups[0]["lr"])
+                    made.note([torch.zeros(())])
+                    now[0] += 60
+            self.assertEqual(made.step, steps)
+            self.assertGreater(rates[0], 0.01)  # of 0.1, warming up
+
     def test_another_configuration_is_refused(self):
         made, run = self.begun("one.pt")
         made.config = {"window": 96}

@@ -100,14 +100,14 @@ class Loop:
         if self.random and distributed.processes() == 1:
             torch.set_rng_state(self.random["torch"])
             self.rng.bit_generator.state = self.random["numpy"]
-        began, first = self.schedule.began, self.step
-        checked = logged = time.time()
+        began, first, start = self.schedule.began, self.step, time.time()
+        checked = logged = start
         log_step, last = first, 0.0  # minutes that the last checkpoint will take, as far as that is known
-        whole = self.schedule.steps or self.schedule.minutes
-        spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - began) / 60)
+        whole = self.schedule.steps or max(self.schedule.minutes - (start - began) / 60, 1e-3)
+        spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - start) / 60)
         unit = "step" if self.schedule.steps else "min"
-        bar = tqdm(total=whole, unit=unit, bar_format="{percentage:3.0f}% {bar} {n:.1f} of {total:g} {unit}", leave=False,
-                   disable=None if distributed.first() else True)
+        bar = tqdm(total=whole, unit=unit, bar_format="{percentage:3.0f}% {bar} {n:.1f} of {total:.1f} {unit}", leave=False,
+                   initial=min(self.spent, whole), disable=None if distributed.first() else True)
         while (progress := distributed.same((spent() + last) / whole, self.device)) < 1 or self.step == first:
             for group, rate in zip(self.optimizer.param_groups, self.rates):
                 group["lr"] = rate * self.schedule.rate(self.step, min(progress, 1))
