@@ -18,15 +18,16 @@ package struct AudioLayer: Sendable {
   let fc2: Linear
 
   package init(
-    _ w: Weights, _ name: String, width: Int, heads: Int, expansion: Int = 3, activation: Activation = .gelu
+    _ w: Weights, _ name: String, width: Int, heads: Int, expansion: Int = 3, activation: Activation = .gelu,
+    streamed: Bool = false
   ) {
     (self.heads, self.activation) = (heads, activation)
     norm1 = LayerNorm(w, "\(name).norm1", width)
-    qkv = Linear(w, "\(name).qkv", width, 3 * width)
-    out = Linear(w, "\(name).out", width, width)
+    qkv = Linear(w, "\(name).qkv", width, 3 * width, streamed: streamed)
+    out = Linear(w, "\(name).out", width, width, streamed: streamed)
     norm2 = LayerNorm(w, "\(name).norm2", width)
-    fc1 = Linear(w, "\(name).fc1", width, expansion * width)
-    fc2 = Linear(w, "\(name).fc2", expansion * width, width)
+    fc1 = Linear(w, "\(name).fc1", width, expansion * width, streamed: streamed)
+    fc2 = Linear(w, "\(name).fc2", expansion * width, width, streamed: streamed)
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor { told(attention(qkv: asked(x), heads: heads), adding: x) }

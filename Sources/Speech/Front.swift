@@ -25,7 +25,8 @@ package struct CausalLayer: Sendable {
     (after, width) = (span - Self.before - 1, heads * head)
     self.near = Self.sideBySide(near)
     carry = Self.sideBySide(w.take("\(name).carry", near.shape))
-    layer = AudioLayer(w, name, width: heads * head, heads: heads, expansion: 4, activation: .erfGELU)
+    layer = AudioLayer(
+      w, name, width: heads * head, heads: heads, expansion: 4, activation: .erfGELU, streamed: true)
   }
 
   var heads: Int { layer.heads }
@@ -71,7 +72,8 @@ public struct Front: Sendable {
     func convolution(_ part: String, _ inputs: Int, stride: Int) -> Conv2d {
       Conv2d(
         weight: w.take("\(name).\(part).weight", [width, inputs, 3]).reshaped([width, inputs, 3, 1]),
-        bias: w.take("\(name).\(part).bias", [width]), stride: stride, padding: (0, 0, 0, 0))
+        bias: w.take("\(name).\(part).bias", [width]), stride: stride, padding: (0, 0, 0, 0),
+        streamed: true)
     }
     conv1 = convolution("conv1", LogMel.bands, stride: 1)
     conv2 = convolution("conv2", width, stride: 2)

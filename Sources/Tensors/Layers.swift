@@ -53,8 +53,10 @@ public struct Conv2d: Sendable {
 
   /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`). Winograd's methods
   /// are for kernel 3, stride 1 and padding 1, `pairs` for a processor that multiplies bf16.
+  /// `streamed`: see `Linear`.
   public init(
-    weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct
+    weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
+    streamed: Bool = false
   ) {
     let shape = weight.shape
     precondition(shape.count == 4 && bias.shape == [shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
@@ -83,7 +85,7 @@ public struct Conv2d: Sendable {
       kind = .dense(
         PackedWeights(
           weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, method: packing,
-          products: kernel.width == 1 && kernel.height > 1 ? kernels : products))
+          products: streamed ? kernels : products))
     }
   }
 
@@ -207,11 +209,12 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
 public struct Linear: Sendable {
   private let weights: PackedWeights
 
-  public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int) {
+  /// `streamed`: rows come in any pieces, so what is made of one must not depend on how many come with it.
+  public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, streamed: Bool = false) {
     let paired = w.precision == .bf16 && multipliesBF16
     weights = PackedWeights(
       weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
-      inputs: cin, taps: 1, method: paired ? .pairs : .direct, products: min(cin, cout) < 768 ? kernels : products)
+      inputs: cin, taps: 1, method: paired ? .pairs : .direct, products: streamed ? kernels : products)
   }
 
   /// `activation(linear(x) + residual)`.

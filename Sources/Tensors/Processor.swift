@@ -19,9 +19,8 @@ package import KernelInterface
 /// What every layer is computed with.
 package let kernels: any KernelSet.Type = choice.kernels
 
-/// What layers multiply with that see whole pictures or windows: the kernels, but OpenBLAS in place of the generic ones. Its
-/// sums of a row depend on how many rows there are, so layers of streams, whose rows come in any pieces (linear ones that
-/// are less than 768 wide, convolutions over time), always take the kernels.
+/// What layers multiply with: the kernels, but OpenBLAS in place of the generic ones. Its sums of a row depend on how many rows
+/// there are, so layers of streams take the kernels all the same.
 package let products: any Products.Type = choice.products
 
 /// The name of the instruction set in use: generic, x86-64-v3, avx512 or avx512-bf16; and of what multiplies besides.

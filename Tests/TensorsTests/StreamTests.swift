@@ -31,14 +31,15 @@ import Testing
   @Test(arguments: [(80, 384), (384, 1152), (384, 1536), (1536, 384), (384, 64), (64, 24)])
   func linear(inputs: Int, outputs: Int) {
     let weights = Weights(["l.weight": noise([outputs, inputs], 2), "l.bias": noise([outputs], 3)])
-    let layer = Linear(weights, "l", inputs, outputs)
+    let layer = Linear(weights, "l", inputs, outputs, streamed: true)
     expectSameRows(inputs) { layer($0, activation: .erfGELU) }
   }
 
   @Test(arguments: [(80, 384, 1), (384, 384, 2)])
   func convolution(inputs: Int, outputs: Int, stride: Int) {
     let layer = Conv2d(
-      weight: noise([outputs, inputs, 3, 1], 2), bias: noise([outputs], 3), stride: stride, padding: (0, 0, 0, 0))
+      weight: noise([outputs, inputs, 3, 1], 2), bias: noise([outputs], 3), stride: stride, padding: (0, 0, 0, 0),
+      streamed: true)
     expectSameRows(inputs, taps: 3, stride: stride) {
       layer($0.reshaped([$0.shape[0], 1, inputs]), activation: .erfGELU).tokens
     }
