@@ -50,9 +50,10 @@ let package = Package(
     .target(name: "CKernels"),
     .target(name: "KernelInterface"),
     .target(name: "CTensors"),
+    .target(name: "CTiles"),
     .target(
       name: "Tensors",
-      dependencies: ["KernelInterface", "CTensors"]
+      dependencies: ["KernelInterface", "CTensors", "CTiles"]
         + instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors", "KernelInterface"]),
@@ -74,11 +75,14 @@ let package = Package(
         "CGStreamer", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "TestSupport", dependencies: ["SyncDiff", "Tensors"], path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["KernelInterface", "SyncDiff", "Tensors"], path: "Tests/TestSupport"),
+    .executableTarget(name: "SmallStacks", dependencies: ["Tensors"], path: "Tests/SmallStacks"),
     .target(
       name: "Fuzzing", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors"], path: "Tests/Fuzzing",
       exclude: ["Corpus"]),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CTensors", "TestSupport"], exclude: ["Golden"]),
+    .testTarget(
+      name: "TensorsTests", dependencies: ["KernelInterface", "Tensors", "CTensors", "SmallStacks", "TestSupport"],
+      exclude: ["Golden"]),
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"]),

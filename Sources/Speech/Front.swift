@@ -25,7 +25,7 @@ package struct CausalLayer: Sendable {
     (after, width) = (span - Self.before - 1, heads * head)
     self.near = Self.sideBySide(near)
     carry = Self.sideBySide(w.take("\(name).carry", near.shape))
-    layer = AudioLayer(w, name, width: heads * head, heads: heads, expansion: 4, activation: .erfGELU)
+    layer = AudioLayer(w, name, width: heads * head, heads: heads, rows: 2, expansion: 4, activation: .erfGELU)
   }
 
   var heads: Int { layer.heads }

@@ -11,5 +11,6 @@ var version: String {
   syncdiff \(GST_SYNC_DIFF_VERSION)
   model: \(defaultModel())
   instruction set: \(instructionSet)
+  bf16: \(multipliesBF16 ? "faster than f32" : "computed as f32, which is faster on this processor")
   """
 }

@@ -48,6 +48,7 @@ import Testing
     let outcome = try syncdiff("--version")
     #expect(outcome.status == 0 && outcome.out.hasPrefix("syncdiff 0."))
     #expect(outcome.out.contains("model: /") && outcome.out.contains("instruction set: "))
+    #expect(outcome.out.contains("\nbf16: "))
   }
 
   @Test("inspect tells what is in a file as text and JSON, and whether it can be dubbed")
