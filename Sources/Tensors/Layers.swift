@@ -50,7 +50,8 @@ public struct Conv2d: Sendable {
     _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision,
     on instructions: InstructionSet
   ) -> Method {
-    if instructions.hasTiles { return precision == .bf16 ? .tiles : .split }
+    // Three or four channels fill a third of a tile, still more than 24 of them fill of two vectors.
+    if instructions.hasTiles, cin >= 8 || cout < 32 { return precision == .bf16 ? .tiles : .split }
     if precision == .bf16, instructions.hasFastPairs, cin >= 8 { return .pairs }
     guard kernel == 3, stride == 1, cin >= 8, cout >= 16 else { return .direct }
     return size >= 256 ? .f4 : .f2

@@ -76,9 +76,8 @@ private let choice: (set: InstructionSet, problem: String?) = {
   if wish.isEmpty { return (instructionSets[0], nil) }
   guard let wanted = plainSets.first(where: { $0.name == wish }) else {
     let names = plainSets.map(\.name).joined(separator: ", ")
-    return (
-      instructionSets[0], "SYNCDIFF_ISA is \"\(wish)\", this processor runs \(names); unset it to have the first of them"
-    )
+    let problem = "SYNCDIFF_ISA is \"\(wish)\", this processor runs \(names); unset it to have the first of them"
+    return (instructionSets[0], problem)
   }
   return (wanted.hasTiles ? instructionSets[0] : wanted, nil)
 }()

@@ -85,7 +85,7 @@ import Testing
       "U-Net \(way.testDescription)")
     expectNear(
       unet(seen, step: 0, unet.prepare(tokens: tokens, prior: nil, times: times)), parts["unet_without_prior"],
-      tolerance, "U-Net without prior \(way.testDescription)")
+      tolerance(way), "U-Net without prior \(way.testDescription)")
     #expect(Schedule(steps: 4, of: denoiser).times[1] == 0.75)
     let velocity = denoiser(x, step: 1, try frame(denoiser, prior: prior, steps: 4))
     expectNear(velocity, parts["velocity"], tolerance(way), "velocity \(way.testDescription)")

@@ -22,6 +22,6 @@ package struct Way: CustomTestStringConvertible, Sendable {
   package var testDescription: String { "\(precision) on \(set.name)" }
 }
 
-extension InstructionSet: @retroactive CustomTestStringConvertible {
-  public var testDescription: String { name }
+extension InstructionSet: CustomTestStringConvertible {
+  package var testDescription: String { name }
 }
