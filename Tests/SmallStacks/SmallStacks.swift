@@ -7,20 +7,21 @@
 import Glibc
 import Tensors
 
+/// A thread's life; says when it is `ready`.
+private func stayWithSmallStack(_ ready: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  let size = 4096
+  var small = stack_t(ss_sp: malloc(size), ss_flags: 0, ss_size: size)
+  if sigaltstack(&small, nil) != 0 { exit(2) }
+  if let ready { sem_post(ready.assumingMemoryBound(to: sem_t.self)) }
+  while true { pause() }
+}
+
 @main enum SmallStacks {
   static func main() {
     let ready = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
     sem_init(ready, 0, 0)
     var thread = pthread_t()
-    pthread_create(
-      &thread, nil,
-      { ready in
-        let size = 4096
-        var small = stack_t(ss_sp: malloc(size), ss_flags: 0, ss_size: size)
-        if sigaltstack(&small, nil) != 0 { exit(2) }
-        sem_post(ready?.assumingMemoryBound(to: sem_t.self))
-        while true { pause() }
-      }, ready)
+    pthread_create(&thread, nil, stayWithSmallStack, ready)
     sem_wait(ready)
 
     let ones = Tensor([32, 32], [Float](repeating: 1, count: 1024))
