@@ -51,7 +51,8 @@ let package = Package(
     .target(name: "KernelInterface"),
     // Links the kernels, which Tensors does not import but finds by name (Processor.swift).
     .target(name: "CTensors", dependencies: instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
-    .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors"]),
+    .target(name: "CTiles"),
+    .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors", "CTiles"]),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors", "KernelInterface"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),
@@ -72,12 +73,13 @@ let package = Package(
         "CGStreamer", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "TestSupport", dependencies: ["SyncDiff", "Tensors"], path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["KernelInterface", "SyncDiff", "Tensors"], path: "Tests/TestSupport"),
+    .executableTarget(name: "SmallStacks", dependencies: ["Tensors"], path: "Tests/SmallStacks"),
     .target(
       name: "Fuzzing", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors"], path: "Tests/Fuzzing",
       exclude: ["Corpus"]),
     .testTarget(
-      name: "TensorsTests", dependencies: ["Tensors", "KernelInterface", "CTensors", "TestSupport"],
+      name: "TensorsTests", dependencies: ["Tensors", "KernelInterface", "CTensors", "SmallStacks", "TestSupport"],
       exclude: ["Golden"]),
     .testTarget(name: "SpeechTests", dependencies: ["Speech", "TestSupport"], exclude: ["Golden"]),
     .testTarget(name: "FacesTests", dependencies: ["Faces", "TestSupport"], exclude: ["Golden"]),

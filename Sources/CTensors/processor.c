@@ -27,6 +27,15 @@ int ctensors_processor_level(void) {
 #endif
 }
 
+bool ctensors_processor_is_amd(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
+
 struct ctensors_processors {
   cpu_set_t set;
 };

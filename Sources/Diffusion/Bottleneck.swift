@@ -17,7 +17,7 @@ public struct Bottleneck: Sendable {
     let side = config.window / 16
     conv1 = Conv2d(w, "\(name).conv1", config.latentChannels, 32, stride: 2, size: 16 * side * side)
     conv2 = Conv2d(w, "\(name).conv2", 32, 64, stride: 2, size: 4 * side * side)
-    out = Linear(w, "\(name).out", 64 * side * side, config.prior)
+    out = Linear(w, "\(name).out", 64 * side * side, config.prior, rows: 1)
   }
 
   public func callAsFunction(_ latent: Tensor) -> Tensor {

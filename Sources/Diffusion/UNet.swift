@@ -22,7 +22,7 @@ package struct ResBlock: Sendable {
   package init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, size: Int, _ config: Configuration) {
     norm1 = GroupNorm(w, "\(name).norm1", cin, groups: config.groups)
     conv1 = Conv2d(w, "\(name).conv1", cin, cout, size: size)
-    condition = Linear(w, "\(name).condition", config.embedding, 2 * cout)
+    condition = Linear(w, "\(name).condition", config.embedding, 2 * cout, rows: config.steps)
     norm2 = GroupNorm(w, "\(name).norm2", cout, groups: config.groups)
     conv2 = Conv2d(w, "\(name).conv2", cout, cout, size: size)
     skip = cin == cout ? nil : Conv2d(w, "\(name).skip", cin, cout, kernel: 1, size: size)
@@ -47,13 +47,14 @@ package struct CrossAttention: Sendable {
   let value: Linear
   let out: Linear
 
-  package init(_ w: Weights, _ name: String, _ channels: Int, _ config: Configuration) {
+  /// `size`: the pixels of its pictures.
+  package init(_ w: Weights, _ name: String, _ channels: Int, size: Int, _ config: Configuration) {
     heads = channels / config.head
     norm = LayerNorm(w, "\(name).norm", channels)
-    query = Linear(w, "\(name).query", channels, channels)
-    key = Linear(w, "\(name).key", config.audioWidth, channels)
-    value = Linear(w, "\(name).value", config.audioWidth, channels)
-    out = Linear(w, "\(name).out", channels, channels)
+    query = Linear(w, "\(name).query", channels, channels, rows: size)
+    key = Linear(w, "\(name).key", config.audioWidth, channels, rows: config.tokens)
+    value = Linear(w, "\(name).value", config.audioWidth, channels, rows: config.tokens)
+    out = Linear(w, "\(name).out", channels, channels, rows: size)
   }
 
   /// Of the tokens `[T, audioWidth]` of one frame.
@@ -73,11 +74,12 @@ package struct SelfAttention: Sendable {
   let qkv: Linear
   let out: Linear
 
-  package init(_ w: Weights, _ name: String, _ channels: Int, _ config: Configuration) {
+  /// `size`: the pixels of its pictures.
+  package init(_ w: Weights, _ name: String, _ channels: Int, size: Int, _ config: Configuration) {
     heads = channels / config.head
     norm = LayerNorm(w, "\(name).norm", channels)
-    qkv = Linear(w, "\(name).qkv", channels, 3 * channels)
-    out = Linear(w, "\(name).out", channels, channels)
+    qkv = Linear(w, "\(name).qkv", channels, 3 * channels, rows: size)
+    out = Linear(w, "\(name).out", channels, channels, rows: size)
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor {
@@ -126,28 +128,29 @@ package struct UNet: Sendable {
     func res(_ part: String, _ cin: Int, _ cout: Int, _ size: Int) -> ResBlock {
       ResBlock(w, "\(name).\(part)", cin, cout, size: size, config)
     }
-    func attn(_ part: String, _ channels: Int) -> CrossAttention {
-      CrossAttention(w, "\(name).\(part)", channels, config)
+    func attn(_ part: String, _ channels: Int, _ size: Int) -> CrossAttention {
+      CrossAttention(w, "\(name).\(part)", channels, size: size, config)
     }
     embedding = e
-    time1 = Linear(w, "\(name).time1", e / 2, e)
-    time2 = Linear(w, "\(name).time2", e, e)
-    audio = Linear(w, "\(name).audio", config.tokens * config.audioWidth, e)
-    prior = Linear(w, "\(name).prior", config.prior, e)
+    time1 = Linear(w, "\(name).time1", e / 2, e, rows: config.steps)
+    time2 = Linear(w, "\(name).time2", e, e, rows: config.steps)
+    audio = Linear(w, "\(name).audio", config.tokens * config.audioWidth, e, rows: 1)
+    prior = Linear(w, "\(name).prior", config.prior, e, rows: 1)
     noPrior = w.take("\(name).no_prior", [e])
     input = Conv2d(w, "\(name).input", 3 * z + 2, a, size: size)
     (down1Res1, down1Res2) = (res("down1_res1", a, a, size), res("down1_res2", a, a, size))
     down1 = Conv2d(w, "\(name).down1", a, a, stride: 2, size: size)
-    (down2Res1, down2Attn1) = (res("down2_res1", a, b, size / 4), attn("down2_attn1", b))
-    (down2Res2, down2Attn2) = (res("down2_res2", b, b, size / 4), attn("down2_attn2", b))
+    (down2Res1, down2Attn1) = (res("down2_res1", a, b, size / 4), attn("down2_attn1", b, size / 4))
+    (down2Res2, down2Attn2) = (res("down2_res2", b, b, size / 4), attn("down2_attn2", b, size / 4))
     down2 = Conv2d(w, "\(name).down2", b, b, stride: 2, size: size / 4)
-    (midRes1, midAttn1) = (res("mid_res1", b, c, size / 16), attn("mid_attn1", c))
-    (midRes2, midSelf) = (res("mid_res2", c, c, size / 16), SelfAttention(w, "\(name).mid_self", c, config))
-    (midRes3, midAttn2) = (res("mid_res3", c, c, size / 16), attn("mid_attn2", c))
+    (midRes1, midAttn1) = (res("mid_res1", b, c, size / 16), attn("mid_attn1", c, size / 16))
+    midRes2 = res("mid_res2", c, c, size / 16)
+    midSelf = SelfAttention(w, "\(name).mid_self", c, size: size / 16, config)
+    (midRes3, midAttn2) = (res("mid_res3", c, c, size / 16), attn("mid_attn2", c, size / 16))
     midRes4 = res("mid_res4", c, c, size / 16)
     up2 = Conv2d(w, "\(name).up2", c, b, size: size / 16)
-    (up2Res1, up2Attn1) = (res("up2_res1", 2 * b, b, size / 4), attn("up2_attn1", b))
-    (up2Res2, up2Attn2) = (res("up2_res2", b, b, size / 4), attn("up2_attn2", b))
+    (up2Res1, up2Attn1) = (res("up2_res1", 2 * b, b, size / 4), attn("up2_attn1", b, size / 4))
+    (up2Res2, up2Attn2) = (res("up2_res2", b, b, size / 4), attn("up2_attn2", b, size / 4))
     up1 = Conv2d(w, "\(name).up1", b, a, size: size / 4)
     (up1Res1, up1Res2) = (res("up1_res1", 2 * a, a, size), res("up1_res2", a, a, size))
     norm = GroupNorm(w, "\(name).norm", a, groups: config.groups)

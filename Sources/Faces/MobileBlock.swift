@@ -23,21 +23,21 @@ struct MobileBlock: Sendable {
   /// `[H, W, Cin]` -> `[H / stride, W / stride, Cout]`.
   func callAsFunction(_ x: Tensor) -> Tensor {
     let shortcut = widened(stride == 2 ? maxPool2(x) : x, to: cout)
-    guard let slope else { return pointwise(depthwise(x), activation: .relu, adding: shortcut) }
-    return prelu(pointwise(depthwise(x), adding: shortcut), slope: slope)
+    return depthwise(x, then: pointwise, adding: shortcut, slope: slope)
   }
 }
 
 extension Conv2d {
   /// TFLite's "same" padding: `same` pixels in all, the odd one at the right and at the bottom. Always in f32: the
-  /// points' last tenths of a pixel are worth more than the little time that bf16 saves here.
+  /// points' last tenths of a pixel are worth more than the little time that bf16 saves here. Pointwise on the tile unit.
   init(
     _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int, stride: Int = 1, same: Int, groups: Int = 1
   ) {
     let (before, after) = (same / 2, same - same / 2)
     self.init(
       weight: w.take("\(name).weight", [cout, cin / groups, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
-      stride: stride, padding: (before, after, before, after), groups: groups)
+      stride: stride, padding: (before, after, before, after), groups: groups,
+      method: w.instructions.hasTiles && kernel == 1 ? .split : .direct, on: w.instructions)
   }
 }
 

@@ -65,9 +65,9 @@ static GType
 gst_sync_diff_precision_get_type (void)
 {
   static const GEnumValue values[] = {
-    {GST_SYNC_DIFF_PRECISION_AUTO, "The one that keeps the picture's full quality: f32", "auto"},
+    {GST_SYNC_DIFF_PRECISION_AUTO, "The fastest that keeps the picture's full quality: f32", "auto"},
     {GST_SYNC_DIFF_PRECISION_F32, "32-bit floating point", "f32"},
-    {GST_SYNC_DIFF_PRECISION_BF16, "Weights and layers' inputs as 16-bit brain floats where the processor multiplies them (AVX512_BF16), else f32", "bf16"},
+    {GST_SYNC_DIFF_PRECISION_BF16, "Weights and layers' inputs as 16-bit brain floats where that is faster (Intel with AMX, AMD with AVX512_BF16), else f32", "bf16"},
     {0, NULL, NULL},
   };
   static gsize type = 0;

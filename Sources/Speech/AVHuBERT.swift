@@ -60,16 +60,17 @@ public struct AVHuBERT: Sendable {
   /// `tokens` is T, the stacks of one window; `width` the channels inside; `output` is C.
   public init(_ w: Weights, _ name: String, tokens: Int, width: Int, layers: Int, output: Int) {
     self.width = width
-    input = Linear(w, "\(name).input", Filterbank.stack * Filterbank.bands, width)
+    input = Linear(w, "\(name).input", Filterbank.stack * Filterbank.bands, width, rows: tokens)
     fusionNorm = LayerNorm(w, "\(name).fusion_norm", 2 * width)
-    fusion = Linear(w, "\(name).fusion", 2 * width, width)
+    fusion = Linear(w, "\(name).fusion", 2 * width, width, rows: tokens)
     position = PositionalConvolution(w, "\(name).position", tokens: tokens, width: width)
     self.layers = (0..<layers).map {
       AudioLayer(
-        w, "\(name).layers.\($0)", width: width, heads: width / Self.head, expansion: 4, activation: .erfGELU)
+        w, "\(name).layers.\($0)", width: width, heads: width / Self.head, rows: tokens,
+        expansion: 4, activation: .erfGELU)
     }
     norm = LayerNorm(w, "\(name).norm", width)
-    self.output = Linear(w, "\(name).output", width, output)
+    self.output = Linear(w, "\(name).output", width, output, rows: tokens)
   }
 
   public func callAsFunction(_ stacks: Tensor) -> Tensor { output(features(stacks)) }

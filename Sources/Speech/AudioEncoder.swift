@@ -17,17 +17,18 @@ package struct AudioLayer: Sendable {
   let fc1: Linear
   let fc2: Linear
 
+  /// `rows`: how many there will be, about.
   package init(
-    _ w: Weights, _ name: String, width: Int, heads: Int, expansion: Int = 3, activation: Activation = .gelu,
-    streamed: Bool = false
+    _ w: Weights, _ name: String, width: Int, heads: Int, rows: Int, expansion: Int = 3,
+    activation: Activation = .gelu, streamed: Bool = false
   ) {
     (self.heads, self.activation) = (heads, activation)
     norm1 = LayerNorm(w, "\(name).norm1", width)
-    qkv = Linear(w, "\(name).qkv", width, 3 * width, streamed: streamed)
-    out = Linear(w, "\(name).out", width, width, streamed: streamed)
+    qkv = Linear(w, "\(name).qkv", width, 3 * width, rows: rows, streamed: streamed)
+    out = Linear(w, "\(name).out", width, width, rows: rows, streamed: streamed)
     norm2 = LayerNorm(w, "\(name).norm2", width)
-    fc1 = Linear(w, "\(name).fc1", width, expansion * width, streamed: streamed)
-    fc2 = Linear(w, "\(name).fc2", expansion * width, width, streamed: streamed)
+    fc1 = Linear(w, "\(name).fc1", width, expansion * width, rows: rows, streamed: streamed)
+    fc2 = Linear(w, "\(name).fc2", expansion * width, width, rows: rows, streamed: streamed)
   }
 
   package func callAsFunction(_ x: Tensor) -> Tensor { told(attention(qkv: asked(x), heads: heads), adding: x) }
@@ -51,9 +52,11 @@ public struct AudioEncoder: Sendable {
 
   /// `tokens` is T, the stacks of one window; `width` is C; `head` the channels of one attention head.
   public init(_ w: Weights, _ name: String, inputs: Int, tokens: Int, width: Int, layers: Int, head: Int) {
-    input = Linear(w, "\(name).input", inputs, width)
+    input = Linear(w, "\(name).input", inputs, width, rows: tokens)
     position = w.take("\(name).position", [tokens, width])
-    self.layers = (0..<layers).map { AudioLayer(w, "\(name).layers.\($0)", width: width, heads: width / head) }
+    self.layers = (0..<layers).map {
+      AudioLayer(w, "\(name).layers.\($0)", width: width, heads: width / head, rows: tokens)
+    }
     norm = LayerNorm(w, "\(name).norm", width)
   }
 

@@ -26,7 +26,7 @@ package struct CausalLayer: Sendable {
     self.near = Self.sideBySide(near)
     carry = Self.sideBySide(w.take("\(name).carry", near.shape))
     layer = AudioLayer(
-      w, name, width: heads * head, heads: heads, expansion: 4, activation: .erfGELU, streamed: true)
+      w, name, width: heads * head, heads: heads, rows: 2, expansion: 4, activation: .erfGELU, streamed: true)
   }
 
   var heads: Int { layer.heads }

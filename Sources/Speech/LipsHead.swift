@@ -11,8 +11,8 @@ public struct LipsHead: Sendable {
 
   /// `tokens` is T, `width` is C.
   public init(_ w: Weights, _ name: String, tokens: Int, width: Int, coefficients: Int) {
-    fc1 = Linear(w, "\(name).fc1", tokens * width, width)
-    fc2 = Linear(w, "\(name).fc2", width, coefficients)
+    fc1 = Linear(w, "\(name).fc1", tokens * width, width, rows: 1)
+    fc2 = Linear(w, "\(name).fc2", width, coefficients, rows: 1)
   }
 
   public func callAsFunction(_ tokens: Tensor) -> [Float] {

@@ -12,7 +12,8 @@ public import Speech
 import Synchronization
 import Tensors
 
-/// Number format of the networks: `bf16` where the processor multiplies it, else `f32`. `auto` is `f32`.
+/// Number format of the networks: `bf16` where that is faster, else `f32`. `auto` is the fastest that keeps the full quality:
+/// `f32`, which Intel's tile unit (AMX) multiplies as the sum of two bf16.
 public enum Precision: Sendable { case auto, f32, bf16 }
 
 /// All networks of one model file. Immutable: any number of streams can share one.

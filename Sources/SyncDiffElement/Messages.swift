@@ -98,7 +98,7 @@ extension Stream {
     message.set("load-ms", Int64(load / 1000))
     message.set("warmup-ms", Int64(warmUp / 1000))
     message.set("isa", instructionSet)
-    message.set("precision", precision == .bf16 ? "bf16" : "f32")
+    message.set("precision", precision == .bf16 && multipliesBF16 ? "bf16" : "f32")
     message.set("latency", UInt64(refreshLatency()))
     if let licence { message.set("licence", licence) }
     post(message, at: Moment())

@@ -73,6 +73,9 @@ extension Stream {
         computeTime = ComputeTime(warmUp: UInt64(compute))
       }
       postProgress(GST_PROGRESS_TYPE_COMPLETE, "The model is loaded, a frame takes \(compute / 1_000_000) ms")
+      if precision == .bf16, !multipliesBF16 {
+        log(GST_LEVEL_INFO, model: true, "bf16 would be slower than f32 on this processor, so f32 is computed")
+      }
       postReady(
         precision, load: ready - began, warmUp: g_get_monotonic_time() - ready, path: path, licence: loaded.licence)
     } catch {

@@ -24,7 +24,7 @@ struct BenchDenoiser: ParsableCommand {
       normal noise, t = 0.5.
       OUTPUTS gets one f32 tensor f [20, 20, 4]: what the network made of them.
 
-      JSON: {"bench": "denoiser", "processor", "cores", "isa", "results": [{"measure": "network", "precision", \
+      JSON: {"bench": "denoiser", "processor", "cores", "isa", "bf16", "results": [{"measure": "network", "precision", \
       "threads", "steps" (of "frame" only), "gflop" (of "network" only), "median_ms", "p95_ms", "min_ms", "ms": [each \
       round in order]}]}.
       """)

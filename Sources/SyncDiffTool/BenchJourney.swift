@@ -25,7 +25,7 @@ struct BenchJourney: ParsableCommand {
         blend    the moved face and what was painted into the frame
       The first frame, which also searches the picture, stands alone.
 
-      JSON: {"bench": "journey", "processor", "cores", "isa", "results": [{"precision", "threads", "steps", "picture", \
+      JSON: {"bench": "journey", "processor", "cores", "isa", "bf16", "results": [{"precision", "threads", "steps", "picture", \
       "width", "height", "format", "fps", "first_ms", "median_ms", "p95_ms", "min_ms", "ms": [each frame in order], \
       "stages": {"find": {"median_ms", "p95_ms", "min_ms"}, ...}}]}.
       """)

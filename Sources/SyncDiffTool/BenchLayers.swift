@@ -14,12 +14,13 @@ struct BenchLayers: ParsableCommand {
       In the table, "layers" is how many layers of a network have the shape, "all" what they take together in one \
       pass, and the shape: rows x columns of the input (or rows of a matrix), channels in -> out, and kernel / stride; \
       of an attention, queries x keys, channels, and heads. A convolution is computed by the method direct, pairs \
-      (direct, bf16 multiplied as such), f2 or f4 (Winograd's F(2x2, 3x3) and F(4x4, 3x3)). Multiplications and \
+      (direct, bf16 multiplied as such), f2 or f4 (Winograd's F(2x2, 3x3) and F(4x4, 3x3)), or on AMX by tiles (bf16) or \
+      split (two bf16 for a float). Multiplications and \
       additions both count in GFLOP/s, as many as the direct method has; norms have none. Of a group norm only the \
       statistics are timed, since the convolution after it applies it. The encoder sees the upper part of the face \
       window, as it does in every frame but the first.
 
-      JSON: {"bench": "layers", "processor", "cores", "isa", "results": [{"network", "kind", "shape", "layers", \
+      JSON: {"bench": "layers", "processor", "cores", "isa", "bf16", "results": [{"network", "kind", "shape", "layers", \
       "method" (of a convolution), "own" (whether the network uses that method), "precision", "threads", "gflop" (of \
       one layer), "gflops" (at the median), "median_ms", "p95_ms", "min_ms"}]}.
       """)

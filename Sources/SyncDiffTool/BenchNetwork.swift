@@ -266,8 +266,9 @@ struct BenchLayer {
     let possible = Conv2d.Method.allCases.filter { method in
       switch method {
       case .direct: true
-      case .pairs: multipliesBF16
+      case .pairs: kernels.hasPairs
       case .f2, .f4: kernel == 3 && stride == 1
+      case .tiles, .split: instructions.hasTiles
       }
     }
     return [own] + possible.filter { $0 != own }
@@ -289,7 +290,7 @@ struct BenchLayer {
       let x = noise(height, width, inputs)
       return { _ = layer(x) }
     case .linear(let rows, let inputs, let outputs):
-      let (layer, x) = (Linear(weights, name, inputs, outputs), noise(rows, inputs))
+      let (layer, x) = (Linear(weights, name, inputs, outputs, rows: rows), noise(rows, inputs))
       return { _ = layer(x) }
     case .attention(let queries, let keys, let channels, let heads):
       let (q, k, v) = (noise(queries, channels), noise(keys, channels), noise(keys, channels))

@@ -83,11 +83,12 @@ extension BenchOptions {
     if json {
       let report = JSON.object([
         "bench": .string(command), "processor": .string(machine.processor), "cores": .integer(machine.cores),
-        "isa": .string(instructionSet), "results": .array(results),
+        "isa": .string(instructionSet), "bf16": .bool(multipliesBF16), "results": .array(results),
       ])
       print(report.text)
     } else {
-      print("\(machine.processor), \(machine.cores) cores, \(instructionSet)\n")
+      let remark = multipliesBF16 ? "" : "; bf16 would be slower than f32 here and is computed as f32"
+      print("\(machine.processor), \(machine.cores) cores, \(instructionSet)\(remark)\n")
       print(table(rows, left: left), terminator: "")
     }
   }

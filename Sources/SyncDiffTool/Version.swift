@@ -11,6 +11,7 @@ import Tensors
 var version: String {
   let lines = [
     "syncdiff \(GST_SYNC_DIFF_VERSION)", "model: \(defaultModel())", "instruction set: \(instructionSet)",
+    "bf16: \(multipliesBF16 ? "faster than f32" : "computed as f32, which is faster on this processor")",
   ]
   guard CommandLine.arguments.contains("--verbose") else { return lines.joined(separator: "\n") }
   let (machine, gstreamer) = (Machine(), gst_version_string())

@@ -3,13 +3,13 @@
 
 // What layers do between convolutions: functions without weights.
 
-import KernelInterface
+public import KernelInterface
 
 public func relu(_ x: Tensor) -> Tensor { activated(x, .relu) }
 public func silu(_ x: Tensor) -> Tensor { activated(x, .silu) }
 public func erfGELU(_ x: Tensor) -> Tensor { activated(x, .erfGELU) }
 
-private func activated(_ x: Tensor, _ activation: Activation) -> Tensor {
+package func activated(_ x: Tensor, _ activation: Activation, by kernels: any KernelSet.Type = kernels) -> Tensor {
   Tensor(like: x) { output in
     x.values.with { from in
       shareOut(x.values.count, cost: 1) {
@@ -20,7 +20,7 @@ private func activated(_ x: Tensor, _ activation: Activation) -> Tensor {
 }
 
 /// Negative values times the slope of their channel. `[..., C]`, slope `[C]`.
-public func prelu(_ x: Tensor, slope: Tensor) -> Tensor {
+public func prelu(_ x: Tensor, slope: Tensor, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let channels = slope.values.count
   precondition(x.picture.channels == channels, "a slope for every channel")
   return Tensor(like: x) { output in
@@ -32,7 +32,9 @@ public func prelu(_ x: Tensor, slope: Tensor) -> Tensor {
   }
 }
 
-public func + (a: Tensor, b: Tensor) -> Tensor {
+public func + (a: Tensor, b: Tensor) -> Tensor { sum(a, b) }
+
+package func sum(_ a: Tensor, _ b: Tensor, by kernels: any KernelSet.Type = kernels) -> Tensor {
   precondition(a.values.count == b.values.count, "only tensors of one shape can be added")
   return Tensor(like: a) { output in
     a.values.with { x in b.values.with { kernels.add(x, $0, count: a.values.count, output) } }
@@ -150,27 +152,29 @@ public func widened(_ x: Tensor, to channels: Int) -> Tensor {
 
 /// Scaled dot-product attention (Vaswani et al. 2017): queries `[T, C]`, keys and values `[S, C]` -> `[T, C]`,
 /// each head on its own C / heads channels.
-public func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int) -> Tensor {
+public func attention(
+  q: Tensor, k: Tensor, v: Tensor, heads: Int, by kernels: any KernelSet.Type = kernels
+) -> Tensor {
   let ((t, _, c), (s, _, _)) = (q.picture, k.picture)
   precondition(
     k.values.count == s * c && v.values.count == s * c && c % heads == 0 && s > 0, "q [T, C], k [S, C], v [S, C]")
   return Tensor(t, c) { output in
     q.values.with { q in
       k.values.with { k in
-        v.values.with { attend(q, k, $0, t, s, width: c, channels: c, heads: heads, output) }
+        v.values.with { attend(q, k, $0, t, s, width: c, channels: c, heads: heads, output, by: kernels) }
       }
     }
   }
 }
 
 /// Self-attention of `[T, 3C]`, each row a query, a key and a value side by side -> `[T, C]`.
-public func attention(qkv: Tensor, heads: Int) -> Tensor {
+public func attention(qkv: Tensor, heads: Int, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let (t, _, width) = qkv.picture
   let c = width / 3
   precondition(width == 3 * c && c % heads == 0 && t > 0, "qkv [T, 3C]")
   return Tensor(t, c) { output in
     qkv.values.with { x in
-      attend(x, x + c, x + 2 * c, t, t, width: 3 * c, channels: c, heads: heads, output)
+      attend(x, x + c, x + 2 * c, t, t, width: 3 * c, channels: c, heads: heads, output, by: kernels)
     }
   }
 }
@@ -179,7 +183,8 @@ public func attention(qkv: Tensor, heads: Int) -> Tensor {
 /// and a value side by side) listens to itself, to the `before` rows before it and to those after it, as many as `near` and
 /// `carry`, `[before + 1 + after, C]`, tell. `near` is added to keys, `carry` to values -> `[queries.count, C]`.
 public func attention(
-  qkv: Track, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int
+  qkv: Track, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int,
+  by kernels: any KernelSet.Type = kernels
 ) -> Tensor {
   let (span, _, c) = near.picture
   precondition(
@@ -212,7 +217,7 @@ public func attention(
 /// q `[T, width]`, k, v `[S, width]`, of which the first `channels` count; output `[T, channels]`.
 private func attend(
   _ q: UnsafePointer<Float>, _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, _ t: Int, _ s: Int, width: Int,
-  channels: Int, heads: Int, _ output: UnsafeMutablePointer<Float>
+  channels: Int, heads: Int, _ output: UnsafeMutablePointer<Float>, by kernels: any KernelSet.Type
 ) {
   let depth = channels / heads
   shareOut(heads, cost: t * s * (depth + 10) / 4) { range in

@@ -5,6 +5,10 @@
 
 public import KernelInterface
 
+#if arch(x86_64)
+  import CTiles
+#endif
+
 public typealias Activation = KernelInterface.Activation
 
 /// Zeros added around a picture before a convolution, in pixels.
@@ -18,6 +22,7 @@ public struct Conv2d: Sendable {
   }
 
   private let kind: Kind
+  private let kernels: any KernelSet.Type
   private let (cin, cout): (Int, Int)
   private let kernel: (height: Int, width: Int)
   private let stride: Int
@@ -29,13 +34,25 @@ public struct Conv2d: Sendable {
     case direct
     case pairs  // direct, bf16 multiplied as such
     case f2, f4  // Winograd's F(2x2, 3x3), F(4x4, 3x3)
+    case tiles  // direct, bf16 on the tile unit
+    case split  // the same with two bf16 for a float, as accurate as one
   }
 
-  /// The best way to convolve pictures of `size` pixels: Winograd where its transforms cost less than they save.
+  /// The best way to convolve pictures of `size` pixels: on the tile unit, or by Winograd where its transforms cost less than
+  /// they save.
   public static func method(
     _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision
   ) -> Method {
-    if precision == .bf16, multipliesBF16, cin >= 8 { return .pairs }
+    method(cin, cout, kernel: kernel, stride: stride, size: size, precision: precision, on: instructions)
+  }
+
+  static func method(
+    _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision,
+    on instructions: InstructionSet
+  ) -> Method {
+    // Three or four channels fill a third of a tile, still more than 24 of them fill of two vectors.
+    if instructions.hasTiles, cin >= 8 || cout < 32 { return precision == .bf16 ? .tiles : .split }
+    if precision == .bf16, instructions.hasFastPairs, cin >= 8 { return .pairs }
     guard kernel == 3, stride == 1, cin >= 8, cout >= 16 else { return .direct }
     return size >= 256 ? .f4 : .f2
   }
@@ -48,22 +65,37 @@ public struct Conv2d: Sendable {
     self.init(
       weight: w.take("\(name).weight", [cout, cin, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
       stride: stride, padding: (p, p, p, p),
-      method: Self.method(cin, cout, kernel: kernel, stride: stride, size: size, precision: w.precision))
+      method: Self.method(
+        cin, cout, kernel: kernel, stride: stride, size: size, precision: w.precision, on: w.instructions),
+      on: w.instructions)
   }
 
   /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`). Winograd's methods
-  /// are for kernel 3, stride 1 and padding 1, `pairs` for a processor that multiplies bf16.
+  /// are for kernel 3, stride 1 and padding 1, `pairs`, `tiles` and `split` for processors that have them.
   /// `streamed`: see `Linear`.
   public init(
     weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
     streamed: Bool = false
   ) {
+    self.init(
+      weight: weight, bias: bias, stride: stride, padding: padding, groups: groups, method: method, streamed: streamed,
+      on: instructions)
+  }
+
+  package init(
+    weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
+    streamed: Bool = false, on instructions: InstructionSet
+  ) {
     let shape = weight.shape
     precondition(shape.count == 4 && bias.shape == [shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
     precondition(groups == 1 || shape[..<2] == [groups, 1], "grouped convolutions are depthwise")
     let isPlain = padding == (1, 1, 1, 1) && stride == 1 && shape[2...] == [3, 3]
-    precondition(isPlain || method == .direct || method == .pairs, "Winograd for 3 x 3, stride 1, padding 1")
-    (self.stride, self.padding) = (stride, padding)
+    precondition(isPlain || method != .f2 && method != .f4, "Winograd for 3 x 3, stride 1, padding 1")
+    precondition(
+      method == .pairs
+        ? instructions.kernels.hasPairs : method != .tiles && method != .split || instructions.hasTiles,
+      "a method of this instruction set")
+    (self.stride, self.padding, kernels) = (stride, padding, instructions.kernels)
     kernel = (shape[2], shape[3])
     cout = shape[0]
     cin = shape[1] * groups
@@ -81,11 +113,13 @@ public struct Conv2d: Sendable {
         case .pairs: .pairs
         case .f2: .winograd(m: 2)
         case .f4: .winograd(m: 4)
+        case .tiles: .tiles
+        case .split: .split
         }
       kind = .dense(
         PackedWeights(
-          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, method: packing,
-          products: streamed ? kernels : products))
+          weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, rows: kernel.height,
+          method: packing, products: streamed ? kernels : instructions.products))
     }
   }
 
@@ -107,17 +141,51 @@ public struct Conv2d: Sendable {
           input: x, height: inputHeight, width: inputWidth, channels: cin, top: padding.top, left: padding.left,
           right: padding.right, factor: norm?.factor, offset: norm?.offset, activation: before)
         withExtendedLifetime((norm, residual)) {
-          run(picture, height, w, h * w, output, residual?.values.with { $0 }, activation)
+          run(picture, height, w, h, output, residual?.values.with { $0 }, activation)
         }
       }
     }
   }
 
-  /// `rows` of the padded picture; output `columns` wide.
+  /// `pointwise(self(x)) + shortcut` of a depthwise convolution of three rows, then PReLU with the channels' `slope`, ReLU
+  /// without. On the tile unit in two passes.
+  public func callAsFunction(
+    _ x: Tensor, then pointwise: Conv2d, adding shortcut: Tensor, slope: Tensor?
+  ) -> Tensor {
+    #if arch(x86_64)
+      if case .depthwise(let weight, let bias) = kind, case .dense(let weights) = pointwise.kind,
+        weights.method == .split, kernel == (3, 3)
+      {
+        let (height, width, channels) = x.picture
+        let h = (height + padding.top + padding.bottom - 3) / stride + 1
+        let w = (width + padding.left + padding.right - 3) / stride + 1
+        precondition(channels == cin && cin == weights.inputs, "a picture of \(cin) channels")
+        precondition(shortcut.values.count == h * w * weights.outputs, "a shortcut like the output")
+        return Tensor(h, w, weights.outputs) { output in
+          x.values.with { x in
+            let convolution = ctiles_depthwise(
+              input: x, height: Int32(height), width: Int32(width), channels: Int32(channels), top: Int32(padding.top),
+              left: Int32(padding.left), stride: Int32(stride), columns: Int32(w), weights: weight.memory,
+              bias: bias.memory)
+            let to = Destination(
+              output: output, channels: weights.outputs, bias: weights.bias.memory,
+              residual: shortcut.values.with { $0 }, activation: .relu)
+            convolveByTiles(depthwise: convolution, rows: h, weights, slope: slope?.values.with { $0 }, to)
+          }
+          withExtendedLifetime((shortcut, slope)) {}
+        }
+      }
+    #endif
+    let y = pointwise(self(x), activation: slope == nil ? .relu : .none, adding: shortcut)
+    return slope.map { prelu(y, slope: $0, by: kernels) } ?? y
+  }
+
+  /// `rows` of the padded picture; output `columns` x `lines` pixels.
   private func run(
-    _ picture: PaddedPicture, _ rows: Int, _ columns: Int, _ pixels: Int, _ output: UnsafeMutablePointer<Float>,
+    _ picture: PaddedPicture, _ rows: Int, _ columns: Int, _ lines: Int, _ output: UnsafeMutablePointer<Float>,
     _ residual: UnsafePointer<Float>?, _ activation: Activation
   ) {
+    let pixels = columns * lines
     let bias =
       switch kind {
       case .dense(let weights): weights.bias
@@ -126,9 +194,15 @@ public struct Conv2d: Sendable {
     let to = Destination(
       output: output, channels: cout, bias: bias.memory, residual: residual, activation: activation)
     if case .dense(let weights) = kind, case .winograd(let m) = weights.method {
-      winograd(Winograd(m: m, picture: picture, weights: weights.weights, format: weights.format), weights, to)
-      return
+      let w = Winograd(m: m, picture: picture, weights: weights.weights, format: weights.format)
+      return winograd(w, weights, to, by: kernels)
     }
+    #if arch(x86_64)
+      if case .dense(let weights) = kind, weights.method == .tiles || weights.method == .split {
+        return convolveByTiles(
+          picture, rows: rows, weights, kernel: kernel, stride: stride, height: lines, width: columns, to)
+      }
+    #endif
     let paired: Bool
     if case .dense(let weights) = kind { paired = weights.method == .pairs } else { paired = false }
     let channels = paired ? (cin + 1) / 2 : cin  // elements
@@ -153,7 +227,7 @@ public struct Conv2d: Sendable {
       weights: weights, format: format)
     switch kind {
     case .dense(let weights):
-      product(convolution, weights, pixels: pixels, to)
+      product(convolution, weights, pixels: pixels, to, by: kernels)
     case .depthwise:
       shareOut(pixels, cost: cin * kernel.height * kernel.width) {
         kernels.convolveDepthwise(
@@ -166,7 +240,7 @@ public struct Conv2d: Sendable {
 
 /// Many tiles: every piece takes some rows of them the whole way, so that they stay in its cache. Few: all are
 /// transformed first, then shared out by channel blocks, so that each weight is read once.
-private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination) {
+private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination, by kernels: any KernelSet.Type) {
   let (m, cin) = (w.m, weights.inputs)
   let lanes = weights.products.lanes
   let width = min((weights.outputs + lanes - 1) / lanes, 2) * lanes  // of a block
@@ -208,13 +282,22 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
 /// `[T, Cin]` -> `[T, Cout]`; a vector counts as one row. PyTorch weight `[Cout, Cin]`.
 public struct Linear: Sendable {
   private let weights: PackedWeights
+  private let kernels: any KernelSet.Type
 
+  /// `rows`: how many there will be, about. The tile unit takes sixteen at a time; for a few it is not worth it.
   /// `streamed`: rows come in any pieces, so what is made of one must not depend on how many come with it.
-  public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, streamed: Bool = false) {
-    let paired = w.precision == .bf16 && multipliesBF16
+  public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, rows: Int, streamed: Bool = false) {
+    kernels = w.instructions.kernels
+    let isHalf = w.precision == .bf16
+    let method: PackedWeights.Method =
+      if w.instructions.hasTiles, rows >= 8 {
+        isHalf ? .tiles : .split
+      } else {
+        isHalf && w.instructions.hasFastPairs ? .pairs : .direct
+      }
     weights = PackedWeights(
       weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
-      inputs: cin, taps: 1, method: paired ? .pairs : .direct, products: streamed ? kernels : products)
+      inputs: cin, taps: 1, rows: 1, method: method, products: streamed ? kernels : w.instructions.products)
   }
 
   /// `activation(linear(x) + residual)`.
@@ -229,21 +312,25 @@ public struct Linear: Sendable {
     let length = paired ? (inputs + 1) / 2 : inputs
     return Tensor(rows, outputs) { output in
       x.values.with { x in
+        let picture = PaddedPicture(
+          input: x, height: rows, width: 1, channels: inputs, top: 0, left: 0, right: 0, factor: nil, offset: nil,
+          activation: .none)
+        let to = Destination(
+          output: output, channels: outputs, bias: weights.bias.memory, residual: residual?.values.with { $0 },
+          activation: activation)
+        #if arch(x86_64)
+          if weights.method == .tiles || weights.method == .split {
+            convolveByTiles(picture, rows: rows, weights, kernel: (1, 1), stride: 1, height: rows, width: 1, to)
+            return withExtendedLifetime(residual) {}
+          }
+        #endif
         let pairs = Workspace.shared.lease(paired ? rows * length : 0)
-        if paired {
-          let picture = PaddedPicture(
-            input: x, height: rows, width: 1, channels: inputs, top: 0, left: 0, right: 0, factor: nil, offset: nil,
-            activation: .none)
-          kernels.pad(picture, rows: 0..<rows, paired: true, pairs.memory)
-        }
+        if paired { kernels.pad(picture, rows: 0..<rows, paired: true, pairs.memory) }
         let convolution = Convolution(
           input: paired ? UnsafeRawPointer(pairs.memory) : UnsafeRawPointer(x), kernelRows: 1, rowLength: length,
           inputRow: 0, pixelStep: length, rowStep: 0, outputWidth: rows, weights: weights.weights,
           format: weights.format)
-        let to = Destination(
-          output: output, channels: outputs, bias: weights.bias.memory, residual: residual?.values.with { $0 },
-          activation: activation)
-        product(convolution, weights, pixels: rows, to)
+        product(convolution, weights, pixels: rows, to, by: kernels)
         withExtendedLifetime((pairs, residual)) {}
       }
     }
@@ -251,7 +338,9 @@ public struct Linear: Sendable {
 }
 
 /// A convolution shared out by channel blocks first, because the weights are what is large.
-private func product(_ convolution: Convolution, _ weights: PackedWeights, pixels: Int, _ to: Destination) {
+private func product(
+  _ convolution: Convolution, _ weights: PackedWeights, pixels: Int, _ to: Destination, by kernels: any KernelSet.Type
+) {
   let pieces = pieces(pixels * weights.outputs * weights.inputs * weights.taps)
   let columns = min(pieces, weights.blocks)
   let rows = min((pieces + columns - 1) / columns, (pixels + 23) / 24)
@@ -267,7 +356,7 @@ private func product(_ convolution: Convolution, _ weights: PackedWeights, pixel
 private func pieces(_ cost: Int) -> Int { max(1, min(16, cost / 250_000)) }
 
 /// The `index`-th of `count` even parts, cut at multiples of `step`.
-private func part(_ index: Int, of count: Int, _ range: Range<Int>, step: Int) -> Range<Int> {
+func part(_ index: Int, of count: Int, _ range: Range<Int>, step: Int) -> Range<Int> {
   let steps = (range.count + step - 1) / step
   let bound = { min(range.upperBound, range.lowerBound + $0 * steps / count * step) }
   return bound(index)..<bound(index + 1)
@@ -284,11 +373,12 @@ public struct GroupNorm: Sendable {
   private let weight: Tensor
   private let bias: Tensor
   private let groups: Int
+  private let kernels: any KernelSet.Type
 
   public init(_ w: Weights, _ name: String, _ channels: Int, groups: Int) {
     weight = w.take("\(name).weight", [channels])
     bias = w.take("\(name).bias", [channels])
-    self.groups = groups
+    (self.groups, kernels) = (groups, w.instructions.kernels)
   }
 
   /// What the norm comes to for one picture: x * factor + offset, channel by channel. The convolution that follows
@@ -355,21 +445,27 @@ public struct GroupNorm: Sendable {
 public struct LayerNorm: Sendable {
   private let weight: Tensor
   private let bias: Tensor
+  private let kernels: any KernelSet.Type
 
   public init(_ w: Weights, _ name: String, _ width: Int) {
     weight = w.take("\(name).weight", [width])
     bias = w.take("\(name).bias", [width])
+    kernels = w.instructions.kernels
   }
 
   public func callAsFunction(_ x: Tensor) -> Tensor {
     precondition(x.picture.channels == weight.values.count, "rows of \(weight.values.count) values")
-    return Self.normalised(x, weight, bias)
+    return Self.normalised(x, weight, bias, by: kernels)
   }
 
   /// Without scale and shift.
-  public static func plain(_ x: Tensor) -> Tensor { normalised(x, nil, nil) }
+  public static func plain(_ x: Tensor, by kernels: any KernelSet.Type = Tensors.kernels) -> Tensor {
+    normalised(x, nil, nil, by: kernels)
+  }
 
-  private static func normalised(_ x: Tensor, _ weight: Tensor?, _ bias: Tensor?) -> Tensor {
+  private static func normalised(
+    _ x: Tensor, _ weight: Tensor?, _ bias: Tensor?, by kernels: any KernelSet.Type
+  ) -> Tensor {
     let width = x.picture.channels
     let rows = x.values.count / max(width, 1)
     return Tensor(like: x) { output in

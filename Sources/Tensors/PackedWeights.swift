@@ -12,6 +12,8 @@ final class PackedWeights: Sendable {
     case direct  // [block][tap][cin][width]
     case pairs  // [block][tap][cin / 2][width][2] of bf16
     case winograd(m: Int)  // [block][(m + 2)^2][cin][width]
+    case tiles  // [16 channels][kernel row][32 products] of tiles of bf16, see ctiles.h
+    case split  // the same, each tile followed by what its rounding left
   }
 
   let outputs: Int
@@ -28,8 +30,10 @@ final class PackedWeights: Sendable {
 
   /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
   /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
+  /// `rows`: of the kernel.
   init(
-    weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, method: Method, products: any Products.Type
+    weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, rows: Int, method: Method,
+    products: any Products.Type
   ) {
     (self.outputs, self.inputs, self.taps, self.method, self.products) = (outputs, inputs, taps, method, products)
     let lanes = products.lanes
@@ -38,11 +42,17 @@ final class PackedWeights: Sendable {
     self.bias = Storage(capacity: 2 * lanes * blocks)
     for output in 0..<2 * lanes * blocks { self.bias.memory[output] = output < outputs ? bias[output] : 0 }
 
+    if method == .tiles || method == .split {
+      format = .pairs
+      storage = Self.tiles(weight, outputs, inputs, taps: taps, rows: rows, isSplit: method == .split)
+      return
+    }
     let rows =  // what a block holds for each of its channels
       switch method {
       case .direct: taps * inputs
       case .pairs: taps * ((inputs + 1) / 2) * 2
       case .winograd(let m): (m + 2) * (m + 2) * inputs
+      case .tiles, .split: 0
       }
     let format: WeightFormat =
       switch method {
@@ -77,6 +87,7 @@ final class PackedWeights: Sendable {
         case .direct, .pairs:
           let length = rows / taps
           for input in 0..<inputs { for tap in 0..<taps { put(tap * length + input, from[input * taps + tap]) } }
+        case .tiles, .split: break
         case .winograd(let m):
           for input in 0..<inputs {
             Self.transform(from + input * taps, m) { position, value in put(position * inputs + input, value) }
@@ -84,6 +95,35 @@ final class PackedWeights: Sendable {
         }
       }
     }
+  }
+
+  /// In the order of ctiles.h.
+  private static func tiles(
+    _ weight: Values, _ outputs: Int, _ inputs: Int, taps: Int, rows: Int, isSplit: Bool
+  ) -> Storage {
+    let (width, side, depth) = (taps / rows, Tiles.side, Tiles.depth)
+    let depths = Tiles.depths(width * inputs)
+    let size = side * depth * (isSplit ? 2 : 1)
+    let count = (outputs + side - 1) / side * rows * depths * size
+    let storage = Storage(capacity: count / 2)
+    let memory = UnsafeMutableRawPointer(storage.memory).bindMemory(to: UInt16.self, capacity: count)
+    memory.initialize(repeating: 0, count: count)
+    weight.with { weight in
+      for output in 0..<outputs {
+        for input in 0..<inputs {
+          for tap in 0..<taps {
+            let value = weight[(output * inputs + input) * taps + tap]
+            let k = tap % width * inputs + input
+            let tile = ((output / side * rows + tap / width) * depths + k / depth) * size
+            let place = tile + k % depth / 2 * 2 * side + output % side * 2 + k % 2
+            let high = upperHalf(value)
+            memory[place] = high
+            if isSplit { memory[place + side * depth] = upperHalf(value - Float(bitPattern: UInt32(high) << 16)) }
+          }
+        }
+      }
+    }
+    return storage
   }
 
   private static func isHalf(_ value: Float) -> Bool {

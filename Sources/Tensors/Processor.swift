@@ -1,33 +1,77 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Which kernels this processor runs: the best that it has all instructions of, or the one that SYNCDIFF_ISA names.
+// Which instructions this processor runs: the best that it has, or those that SYNCDIFF_ISA names.
 
 import CTensors
 import Glibc
-package import KernelInterface
+public import KernelInterface
 
 // The kernels are found by name, not imported: what another module has inlined of them, SwiftPM would leave as it was when a
 // kernel is changed and built again.
 @_silgen_name("kernels_generic") private func genericKernels() -> any KernelSet.Type
 #if arch(x86_64)
+  import CTiles
+
   @_silgen_name("kernels_x86_64_v3") private func v3Kernels() -> any KernelSet.Type
   @_silgen_name("kernels_avx512") private func avx512Kernels() -> any KernelSet.Type
   @_silgen_name("kernels_avx512_bf16") private func bf16Kernels() -> any KernelSet.Type
 #endif
 
-/// What every layer is computed with.
-package let kernels: any KernelSet.Type = choice.kernels
+/// What layers are computed with. The same layer gives the same bytes with one set on every processor.
+package struct InstructionSet: Sendable {
+  /// As `SYNCDIFF_ISA` names it.
+  package let name: String
+  package let kernels: any KernelSet.Type
+  /// Whether products are left to Intel's tile unit (AMX) where that is faster.
+  package let hasTiles: Bool
+  /// Whether `kernels` multiply pairs of bf16 faster than floats.
+  package let hasFastPairs: Bool
 
-/// What layers multiply with: the kernels, but OpenBLAS in place of the generic ones. Its sums of a row depend on how many rows
-/// there are, so layers of streams take the kernels all the same.
-package let products: any Products.Type = choice.products
+  /// Whether OpenBLAS multiplies in place of the kernels, if it is there.
+  private let asksOpenBLAS: Bool
 
-/// The name of the instruction set in use: generic, x86-64-v3, avx512 or avx512-bf16; and of what multiplies besides.
-public var instructionSet: String { products is OpenBLAS.Type ? "\(kernels.name), OpenBLAS" : kernels.name }
+  package init(
+    name: String, kernels: any KernelSet.Type, hasTiles: Bool = false, hasFastPairs: Bool = false,
+    asksOpenBLAS: Bool = false
+  ) {
+    (self.name, self.kernels, self.asksOpenBLAS) = (name, kernels, asksOpenBLAS)
+    (self.hasTiles, self.hasFastPairs) = (hasTiles, hasFastPairs)
+  }
 
-/// Whether bf16 is multiplied as such; elsewhere `Weights.Precision.bf16` is computed as `f32`.
-public var multipliesBF16: Bool { kernels.hasPairs }
+  /// What layers multiply with. OpenBLAS's sums of a row depend on how many rows there are, so layers of streams take the
+  /// kernels all the same.
+  package var products: any Products.Type { asksOpenBLAS && OpenBLAS.isHere ? OpenBLAS.self : kernels }
+
+  /// Whether bf16 is faster than `f32`.
+  var multipliesBF16: Bool { hasTiles || hasFastPairs }
+}
+
+/// The kernels that every layer is computed with.
+public var kernels: any KernelSet.Type { instructions.kernels }
+
+/// The instruction set in use.
+package let instructions = choice.set
+
+/// Its name: generic, plain, x86-64-v3, avx512, avx512-bf16 or amx; and of what multiplies besides.
+public var instructionSet: String {
+  instructions.products is OpenBLAS.Type ? "\(instructions.name), OpenBLAS" : instructions.name
+}
+
+/// Whether bf16 is multiplied as such; elsewhere, where that would be slower than floats or is impossible,
+/// `Weights.Precision.bf16` is computed as `f32`.
+public var multipliesBF16: Bool { instructions.multipliesBF16 }
+
+/// Every instruction set that this processor runs, the best first.
+package let instructionSets: [InstructionSet] = {
+  // The system lets a process have the tile unit, or not, for good. So it is asked only when kernels are needed, which is when
+  // a model is loaded, and nothing is made of a refusal.
+  #if arch(x86_64)
+    plainSets.contains { $0.hasTiles } && !ctiles_permitted() ? plainSets.filter { !$0.hasTiles } : plainSets
+  #else
+    plainSets
+  #endif
+}()
 
 /// Why the networks cannot run as asked, or nil. To be asked before the first layer is built.
 public var processorProblem: String? { choice.problem }
@@ -43,39 +87,36 @@ public func withStandardArithmetic<Result, Failure: Error>(
   return try body()
 }
 
-private struct InstructionSet {
-  let name: String  // as SYNCDIFF_ISA has it
-  let level: Int32  // what it needs, as ctensors_processor_level() counts
-  let kernels: any KernelSet.Type
-  var asksOpenBLAS = false
-
-  init(_ kernels: any KernelSet.Type, level: Int32) {
-    (name, self.level, self.kernels) = (kernels.name, level, kernels)
-  }
-
-  init(_ name: String, asksOpenBLAS: Bool) {
-    (self.name, level, kernels, self.asksOpenBLAS) = (name, 0, genericKernels(), asksOpenBLAS)
-  }
-}
-
-private let choice: (kernels: any KernelSet.Type, products: any Products.Type, problem: String?) = {
-  var all = [InstructionSet("generic", asksOpenBLAS: true), InstructionSet("plain", asksOpenBLAS: false)]
-  #if arch(x86_64)
-    all =
-      [
-        InstructionSet(bf16Kernels(), level: 3), InstructionSet(avx512Kernels(), level: 2),
-        InstructionSet(v3Kernels(), level: 1),
-      ] + all
-  #endif
-  let here = all.filter { $0.level <= ctensors_processor_level() }
+private let choice: (set: InstructionSet, problem: String?) = {
   let wish = getenv("SYNCDIFF_ISA").map { String(cString: $0) } ?? ""
-  let wanted = here.first { $0.name == wish }
-  let chosen = wanted ?? here[0]
-  let products: any Products.Type = chosen.asksOpenBLAS && OpenBLAS.isHere ? OpenBLAS.self : chosen.kernels
-  guard wanted == nil, !wish.isEmpty else { return (chosen.kernels, products, nil) }
-  let names = here.map(\.name).joined(separator: ", ")
-  return (
-    chosen.kernels, products,
-    "SYNCDIFF_ISA is \"\(wish)\", this processor runs \(names); unset it to have the first of them"
-  )
+  if wish.isEmpty { return (instructionSets[0], nil) }
+  guard let wanted = plainSets.first(where: { $0.name == wish }) else {
+    let names = plainSets.map(\.name).joined(separator: ", ")
+    let problem = "SYNCDIFF_ISA is \"\(wish)\", this processor runs \(names); unset it to have the first of them"
+    return (instructionSets[0], problem)
+  }
+  return (wanted.hasTiles ? instructionSets[0] : wanted, nil)
+}()
+
+/// What the processor has, the best first, whether or not the system lets us.
+private let plainSets: [InstructionSet] = {
+  let generic = genericKernels()
+  let others = [
+    InstructionSet(name: generic.name, kernels: generic, asksOpenBLAS: true),
+    InstructionSet(name: "plain", kernels: generic),
+  ]
+  #if arch(x86_64)
+    // Elsewhere the instruction for pairs issues every second cycle (Intel up to Granite Rapids), and Winograd is given up for it.
+    let hasFastPairs = ctensors_processor_is_amd()
+    let all: [(set: any KernelSet.Type, level: Int32)] = [(bf16Kernels(), 3), (avx512Kernels(), 2), (v3Kernels(), 1)]
+    let level = ctensors_processor_level()
+    let here = all.filter { $0.level <= level }.map { set, _ in
+      InstructionSet(name: set.name, kernels: set, hasFastPairs: set.hasPairs && hasFastPairs)
+    }
+    let tiles =
+      level >= 3 && ctiles_supported() ? [InstructionSet(name: "amx", kernels: here[0].kernels, hasTiles: true)] : []
+    return tiles + here + others
+  #else
+    return others
+  #endif
 }()

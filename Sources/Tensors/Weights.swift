@@ -7,21 +7,29 @@
 /// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then names
 /// them all, with the tensors that nobody asked for. A tensor lives from `take` until its layer has packed it.
 public final class Weights {
-  /// How convolutions and linear layers compute. `bf16`: products of bf16, summed in `Float`, where the processor has them
+  /// How convolutions and linear layers compute. `bf16`: products of bf16, summed in `Float`, where they are faster
   /// (`multipliesBF16`); elsewhere as `f32`.
   public enum Precision: Sendable { case f32, bf16 }
 
   public let precision: Precision
+  /// What the layers are to be computed with.
+  package let instructions: InstructionSet
   private let tensor: (String) -> Tensor?
   private var untaken: Set<String>
   public private(set) var problems: [String] = []
 
   public init(_ file: SafeTensors, precision: Precision = .f32) {
-    (tensor, untaken, self.precision) = ({ file[$0] }, Set(file.names), precision)
+    (tensor, untaken) = ({ file[$0] }, Set(file.names))
+    (self.precision, instructions) = (precision, Tensors.instructions)
   }
 
-  public init(_ tensors: [String: Tensor], precision: Precision = .f32) {
-    (tensor, untaken, self.precision) = ({ tensors[$0] }, Set(tensors.keys), precision)
+  public convenience init(_ tensors: [String: Tensor], precision: Precision = .f32) {
+    self.init(tensors, precision: precision, on: Tensors.instructions)
+  }
+
+  package init(_ tensors: [String: Tensor], precision: Precision = .f32, on instructions: InstructionSet) {
+    (tensor, untaken) = ({ tensors[$0] }, Set(tensors.keys))
+    (self.precision, self.instructions) = (precision, instructions)
   }
 
   /// The tensor called `name`, in the shape PyTorch gave it.

@@ -9,9 +9,6 @@ import Testing
 /// Every part against networks/model.py, element by element: `python -m convert.golden` in Sources/Training. Differences
 /// are relative to the largest value.
 @Suite struct NetworkTests {
-  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 3e-4.
-  static let precisions: [(Weights.Precision, Float)] = [(.f32, 5e-4), (.bf16, 2e-2)]
-
   let config: Configuration
   let tensors: [String: Tensor]
   let parts: [String: Tensor]
@@ -23,6 +20,11 @@ import Testing
     parts = try golden("parts.safetensors")
   }
 
+  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 3e-4.
+  func tolerance(_ way: Way) -> Float { way.precision == .f32 ? 5e-4 : 2e-2 }
+
+  func weights(_ way: Way) -> Weights { Weights(tensors, precision: way.precision, on: way.set) }
+
   func part(_ name: String) throws -> Tensor { try #require(parts[name], "\(name)") }
 
   @Test func everyTensorHasAnOwner() {
@@ -32,20 +34,20 @@ import Testing
     #expect(w.finish() == [])
   }
 
-  @Test(arguments: precisions) func autoencoder(precision: Weights.Precision, tolerance: Float) throws {
-    let w = Weights(tensors, precision: precision)
+  @Test(arguments: Way.all) func autoencoder(_ way: Way) throws {
+    let w = weights(way)
     let (encoder, decoder) = (Encoder(w, "encoder", config), Decoder(w, "decoder", config))
-    expectNear(encoder(try part("image")), parts["latent"], tolerance, "encoder \(precision)")
-    expectNear(decoder(try part("x")), parts["decoded"], tolerance, "decoder \(precision)")
+    expectNear(encoder(try part("image")), parts["latent"], tolerance(way), "encoder \(way.testDescription)")
+    expectNear(decoder(try part("x")), parts["decoded"], tolerance(way), "decoder \(way.testDescription)")
   }
 
   @Test func theLipsAndTheirSurroundingsAreHidden() throws {
     expectClose(masked(try part("identity"), lips: try part("lips")), parts["masked"], 0, "masked")
   }
 
-  @Test(arguments: precisions) func bottleneck(precision: Weights.Precision, tolerance: Float) throws {
-    let bottleneck = Bottleneck(Weights(tensors, precision: precision), "bottleneck", config)
-    expectNear(bottleneck(try part("previous")), parts["prior"], tolerance, "bottleneck \(precision)")
+  @Test(arguments: Way.all) func bottleneck(_ way: Way) throws {
+    let bottleneck = Bottleneck(weights(way), "bottleneck", config)
+    expectNear(bottleneck(try part("previous")), parts["prior"], tolerance(way), "bottleneck \(way.testDescription)")
   }
 
   @Test func timesAreEmbedded() throws {
@@ -53,43 +55,44 @@ import Testing
     expectNear(timestepEmbedding(Array(times), expected.shape[1]), expected, 1e-4, "timestep embedding")
   }
 
-  @Test(arguments: precisions) func blocks(precision: Weights.Precision, tolerance: Float) throws {
-    let w = Weights(tensors, precision: precision)
+  @Test(arguments: Way.all) func blocks(_ way: Way) throws {
+    let w = weights(way)
     let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
     let e = try part("e")
     let same = ResBlock(w, "denoiser.unet.down1_res1", a, a, size: 576, config)
     expectNear(
-      same(try part("x1"), same.condition(e), step: 0), parts["down1_res1"], tolerance, "residual block \(precision)")
+      same(try part("x1"), same.condition(e), step: 0), parts["down1_res1"], tolerance(way),
+      "residual block \(way.testDescription)")
     let wider = ResBlock(w, "denoiser.unet.down2_res1", a, b, size: 144, config)
     expectNear(
-      wider(try part("x1"), wider.condition(e), step: 0), parts["down2_res1"], tolerance,
-      "residual block with skip \(precision)")
-    let cross = CrossAttention(w, "denoiser.unet.down2_attn1", b, config)
+      wider(try part("x1"), wider.condition(e), step: 0), parts["down2_res1"], tolerance(way),
+      "residual block with skip \(way.testDescription)")
+    let cross = CrossAttention(w, "denoiser.unet.down2_attn1", b, size: 144, config)
     let listened = cross(try part("x2"), cross.memory(try part("tokens")))
-    expectNear(listened, parts["down2_attn1"], tolerance, "cross-attention \(precision)")
-    let own = SelfAttention(w, "denoiser.unet.mid_self", c, config)
-    expectNear(own(try part("x3")), parts["mid_self"], tolerance, "self-attention \(precision)")
+    expectNear(listened, parts["down2_attn1"], tolerance(way), "cross-attention \(way.testDescription)")
+    let own = SelfAttention(w, "denoiser.unet.mid_self", c, size: 36, config)
+    expectNear(own(try part("x3")), parts["mid_self"], tolerance(way), "self-attention \(way.testDescription)")
   }
 
-  @Test(arguments: precisions) func denoiser(precision: Weights.Precision, tolerance: Float) throws {
-    let denoiser = Denoiser(Weights(tensors, precision: precision), "denoiser", config)
+  @Test(arguments: Way.all) func denoiser(_ way: Way) throws {
+    let denoiser = Denoiser(weights(way), "denoiser", config)
     let (x, tokens, prior) = (try part("x"), try part("tokens"), try part("prior"))
     let seen = concat(concat(concat(x, try part("masked")), try part("lips")), try part("identity"))
     let unet = denoiser.unet
     let times = unet.embedded([0.75])
     expectNear(
-      unet(seen, step: 0, unet.prepare(tokens: tokens, prior: prior, times: times)), parts["unet"], tolerance,
-      "U-Net \(precision)")
+      unet(seen, step: 0, unet.prepare(tokens: tokens, prior: prior, times: times)), parts["unet"], tolerance(way),
+      "U-Net \(way.testDescription)")
     expectNear(
       unet(seen, step: 0, unet.prepare(tokens: tokens, prior: nil, times: times)), parts["unet_without_prior"],
-      tolerance, "U-Net without prior \(precision)")
+      tolerance(way), "U-Net without prior \(way.testDescription)")
     #expect(Schedule(steps: 4, of: denoiser).times[1] == 0.75)
     let velocity = denoiser(x, step: 1, try frame(denoiser, prior: prior, steps: 4))
-    expectNear(velocity, parts["velocity"], tolerance, "velocity \(precision)")
+    expectNear(velocity, parts["velocity"], tolerance(way), "velocity \(way.testDescription)")
   }
 
-  @Test(arguments: precisions) func samples(precision: Weights.Precision, tolerance: Float) throws {
-    let w = Weights(tensors, precision: precision)
+  @Test(arguments: Way.all) func samples(_ way: Way) throws {
+    let w = weights(way)
     let (denoiser, bottleneck) = (Denoiser(w, "denoiser", config), Bottleneck(w, "bottleneck", config))
     let side = config.latentSide
     var generator = GaussianNoise(seed: 7)
@@ -102,7 +105,7 @@ import Testing
     ] as [(String, Tensor?, Int)] {
       let latents = Array(Sampler(denoiser, try frame(denoiser, prior: prior, steps: steps), noise: noise))
       #expect(latents.count == steps)
-      expectNear(try #require(latents.last), parts[name], tolerance, "\(name) \(precision)")
+      expectNear(try #require(latents.last), parts[name], tolerance(way), "\(name) \(way.testDescription)")
     }
   }
 

@@ -20,9 +20,9 @@ import Testing
   }
 
   @Test func convolves() throws {
-    expectClose(conv("conv3", cout: 13, kernel: 3, stride: 1)(x, activation: .silu), golden["conv3.out"], 1e-5)
-    expectClose(conv("conv3s2", cout: 32, kernel: 3, stride: 2)(x, activation: .silu), golden["conv3s2.out"], 1e-5)
-    expectClose(conv("conv1", cout: 16, kernel: 1, stride: 1)(x, activation: .silu), golden["conv1.out"], 1e-5)
+    expectClose(conv("conv3", cout: 13, kernel: 3, stride: 1)(x, activation: .silu), golden["conv3.out"], 5e-5)
+    expectClose(conv("conv3s2", cout: 32, kernel: 3, stride: 2)(x, activation: .silu), golden["conv3s2.out"], 5e-5)
+    expectClose(conv("conv1", cout: 16, kernel: 1, stride: 1)(x, activation: .silu), golden["conv1.out"], 5e-5)
     let depthwise = Conv2d(
       weight: try #require(golden["depthwise.weight"]), bias: try #require(golden["depthwise.bias"]), stride: 2,
       padding: (0, 1, 0, 1), groups: 24)
@@ -41,8 +41,8 @@ import Testing
 
   @Test func multipliesAndAttends() throws {
     let tokens = x.reshaped([35, 24])
-    let linear = Linear(Weights(golden), "linear", 24, 40)
-    expectClose(linear(tokens, activation: .gelu), golden["linear.out"], 1e-5)
+    let linear = Linear(Weights(golden), "linear", 24, 40, rows: 35)
+    expectClose(linear(tokens, activation: .gelu), golden["linear.out"], 5e-5)
     let (k, v) = (try #require(golden["k"]), try #require(golden["v"]))
     expectClose(attention(q: tokens, k: k, v: v, heads: 3), golden["attention.out"], 1e-5)
   }

@@ -48,6 +48,7 @@ import Testing
     let outcome = try syncdiff("--version")
     #expect(outcome.status == 0 && outcome.out.hasPrefix("syncdiff 0."))
     #expect(outcome.out.contains("model: /") && outcome.out.contains("instruction set: "))
+    #expect(outcome.out.contains("\nbf16: "))
     let verbose = try syncdiff("--version", "--verbose")
     #expect(verbose.status == 0 && verbose.out.hasPrefix(outcome.out))
     #expect(verbose.out.contains("GStreamer: GStreamer 1.") && verbose.out.contains(" cores"), "\(verbose.out)")

@@ -13,6 +13,9 @@
 /// 2 x86-64-v4 (AVX-512), 3 that and AVX512_BF16.
 int ctensors_processor_level(void);
 
+/// Whether AMD made the processor.
+bool ctensors_processor_is_amd(void);
+
 /// Some of the system's processors.
 typedef struct ctensors_processors ctensors_processors;
 

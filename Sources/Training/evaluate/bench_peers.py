@@ -5,7 +5,7 @@
 Every peer is a process of its own that sleeps unless it is its turn; a round is one turn of each, a turn some calls
 after one that does not count. So whatever else happens on the machine falls on all alike. Each has the settings that
 suit it best. All get the same weights and the same input and are compared with PyTorch in f32. With --load each round
-is run twice, the second time beside a process that never rests. Writes denoiser.json, denoiser.md and denoiser.svg.
+is run twice, the second time beside a process that never rests. Writes a .json, a .md and a .svg of the --name.
 Run by meta/scripts/bench-peers, which brings what it needs."""
 import argparse
 import importlib.metadata
@@ -276,6 +276,7 @@ def main():
     parser.add_argument("--load", action="store_true", help="also beside one foreign busy thread")
     parser.add_argument("--output", type=Path, default=ROOT / ".build/bench-peers",
                         help="folder for table and chart (default: .build/bench-peers; README shows meta/bench)")
+    parser.add_argument("--name", default="denoiser", help="of the files: the processor's (default: denoiser)")
     args = parser.parse_args()
     if args.threads < 1 or args.rounds < 1:
         parser.error("--threads and --rounds are at least 1")
@@ -315,9 +316,9 @@ def main():
                                "min": ratio(results, precision, "min_ms")} for precision in RIVALS},
         "remarks": list(dict.fromkeys(remark for _, remark in ready.values() if remark))}
     args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "denoiser.json").write_text(json.dumps(report, indent=1) + "\n")
-    (args.output / "denoiser.md").write_text(markdown(report))
-    chart(report, args.output / "denoiser.svg")
+    (args.output / f"{args.name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (args.output / f"{args.name}.md").write_text(markdown(report))
+    chart(report, args.output / f"{args.name}.svg")
     print(markdown(report))
 
 

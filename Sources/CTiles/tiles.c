@@ -1,0 +1,420 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ctiles.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool ctiles_supported(void) {
+  unsigned a, b, c, d, low, high;
+  const unsigned tiles = 1u << 24, bf16 = 1u << 22, saved = 1u << 27, state = 3u << 17;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tiles) || !(d & bf16)) return false;
+  if (!__get_cpuid_count(0x1D, 0, &a, &b, &c, &d) || a < 1) return false;  // palettes; some virtual machines have none
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & saved)) return false;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & state) == state;
+}
+
+bool ctiles_permitted(void) {
+  const long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, request, tile_data) == 0;
+}
+
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,f16c,bmi,bmi2,lzcnt,amx-tile,amx-bf16"))), \
+    apply_to = function)
+
+#define INLINE static inline __attribute__((always_inline))
+
+// Values
+
+/// 2^x for x below 128, 2e-7 off.
+INLINE __m512 power(__m512 x) {
+  const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT), f = _mm512_sub_ps(x, whole);
+  __m512 p = _mm512_set1_ps(1.54035304e-4f);  // ln(2)^n / n!
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.33335581e-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.61812911e-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.55041087e-2f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.40226507e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93147181e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1));
+  return _mm512_scalef_ps(p, whole);
+}
+
+/// 1 / x for x in 2^-126 ... 2^126, 1e-7 off.
+INLINE __m512 reciprocal(__m512 x) {
+  const __m512 r = _mm512_rcp14_ps(x);
+  return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(x, r, _mm512_set1_ps(1)), r);
+}
+
+/// x / (1 + e^-y).
+INLINE __m512 gated(__m512 x, __m512 y) {
+  const __m512 e = _mm512_min_ps(_mm512_mul_ps(y, _mm512_set1_ps(-1.44269504f)), _mm512_set1_ps(125));
+  return _mm512_mul_ps(x, reciprocal(_mm512_add_ps(power(e), _mm512_set1_ps(1))));
+}
+
+INLINE __m512 gelu(__m512 x) {
+  const __m512 cubic = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(0.0713548163f), _mm512_set1_ps(1.59576912f));
+  return gated(x, _mm512_mul_ps(x, cubic));
+}
+
+/// With the polynomial 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", for erf.
+INLINE __m512 erf_gelu(__m512 x) {
+  const __m512 t = reciprocal(_mm512_fmadd_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.3275911f * 0.70710678f), _mm512_set1_ps(1)));
+  __m512 p = _mm512_set1_ps(1.061405429f);
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-1.453152027f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(1.421413741f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.284496736f));
+  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.254829592f));
+  const __m512 bell = power(_mm512_mul_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(-0.72134752f)));
+  const __m512 tail = _mm512_mul_ps(_mm512_mul_ps(t, _mm512_set1_ps(0.5f)), _mm512_mul_ps(p, bell));
+  const __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+  return _mm512_mul_ps(x, _mm512_mask_mov_ps(_mm512_sub_ps(_mm512_set1_ps(1), tail), below, tail));
+}
+
+INLINE __m512 activated(__m512 x, enum ctiles_activation activation) {
+  switch (activation) {
+    case ctiles_none: return x;
+    case ctiles_relu: return _mm512_max_ps(x, _mm512_setzero_ps());
+    case ctiles_silu: return gated(x, x);
+    case ctiles_gelu: return gelu(x);
+    case ctiles_erf_gelu: return erf_gelu(x);
+    case ctiles_prelu: return x;  // not here
+  }
+}
+
+INLINE __mmask16 first_lanes(int count) { return count >= 16 ? 0xFFFF : count <= 0 ? 0 : (1u << count) - 1; }
+
+/// The nearest bf16, and at `rest` (or nowhere) the nearest bf16 of what is left.
+INLINE void store_halves(__m512 x, uint16_t *to, size_t rest, __mmask16 lanes) {
+  const __m256i high = (__m256i)_mm512_cvtneps_pbh(x);
+  _mm256_mask_storeu_epi16(to, lanes, high);
+  if (rest) {
+    const __m512 rounded = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+    _mm256_mask_storeu_epi16(to + rest, lanes, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(x, rounded)));
+  }
+}
+
+// Pictures
+
+INLINE void zeros(uint16_t *to, size_t rest, size_t count) {
+  memset(to, 0, 2 * count);
+  if (rest) memset(to + rest, 0, 2 * count);
+}
+
+INLINE void pad(const ctiles_picture *p, int first, int end, uint16_t *output, size_t rest, enum ctiles_activation curve) {
+  const int channels = p->channels;
+  const size_t line = (size_t)(p->left + p->width + p->right) * channels;
+  for (int row = first; row < end; row++) {
+    uint16_t *to = output + row * line;
+    const int y = row - p->top;
+    if (y < 0 || y >= p->height) {
+      zeros(to, rest, line);
+      continue;
+    }
+    zeros(to, rest, (size_t)p->left * channels);
+    to += p->left * channels;
+    const float *from = p->input + (size_t)y * p->width * channels;
+    if (p->factor) {
+      for (int c = 0; c < channels; c += 16) {
+        const __mmask16 lanes = first_lanes(channels - c);
+        const __m512 factor = _mm512_maskz_loadu_ps(lanes, p->factor + c);
+        const __m512 offset = _mm512_maskz_loadu_ps(lanes, p->offset + c);
+        for (int at = c; at < p->width * channels; at += channels) {
+          const __m512 x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, from + at), factor, offset);
+          store_halves(activated(x, curve), to + at, rest, lanes);
+        }
+      }
+    } else {
+      const int count = p->width * channels;
+      for (int at = 0; at < count; at += 16) {
+        const __mmask16 lanes = first_lanes(count - at);
+        store_halves(activated(_mm512_maskz_loadu_ps(lanes, from + at), curve), to + at, rest, lanes);
+      }
+    }
+    zeros(to + p->width * channels, rest, (size_t)p->right * channels);
+  }
+  if (end == p->rows) zeros(output + end * line, rest, (size_t)p->left * channels + ctiles_depth);
+}
+
+void ctiles_pad(const ctiles_picture *p, int first, int end, uint16_t *output, size_t rest) {
+  switch (p->activation) {  // constants, so that each becomes a loop of its own
+    case ctiles_none: pad(p, first, end, output, rest, ctiles_none); break;
+    case ctiles_relu: pad(p, first, end, output, rest, ctiles_relu); break;
+    case ctiles_silu: pad(p, first, end, output, rest, ctiles_silu); break;
+    case ctiles_gelu: pad(p, first, end, output, rest, ctiles_gelu); break;
+    case ctiles_erf_gelu: pad(p, first, end, output, rest, ctiles_erf_gelu); break;
+    case ctiles_prelu: break;
+  }
+}
+
+INLINE void convolve_depthwise(
+    const ctiles_depthwise *d, int first, int end, uint16_t *output, size_t rest, const int stride) {
+  const int channels = d->channels;
+  const size_t line = (size_t)d->width * channels;
+  for (int y = first; y < end; y++) {
+    const float *rows[3];
+    bool holds[3];
+    for (int i = 0; i < 3; i++) {
+      const int row = y * stride + i - d->top;
+      holds[i] = row >= 0 && row < d->height;
+      rows[i] = d->input + (holds[i] ? row : 0) * line;
+    }
+    for (int c = 0; c < channels; c += 16) {
+      const __mmask16 lanes = first_lanes(channels - c);
+      __m512 w[9], x[3][3];
+      for (int i = 0; i < 9; i++) w[i] = _mm512_maskz_loadu_ps(lanes, d->weights + i * channels + c);
+      const __m512 bias = _mm512_maskz_loadu_ps(lanes, d->bias + c);
+// A column of three, zeros beyond the picture.
+#define COLUMN(to, at) \
+  { \
+    const int column = (at); \
+    const bool inside = column >= 0 && column < d->width; \
+    for (int i = 0; i < 3; i++) \
+      to[i] = _mm512_maskz_loadu_ps(inside && holds[i] ? lanes : 0, rows[i] + (inside ? column : 0) * channels + c); \
+  }
+      for (int k = 0; k + stride < 3; k++) COLUMN(x[k + stride], k - d->left)
+      uint16_t *to = output + ((size_t)y * d->columns) * channels + c;
+      for (int out = 0; out < d->columns; out++, to += channels) {
+        for (int k = 0; k + stride < 3; k++)
+          for (int i = 0; i < 3; i++) x[k][i] = x[k + stride][i];
+        for (int k = 3 - stride; k < 3; k++) COLUMN(x[k], out * stride + k - d->left)
+        __m512 sums[3] = {bias, _mm512_setzero_ps(), _mm512_setzero_ps()};
+        for (int i = 0; i < 3; i++)
+          for (int k = 0; k < 3; k++) sums[i] = _mm512_fmadd_ps(x[k][i], w[3 * i + k], sums[i]);
+        store_halves(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), sums[2]), to, rest, lanes);
+      }
+#undef COLUMN
+    }
+  }
+}
+
+void ctiles_convolve_depthwise(const ctiles_depthwise *d, int first, int end, uint16_t *output, size_t rest) {
+  if (d->stride == 1) {
+    convolve_depthwise(d, first, end, output, rest, 1);
+  } else {
+    convolve_depthwise(d, first, end, output, rest, 2);
+  }
+}
+
+// Products. A block is up to four tiles of sums: some tiles of pixels times one or two tiles of output channels. While the unit
+// multiplies for one block the vector unit finishes the sums of the block before.
+
+/// Sums that wait to be finished. Without branches, which would end what the unit does ahead whenever they go wrong.
+typedef struct {
+  float sums[4 * 256] __attribute__((aligned(64)));  // [pixels][16 or 32]
+  int places[4 * 16] __attribute__((aligned(64)));   // of the pixels in the output, counted in pixels
+  uint64_t counts;                                   // a bit for each: whether it is not thrown away
+  int next, pixels;
+  int channel;  // the first
+} Waiting;
+
+/// The places of `pixels` pixels from `first` on.
+INLINE void start(const ctiles_convolution *c, Waiting *w, int first, int end, int pixels, int channel) {
+  const int y = first / c->pitch, x = first % c->pitch;
+  const __m512i pitch = _mm512_set1_epi32(c->pitch), width = _mm512_set1_epi32(c->width);
+  const __m512 share = _mm512_set1_ps(1 / (float)c->pitch);
+  const __m512i limit = _mm512_set1_epi32(end - first + x);
+  __m512i at = _mm512_add_epi32(
+      _mm512_set1_epi32(x), _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+  w->counts = 0;
+  for (int i = 0; i < pixels; i += 16) {
+    const __m512i row = _mm512_cvttps_epi32(
+        _mm512_mul_ps(_mm512_add_ps(_mm512_cvtepi32_ps(at), _mm512_set1_ps(0.5f)), share));
+    const __m512i column = _mm512_sub_epi32(at, _mm512_mullo_epi32(row, pitch));
+    const __mmask16 counts = _mm512_cmplt_epi32_mask(column, width) & _mm512_cmplt_epi32_mask(at, limit);
+    const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(_mm512_add_epi32(row, _mm512_set1_epi32(y)), width), column);
+    _mm512_store_si512(w->places + i, _mm512_maskz_mov_epi32(counts, place));
+    w->counts |= (uint64_t)counts << i;
+    at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
+  }
+  w->next = 0;
+  w->pixels = pixels;
+  w->channel = channel;
+}
+
+/// The next `count` pixels, four at a time.
+INLINE void finish(const ctiles_convolution *c, Waiting *w, const int columns, int count) {
+  for (const int end = w->next + count < w->pixels ? w->next + count : w->pixels; w->next < end; w->next += 4) {
+    const unsigned counts = w->counts >> w->next;
+    size_t at[4];
+    for (int i = 0; i < 4; i++) at[i] = (size_t)w->places[w->next + i] * c->channels + w->channel;
+    for (int n = 0; n < columns; n++) {
+      const int left = c->channels - w->channel - 16 * n;
+      const unsigned lanes = left >= 16 ? 0xFFFF : (1u << left) - 1;
+      const __m512 bias = _mm512_loadu_ps(c->bias + w->channel + 16 * n);
+      __m512 x[4];
+      __mmask16 stored[4];
+      for (int i = 0; i < 4; i++) {
+        stored[i] = lanes & -(counts >> i & 1);
+        x[i] = _mm512_add_ps(_mm512_load_ps(w->sums + (columns * (w->next + i) + n) * 16), bias);
+      }
+      if (c->residual)
+        for (int i = 0; i < 4; i++)
+          x[i] = _mm512_add_ps(x[i], _mm512_maskz_loadu_ps(stored[i], c->residual + at[i] + 16 * n));
+      switch (c->activation) {
+        case ctiles_none: break;
+        case ctiles_relu: for (int i = 0; i < 4; i++) x[i] = activated(x[i], ctiles_relu); break;
+        case ctiles_silu: for (int i = 0; i < 4; i++) x[i] = activated(x[i], ctiles_silu); break;
+        case ctiles_gelu: for (int i = 0; i < 4; i++) x[i] = activated(x[i], ctiles_gelu); break;
+        case ctiles_erf_gelu: for (int i = 0; i < 4; i++) x[i] = activated(x[i], ctiles_erf_gelu); break;
+        case ctiles_prelu: {
+          const __m512 slope = _mm512_loadu_ps(c->slope + w->channel + 16 * n);
+          for (int i = 0; i < 4; i++) {
+            const __mmask16 below = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+            x[i] = _mm512_mask_mul_ps(x[i], below, x[i], slope);
+          }
+        }
+      }
+      for (int i = 0; i < 4; i++) _mm512_mask_storeu_ps(c->output + at[i] + 16 * n, stored[i], x[i]);
+    }
+  }
+}
+
+/// Weights come from far away, once for each picture: fetched four tiles ahead for its first block.
+INLINE void fetch(const uint16_t *weights) {
+  const char *at = (const char *)(weights + 4 * ctiles_size);
+  for (int line = 0; line < 16; line++) _mm_prefetch(at + 64 * line, _MM_HINT_T1);
+}
+
+#define WEIGHTS(tile, from) \
+  if (is_first) fetch(from); \
+  _tile_loadd(tile, from, 64)
+#define PIXELS(tile, from, m) _tile_loadd(tile, from + (m) * ctiles_side * step, 2 * step)
+
+/// The sums of `rows` x `columns` tiles. `columns` is 1 or 2; the order of products is the same for all of them.
+INLINE void multiply(
+    const ctiles_convolution *c, const uint16_t *input, const uint16_t *weights, float *sums, const int rows,
+    const int columns, const bool split, bool is_first, Waiting *waiting, int rate) {
+  const size_t tile = split ? 2 * ctiles_size : ctiles_size, other = tile * c->kernel_rows * c->depths, step = c->step;
+  _tile_zero(0);
+  if (rows * columns > 1) _tile_zero(1);
+  if (rows * columns > 2) _tile_zero(2);
+  if (rows * columns > 3) _tile_zero(3);
+  for (int ky = 0; ky < c->kernel_rows; ky++) {
+    const uint16_t *x = input + ky * c->row;
+    for (int k = 0; k < c->depths; k++, x += ctiles_depth, weights += tile) {
+      if (columns == 1) {
+        WEIGHTS(6, weights);
+        if (split) {
+          const uint16_t *rest = x + c->rest;
+          WEIGHTS(7, weights + ctiles_size);
+#define STEP(m) \
+  PIXELS(4, x, m); \
+  _tile_dpbf16ps(m, 4, 6); \
+  PIXELS(5, rest, m); \
+  _tile_dpbf16ps(m, 5, 6); \
+  _tile_dpbf16ps(m, 4, 7);
+          STEP(0)
+          if (rows > 1) { STEP(1) }
+          if (rows > 2) { STEP(2) }
+          if (rows > 3) { STEP(3) }
+#undef STEP
+        } else {
+          PIXELS(4, x, 0);
+          _tile_dpbf16ps(0, 4, 6);
+          if (rows > 1) { PIXELS(5, x, 1); _tile_dpbf16ps(1, 5, 6); }
+          if (rows > 2) { PIXELS(7, x, 2); _tile_dpbf16ps(2, 7, 6); }
+          if (rows > 3) { PIXELS(4, x, 3); _tile_dpbf16ps(3, 4, 6); }
+        }
+      } else {
+#define ALL \
+  _tile_dpbf16ps(0, 4, 6); \
+  _tile_dpbf16ps(1, 4, 7); \
+  if (rows > 1) { _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7); }
+        WEIGHTS(6, weights);
+        PIXELS(4, x, 0);
+        WEIGHTS(7, weights + other);
+        if (rows > 1) PIXELS(5, x, 1);
+        ALL
+        if (split) {
+          const uint16_t *rest = x + c->rest;
+          PIXELS(4, rest, 0);
+          if (rows > 1) PIXELS(5, rest, 1);
+          ALL
+          WEIGHTS(6, weights + ctiles_size);
+          PIXELS(4, x, 0);
+          WEIGHTS(7, weights + other + ctiles_size);
+          if (rows > 1) PIXELS(5, x, 1);
+          ALL
+        }
+#undef ALL
+      }
+      finish(c, waiting, columns, rate);
+    }
+  }
+  finish(c, waiting, columns, 64);
+  if (columns == 1) {
+    _tile_stored(0, sums, 64);
+    if (rows > 1) _tile_stored(1, sums + 256, 64);
+    if (rows > 2) _tile_stored(2, sums + 512, 64);
+    if (rows > 3) _tile_stored(3, sums + 768, 64);
+  } else {
+    _tile_stored(0, sums, 128);
+    _tile_stored(1, sums + 16, 128);
+    if (rows > 1) {
+      _tile_stored(2, sums + 512, 128);
+      _tile_stored(3, sums + 528, 128);
+    }
+  }
+}
+
+INLINE void blocks(
+    const ctiles_convolution *c, int first, int end, int from, int to, const int columns, const bool split) {
+  const size_t panel = (size_t)(split ? 2 : 1) * ctiles_size * c->kernel_rows * c->depths;
+  const int most = 4 / columns, steps = c->kernel_rows * c->depths;
+  Waiting waiting[2];
+  waiting[0].next = waiting[0].pixels = 0;
+  int turn = 0;
+  for (int n = from; n + columns <= to; n += columns) {
+    const uint16_t *weights = c->weights + n * panel;
+    int rows;
+    for (int pixel = first; pixel < end; pixel += 16 * rows) {
+      // As evenly as possible: six tiles are 3 + 3 rather than 4 + 2, since a tile's sums wait for each other.
+      const int tiles = (end - pixel + 15) / 16, parts = (tiles + most - 1) / most;
+      rows = (tiles + parts - 1) / parts;
+      Waiting *before = waiting + turn, *now = waiting + (turn ^= 1);
+      const uint16_t *input = c->input + pixel * c->step;
+      const int rate = (before->pixels / 4 + steps - 1) / steps * 4;
+      switch (rows) {
+        case 1: multiply(c, input, weights, now->sums, 1, columns, split, pixel == first, before, rate); break;
+        case 2: multiply(c, input, weights, now->sums, 2, columns, split, pixel == first, before, rate); break;
+        case 3: if (columns == 1) multiply(c, input, weights, now->sums, 3, 1, split, pixel == first, before, rate); break;
+        default: if (columns == 1) multiply(c, input, weights, now->sums, 4, 1, split, pixel == first, before, rate);
+      }
+      start(c, now, pixel, end, 16 * rows, 16 * n);
+    }
+  }
+  finish(c, waiting + turn, columns, 64);
+}
+
+typedef struct {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+} Configuration;
+
+void ctiles_convolve(const ctiles_convolution *c, int first, int end, int from, int to) {
+  static const Configuration configuration = {
+      1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+  _tile_loadconfig(&configuration);
+  const int odd = to - (to - from) % 2;
+  if (c->rest) {
+    blocks(c, first, end, from, odd, 2, true);
+    blocks(c, first, end, odd, to, 1, true);
+  } else {
+    blocks(c, first, end, from, odd, 2, false);
+    blocks(c, first, end, odd, to, 1, false);
+  }
+  _tile_release();
+}
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,141 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Convolutions on Intel's tile unit (AMX), see ctiles.h. Measured in meta/decisions/0023-tiles.md.
+
+#if arch(x86_64)
+  import CTiles
+  import KernelInterface
+
+  /// `to.activation(convolution of the padded picture + bias + residual)`. `picture` has all the zeros that it needs above and
+  /// beside it; with those below, it has `rows` rows. output: `height` x `width` pixels.
+  func convolveByTiles(
+    _ picture: PaddedPicture, rows: Int, _ weights: PackedWeights, kernel: (height: Int, width: Int), stride: Int,
+    height: Int, width: Int, _ to: Destination
+  ) {
+    let channels = picture.channels
+    let right = max(0, picture.right - picture.left)  // of a row; the next one begins with the others
+    let pitch = picture.left + picture.width + right
+    let layout = TileLayout(
+      kernel: kernel, channels: channels, stride: stride, pitch: pitch, height: height, width: width)
+    let written = (rows * pitch + picture.left) * channels + Tiles.depth
+    TilePicture.with(max(written, layout.read), isSplit: weights.method == .split) { input in
+      let source = ctiles_picture(
+        input: picture.input, height: Int32(picture.height), width: Int32(picture.width), channels: Int32(channels),
+        top: Int32(picture.top), left: Int32(picture.left), right: Int32(right), rows: Int32(rows),
+        factor: picture.factor, offset: picture.offset, activation: picture.activation.ofTiles)
+      inStrips(rows, values: rows * pitch * channels) { strip in
+        withUnsafePointer(to: source) {
+          ctiles_pad($0, Int32(strip.lowerBound), Int32(strip.upperBound), input.values, input.rest)
+        }
+      }
+      multiply(input, layout, weights, to)
+    }
+  }
+
+  /// The same of a depthwise convolution, 3 x 3, and a pointwise one behind it; negative values times their channel's `slope`
+  /// if there are any.
+  func convolveByTiles(
+    depthwise convolution: ctiles_depthwise, rows: Int, _ weights: PackedWeights, slope: UnsafePointer<Float>?,
+    _ to: Destination
+  ) {
+    let (width, channels) = (Int(convolution.columns), Int(convolution.channels))
+    let pixels = rows * width
+    let layout = TileLayout(
+      kernel: (1, 1), channels: channels, stride: 1, pitch: pixels, height: 1, width: pixels)
+    TilePicture.with(layout.read, isSplit: weights.method == .split) { input in
+      inStrips(rows, values: pixels * channels) { strip in
+        withUnsafePointer(to: convolution) {
+          ctiles_convolve_depthwise($0, Int32(strip.lowerBound), Int32(strip.upperBound), input.values, input.rest)
+        }
+      }
+      // The last products may reach behind the picture: weights are 0 there, but NaN times 0 is NaN.
+      for plane in [0, input.rest] {
+        (input.values + plane + pixels * channels).initialize(repeating: 0, count: Tiles.depth)
+      }
+      multiply(input, layout, weights, slope: slope, to)
+    }
+  }
+
+  /// A picture as ctiles.h wants it.
+  private struct TilePicture {
+    let values: UnsafeMutablePointer<UInt16>
+    let rest: Int
+
+    static func with(_ count: Int, isSplit: Bool, _ body: (TilePicture) -> Void) {
+      let plane = (count + 63) / 64 * 64
+      let storage = Workspace.shared.lease(isSplit ? plane : plane / 2)
+      let values = UnsafeMutableRawPointer(storage.memory).assumingMemoryBound(to: UInt16.self)
+      withExtendedLifetime(storage) { body(TilePicture(values: values, rest: isSplit ? plane : 0)) }
+    }
+  }
+
+  /// Where the pixels of a convolution are.
+  private struct TileLayout {
+    let kernel: (height: Int, width: Int)
+    let channels, stride, pitch, height, width: Int
+
+    /// Output pixels, with those that are thrown away.
+    var pixels: Int { (height - 1) * pitch + width }
+    /// Tiles of them.
+    var columns: Int { (pixels + Tiles.side - 1) / Tiles.side }
+    var depths: Int { Tiles.depths(kernel.width * channels) }
+    /// Values of the picture that are looked at.
+    var read: Int {
+      (columns * Tiles.side * stride + (kernel.height - 1) * pitch) * channels + depths * Tiles.depth
+    }
+  }
+
+  private func multiply(
+    _ input: TilePicture, _ layout: TileLayout, _ weights: PackedWeights, slope: UnsafePointer<Float>? = nil,
+    _ to: Destination
+  ) {
+    let convolution = ctiles_convolution(
+      input: input.values, rest: input.rest, weights: weights.weights.assumingMemoryBound(to: UInt16.self),
+      kernel_rows: Int32(layout.kernel.height), depths: Int32(layout.depths), step: layout.stride * layout.channels,
+      row: layout.pitch * layout.channels, pitch: Int32(layout.pitch), width: Int32(layout.width), output: to.output,
+      channels: Int32(to.channels), bias: to.bias, residual: to.residual, slope: slope,
+      activation: slope == nil ? to.activation.ofTiles : ctiles_prelu)
+    // A piece takes some 10 us; a layer of less than two is not shared out.
+    let blocks = (weights.outputs + Tiles.side - 1) / Tiles.side
+    let products = layout.columns * blocks * layout.kernel.height * layout.depths * (input.rest > 0 ? 3 : 1)
+    let pieces = products < 3000 ? 1 : min(16, products / 1500) / 2 * 2
+    let across = min(pieces, (blocks + 1) / 2)
+    let down = min((pieces + across - 1) / across, (layout.columns + 3) / 4)
+    ThreadPool.shared.parallel(count: down * across) { index in
+      let pixels = part(index % down, of: down, 0..<layout.pixels, step: 4 * Tiles.side)
+      let blocks = part(index / down, of: across, 0..<blocks, step: 2)
+      withUnsafePointer(to: convolution) {
+        ctiles_convolve(
+          $0, Int32(pixels.lowerBound), Int32(pixels.upperBound), Int32(blocks.lowerBound), Int32(blocks.upperBound))
+      }
+    }
+  }
+
+  /// Rows of a picture of so many values for the thread pool.
+  private func inStrips(_ rows: Int, values: Int, _ body: (Range<Int>) -> Void) {
+    let strips = max(1, min(16, rows, values / 25_000))
+    ThreadPool.shared.parallel(count: strips) { body(part($0, of: strips, 0..<rows, step: 1)) }
+  }
+
+  extension Activation {
+    fileprivate var ofTiles: ctiles_activation {
+      switch self {
+      case .none: ctiles_none
+      case .relu: ctiles_relu
+      case .silu: ctiles_silu
+      case .gelu: ctiles_gelu
+      case .erfGELU: ctiles_erf_gelu
+      }
+    }
+  }
+#endif
+
+/// Sizes of tiles, see ctiles.h.
+enum Tiles {
+  static let side = 16
+  static let depth = 32
+
+  /// Tiles that so many products take.
+  static func depths(_ length: Int) -> Int { (length + depth - 1) / depth }
+}
