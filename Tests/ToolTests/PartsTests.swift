@@ -121,11 +121,11 @@ import Testing
     #expect(beginnings[0].count == 2 && beginnings[0] == beginnings[1], "\(beginnings)")
     #expect(text.contains("you") && text.contains("& me") && text.contains("Bye"), "\(text)")
     if out.hasSuffix("mp4") { #expect(!text.contains("<i>"), "\(text)") }
-    let told = try run(ffmpeg, ["-v", "error", "-i", made, "-f", "ffmetadata", "-"]).out
-    #expect(told.contains("title=Film"), "\(told)")
+    let told = try run(ffmpeg, ["-v", "error", "-i", made, "-f", "ffmetadata", "-"]).out.lowercased()
+    #expect(told.contains("title=film"), "\(told)")
     let hasChapters = name.hasSuffix("mkv") && out.hasSuffix("mkv")
     #expect(
-      told.contains("title=One") == hasChapters && outcome.err.contains("its chapters are left out") == !hasChapters)
+      told.contains("title=one") == hasChapters && outcome.err.contains("its chapters are left out") == !hasChapters)
     #expect(
       outcome.err.split(separator: "\n").filter { $0.contains("left out") }.count == (hasChapters ? 0 : 1),
       "\(outcome.err)")
