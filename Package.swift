@@ -59,7 +59,7 @@ let package = Package(
     .target(name: "SyncDiff", dependencies: ["Speech", "Faces", "Diffusion"]),
     .systemLibrary(
       name: "CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0"),
-    .systemLibrary(name: "CGStreamerTools", pkgConfig: "gstreamer-pbutils-1.0"),
+    .systemLibrary(name: "CGStreamerTools", pkgConfig: "gstreamer-pbutils-1.0 gstreamer-controller-1.0"),
     .target(name: "GstSyncDiff", dependencies: ["CGStreamer"]),
     .target(
       name: "SyncDiffElement", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors", "GstSyncDiff", "CGStreamer"]),

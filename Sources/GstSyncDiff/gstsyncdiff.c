@@ -586,7 +586,7 @@ gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable
           -G_GINT64_CONSTANT (25000000000), G_GINT64_CONSTANT (25000000000), 0, playing));
   g_object_class_install_property (object, PROP_FACE_SELECT,
       g_param_spec_enum ("face-select", "Face selection", "Which of the faces in the picture get a new mouth",
-          GST_TYPE_SYNC_DIFF_FACE_SELECT, GST_SYNC_DIFF_FACE_SELECT_LARGEST, playing));
+          GST_TYPE_SYNC_DIFF_FACE_SELECT, GST_SYNC_DIFF_FACE_SELECT_LARGEST, playing | controllable));
   g_object_class_install_property (object, PROP_MAX_FACES,
       g_param_spec_uint ("max-faces", "Most faces",
           "Faces that get a new mouth at most, the largest first, with face-select=all or roi-meta. Each costs its time", 1,

@@ -135,6 +135,17 @@ public struct Learner {
   private var best: (seconds: Double, memory: Journey.Memory)?
   /// Faces that were followed so far, each anew when it was lost and found again.
   public private(set) var faces = 0
+  /// What was in the newest frame.
+  public private(set) var newest = Sight()
+
+  public struct Sight: Sendable {
+    /// In view.
+    public var faces = 0
+    /// Whether a mouth among them can be painted.
+    public var isUsable = false
+    /// How far apart its lips are, outer eye distances.
+    public var opening: Float?
+  }
 
   /// `threads`: as `Journey`'s.
   public init(model: Model, threads: Int = 0) { journey = Journey(model: model, threads: threads) }
@@ -149,7 +160,7 @@ public struct Learner {
   public mutating func look(_ frame: FrameView, at time: RunningTime) {
     let size = SIMD2(frame.width, frame.height)
     if size != self.size { journey.reset() }
-    _ = journey.find(frame, at: time)
+    let scene = journey.find(frame, at: time)
     let elapsed = last.map { (Double(time.nanoseconds) - Double($0.nanoseconds)) / 1e9 } ?? 0
     (self.size, last) = (size, time)
     seconds = seconds.filter { journey.memories[$0.key] != nil }
@@ -160,5 +171,9 @@ public struct Learner {
       seconds[id] = long
       if long >= best?.seconds ?? 0 { best = (long, memory) }
     }
+    let shown = scene.faces.first.flatMap { journey.memories[$0.id] }
+    newest = Sight(
+      faces: scene.sightings.count, isUsable: !scene.faces.isEmpty && !scene.isHidden,
+      opening: shown.flatMap { $0.isLost ? nil : $0.sight?.shape.opening })
   }
 }

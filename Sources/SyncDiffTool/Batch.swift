@@ -6,7 +6,6 @@ import CGStreamer
 import Dispatch
 import Glibc
 import Synchronization
-import Tensors
 
 struct Batch: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,10 +16,11 @@ struct Batch: ParsableCommand {
       are true or false. Paths are relative to where the program is started.
 
       An output that is there already is not made again, and one that is there is whole: after a stop of any kind, the same \
-      command goes on. One entry that fails does not stop the others.
+      command goes on, and removes the unfinished files of a process that was killed. One entry that fails does not stop the others.
 
       REPORT gets a line for each entry: output, state (dubbed, skipped, failed, waiting), exit, frames, painted, seconds, spent, \
-      text (warnings or the error). It is written anew after each entry.
+      text (warnings or the error). It is written anew after each entry; figures of files that are skipped are taken from the report \
+      before. As .html it is a page in one file, with pictures.
 
       Exit status: 0 if every entry ended with 0 or was there; else that of the first that did not, as in syncdiff dub.
       """)
@@ -31,8 +31,16 @@ struct Batch: ParsableCommand {
   @Option(help: "Entries that are dubbed at the same time.")
   var jobs = 1
 
-  @Option(help: ArgumentHelp("File to write what became of each entry to: .csv or .json.", valueName: "report"))
-  var report: String?
+  @Option(
+    help: ArgumentHelp(
+      "Only the K-th entry and every N-th after it, for N processes or machines.", valueName: "k/n"))
+  var share: Share?
+
+  @Option(
+    help: ArgumentHelp(
+      "File to write what became of each entry to: .csv, .json or .html. May be given more than once.",
+      valueName: "report"))
+  var report: [String] = []
 
   @Flag(help: "Dub again what is there already.")
   var overwrite = false
@@ -40,24 +48,39 @@ struct Batch: ParsableCommand {
   @Flag(help: "Say nothing but warnings and errors.")
   var quiet = false
 
+  /// Of a list, as "2/8".
+  struct Share: ExpressibleByArgument {
+    let (first, step): (Int, Int)
+
+    init?(argument: String) {
+      let numbers = argument.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+      guard numbers.count == 2, let first = numbers[0], let step = numbers[1], 1 <= first, first <= step else {
+        return nil
+      }
+      (self.first, self.step) = (first, step)
+    }
+  }
+
   func validate() throws {
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs is 1 to 64.") }
-    guard report.map({ $0.hasSuffix(".csv") || $0.hasSuffix(".json") }) ?? true else {
-      throw ValidationError("--report is a file that ends with .csv or .json.")
+    for path in report where BatchReport(path: path) == nil {
+      throw ValidationError("--report is a file that ends with .csv, .json or .html, not \(path).")
     }
   }
 
   func run() throws {
     Interrupt.arm()
     gst_init(nil, nil)
-    let entries = try Manifest(path: manifest).entries
-    let queue = Queue(entries, overwrite: overwrite, quiet: quiet, report: report)
-    // Held, so that no entry has to load it again.
-    let model = try entries.first.map {
-      try loadModel($0.dub.element.model, precision: $0.dub.element.precision.format)
+    let all = try Manifest(path: manifest).entries
+    let entries = share.map { share in
+      stride(from: share.first - 1, to: all.count, by: share.step).map { all[$0] }
     }
+    let queue = Queue(
+      entries ?? all, overwrite: overwrite, quiet: quiet, reports: report.compactMap(BatchReport.init(path:)))
+    // Held, so that no entry has to load it again.
+    let model = try all.first.map { try loadModel($0.dub.element.model, precision: $0.dub.element.precision.format) }
     let group = DispatchGroup()
-    for _ in 0..<min(jobs, max(entries.count, 1)) {
+    for _ in 0..<min(jobs, max(all.count, 1)) {
       DispatchQueue.global().async(group: group) { queue.work() }
     }
     group.wait()
@@ -71,29 +94,24 @@ struct Batch: ParsableCommand {
 
 /// Entries, and what became of them. Several threads may work on one.
 private final class Queue: @unchecked Sendable {
-  private enum State: String { case waiting, skipped, dubbed, failed }
-
-  private struct Record {
-    var state = State.waiting
-    var exit: Int32 = 0
-    var result: Dub.Result?
-    var text = ""
-  }
-
   private let entries: [Manifest.Entry]
   private let (overwrite, quiet): (Bool, Bool)
-  private let path: String?
+  private let reports: [BatchReport]
+  /// What earlier runs have told, by output.
+  private let earlier: [String: BatchRecord]
   private let lock = Mutex(0)  // the next entry; guards all below
-  private var records: [Record]
+  private var records: [BatchRecord]
   private(set) var problem: Failure?
 
-  init(_ entries: [Manifest.Entry], overwrite: Bool, quiet: Bool, report: String?) {
-    (self.entries, self.overwrite, self.quiet, path) = (entries, overwrite, quiet, report)
-    records = entries.map { _ in Record() }
+  init(_ entries: [Manifest.Entry], overwrite: Bool, quiet: Bool, reports: [BatchReport]) {
+    (self.entries, self.overwrite, self.quiet, self.reports) = (entries, overwrite, quiet, reports)
+    records = entries.map { BatchRecord($0.dub.output) }
+    let told = reports.flatMap { $0.earlier() }.filter { $0.figures != nil }
+    earlier = Dictionary(told.map { ($0.output, $0) }) { $1 }
   }
 
   /// Of the first entry that did not end with 0; nil if all did.
-  var status: Int32? { records.first { $0.exit != 0 }?.exit }
+  var status: Int32? { records.first { $0.exit ?? 0 != 0 }?.exit.map(Int32.init) }
 
   func work() {
     while Interrupt.status == nil, let index = take() {
@@ -101,7 +119,7 @@ private final class Queue: @unchecked Sendable {
       lock.withLock { _ in
         records[index] = record
         if !quiet || !record.text.isEmpty { say(line(index)) }
-        do { try write() } catch { problem = error as? Failure }
+        do { for report in reports { try report.write(records) } } catch { problem = error as? Failure }
       }
     }
   }
@@ -114,53 +132,44 @@ private final class Queue: @unchecked Sendable {
     }
   }
 
-  private func dub(_ dub: Dub) -> Record {
+  private func dub(_ dub: Dub) -> BatchRecord {
+    var record = BatchRecord(dub.output)
     var status = stat()
-    if !overwrite, stat(dub.output, &status) == 0 { return Record(state: .skipped) }
     let report = Report(isSilent: true)
-    do {
-      let result = try dub.dub(report, keepsPart: false)
-      return Record(
-        state: .dubbed, exit: result.status?.rawValue ?? 0, result: result,
-        text: report.warnings.joined(separator: "; "))
-    } catch {
-      let failure = error as? Failure ?? Failure("\(error)", .internalFault)
-      return Record(state: .failed, exit: failure.status.rawValue, text: failure.description)
+    if !overwrite, stat(dub.output, &status) == 0 {
+      (record.state, record.figures) = (.skipped, earlier[dub.output]?.figures)
+    } else {
+      do {
+        let result = try dub.dub(report, keepsPart: false)
+        (record.state, record.exit) = (.dubbed, Int(result.status?.rawValue ?? 0))
+        record.figures = BatchRecord.Figures(
+          frames: result.frames, painted: result.painted, seconds: result.seconds, spent: result.spent)
+        record.text = report.warnings.joined(separator: "; ")
+      } catch {
+        let failure = error as? Failure ?? Failure("\(error)", .internalFault)
+        (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
+      }
+    }
+    if record.state != .failed, reports.contains(where: { $0.kind == .html }) { record.stills = stills(of: dub) }
+    return record
+  }
+
+  /// One of the original and one of the dub, from its middle, as far as they can be had.
+  private func stills(of dub: Dub) -> [String] {
+    guard let made = try? Stills(of: dub.output) else { return [] }
+    let middle = (made.duration ?? 0) / 2
+    return [(try? Stills(of: dub.video), dub.format.from + middle), (made, middle)].compactMap { stills, time in
+      stills?.jpeg(at: time, height: 180).map(base64)
     }
   }
 
   private func line(_ index: Int) -> String {
     let record = records[index]
-    var words = ["\(index + 1) of \(entries.count): \(entries[index].dub.output): \(record.state.rawValue)"]
-    if let result = record.result {
-      words.append("\(result.frames) frames, \(result.painted) with a new mouth, in \(tenths(result.spent)) s")
+    var words = ["\(index + 1) of \(entries.count): \(record.output): \(record.state.rawValue)"]
+    if record.state == .dubbed, let figures = record.figures {
+      words.append("\(figures.frames) frames, \(figures.painted) with a new mouth, in \(tenths(figures.spent)) s")
     }
     if !record.text.isEmpty { words.append(record.text) }
     return words.joined(separator: "; ")
-  }
-
-  private func write() throws {
-    guard let path else { return }
-    let names = ["output", "state", "exit", "frames", "painted", "seconds", "spent", "text"]
-    let rows = zip(entries, records).map { entry, record -> [JSON] in
-      let (result, isOver) = (record.result, record.state == .dubbed || record.state == .failed)
-      return [
-        .string(entry.dub.output), .string(record.state.rawValue), isOver ? .integer(Int(record.exit)) : .null,
-        result.map { .integer($0.frames) } ?? .null, result.map { .integer($0.painted) } ?? .null,
-        result.map { .number($0.seconds) } ?? .null, result.map { .number($0.spent) } ?? .null, .string(record.text),
-      ]
-    }
-    var text: String
-    if path.hasSuffix(".json") {
-      text = JSON.array(rows.map { .object(Dictionary(uniqueKeysWithValues: zip(names, $0))) }).text + "\n"
-    } else {
-      text = CSV.line(names)
-      for row in rows {
-        text += CSV.line(row.map { if case .string(let text) = $0 { text } else { $0 == .null ? "" : $0.text } })
-      }
-    }
-    let file = try Output(path, inputs: [])
-    try file.write(Array(text.utf8))
-    try file.finish()
   }
 }

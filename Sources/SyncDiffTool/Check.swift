@@ -30,6 +30,7 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   compare("light level", made.contentLight, picture.contentLight) { $0 ?? "none" }
 
   if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
-  if result.sounds.isEmpty { differences.append("it holds no sound") }
+  compare("sound tracks", result.sounds.count, 1 + job.kept.sounds) { "\($0)" }
+  compare("subtitles", result.subtitles, job.kept.subtitles) { "\($0)" }
   return differences
 }

@@ -12,7 +12,7 @@ final class Discovery: Sendable {
   private struct State {
     var sinks: [Sink] = []
     var unknown: [String] = []
-    var hasChapters = false
+    var chapters: Chapters?
     /// What a demuxer for MP4 says of the picture's colours.
     var colours: Colours?
   }
@@ -55,7 +55,7 @@ final class Discovery: Sendable {
       media.duration = Double(duration) / 1e9
     }
     state.withLock { state in
-      (media.unknown, media.hasChapters) = (state.unknown, state.hasChapters)
+      (media.unknown, media.chapters, media.hasChapters) = (state.unknown, state.chapters, state.chapters != nil)
       for sink in state.sinks { add(sink, to: &media) }
       if let colours = state.colours, !media.pictures.isEmpty { media.pictures[0].colours.fill(from: colours) }
     }
@@ -78,7 +78,10 @@ final class Discovery: Sendable {
       }
       defer { gst_message_unref(message) }
       switch message.pointee.type {
-      case GST_MESSAGE_TOC: state.withLock { $0.hasChapters = true }
+      case GST_MESSAGE_TOC:
+        var toc: OpaquePointer?
+        gst_message_parse_toc(message, &toc, nil)
+        if let toc { state.withLock { $0.chapters = Chapters(toc) } }
       case GST_MESSAGE_ERROR:
         let unknown = state.withLock { $0.unknown }
         guard unknown.isEmpty else {

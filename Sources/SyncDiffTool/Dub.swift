@@ -13,10 +13,15 @@ struct Dub: ParsableCommand {
     abstract: "Dubs a file: its picture speaks the sound of another one.",
     discussion: """
       The result has the frames and timestamps of VIDEO and the sound of AUDIO. Sound that VIDEO has itself is left out. Where \
-      AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is longer, it is cut. Size, pixel \
+      AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is longer, it is cut, or the picture \
+      goes on (--extend). A photo as VIDEO is shown for as long as the sound lasts, 25 frames a second. Size, pixel \
       aspect, colours, bit depth and HDR stay; a picture that is stored on its side or mirrored is turned upright. What cannot be \
       kept is named. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
       earlier ones. The file carries a comment that says it was made by AI (MPEG-TS has no place for one).
+
+      LIST names a sound file for each line that is spoken, with the seconds of the picture at which it starts and ends, and whose face \
+      speaks it (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Before and after the lines the \
+      picture is what it was, bit by bit before it is encoded, and VIDEO's own sound is heard; in them only with --mix-original.
 
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none while VIDEO is looked through.
 
@@ -29,7 +34,16 @@ struct Dub: ParsableCommand {
   var video: String
 
   @Option(help: ArgumentHelp("File or URL with the sound: anything GStreamer can decode.", valueName: "audio"))
-  var audio: String
+  var audio: String?
+
+  @Option(help: ArgumentHelp("Which of its sound tracks, from 1 on. Without it: the first.", valueName: "number"))
+  var audioTrack: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Instead of AUDIO: a list of several sounds, CSV or JSON, with start, end, sound and face. See above.",
+      valueName: "list"))
+  var cues: String?
 
   @Option(
     name: .shortAndLong,
@@ -37,6 +51,10 @@ struct Dub: ParsableCommand {
       "File to write; its ending names the container. A pipe or a device works with mkv, webm and ts; - is standard output.",
       valueName: "out"))
   var output: String
+
+  @Option(
+    help: ArgumentHelp("Also write a picture of frames before and after, the original above.", valueName: "file.png"))
+  var sheet: String?
 
   @OptionGroup(title: "What is written") var format: FormatOptions
   @OptionGroup(title: "How it is dubbed") var element: ElementOptions
@@ -46,6 +64,15 @@ struct Dub: ParsableCommand {
   var once = false
 
   func validate() throws {
+    guard (audio == nil) != (cues == nil) else { throw ValidationError("Give either --audio or --cues.") }
+    if cues != nil {
+      let hinders = [
+        ("--audio-track", audioTrack != nil), ("--from", format.from != 0), ("--to", format.to != nil),
+        ("--extend", format.extend != .cut), ("--roi", element.roi != nil),
+      ].filter(\.1)
+      if let (name, _) = hinders.first { throw ValidationError("\(name) does not go with --cues.") }
+    }
+    if sheet != nil, output == "-" { throw ValidationError("--sheet needs a file as the output.") }
     if reporting.json, output == "-" { throw ValidationError("--json and -o - both want standard output.") }
     if output == "-", format.container == nil { throw ValidationError("-o - needs --container mkv, webm or ts.") }
   }
@@ -99,21 +126,23 @@ struct Dub: ParsableCommand {
     }
     let picture = try Media(path: video)
     try picture.requirePicture(deinterlaced: format.deinterlace)
-    let sound = try Media(path: audio)
-    let job = try Job(picture: picture, sound: sound, output: output, format)
+    let voices =
+      try cues.map { try Cue.load(path: $0).map(Voice.init) } ?? audio.map {
+        [try Voice(Media(path: $0), number: audioTrack)]
+      } ?? []
+    let job = try Job(picture: picture, voices: voices, hasCues: cues != nil, output: output, format)
     let file = try Output(
-      output, inputs: [picture.path, sound.path], canStream: job.encoding.container.canStream,
+      output, inputs: [picture.path] + voices.map(\.media.path), canStream: job.encoding.container.canStream,
       mayReplace: format.overwrite)
     let dubbing = try Dubbing(job, output: file)
     if let preset = element.preset { try dubbing.load(preset: preset) }
     for (name, value) in element.properties { dubbing.set(name, value) }
-    for loss in losses(picture, sound, job.encoding, deinterlaced: job.deinterlaced, mixed: job.original != nil) {
-      report.warn(loss)
-    }
+    dubbing.direct(job, usual: element.faceSelect ?? .largest)
+    for loss in losses(of: job) { report.warn(loss) }
 
     var known: UnsafeMutablePointer<FILE>?
     defer { if let known { fclose(known) } }
-    if element.presenter == nil, !once {
+    if element.presenter == nil, !once, !picture.isStill {
       known = try look(through: picture, report)
       if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
     }
@@ -131,6 +160,7 @@ struct Dub: ParsableCommand {
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults = differences(of: try Media(path: written), from: job, frames: made.frames)
     }
+    let isFile = file.isFile
     try file.finish()
     report.note(
       "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
@@ -139,6 +169,11 @@ struct Dub: ParsableCommand {
       report.note(
         "\(made.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
           + "in them.")
+    }
+    if let sheet, isFile, made.frames > 0 {
+      let picture = try Output(sheet, inputs: [job.picture.path, output])
+      try picture.write(contactSheet(job.picture.path, from: job.part.from, output))
+      try picture.finish()
     }
     let isFaceless = made.painted == 0 && made.faceless > 0
     if isFaceless { report.warn("no face was found in \(job.picture.path), so its picture is as it was.") }

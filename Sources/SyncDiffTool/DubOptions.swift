@@ -11,6 +11,13 @@ struct FormatOptions: ParsableArguments {
   var container: Container?
 
   @Option(
+    help: """
+      What is usual for a purpose: web (small, mp4 that begins at once, or webm), master (mov with ProRes and PCM, mkv with FFV1 and \
+      FLAC). Other options overrule it.
+      """)
+  var profile: Profile?
+
+  @Option(
     help: "Without it: h264, in webm vp9; hevc for HDR. ffv1 loses nothing.")
   var videoCodec: VideoCodec?
 
@@ -19,6 +26,9 @@ struct FormatOptions: ParsableArguments {
 
   @Option(help: "Quality of the picture, 0 is the best: to 51 with h264 and hevc (16), to 63 with vp9 and av1 (20).")
   var crf: Int?
+
+  @Option(help: ArgumentHelp("Of the picture, kbit/s, instead of a quality.", valueName: "kbit/s"))
+  var bitrate: Int?
 
   @Option(help: "Where of the picture to begin, seconds; the sound begins there.")
   var from = 0.0
@@ -39,6 +49,23 @@ struct FormatOptions: ParsableArguments {
   @Flag(help: "Show the original on the left and the dub on the right. For videos of a constant frame rate.")
   var compare = false
 
+  @Option(
+    help: """
+      Where the sound is longer than the picture: cut the sound, let the last frame stand (freeze), or play the picture again \
+      from its beginning (loop) or there and back (pingpong).
+      """)
+  var extend = Extend.cut
+
+  @Option(help: ArgumentHelp("Language of the new sound, as de or en-GB.", valueName: "code"))
+  var language: String?
+
+  @Flag(
+    help: """
+      Carry over the video's own sound tracks, behind the new one, its subtitles and its chapters, as they are, where the container \
+      holds them.
+      """)
+  var keep = false
+
   @Flag(inversion: .prefixedNo, help: "Replace a file that is there already.")
   var overwrite = true
 
@@ -46,8 +73,11 @@ struct FormatOptions: ParsableArguments {
 
   func encoding(of output: String, for media: Media) throws -> Encoding {
     guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
-    return try Encoding(
-      container ?? Container(of: output), video: videoCodec, audio: audioCodec, crf: crf, for: picture)
+    return try Encoding(container ?? Container(of: output) ?? profile?.container ?? .mp4, self, for: picture)
+  }
+
+  func kept(of media: Media, in encoding: Encoding) throws -> Kept {
+    try Kept(of: media, in: encoding.container, part: part, isWanted: keep)
   }
 
   func validate() throws {
@@ -57,6 +87,14 @@ struct FormatOptions: ParsableArguments {
       throw ValidationError("--mix-original is -60 to 20.")
     }
     guard crf.map({ (0...63).contains($0) }) ?? true else { throw ValidationError("--crf is 0 to 63.") }
+    guard crf == nil || bitrate == nil else { throw ValidationError("--crf and --bitrate exclude each other.") }
+    guard bitrate.map({ (10...1_000_000).contains($0) }) ?? true else {
+      throw ValidationError("--bitrate is 10 to 1000000 kbit/s.")
+    }
+    guard language.map({ $0.wholeMatch(of: /[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*/) != nil }) ?? true else {
+      throw ValidationError("--language is a code such as de or en-GB.")
+    }
+    guard extend == .cut || !compare else { throw ValidationError("--compare shows no picture that is extended.") }
   }
 }
 
@@ -132,8 +170,13 @@ struct ElementOptions: ParsableArguments {
     try check(maxFaces.map { (1...16).contains($0) } ?? true, "--max-faces is 1 to 16.")
     try check(lookahead.map { (0...25).contains($0) } ?? true, "--lookahead is 0 to 25 seconds.")
     try check(audioOffset.map { (-25...25).contains($0) } ?? true, "--audio-offset is -25 to 25 seconds.")
-    let box = roi?.split(separator: ",", omittingEmptySubsequences: false).map { UInt32($0) }
-    try check(box.map { $0.count == 4 && !$0.contains(nil) } ?? true, "--roi is x,y,w,h: four numbers of pixels.")
+    try check(roi.map { Self.box($0) != nil } ?? true, "--roi is x,y,w,h: four numbers of pixels.")
+  }
+
+  /// Of "x,y,w,h"; nil if the text is none.
+  static func box(_ text: String) -> [UInt32]? {
+    let numbers = text.split(separator: ",", omittingEmptySubsequences: false).compactMap { UInt32($0) }
+    return numbers.count == 4 && numbers.map(String.init).joined(separator: ",") == text ? numbers : nil
   }
 }
 

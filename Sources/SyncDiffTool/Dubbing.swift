@@ -8,39 +8,13 @@ import CGStreamerTools
 import Glibc
 import SyncDiffElement
 
-/// What is to be dubbed, and how.
-struct Job {
-  let picture, sound: Media
-  let part: Part
-  let encoding: Encoding
-  let deinterlaced: Bool
-  /// Decibels that the picture's own sound has under the new one; nil: none of it.
-  let original: Double?
-  /// Whether the result shows the original beside.
-  let compares: Bool
-  let shown: Picture
-  let heard: Sound
-
-  /// Throws if there is no picture in the one, or no sound in the other or, where it is wanted, in the first.
-  init(picture: Media, sound: Media, output: String, _ format: FormatOptions) throws {
-    try picture.requirePicture(deinterlaced: format.deinterlace)
-    try sound.requireSound()
-    if format.mixOriginal != nil { try picture.requireSound() }
-    guard let shown = picture.pictures.first, let heard = sound.sounds.first else { throw Failure("nothing to dub") }
-    (self.picture, self.sound, self.shown, self.heard) = (picture, sound, shown, heard)
-    encoding = try format.encoding(of: output, for: picture)
-    (part, deinterlaced) = (format.part, format.deinterlace)
-    (original, compares) = (format.mixOriginal, format.compare)
-  }
-}
-
 final class Dubbing {
   /// The sound for the muxer waits without limit: the picture comes later, by what the video encoder holds back, and the sound
   /// must flow on to the element meanwhile. It never runs more than the element's minute ahead of the picture.
   private static func description(_ job: Job) -> String {
-    let unlimited = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
-    let few = "queue max-size-buffers=4 max-size-bytes=0 max-size-time=0"
-    let frames = job.shown.conversion(to: job.encoding.layout, deinterlaced: job.deinterlaced)
+    let frames = job.shown.conversion(
+      to: job.encoding.layout, deinterlaced: job.deinterlaced,
+      still: job.picture.isStill ? max(Int((job.spoken * 25).rounded(.up)), 1) : nil)
     var painted = "syncdiff name=dub"
     if job.compares {
       let (width, height) = job.shown.shownSize
@@ -50,22 +24,45 @@ final class Dubbing {
         ! video/x-raw,format=\(job.encoding.layout.format),width=\(2 * width),height=\(height)
         """
     }
-    var spoken = job.heard.mixing(for: job.encoding)
-    if let decibels = job.original, let under = job.picture.sounds.first {
-      let stereo = "audioresample ! audio/x-raw,rate=48000,channels=2,channel-mask=(bitmask)0x3"
-      spoken += """
-         ! \(stereo) ! mixer. \
-        \(sound(under, "under")) \(under.hasPositions ? "" : under.pairs) ! \(stereo) \
-        ! volume volume=\(pow(10, decibels / 20)) ! \(unlimited) ! mixer.  audiomixer name=mixer
-        """
-    }
     return """
-      uridecodebin name=picture  \(frames) ! \(painted) ! \(few) name=painted \
-      uridecodebin name=sound  \(sound(job.heard, "hearing")) ! tee name=twice \
-      twice. ! queue ! dub.audio \
-      twice. ! \(unlimited) ! \(spoken) ! queue name=spoken \
-      fdsink name=file
+      uridecodebin name=picture  \(frames) ! identity name=shown ! \(painted) ! \(few) name=painted \
+      \(voices(job)) ! tee name=twice  twice. ! queue ! dub.audio \
+      twice. ! \(unlimited) ! \(spoken(job)) \(job.language.map { "! taginject tags=language-code=\($0)" } ?? "") \
+      ! queue name=spoken \
+      fdsink name=file  \(job.kept.description)
       """
+  }
+
+  private static let unlimited = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=0"
+  private static let few = "queue max-size-buffers=4 max-size-bytes=0 max-size-time=0"
+  private static let stereo =
+    "audioresample ! audio/x-raw,format=F32LE,rate=48000,channels=2,channel-mask=(bitmask)0x3"
+
+  /// What is to be spoken, each sound in its place.
+  private static func voices(_ job: Job) -> String {
+    guard job.hasCues else { return "uridecodebin name=sound0  \(sound(job.voices[0].sound, "hearing0"))" }
+    return job.voices.enumerated().map { index, voice in
+      "uridecodebin name=sound\(index)  \(paired(voice.sound, "hearing\(index)")) ! \(stereo) ! queue ! voices."
+    }.joined(separator: "  ") + "  audiomixer name=voices"
+  }
+
+  /// What the file gets of it, with the picture's own sound where that is wanted.
+  private static func spoken(_ job: Job) -> String {
+    let mixing = job.hasCues ? "audioconvert" : job.voices[0].sound.mixing(for: job.encoding)
+    guard let own = job.own else { return mixing }
+    let volume = job.hasCues ? 1 : share(job.original)
+    return """
+      \(mixing) ! \(stereo) ! mixer. \
+      \(paired(own, "under")) ! \(stereo) ! volume name=own volume=\(volume) ! \(unlimited) ! mixer. \
+      audiomixer name=mixer ! audioconvert
+      """
+  }
+
+  /// Of the picture's own sound under a voice.
+  private static func share(_ decibels: Double?) -> Double { decibels.map { pow(10, $0 / 20) } ?? 0 }
+
+  private static func paired(_ sound: Sound, _ name: String) -> String {
+    "\(self.sound(sound, name)) \(sound.hasPositions ? "" : sound.pairs)"
   }
 
   /// The beginning of a sound's way, with a name. Demuxers for AIFF do not say that channels have no positions.
@@ -76,27 +73,41 @@ final class Dubbing {
   }
 
   private let pipeline: UnsafeMutablePointer<GstElement>
-  private let (pictures, sounds): (Source, Source)
+  private let pictures: Source
+  private let sounds: [Source]
   private let watch: Watch
   private let length: Double?
+  private var `extension`: Extension?
+  private var carriers: [Carrier] = []
+  private var direction: Direction?
 
   init(_ job: Job, output: Output) throws {
-    length = job.picture.duration.map { max(min(job.part.to ?? $0, $0) - job.part.from, 0) }
-    pipeline = try parse(Self.description(job))
+    length = job.length
+    let pipeline = try parse(Self.description(job))
+    self.pipeline = pipeline
     watch = Watch(job.encoding)
     pictures = Source(
-      job.picture, .picture, part: job.part, from: "picture", to: "frames", also: job.original.map { _ in "under" },
+      job.picture, .picture, part: job.part, from: "picture", to: "frames", also: job.own.map { _ in "under" },
       in: pipeline)
-    sounds = Source(job.sound, .sound, from: "sound", to: "hearing", in: pipeline)
+    sounds = job.voices.enumerated().map { index, voice in
+      Source(
+        voice.media, .sound, track: voice.track, part: Part(to: voice.end.map { $0 - voice.start }), at: voice.start,
+        from: "sound\(index)", to: "hearing\(index)", in: pipeline)
+    }
     gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(output.descriptor)")
-    let isStereo = job.original != nil || job.heard.becomesPairs(in: job.encoding)
-    try encode(job.encoding, channels: isStereo ? 2 : job.heard.channels)
+    let isStereo = job.own != nil || job.hasCues || job.voices[0].sound.becomesPairs(in: job.encoding)
+    try encode(job, channels: isStereo ? 2 : job.voices[0].sound.channels)
+    if job.extend != .cut, !job.picture.isStill {
+      `extension` = try Extension(
+        job.extend, of: job.picture.duration, until: job.spoken, at: pipeline.element("shown").pad("sink"))
+    }
   }
 
   deinit { gst_object_unref(pipeline) }
 
   /// Puts an encodebin between what is painted and spoken, and the file.
-  private func encode(_ encoding: Encoding, channels: Int) throws {
+  private func encode(_ job: Job, channels: Int) throws {
+    let encoding = job.encoding
     guard let encoder = gst_element_factory_make("encodebin", "encoder"),
       let profile = encoding.profile(channels: channels)
     else { throw Failure("GStreamer's encodebin is missing", .internalFault) }
@@ -122,20 +133,35 @@ final class Dubbing {
     guard gst_pad_link(encoder.pad("src"), pipeline.element("file").pad("sink")) == GST_PAD_LINK_OK else {
       throw Failure("GStreamer cannot write \(encoding.container.rawValue)", .internalFault)
     }
+    guard let muxer = muxer(in: encoder) else { throw Failure("there is no muxer", .internalFault) }
+    tag(muxer)
+    if encoding.beginsFast { gst_util_set_object_arg(muxer.object, "faststart", "true") }
     var encoded: [UnsafeMutablePointer<GstPad>] = []
+    forEachSinkPad(of: muxer) { pad in
+      guard let peer = gst_pad_get_peer(pad) else { return }
+      encoded.append(peer)
+      gst_object_unref(peer)  // the bin keeps it
+    }
+    watch.attach(picture: pipeline.element("dub").pad("src"), encoded: encoded)
+    carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
+  }
+
+  private func muxer(in encoder: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstElement>? {
+    var muxer: UnsafeMutablePointer<GstElement>?
     forEachElement(of: encoder.bin) { element in
       // GST_ELEMENT_FACTORY_TYPE_MUXER, which is a macro.
       guard let factory = gst_element_get_factory(element),
         gst_element_factory_list_is_type(factory, 1 << 4) != 0
       else { return }
-      tag(element)
-      forEachSinkPad(of: element) { pad in
-        guard let peer = gst_pad_get_peer(pad) else { return }
-        encoded.append(peer)
-        gst_object_unref(peer)  // the bin keeps it
-      }
+      muxer = element
     }
-    watch.attach(picture: pipeline.element("dub").pad("src"), encoded: encoded)
+    return muxer
+  }
+
+  /// Cues; `usual`: whose face speaks where a cue does not say it.
+  func direct(_ job: Job, usual: ElementOptions.FaceSelect) {
+    guard job.hasCues else { return }
+    direction = Direction(job.voices, usual: usual, share: Self.share(job.original), in: pipeline)
   }
 
   /// Sets what the element has under this name; throws if there is no such preset.
@@ -164,9 +190,10 @@ final class Dubbing {
   func run(_ report: Report) throws -> Result {
     defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
     let interruption = try play(report)
-    for note in pictures.notes + sounds.notes { report.warn(note) }
+    try `extension`?.check()
+    for note in pictures.notes + sounds.flatMap(\.notes) { report.warn(note) }
     let (frames, seconds) = watch.progress
-    let shortfalls = interruption == nil ? [pictures.shortfall, sounds.shortfall].compactMap { $0 } : []
+    let shortfalls = interruption == nil ? ([pictures] + sounds).compactMap(\.shortfall) : []
     return Result(
       frames: frames, painted: count("painted"), faceless: count("no-face"), hidden: count("hidden"), seconds: seconds,
       shortfalls: shortfalls, interruption: interruption)
@@ -202,9 +229,8 @@ final class Dubbing {
   /// How the program ends because of an error, by where it came from.
   private func blame(_ message: UnsafeMutablePointer<GstMessage>) -> ExitStatus {
     guard let source = message.pointee.src else { return .internalFault }
-    for (name, status) in [
-      ("picture", ExitStatus.badInput), ("sound", .badInput), ("dub", .badInput), ("file", .badOutput),
-    ] {
+    let inputs = sounds.indices.map { "sound\($0)" } + carriers.indices.flatMap { ["kept\($0)", "parser\($0)"] }
+    for (name, status) in (["picture", "dub"] + inputs).map({ ($0, ExitStatus.badInput) }) + [("file", .badOutput)] {
       let object = UnsafeMutableRawPointer(pipeline.element(name)).assumingMemoryBound(to: GstObject.self)
       if source == object || gst_object_has_as_ancestor(source, object) != 0 { return status }
     }

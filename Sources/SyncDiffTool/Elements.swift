@@ -68,6 +68,10 @@ final class EarlyPushes: Sendable {
   }
 }
 
+/// What a probe is called for.
+let bufferOrEvent = GstPadProbeType(
+  rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
+
 /// A pipeline from its description.
 func parse(_ description: String) throws -> UnsafeMutablePointer<GstElement> {
   var problem: UnsafeMutablePointer<GError>?

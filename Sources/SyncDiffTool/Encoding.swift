@@ -10,10 +10,11 @@ import CGStreamerTools
 enum Container: String, ExpressibleByArgument, CaseIterable {
   case mp4, mov, mkv, webm, ts
 
-  /// By a file name's ending; MP4 where it says nothing.
-  init(of name: String) {
+  /// By a file name's ending; nil where it says nothing.
+  init?(of name: String) {
     let ending = name.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
-    self = ending.flatMap { Self(rawValue: $0) ?? Self.others[$0] } ?? .mp4
+    guard let container = ending.flatMap({ Self(rawValue: $0) ?? Self.others[$0] }) else { return nil }
+    self = container
   }
 
   private static let others: [String: Container] = ["m4v": .mp4, "qt": .mov, "mka": .mkv, "m2ts": .ts, "mts": .ts]
@@ -29,9 +30,7 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
   }
 
   /// Whether it can be written without going back.
-  var canStream: Bool { self != .mp4 && self != .mov }
-  /// MPEG-TS has no place for it.
-  var hasComment: Bool { self != .ts }
+  var canStream: Bool { [.mkv, .webm, .ts].contains(self) }
 
   /// The first ones are the defaults.
   var videoCodecs: [VideoCodec] {
@@ -104,9 +103,22 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Of the encoder. GstStructure knows enums by their numbers only.
-  func properties(crf: Int?) -> String {
+  /// Whether it takes a bitrate.
+  var hasBitrate: Bool { self != .prores && self != .ffv1 }
+
+  /// Of the encoder; kbit/s. GstStructure knows enums by their numbers only.
+  func properties(crf: Int?, bitrate: Int?) -> String {
     let crf = crf ?? quality?.usual ?? 0
+    if let bitrate {
+      return switch self {
+      case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),speed-preset=(int)5"
+      case .hevc: "bitrate=(uint)\(bitrate),speed-preset=(int)5"
+      case .vp9:
+        "target-bitrate=(int)\(bitrate * 1000),deadline=(int64)1,cpu-used=(int)4,row-mt=(boolean)true,threads=(int)16"
+      case .av1: "target-bitrate=(uint)\(bitrate),cpu-used=(int)6,row-mt=(boolean)true"
+      case .prores, .ffv1: ""
+      }
+    }
     return switch self {
     case .h264: "pass=(int)5,quantizer=(uint)\(crf),speed-preset=(int)5"  // constant quality, fast
     case .hevc: "option-string=(string)\"crf=\(crf)\",speed-preset=(int)5"  // fast
@@ -118,6 +130,34 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
       "end-usage=(int)3,cpu-used=(int)6,row-mt=(boolean)true,min-quantizer=(uint)\(crf),max-quantizer=(uint)\(crf)"
     case .ffv1: ""
     }
+  }
+}
+
+/// What is usually wanted for a purpose.
+enum Profile: String, ExpressibleByArgument, CaseIterable {
+  case web, master
+
+  /// Where the file's name says nothing.
+  var container: Container {
+    switch self {
+    case .web: .mp4
+    case .master: .mov
+    }
+  }
+
+  /// Nil if it does not go with the container.
+  func codecs(in container: Container) -> (video: VideoCodec, audio: AudioCodec, crf: Int?)? {
+    switch (self, container) {
+    case (.web, .mp4): (.h264, .aac, 23)
+    case (.web, .webm): (.vp9, .opus, 31)
+    case (.master, .mov): (.prores, .pcm, nil)
+    case (.master, .mkv): (.ffv1, .flac, nil)
+    default: nil
+    }
+  }
+
+  fileprivate var containers: String {
+    Container.allCases.filter { codecs(in: $0) != nil }.map(\.rawValue).joined(separator: " or ")
   }
 }
 
@@ -166,20 +206,29 @@ struct Encoding {
   let container: Container
   let video: VideoCodec
   let audio: AudioCodec
-  var crf: Int?
+  private let crf, bitrate: Int?
+  private let profile: Profile?
   /// Of the picture, as it is dubbed and encoded.
   let layout: Layout
 
-  /// Throws if the container cannot hold it, or an encoder is missing. Where nothing is asked for, what suits the picture.
-  init(
-    _ container: Container, video: VideoCodec?, audio: AudioCodec?, crf: Int?, for picture: Picture
-  ) throws {
+  /// Throws if the container cannot hold it, or an encoder is missing. Where nothing is asked for, what suits the profile or the
+  /// picture.
+  init(_ container: Container, _ options: FormatOptions, for picture: Picture) throws {
     let usual = picture.colours.isHDR && container.videoCodecs.contains(.hevc) ? .hevc : container.videoCodecs[0]
-    (self.container, self.crf) = (container, crf)
-    self.video = video ?? usual
-    self.audio = audio ?? container.audioCodecs[0]
+    let chosen = options.profile?.codecs(in: container)
+    if let profile = options.profile, chosen == nil {
+      throw Failure(
+        "--profile \(profile.rawValue) goes into \(profile.containers), not \(container.rawValue)", .badOutput)
+    }
+    (self.container, bitrate, profile) = (container, options.bitrate, options.profile)
+    video = options.videoCodec ?? chosen?.video ?? usual
+    audio = options.audioCodec ?? chosen?.audio ?? container.audioCodecs[0]
+    crf = options.crf ?? (video == chosen?.video ? chosen?.crf : nil)
     try Self.require(self.video, in: container.videoCodecs, container)
     try Self.require(self.audio, in: container.audioCodecs, container)
+    guard bitrate == nil || self.video.hasBitrate else {
+      throw Failure("--bitrate: the quality of \(self.video.rawValue) is fixed", .badOutput)
+    }
     if let crf {
       guard let quality = self.video.quality else {
         throw Failure("--crf: the quality of \(self.video.rawValue) is fixed", .badOutput)
@@ -217,13 +266,16 @@ struct Encoding {
   /// Of the sound, at most.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
 
+  /// Whether players on the web can begin before all of it is there.
+  var beginsFast: Bool { profile == .web && container == .mp4 }
+
   /// encodebin's. The caller owns it.
   func profile(channels: Int) -> OpaquePointer? {
     let whole = Self.withCaps(container.caps) { gst_encoding_container_profile_new(nil, nil, $0, nil) }
     guard let whole else { return nil }
     if let picture = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) {
       gst_encoding_video_profile_set_variableframerate(picture, 1)  // no frame is doubled or dropped
-      Self.choose(picture, video.encoder.element, video.properties(crf: crf))
+      Self.choose(picture, video.encoder.element, video.properties(crf: crf, bitrate: bitrate))
       gst_encoding_container_profile_add_profile(whole, picture)
     }
     if let sound = Self.withCaps(audio.caps, { gst_encoding_audio_profile_new($0, nil, nil, 0) }) {

@@ -3,15 +3,19 @@
 
 import ArgumentParser
 import CGStreamer
+import SyncDiff
 import Tensors
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Says what is in a file, and what syncdiff dub would make of it.",
     discussion: """
-      Streams, length, and what the result could not keep. JSON: {"path", "container", "seconds", "pictures": [{"width", \
-      "height", "rate", "format", "colours", "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], \
-      "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the picture), "why" (if not)}.
+      Streams, length, faces, and what the result could not keep. All of the picture is looked at, which takes a while; not with \
+      --no-faces. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
+      "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
+      "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
+      time)} or null, "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the \
+      picture), "why" (if not)}.
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
@@ -20,24 +24,47 @@ struct Inspect: ParsableCommand {
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
+  @Flag(inversion: .prefixedNo, help: "Look for faces.")
+  var faces = true
+
   @OptionGroup var format: FormatOptions
+
+  /// Of the frames of a picture.
+  private struct Faces {
+    let frames, seen, paintable, most: Int
+
+    init(_ sights: [Learner.Sight]) {
+      (frames, most) = (sights.count, sights.map(\.faces).max() ?? 0)
+      (seen, paintable) = (sights.count { $0.faces > 0 }, sights.count(where: \.isUsable))
+    }
+  }
 
   func run() throws {
     gst_init(nil, nil)
+    Interrupt.arm()
     let media = try Media(path: file)
     var (kept, lost, why): (String?, [String], String?) = (nil, [], nil)
+    var found: Faces?
     do {
       try media.requirePicture(deinterlaced: format.deinterlace)
       let encoding = try format.encoding(of: "", for: media)
       kept = "\(encoding.container.rawValue), \(encoding.video.rawValue), \(encoding.layout.text)"
-      lost = losses(media, nil, encoding, deinterlaced: format.deinterlace)
+      lost = losses(of: media, in: encoding, try format.kept(of: media, in: encoding), deinterlaced: format.deinterlace)
     } catch let failure as Failure {
       why = failure.description
     }
-    print(json ? record(media, kept, lost, why).text : text(media, kept, lost, why))
+    if faces, why == nil {
+      let look = try Look(
+        picture: media, model: try loadModel(nil), threads: 0, part: format.part, deinterlaced: format.deinterlace)
+      let report = Report(isQuiet: json)
+      _ = try look.run(report.progress("look", of: media.duration, marks: false))
+      report.closeLine()
+      found = Faces(look.sights.map(\.sight))
+    }
+    print(json ? record(media, found, kept, lost, why).text : text(media, found, kept, lost, why))
   }
 
-  private func text(_ media: Media, _ kept: String?, _ losses: [String], _ why: String?) -> String {
+  private func text(_ media: Media, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?) -> String {
     var lines = ["\(media.path): \(media.container)\(media.duration.map { ", \(tenths($0)) s" } ?? "")"]
     lines += media.pictures.map { picture in
       var words = ["picture: \(picture.width) x \(picture.height)", picture.isRGB ? "RGB" : picture.layout.text]
@@ -51,6 +78,16 @@ struct Inspect: ParsableCommand {
     lines += media.sounds.map { sound in
       "sound: \(sound.rate) Hz, channels: \(sound.channels)" + (sound.language.map { ", language: \($0)" } ?? "")
     }
+    if media.subtitles > 0 { lines.append("subtitles: \(media.subtitles)") }
+    if media.hasChapters { lines.append("chapters") }
+    if let faces, faces.seen > 0 {
+      let (seen, paintable) = (100 * faces.seen / faces.frames, 100 * faces.paintable / faces.frames)
+      lines.append(
+        "faces: \(faces.most) at a time, in \(seen) % of \(faces.frames) frames; large, turned to the camera and clear enough for a new "
+          + "mouth in \(paintable) %")
+    } else if faces != nil {
+      lines.append("faces: none")
+    }
     if media.isCutOff { lines.append("its end is missing") }
     if let kept { lines.append("would be written as: \(kept)") }
     lines += losses.map { "would be lost: \($0)" }
@@ -58,7 +95,7 @@ struct Inspect: ParsableCommand {
     return lines.joined(separator: "\n")
   }
 
-  private func record(_ media: Media, _ kept: String?, _ losses: [String], _ why: String?) -> JSON {
+  private func record(_ media: Media, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?) -> JSON {
     let pictures = media.pictures.map { picture in
       JSON.object([
         "width": .integer(picture.width), "height": .integer(picture.height), "rate": .number(picture.rate.value),
@@ -76,6 +113,13 @@ struct Inspect: ParsableCommand {
     return .object([
       "path": .string(media.path), "container": .string(media.container),
       "seconds": media.duration.map { .number($0) } ?? .null, "pictures": .array(pictures), "sounds": .array(sounds),
+      "subtitles": .integer(media.subtitles), "chapters": .bool(media.hasChapters),
+      "faces": faces.map {
+        .object([
+          "frames": .integer($0.frames), "seen": .integer($0.seen), "paintable": .integer($0.paintable),
+          "most": .integer($0.most),
+        ])
+      } ?? .null,
       "kept": kept.map { .string($0) } ?? .null, "losses": .array(losses.map { .string($0) }),
       "usable": .bool(why == nil), "why": why.map { .string($0) } ?? .null,
     ])

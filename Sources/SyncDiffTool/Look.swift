@@ -18,6 +18,8 @@ final class Look {
   /// The streaming thread's while the pipeline plays.
   private var learner: Learner
   private var frames = 0
+  /// What was seen in each frame that was looked at, at which time, seconds.
+  private(set) var sights: [(time: Double, sight: Learner.Sight)] = []
   private let isQuick: Bool
   /// Running time of the newest frame, nanoseconds.
   private let position = Atomic<UInt64>(0)
@@ -86,6 +88,7 @@ final class Look {
     defer { gst_video_frame_unmap(&map) }
     guard let view = FrameView(map) else { return }
     learner.look(view, at: RunningTime(nanoseconds: UInt64(time)))
+    sights.append((Double(time) / 1e9, learner.newest))
     position.store(UInt64(time), ordering: .relaxed)
     if isQuick, learner.faces > 1 { isOver.store(true, ordering: .releasing) }
   }

@@ -20,6 +20,8 @@ struct Media {
   var subtitles = 0
   /// GStreamer's names of streams that no decoder is there for.
   var unknown: [String] = []
+  /// Nil where GStreamer does not tell them, even if there are some.
+  var chapters: Chapters?
   var hasChapters = false
   var hasTimecode = false
   var hasDolbyVision = false
@@ -73,13 +75,15 @@ struct Media {
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
   }
 
+  /// A photo.
+  var isStill: Bool { container.hasPrefix("image/") && container != "image/gif" }
+
   func requirePicture(deinterlaced: Bool = false) throws {
     guard let picture = pictures.first else { throw Failure("\(path) has no video stream") }
     guard container != "image/gif" else {
       // Its timestamps stand still, and its end never comes.
       throw Failure("\(path) is a GIF, which GStreamer does not play as a video; convert it to MP4 first")
     }
-    guard !container.hasPrefix("image/") else { throw Failure("\(path) is a still picture, not a video") }
     guard !picture.isInterlaced || deinterlaced else {
       throw Failure("\(path) is interlaced; add --deinterlace, or deinterlace it first")
     }

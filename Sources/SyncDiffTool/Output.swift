@@ -43,11 +43,9 @@ final class Output {
       }
       let path = try Self.resolved(name)
       let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-      // A name of its own, short whatever the target's is.
-      var template = Array("\(folder).syncdiff-XXXXXX".utf8CString)
-      (target, descriptor) = (path, try Self.written(name, mkstemp(&template)))
-      _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-      temporary = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+      removeLitter(in: folder)
+      let opened = openTemporary(in: folder)
+      (target, descriptor, temporary) = (path, try Self.written(name, opened.descriptor), opened.path)
       let mask = umask(0)
       umask(mask)
       fchmod(descriptor, exists ? status.st_mode & 0o777 : 0o666 & ~mask)
@@ -109,4 +107,55 @@ final class Output {
       "cannot write \(name): MP4 and MOV need a file that can be gone back in; use --container mkv, webm or ts",
       .badOutput)
   }
+}
+
+/// A name of its own, short whatever the target's is.
+private let litter = ".syncdiff-"
+
+/// A new file in `folder` ("" or with a slash at its end), locked while its descriptor is open: so others see that somebody is at
+/// work on it. The descriptor is negative if there is none, as errno says.
+private func openTemporary(in folder: String) -> (descriptor: Int32, path: String) {
+  while true {
+    var template = Array("\(folder)\(litter)XXXXXX".utf8CString)
+    let descriptor = mkstemp(&template)
+    if descriptor >= 0 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    var status = stat()
+    // Before it was locked, somebody may have taken it for litter.
+    guard descriptor >= 0, flock(descriptor, LOCK_EX) == 0, fstat(descriptor, &status) == 0, status.st_nlink == 0 else {
+      return (descriptor, path)
+    }
+    close(descriptor)
+  }
+}
+
+/// Removes what processes that were killed have left in `folder`.
+private func removeLitter(in folder: String) {
+  for name in entries(of: folder.isEmpty ? "." : folder) ?? [] {
+    guard name.hasPrefix(litter), name.utf8.count == litter.utf8.count + 6 else { continue }
+    let path = folder + name
+    let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { continue }
+    defer { close(descriptor) }
+    var status = stat()
+    if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(),
+      flock(descriptor, LOCK_EX | LOCK_NB) == 0
+    {
+      unlink(path)
+    }
+  }
+}
+
+/// Of what is in a folder; nil if it cannot be read, as errno says.
+func entries(of folder: String) -> [String]? {
+  guard let open = opendir(folder) else { return nil }
+  defer { closedir(open) }
+  var names: [String] = []
+  while let entry = readdir(open) {
+    names.append(
+      withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      })
+  }
+  return names
 }

@@ -46,8 +46,7 @@ final class Report {
   /// The last record of a run in JSON.
   func emit(_ event: String, _ members: [String: JSON]) {
     guard isJSON else { return }
-    var text = JSON.object(members.merging(["event": .string(event)]) { $1 }).text + "\n"
-    text.withUTF8 { _ = write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+    put(JSON.object(members.merging(["event": .string(event)]) { $1 }).text + "\n", STDOUT_FILENO)
   }
 
   /// Of something that takes a while. As JSON its beginning is told, too, so that a stage that is soon over is seen.
@@ -114,9 +113,9 @@ struct Progress {
 /// A line on stderr.
 func say(_ line: String) { put("\(line)\n") }
 
-private func put(_ text: String) {
+func put(_ text: String, _ stream: Int32 = STDERR_FILENO) {
   var text = text
-  text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  text.withUTF8 { _ = write(stream, $0.baseAddress, $0.count) }
 }
 
 /// 1.25 -> "1.3" and "1.25".

@@ -18,7 +18,8 @@ final class Source: Sendable {
 
   private struct State {
     var timeline: Timeline
-    var isLinked = false
+    /// Of this kind, so far.
+    var pads = 0
     var isOver = false
     /// Seconds, where the file's other streams end.
     var others = 0.0
@@ -32,7 +33,11 @@ final class Source: Sendable {
   private let early = EarlyPushes()
   private let media: Media
   private let kind: Kind
+  /// Which of the streams of this kind, from 0 on.
+  private let track: Int
   private let part: Part
+  /// Seconds of the result, where it begins.
+  private let begin: Double
   /// A program stream's timestamps are not to be trusted.
   private let isEven: Bool
   private let next: Pad
@@ -42,10 +47,10 @@ final class Source: Sendable {
   /// The stream goes from the uridecodebin with a name to the sink pad of the element `next`, the first sound of a picture's file to
   /// that of `also`.
   init(
-    _ media: Media, _ kind: Kind, part: Part = Part(), from name: String, to next: String, also: String? = nil,
-    in pipeline: UnsafeMutablePointer<GstElement>
+    _ media: Media, _ kind: Kind, track: Int = 0, part: Part = Part(), at begin: Double = 0, from name: String,
+    to next: String, also: String? = nil, in pipeline: UnsafeMutablePointer<GstElement>
   ) {
-    (self.media, self.kind, self.part) = (media, kind, part)
+    (self.media, self.kind, self.track, self.part, self.begin) = (media, kind, track, part, begin)
     isEven = media.container == "video/mpeg"
     let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
     state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven)))
@@ -96,23 +101,21 @@ final class Source: Sendable {
   }
 
   /// Seconds of the beginning that were not in the sound.
-  private var delay: Double { kind == .sound ? media.sounds.first?.delay ?? 0 : 0 }
+  private var delay: Double { kind == .sound ? media.sounds[track].delay : 0 }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>, of source: UnsafeMutablePointer<GstElement>) {
     let isMine = structureName(of: pad)?.hasPrefix(kind.rawValue) ?? false
-    let isFirst =
+    let isWanted =
       isMine
       && state.withLock { state in
-        defer { state.isLinked = true }
-        return !state.isLinked
+        defer { state.pads += 1 }
+        return state.pads == track
       }
-    let types = GstPadProbeType(
-      rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
     let me = Unmanaged.passUnretained(self).toOpaque()
-    if isFirst {
-      gst_pad_set_offset(pad, -gint64((part.from + delay) * 1e9))
+    if isWanted {
+      gst_pad_set_offset(pad, gint64((begin - part.from - delay) * 1e9))
       gst_pad_add_probe(
-        pad, types,
+        pad, bufferOrEvent,
         { pad, info, me in
           guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
           return Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
@@ -125,17 +128,10 @@ final class Source: Sendable {
         pad, GST_PAD_PROBE_TYPE_BUFFER,
         { pad, info, me in
           guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
-          Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().passOther(pad, info)
-          return GST_PAD_PROBE_OK
+          return Unmanaged<Source>.fromOpaque(me).takeUnretainedValue().passOther(pad, info)
         }, me, nil)
       if let also, structureName(of: pad)?.hasPrefix("audio/") ?? false, gst_pad_is_linked(also.pad) == 0 {
         gst_pad_link(pad, also.pad)
-      } else if part.to == nil, let bin = source.parent, let sink = gst_element_factory_make("fakesink", nil) {
-        // Only to see where it ends.
-        gst_util_set_object_arg(sink.object, "async", "false")
-        gst_bin_add(bin, sink)
-        gst_element_sync_state_with_parent(sink)
-        gst_pad_link(pad, sink.pad("sink"))
       }
     }
   }
@@ -147,13 +143,14 @@ final class Source: Sendable {
       if let event = gst_pad_probe_info_get_event(info) { see(event, info) }
       return GST_PAD_PROBE_OK
     }
-    guard kind == .picture || media.duration != nil, let start = seconds(of: buffer, on: pad) else {
+    guard kind == .picture || media.duration != nil || part.to != nil, let start = seconds(of: buffer, on: pad) else {
       return GST_PAD_PROBE_OK
     }
     // The pad's offset has not been added yet.
     let duration = buffer.pointee.duration == .max ? nil : Double(buffer.pointee.duration) / 1e9
     if start < part.from { return GST_PAD_PROBE_DROP }
-    if let to = part.to, start >= to {
+    let end = part.to.map { $0 + delay }
+    if let end, start >= end {
       let isFirst = state.withLock { state in
         defer { state.isOver = true }
         return !state.isOver
@@ -161,7 +158,9 @@ final class Source: Sendable {
       if isFirst { gst_pad_send_event(next.pad, gst_event_new_eos()) }
       return GST_PAD_PROBE_DROP
     }
-    if start < delay, !trim(buffer, info, on: pad) { return GST_PAD_PROBE_HANDLED }
+    if kind == .sound, start < delay || start + (duration ?? 0) > end ?? .infinity, !trim(buffer, info, on: pad) {
+      return GST_PAD_PROBE_HANDLED
+    }
     let placed = state.withLock { $0.timeline.place(start, lasting: duration) }
     if kind == .picture, abs(placed - start) > 1e-6 {
       move(buffer, info, by: gint64(((placed - start) * 1e9).rounded()))
@@ -179,7 +178,7 @@ final class Source: Sendable {
     info.pointee.data = UnsafeMutableRawPointer(moved)
   }
 
-  /// Cuts off what belongs to the delay; false if nothing is left.
+  /// Cuts off what belongs to the delay, and what is behind the part; false if nothing is left.
   private func trim(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
     on pad: UnsafeMutablePointer<GstPad>
@@ -190,15 +189,21 @@ final class Source: Sendable {
     guard gst_audio_info_from_caps(&format, caps) != 0 else { return true }
     gst_segment_init(&segment, GST_FORMAT_TIME)
     segment.start = guint64(delay * 1e9)
+    if let to = part.to { segment.stop = guint64((to + delay) * 1e9) }
     let rest = gst_audio_buffer_clip(buffer, &segment, format.rate, format.bpf)
     info.pointee.data = rest.map { UnsafeMutableRawPointer($0) }
     return rest != nil
   }
 
-  private func passOther(_ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
-    guard let buffer = info.buffer, let start = seconds(of: buffer, on: pad) else { return }
-    let end = start + (buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9)
-    state.withLock { $0.others = max($0.others, end) }
+  /// Most are only looked at, to see where they end.
+  private func passOther(
+    _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
+  ) -> GstPadProbeReturn {
+    if let buffer = info.buffer, let start = seconds(of: buffer, on: pad) {
+      let end = start + (buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9)
+      state.withLock { $0.others = max($0.others, end) }
+    }
+    return gst_pad_is_linked(pad) == 0 ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
   private func see(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
@@ -253,7 +258,8 @@ extension UnsafeMutablePointer<GstPadProbeInfo> {
 extension Picture {
   /// The part of a pipeline, as text, that makes decoded frames what is dubbed: named, turned, of one size and format. Its first
   /// element has the name "frames".
-  func conversion(to layout: Layout, deinterlaced: Bool) -> String {
+  /// `still`: frames to make of it, if it is a photo.
+  func conversion(to layout: Layout, deinterlaced: Bool, still: Int? = nil) -> String {
     let colours = colours.resolved(height: height, rate: rate)
     var elements = ["queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0", "video/x-raw"]
     if !isRGB { elements.append("capssetter caps=\"video/x-raw,colorimetry=(string)\(colours.text)\"") }
@@ -270,6 +276,7 @@ extension Picture {
       "video/x-raw,format=\(layout.format),width=\(width),height=\(height),pixel-aspect-ratio=\(shownAspect.text),"
         + "colorimetry=(string)\(colours.text)",
     ]
+    if let still { elements += ["imagefreeze num-buffers=\(still)", "video/x-raw,framerate=25/1"] }
     return elements.joined(separator: " ! ")
   }
 

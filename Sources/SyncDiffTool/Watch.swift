@@ -27,18 +27,16 @@ final class Watch: Sendable {
 
   /// `picture`: a pad that frames leave by. `encoded`: those that feed the muxer.
   func attach(picture: UnsafeMutablePointer<GstPad>, encoded: [UnsafeMutablePointer<GstPad>]) {
-    let types = GstPadProbeType(
-      rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
     let me = Unmanaged.passUnretained(self).toOpaque()
     gst_pad_add_probe(
-      picture, types,
+      picture, bufferOrEvent,
       { pad, info, me in
         guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
         return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().picture(pad, info)
       }, me, nil)
     for pad in encoded {
       gst_pad_add_probe(
-        pad, types,
+        pad, bufferOrEvent,
         { pad, info, me in
           guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
           return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().encoded(pad, info)

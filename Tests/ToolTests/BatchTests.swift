@@ -65,6 +65,69 @@ import Testing
     #expect(lines[1].hasPrefix("\(out),dubbed,3,6,0,0.2"), "\(lines)")
   }
 
+  @Test(
+    "The page is one file with pictures and figures, which a run that finds all there keeps; a report of another kind, too"
+  )
+  func page() throws {
+    let out = folder.file("a <b> & c.mp4")
+    let manifest = try list("list.csv", "video,audio,output,once\n\(picture),\(sound),\(out),true\n")
+    let (page, table) = (folder.file("report.html"), folder.file("report.csv"))
+    for (state, spent) in [("dubbed", "0\\.[0-9]+|[0-9.]+"), ("skipped", "[0-9.]+")] {
+      _ = try syncdiff("batch", manifest, "--report", page, "--report", table)
+      let html = try String(contentsOfFile: page, encoding: .utf8)
+      #expect(html.matches(of: /src="data:image\/jpeg;base64,[A-Za-z0-9+\/=]{500,}"/).count == 2)
+      #expect(html.contains("a &lt;b&gt; &amp; c.mp4") && !html.contains("<b>"), "\(html)")
+      #expect(!html.contains("http") && html.contains("<td>\(state)</td>") && html.contains("of 10 frames"))
+      let line = try #require(try String(contentsOfFile: table, encoding: .utf8).split(separator: "\n").last)
+      let figures = try Regex(
+        #"\#(NSRegularExpression.escapedPattern(for: out)),\#(state),3?,10,0,0\.3[0-9]*,(\#(spent)),.*"#)
+      #expect(try figures.wholeMatch(in: line) != nil, "\(line)")
+    }
+  }
+
+  @Test("Shares of a list together are the list")
+  func shares() throws {
+    let outputs = (0..<5).map { folder.file("\($0).mp4") }
+    let manifest = try list(
+      "list.csv", "video,audio,output,once\n" + outputs.map { "\(picture),\(sound),\($0),true\n" }.joined())
+    #expect(try syncdiff("batch", manifest, "--share", "2/3").status == 3)
+    #expect(outputs.map { FileManager.default.fileExists(atPath: $0) } == [false, true, false, false, true])
+    #expect(try syncdiff("batch", manifest, "--share", "3/3").status == 3)
+    #expect(try syncdiff("batch", manifest, "--share", "1/3").status == 3)
+    #expect(outputs.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+    for share in ["0/3", "4/3", "1", "a/b", "1/2/3"] {
+      #expect(try syncdiff("batch", manifest, "--share", share).status == 64)
+    }
+  }
+
+  @Test("What a killed process leaves is removed by the next one, and what a running one is at work on is not")
+  func litter() throws {
+    let long = try folder.make(
+      "long.mp4", by: "-f lavfi -i testsrc2=s=256x192:r=25:d=60 -c:v libx264 -preset ultrafast")
+    func start() throws -> Process {
+      let process = Process()
+      process.executableURL = tool
+      process.arguments = [
+        "dub", "--once", "--video", long, "--audio", sound, "-o", folder.file("long-out.mp4"), "--quiet",
+      ]
+      let before = folder.litter
+      try process.run()
+      while process.isRunning, folder.litter.isEmpty || folder.litter == before { Thread.sleep(forTimeInterval: 0.02) }
+      return process
+    }
+    let killed = try start()
+    kill(killed.processIdentifier, SIGKILL)
+    killed.waitUntilExit()
+    #expect(folder.litter.count == 1)
+    let running = try start()
+    let mine = try list(".syncdiff-notes", "mine")
+    #expect(try syncdiff("dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file("a.mp4")).status == 3)
+    #expect(folder.litter.count == 2 && FileManager.default.fileExists(atPath: mine))
+    running.interrupt()
+    running.waitUntilExit()
+    #expect(running.terminationStatus == 130 && folder.litter == [".syncdiff-notes"] && folder.has("long-out.mp4"))
+  }
+
   @Test("After kill -9 the same command makes what is missing, and nothing under its name is half")
   func killed() throws {
     let long = try folder.make("long.mp4", by: "-f lavfi -i testsrc2=s=256x192:r=25:d=8 -c:v libx264 -preset ultrafast")

@@ -7,7 +7,7 @@ import Foundation
 import Testing
 
 let ffmpeg = URL(fileURLWithPath: "/usr/bin/ffmpeg")
-private let ffprobe = URL(fileURLWithPath: "/usr/bin/ffprobe")
+let ffprobe = URL(fileURLWithPath: "/usr/bin/ffprobe")
 
 extension Folder {
   /// A file that FFmpeg makes; words of `arguments` are parted by spaces.

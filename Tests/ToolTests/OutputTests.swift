@@ -117,7 +117,13 @@ import Testing
       ("a.mkv", "--video-codec ffv1 --audio-codec flac", "matroska", "ffv1", "flac"),
       ("a.mkv", "--video-codec av1 --audio-codec opus", "matroska", "av1", "opus"),
       ("a.mkv", "--video-codec vp9 --audio-codec pcm", "matroska", "vp9", "pcm_s24le"),
-      ("a.mp4", "--crf 0", "mov", "h264", "aac"), ("a.ts", "--video-codec hevc", "mpegts", "hevc", "aac"),
+      ("a.mp4", "--crf 0", "mov", "h264", "aac"), ("a.mp4", "--profile web", "mov", "h264", "aac"),
+      ("a.webm", "--profile web", "matroska", "vp9", "opus"),
+      ("a.mov", "--profile master", "mov", "prores", "pcm_s24le"),
+      ("a.mkv", "--profile master", "matroska", "ffv1", "flac"),
+      ("a", "--profile master", "mov", "prores", "pcm_s24le"),
+      ("a.mkv", "--profile master --video-codec h264", "matroska", "h264", "flac"),
+      ("a.ts", "--video-codec hevc", "mpegts", "hevc", "aac"),
     ])
   func containers(name: String, options: String, format: String, video: String, audio: String) throws {
     let out = folder.file(name)
@@ -135,10 +141,33 @@ import Testing
   }
 
   @Test(
+    "A bitrate is kept to, and a file for the web can be played before it is all there",
+    arguments: ["h264", "hevc", "vp9", "av1"])
+  func bitrate(codec: String) throws {
+    let video = try folder.make("v.mkv", by: "-f lavfi -i testsrc2=s=320x240:r=25:d=2,noise=alls=40:allf=t -c:v ffv1")
+    let name = codec == "vp9" ? "a.webm" : "a.mp4"
+    let outcome = try run(
+      tool,
+      [
+        "dub", "--once", "--video", video, "--audio", sound, "-o", folder.file(name), "--video-codec", codec,
+        "--bitrate", "300",
+      ] + (codec == "h264" ? ["--profile", "web"] : []))
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let rate = try #require(Double(try probe(folder.file(name), "", "bit_rate")[0])) / 1000
+    #expect((100...900).contains(rate), "\(codec): \(rate) kbit/s")
+    guard codec == "h264" else { return }
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.file(name)))
+    let (index, data) = (bytes.range(of: Data("moov".utf8)), bytes.range(of: Data("mdat".utf8)))
+    #expect(try #require(index).lowerBound < #require(data).lowerBound)
+  }
+
+  @Test(
     "What a container cannot hold is refused with what it can",
     arguments: [
       ("a.webm", "--video-codec h264", "it holds vp9, av1"), ("a.mp4", "--audio-codec pcm", "it holds aac, opus"),
-      ("a.mov", "--video-codec prores --crf 3", "is fixed"), ("a.mp4", "--crf 60", "--crf of h264 is 0 to 51"),
+      ("a.mov", "--video-codec prores --crf 3", "is fixed"), ("a.mov", "--profile master --bitrate 900", "is fixed"),
+      ("a.mp4", "--profile master", "goes into mov or mkv"),
+      ("a.mp4", "--crf 60", "--crf of h264 is 0 to 51"),
     ])
   func refusals(name: String, options: String, message: String) throws {
     let words = options.split(separator: " ").map(String.init)

@@ -57,16 +57,54 @@ import Testing
   @Test("inspect tells what is in a file as text and JSON, and whether it can be dubbed")
   func inspect() throws {
     let picture = try folder.picture()
-    let text = try syncdiff("inspect", picture)
+    let text = try syncdiff("inspect", "--no-faces", picture)
     #expect(
       text.status == 0 && text.out.contains("picture: 128 x 96, 4:2:0 with 8 bits, 29.97 frames a second"),
       "\(text.out)")
-    let record = try #require(try records(syncdiff("inspect", "--json", picture)).last)
+    let record = try #require(try records(syncdiff("inspect", "--json", "--no-faces", picture)).last)
     #expect(
       record["usable"] as? Bool == true && (record["pictures"] as? [[String: Any]])?.first?["width"] as? Int == 128)
     let sound = try #require(try records(syncdiff("inspect", "--json", try folder.sound())).last)
     #expect(sound["usable"] as? Bool == false && (sound["why"] as? String)?.contains("no video stream") == true)
     #expect(try syncdiff("inspect", folder.file("none")).status == 66)
+  }
+
+  @Test("inspect tells in how many frames there is a face, and in how many one that can speak")
+  func facesFound() throws {
+    _ = try folder.face(frames: 10, side: 256)
+    let grey = "color=gray:s=256x256:r=25:d=0.4"
+    let video = try folder.make(
+      "v.mkv",
+      by:
+        "-i @face.mp4 -f lavfi -i \(grey) -filter_complex [0:v]format=yuv420p,setsar=1[a];[1:v]format=yuv420p[b];[a][b]concat=n=2 -c:v ffv1"
+    )
+    let record = try #require(try records(syncdiff("inspect", "--json", video)).last)
+    let faces = try #require(record["faces"] as? [String: Int])
+    #expect(faces == ["frames": 20, "seen": 10, "paintable": 10, "most": 1], "\(faces)")
+    #expect(try syncdiff("inspect", video).out.contains("faces: 1 at a time, in 50 % of 20 frames"))
+    #expect(try syncdiff("inspect", try folder.picture()).out.contains("faces: none"))
+    let unlooked = try #require(try records(syncdiff("inspect", "--json", "--no-faces", video)).last)
+    #expect(unlooked["faces"] is NSNull)
+  }
+
+  @Test("--sheet shows twelve moments, the original above the dub")
+  func sheet() throws {
+    let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264")
+    let (sound, out, sheet) = (try folder.tone(), folder.file("out.mp4"), folder.file("sheet.png"))
+    let outcome = try syncdiff(
+      "dub", "--once", "--video", video, "--audio", sound, "-o", out, "--from", "1", "--sheet", sheet)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try probe(sheet, "v:0", "codec_name,width,height") == ["png", "\(6 * 324 - 4)", "\(4 * 180 + 12)"])
+    let sides = try run(
+      ffmpeg,
+      [
+        "-nostdin", "-i", sheet, "-lavfi", "split[a][b];[a]crop=1940:180:0:0[c];[b]crop=1940:180:0:180[d];[c][d]psnr",
+        "-f",
+        "null", "-",
+      ])
+    let psnr = try #require(sides.err.firstMatch(of: /average:([\d.]+|inf)/)?.1)
+    #expect(psnr == "inf" || (Double(psnr) ?? 0) > 25, "\(psnr)")
+    #expect(folder.litter.isEmpty)
   }
 
   @Test("--compare shows the original on the left, and --mix-original keeps its sound under the new one")

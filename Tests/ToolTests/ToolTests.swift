@@ -115,8 +115,10 @@ private func timestamps(of path: String) throws -> [String] {
     let help = try syncdiff("dub", "--help")
     #expect(help.status == 0 && help.err.isEmpty)
     let options = [
-      "--video", "--audio", "--output", "--container", "--video-codec", "--audio-codec", "--crf", "--from", "--to",
-      "--deinterlace", "--overwrite", "--model", "--presenter", "--preset", "--once", "--steps", "--guidance-scale",
+      "--video", "--audio", "--audio-track", "--cues", "--output", "--container", "--video-codec", "--audio-codec",
+      "--crf", "--from", "--to",
+      "--deinterlace", "--extend", "--language", "--keep", "--overwrite", "--model", "--presenter", "--preset",
+      "--once", "--steps", "--guidance-scale",
       "--strength", "--seed", "--face-select", "--max-faces", "--roi", "--silence", "--lookahead", "--audio-offset",
       "--threads", "--precision", "--quiet", "--json",
     ]
@@ -134,6 +136,8 @@ private func timestamps(of path: String) throws -> [String] {
       [], ["--strength", "2"], ["--strength", "nan"], ["--steps", "0"], ["--precision", "f7"], ["--threads", "-1"],
       ["--from", "-1"], ["--from", "2", "--to", "1"], ["--crf", "64"], ["--roi", "1,2,3"], ["--container", "avi"],
       ["--lookahead", "26"], ["--audio-offset", "nan"], ["--guidance-scale", "11"], ["--max-faces", "0"],
+      ["--cues", "list.csv"], ["--crf", "3", "--bitrate", "100"], ["--profile", "film"], ["--extend", "twice"],
+      ["--language", "?"],
     ])
   func usage(option: [String]) throws {
     let complete = option.isEmpty ? [] : ["--video", "a", "--audio", "b", "-o", "c"]
@@ -152,7 +156,6 @@ private func timestamps(of path: String) throws -> [String] {
       ("file://\(folder.file("none"))", sound, out, "No such file"),
       (picture, folder.file("none"), out, "cannot read \(folder.file("none")): No such file"),
       (folder.path, sound, out, "not a file"),
-      (portrait, sound, out, "is a still picture, not a video"),
       (folder.file("text"), sound, out, "cannot decode \(folder.file("text"))"),
       (folder.file("empty"), sound, out, "cannot decode \(folder.file("empty"))"),
       (sound, sound, out, "has no video stream"),

@@ -1,0 +1,68 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Several lines in one picture: a list of when which sound is spoken by which face.
+
+import ArgumentParser
+
+struct Cue {
+  /// Seconds of the picture.
+  let start, end: Double
+  /// File or URL.
+  let sound: String
+  /// Nil: as the options say.
+  let face: Face?
+
+  enum Face {
+    case select(ElementOptions.FaceSelect)
+    /// x, y, width, height, pixels.
+    case box([UInt32])
+
+    init?(_ text: String) {
+      if let select = ElementOptions.FaceSelect(rawValue: text) {
+        self = .select(select)
+      } else if let box = ElementOptions.box(text) {
+        self = .box(box)
+      } else {
+        return nil
+      }
+    }
+  }
+
+  private init(_ row: Row) throws {
+    let known = ["start", "end", "sound", "face"]
+    var cells: [String: String] = [:]
+    for (name, text) in row.cells where !text.isEmpty {
+      guard known.contains(name) else {
+        throw ValidationError("\(row.name): there is no \(name); there are \(known.joined(separator: ", ")).")
+      }
+      cells[name] = text
+    }
+    func seconds(_ name: String) throws -> Double {
+      guard let value = cells[name].flatMap(Double.init), value >= 0, value.isFinite else {
+        throw ValidationError("\(row.name): \(name) is a number of seconds from 0 on.")
+      }
+      return value
+    }
+    (start, end) = (try seconds("start"), try seconds("end"))
+    guard end > start else { throw ValidationError("\(row.name): end is not after start.") }
+    guard let sound = cells["sound"] else { throw ValidationError("\(row.name) names no sound.") }
+    self.sound = sound
+    face = try cells["face"].map { text in
+      guard let face = Face(text) else {
+        throw ValidationError("\(row.name): face is largest, center, left, right, all or x,y,w,h in pixels.")
+      }
+      return face
+    }
+  }
+
+  /// By their beginnings. Throws if the file is no list of cues, or two of them are spoken at a time.
+  static func load(path: String) throws -> [Cue] {
+    let cues = try table(at: path).map { (name: $0.name, cue: try Cue($0)) }.sorted { $0.cue.start < $1.cue.start }
+    guard !cues.isEmpty else { throw ValidationError("\(path) holds no cue.") }
+    for (before, after) in zip(cues, cues.dropFirst()) where after.cue.start < before.cue.end {
+      throw ValidationError("\(after.name) begins before \(before.name) ends.")
+    }
+    return cues.map(\.cue)
+  }
+}

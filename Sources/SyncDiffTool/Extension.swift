@@ -1,0 +1,152 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A picture that goes on after its end, until the sound's.
+
+import ArgumentParser
+import CGStreamer
+import Glibc
+
+enum Extend: String, ExpressibleByArgument, CaseIterable { case cut, freeze, loop, pingpong }
+
+/// Lives as long as the pipeline it is attached to. Frames that may be shown again wait in a file without a name.
+final class Extension: @unchecked Sendable {
+  private struct Frame {
+    /// Bytes of the file.
+    let offset, size: Int
+    let start: GstClockTime
+    var duration: GstClockTime
+  }
+
+  private let way: Extend
+  private let file: UnsafeMutablePointer<FILE>
+  /// Running time, nanoseconds: where the result ends, and the part of the picture that may be shown again.
+  private let until, first, last: GstClockTime
+  // The streaming thread's.
+  private var frames: [Frame] = []
+  private var size = 0
+  /// Of the newest frame: where it begins, how long it is, and how much later its timestamp is than its running time.
+  private var start: GstClockTime = 0
+  private var duration: GstClockTime = 40_000_000
+  private var shift: gint64 = 0
+  private var isOver = false
+  private var isFull = false
+
+  /// `until`: seconds, where the sound ends; `length`: that of the picture, if it is known. The frames that come to `pad` are raw.
+  init(_ way: Extend, of length: Double?, until: Double, at pad: UnsafeMutablePointer<GstPad>) throws {
+    guard let file = tmpfile() else { throw Self.noPlace }
+    (self.way, self.file) = (way, file)
+    self.until = GstClockTime(until * 1e9)
+    // What is behind these can never be reached, or need not be gone back to.
+    last = way == .loop ? GstClockTime(until * 0.5e9) : .max
+    let missing = length.map { until - $0 + 1 }
+    first = way == .pingpong ? GstClockTime(max((length ?? 0) - (missing ?? .infinity), 0) * 1e9) : 0
+    gst_pad_add_probe(
+      pad, bufferOrEvent,
+      { pad, info, me in
+        if let pad, let info, let me { Unmanaged<Extension>.fromOpaque(me).takeUnretainedValue().pass(pad, info) }
+        return GST_PAD_PROBE_OK
+      }, Unmanaged.passUnretained(self).toOpaque(), nil)
+  }
+
+  deinit { fclose(file) }
+
+  private static var noPlace: Failure {
+    Failure("cannot keep frames in a temporary file: \(String(cString: strerror(errno)))", .badOutput)
+  }
+
+  /// Once the pipeline has played.
+  func check() throws {
+    if isFull { throw Self.noPlace }
+  }
+
+  private func pass(_ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    if let buffer = info.buffer {
+      if !isOver, !isFull, let time = runningTime(of: buffer, on: pad) { keep(buffer, time, on: pad) }
+      return
+    }
+    guard let event = gst_pad_probe_info_get_event(info) else { return }
+    switch event.pointee.type {
+    case GST_EVENT_SEGMENT: open(event, info)
+    case GST_EVENT_EOS where !isOver:
+      isOver = true
+      goOn(pad)
+    default: break
+    }
+  }
+
+  /// Beyond the end that the file says.
+  private func open(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    var segment = GstSegment()
+    gst_event_copy_segment(event, &segment)
+    segment.stop = .max
+    info.pointee.data = gst_event_new_segment(&segment).map { UnsafeMutableRawPointer($0) }
+    gst_event_unref(event)
+  }
+
+  private func keep(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ time: GstClockTime, on pad: UnsafeMutablePointer<GstPad>
+  ) {
+    if time > start {
+      duration = time - start
+      if let last = frames.indices.last, frames[last].start == start { frames[last].duration = duration }
+    }
+    if buffer.pointee.duration != .max { duration = max(buffer.pointee.duration, 1_000_000) }
+    (start, shift) = (time, gint64(buffer.pointee.pts) - gint64(time))
+    guard way == .freeze || (first...last).contains(time), let bytes = pixels(of: buffer, on: pad) else { return }
+    if way == .freeze {
+      rewind(file)
+      (frames, size) = ([], 0)
+    }
+    isFull = fwrite(bytes, 1, bytes.count, file) != bytes.count
+    frames.append(Frame(offset: size, size: bytes.count, start: time, duration: duration))
+    size += bytes.count
+  }
+
+  /// Laid out as the caps alone say, whatever the decoder's strides are.
+  private func pixels(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) -> [UInt8]? {
+    guard let caps = gst_pad_get_current_caps(pad) else { return nil }
+    defer { gst_caps_unref(caps) }
+    var (info, from, to) = (GstVideoInfo(), GstVideoFrame(), GstVideoFrame())
+    guard gst_video_info_from_caps(&info, caps) != 0, let packed = gst_buffer_new_allocate(nil, info.size, nil) else {
+      return nil
+    }
+    defer { gst_buffer_unref(packed) }
+    guard gst_video_frame_map(&from, &info, buffer, GST_MAP_READ) != 0 else { return nil }
+    defer { gst_video_frame_unmap(&from) }
+    guard gst_video_frame_map(&to, &info, packed, GST_MAP_WRITE) != 0 else { return nil }
+    gst_video_frame_copy(&to, &from)
+    gst_video_frame_unmap(&to)
+    return contents(of: packed)
+  }
+
+  private func goOn(_ pad: UnsafeMutablePointer<GstPad>) {
+    guard !frames.isEmpty, !isFull else { return }
+    isFull = fflush(file) != 0
+    var (next, step) = (frames.count - 1, -1)
+    var time = start + duration
+    while time < until, !isFull, Interrupt.status == nil {
+      switch way {
+      case .loop: next = (next + 1) % frames.count
+      case .pingpong where frames.count > 1:
+        if !frames.indices.contains(next + step) { step = -step }
+        next += step
+      default: break
+      }
+      let frame = frames[next]
+      guard let buffer = read(frame) else { return }
+      buffer.pointee.pts = GstClockTime(max(gint64(time) + shift, 0))
+      buffer.pointee.duration = frame.duration
+      guard gst_pad_chain(pad, buffer) == GST_FLOW_OK else { return }
+      time += frame.duration
+    }
+  }
+
+  private func read(_ frame: Frame) -> UnsafeMutablePointer<GstBuffer>? {
+    guard let buffer = gst_buffer_new_allocate(nil, gsize(frame.size), nil) else { return nil }
+    var map = GstMapInfo()
+    guard gst_buffer_map(buffer, &map, GST_MAP_WRITE) != 0 else { return nil }
+    defer { gst_buffer_unmap(buffer, &map) }
+    return pread(fileno(file), map.data, frame.size, off_t(frame.offset)) == frame.size ? buffer : nil
+  }
+}

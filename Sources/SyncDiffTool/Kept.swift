@@ -1,0 +1,267 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What --keep carries over from the picture's file as it is stored there: sound tracks, subtitles, chapters.
+
+import CGStreamer
+import CGStreamerTools
+import Synchronization
+
+struct Kept {
+  /// A stream of a file as a parser gives it.
+  struct Stream {
+    /// Which of the file's streams, from 0 on.
+    let index: Int
+    /// What matters of its caps.
+    let caps: String
+    var kind: String { String(caps.prefix { $0 != "," }) }
+    var isSound: Bool { caps.hasPrefix("audio/") }
+    var isText: Bool { kind == "text/x-raw" }
+  }
+
+  /// Streams that go into the result, and those that its container cannot hold.
+  private(set) var streams: [Stream] = []
+  private(set) var misfits: [Stream] = []
+  private(set) var chapters: Chapters?
+  let isWanted: Bool
+  private let (uri, part): (String, Part)
+  private let container: Container
+
+  /// All that is not a picture, if it is wanted.
+  init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
+    (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
+    guard isWanted else { return }
+    for stream in try Stored(uri: media.uri).streams(of: media.path) {
+      if container.holds(stream.caps) { streams.append(stream) } else { misfits.append(stream) }
+    }
+    // Of a part they would be other chapters.
+    if container.hasChapters, part.from == 0, part.to == nil { chapters = media.chapters }
+  }
+
+  var sounds: Int { streams.count(where: \.isSound) }
+  var subtitles: Int { streams.count - sounds }
+
+  /// Parts of a pipeline, as text. Each stream is read for itself, so that none waits for another.
+  var description: String {
+    streams.enumerated().map { index, stream in
+      let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : "identity"
+      return
+        "urisourcebin name=kept\(index) ! parsebin name=parser\(index)  queue name=stream\(index) ! \(parser) name=out\(index)"
+    }.joined(separator: "  ")
+  }
+
+  /// Links them to the muxer in an encodebin. What is returned has to live as long as the pipeline.
+  func link(
+    in pipeline: UnsafeMutablePointer<GstElement>, _ encoder: UnsafeMutablePointer<GstElement>,
+    to muxer: UnsafeMutablePointer<GstElement>
+  ) throws -> [Carrier] {
+    if let chapters { gst_toc_setter_set_toc(OpaquePointer(muxer), chapters.toc) }
+    return try streams.enumerated().map { index, stream in
+      gst_util_set_object_arg(pipeline.element("kept\(index)").object, "uri", uri)
+      let out = pipeline.element("out\(index)").pad("src")
+      let caps = gst_caps_from_string(stream.caps)
+      defer { gst_caps_unref(caps) }
+      guard let pad = gst_element_get_compatible_pad(muxer, out, caps),
+        let ghost = gst_ghost_pad_new("kept_\(index)", pad), gst_element_add_pad(encoder, ghost) != 0,
+        gst_pad_link(out, ghost) == GST_PAD_LINK_OK
+      else { throw Failure("GStreamer cannot put \(stream.kind) into \(container.rawValue)", .internalFault) }
+      gst_object_unref(pad)
+      return Carrier(
+        stream, part, isPlain: !container.holds("text/x-raw, format=(string)pango-markup"),
+        from: pipeline.element("parser\(index)"), to: pipeline.element("stream\(index)").pad("sink"))
+    }
+  }
+}
+
+/// Brings one stream from a parsebin to a pad. Lives as long as the pipeline.
+final class Carrier: Sendable {
+  private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
+
+  private let stream: Kept.Stream
+  private let part: Part
+  private let next: Pad
+  private let isPlain: Bool
+  /// Pads so far.
+  private let pads = Mutex(0)
+
+  /// `isPlain`: text is freed of its markup, which the muxer does not take.
+  fileprivate init(
+    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, from parser: UnsafeMutablePointer<GstElement>,
+    to next: UnsafeMutablePointer<GstPad>
+  ) {
+    (self.stream, self.part, self.isPlain, self.next) = (stream, part, isPlain, Pad(pad: next))
+    let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
+      Unmanaged<Carrier>.fromOpaque($2).takeUnretainedValue().take($1)
+    }
+    connect(parser, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private func take(_ pad: UnsafeMutablePointer<GstPad>) {
+    let index = pads.withLock { count in
+      defer { count += 1 }
+      return count
+    }
+    guard index == stream.index else {
+      // Some demuxers take it for an error if only a subtitle's stream leads anywhere.
+      gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
+      return
+    }
+    gst_pad_set_offset(pad, -gint64(part.from * 1e9))
+    gst_pad_add_probe(
+      pad, GST_PAD_PROBE_TYPE_BUFFER,
+      { pad, info, me in
+        guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
+        return Unmanaged<Carrier>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
+      }, Unmanaged.passUnretained(self).toOpaque(), nil)
+    if isPlain, hasMarkup(pad) {
+      gst_pad_add_probe(pad, bufferOrEvent, { _, info, _ in withoutMarkup(info) }, nil, nil)
+    }
+    // The probe makes other caps of those that the pad has now. Without a link the muxer must not wait.
+    if gst_pad_link_full(pad, next.pad, GST_PAD_LINK_CHECK_NOTHING) != GST_PAD_LINK_OK {
+      gst_pad_send_event(next.pad, gst_event_new_eos())
+    }
+  }
+
+  /// What is outside of the part is left out.
+  private func pass(
+    _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
+  ) -> GstPadProbeReturn {
+    // The pad's offset has not been added yet.
+    guard let buffer = info.buffer, let time = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
+    let start = Double(time) / 1e9
+    return start < part.from || start >= part.to ?? .infinity ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+  }
+}
+
+/// Finds the streams of a file.
+private final class Stored: Sendable {
+  private let found = Mutex<(pads: Int, streams: [Kept.Stream])>((0, []))
+  private let uri: String
+
+  init(uri: String) { self.uri = uri }
+
+  /// All but pictures.
+  func streams(of path: String) throws -> [Kept.Stream] {
+    let pipeline = try parse("urisourcebin name=source ! parsebin name=parser")
+    let bus = gst_element_get_bus(pipeline)
+    defer {
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+      gst_object_unref(bus)
+      gst_object_unref(pipeline)
+    }
+    gst_util_set_object_arg(pipeline.element("source").object, "uri", uri)
+    let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
+      Unmanaged<Stored>.fromOpaque($2).takeUnretainedValue().take($1)
+    }
+    connect(
+      pipeline.element("parser"), "pad-added", unsafeBitCast(padAdded, to: GCallback.self),
+      Unmanaged.passUnretained(self).toOpaque())
+    gst_element_set_state(pipeline, GST_STATE_PAUSED)
+    // All pads lead nowhere, which is an error as soon as all are there.
+    let types = GstMessageType(rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue)
+    guard let message = gst_bus_timed_pop_filtered(bus, 30_000_000_000, types) else {
+      throw Failure("cannot read \(path): it took too long to look into it")
+    }
+    defer { gst_message_unref(message) }
+    let (pads, streams) = found.withLock { $0 }
+    guard pads > 0 else { throw Failure("cannot read \(path): \(text(of: message))") }
+    return streams
+  }
+
+  private func take(_ pad: UnsafeMutablePointer<GstPad>) {
+    let caps = identifyingCaps(of: pad)
+    found.withLock { found in
+      if !caps.hasPrefix("video/") { found.streams.append(Kept.Stream(index: found.pads, caps: caps)) }
+      found.pads += 1
+    }
+  }
+}
+
+/// A list of chapters that is shared with GStreamer.
+final class Chapters: @unchecked Sendable {
+  let toc: OpaquePointer
+
+  /// Takes it over.
+  init(_ toc: OpaquePointer) { self.toc = toc }
+
+  deinit { gst_mini_object_unref(UnsafeMutableRawPointer(toc).assumingMemoryBound(to: GstMiniObject.self)) }
+}
+
+extension Container {
+  /// GStreamer's, which encodebin chooses, too.
+  private var muxer: String {
+    switch self {
+    case .mp4: "mp4mux"
+    case .mov: "qtmux"
+    case .mkv: "matroskamux"
+    case .webm: "webmmux"
+    case .ts: "mpegtsmux"
+    }
+  }
+
+  var hasChapters: Bool { self == .mkv || self == .webm }
+
+  /// Whether a stream with such caps fits in.
+  fileprivate func holds(_ text: String) -> Bool {
+    guard let factory = gst_element_factory_find(muxer), let caps = gst_caps_from_string(text) else { return false }
+    defer {
+      gst_caps_unref(caps)
+      gst_object_unref(UnsafeMutableRawPointer(factory))
+    }
+    return gst_element_factory_can_sink_any_caps(factory, caps) != 0
+  }
+}
+
+/// Without what parsers change and what differs from file to file.
+private func identifyingCaps(of pad: UnsafeMutablePointer<GstPad>) -> String {
+  guard let now = gst_pad_get_current_caps(pad) ?? gst_pad_query_caps(pad, nil), let caps = gst_caps_copy(now) else {
+    return ""
+  }
+  defer {
+    gst_caps_unref(now)
+    gst_caps_unref(caps)
+  }
+  let fields = gst_caps_get_structure(caps, 0)
+  if String(cString: gst_structure_get_name(fields)) == "text/x-raw" { return "text/x-raw" }
+  let names = (0..<gst_structure_n_fields(fields)).compactMap { index in
+    gst_structure_nth_field_name(fields, guint(index)).map { String(cString: $0) }
+  }
+  for name in names where !["mpegversion", "layer", "format", "layout"].contains(name) {
+    gst_structure_remove_field(fields, name)
+  }
+  guard let text = gst_caps_to_string(caps) else { return "" }
+  defer { g_free(text) }
+  return String(cString: text)
+}
+
+private func hasMarkup(_ pad: UnsafeMutablePointer<GstPad>) -> Bool {
+  guard let caps = gst_pad_get_current_caps(pad) else { return false }
+  defer { gst_caps_unref(caps) }
+  return string(gst_caps_get_structure(caps, 0), "format") == "pango-markup"
+}
+
+/// Text as it is shown, without tags and entities of Pango.
+private func withoutMarkup(_ info: UnsafeMutablePointer<GstPadProbeInfo>?) -> GstPadProbeReturn {
+  guard let info else { return GST_PAD_PROBE_OK }
+  if let buffer = info.buffer {
+    guard let bytes = contents(of: buffer) else { return GST_PAD_PROBE_OK }
+    let plain = plainText(String(decoding: bytes, as: UTF8.self))
+    guard let copy = gst_buffer_new_allocate(nil, gsize(plain.utf8.count), nil) else { return GST_PAD_PROBE_OK }
+    _ = Array(plain.utf8).withUnsafeBytes { gst_buffer_fill(copy, 0, $0.baseAddress, gsize($0.count)) }
+    gst_buffer_copy_into(copy, buffer, GST_BUFFER_COPY_TIMESTAMPS, 0, gsize.max)
+    gst_buffer_unref(buffer)
+    info.pointee.data = UnsafeMutableRawPointer(copy)
+  } else if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS,
+    let caps = gst_caps_from_string("text/x-raw, format=(string)utf8")
+  {
+    info.pointee.data = gst_event_new_caps(caps).map { UnsafeMutableRawPointer($0) }
+    gst_caps_unref(caps)
+    gst_event_unref(event)
+  }
+  return GST_PAD_PROBE_OK
+}
+
+func plainText(_ markup: String) -> String {
+  let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")]
+  return entities.reduce(markup.replacing(/<[^>]*>/, with: "")) { $0.replacing($1.0, with: $1.1) }
+}

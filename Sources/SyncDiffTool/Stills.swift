@@ -1,0 +1,157 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Single frames of a file, to look at.
+
+import CGStreamer
+import CGStreamerTools
+
+final class Stills {
+  /// Seconds; nil if the file does not say.
+  let duration: Double?
+  private let isStill: Bool
+  private let pipeline: UnsafeMutablePointer<GstElement>
+  private static let patience: GstClockTime = 30_000_000_000
+
+  /// Frames come upright, with square pixels. Throws if there is no picture.
+  init(of path: String) throws {
+    let media = try Media(path: path)
+    guard let picture = media.pictures.first else { throw Failure("\(path) has no video stream") }
+    (duration, isStill) = (media.duration, media.isStill)
+    let direction = (picture.orientation ?? .upright).rawValue
+    pipeline = try parse(
+      "uridecodebin name=in ! videoconvert ! videoflip video-direction=\(direction) "
+        + "! videoconvert ! video/x-raw,format=RGB ! fakesink name=out sync=false")
+    gst_util_set_object_arg(pipeline.element("in").object, "uri", media.uri)
+    gst_element_set_state(pipeline, GST_STATE_PAUSED)
+    guard gst_element_get_state(pipeline, nil, nil, Self.patience) != GST_STATE_CHANGE_FAILURE else {
+      throw Failure("cannot decode \(path)")
+    }
+  }
+
+  deinit {
+    gst_element_set_state(pipeline, GST_STATE_NULL)
+    gst_object_unref(pipeline)
+  }
+
+  /// The frame that is shown at some time, seconds, of that height; nil if there is none.
+  func jpeg(at time: Double, height: Int) -> [UInt8]? {
+    guard let made = sample(at: time, as: "image/jpeg,height=\(height / 2 * 2),pixel-aspect-ratio=1/1") else {
+      return nil
+    }
+    defer { gst_sample_unref(made) }
+    return gst_sample_get_buffer(made).flatMap(contents(of:))
+  }
+
+  fileprivate func pixels(at time: Double, height: Int) -> Pixels? {
+    guard let made = sample(at: time, as: "video/x-raw,format=RGB,height=\(height),pixel-aspect-ratio=1/1") else {
+      return nil
+    }
+    defer { gst_sample_unref(made) }
+    var width: gint = 0
+    guard let caps = gst_sample_get_caps(made),
+      gst_structure_get_int(gst_caps_get_structure(caps, 0), "width", &width) != 0,
+      let bytes = gst_sample_get_buffer(made).flatMap(contents(of:))
+    else { return nil }
+    return Pixels(width: Int(width), height: height, bytes: bytes)
+  }
+
+  /// The caller owns it.
+  private func sample(at time: Double, as format: String) -> OpaquePointer? {
+    let flags = GstSeekFlags(rawValue: GST_SEEK_FLAG_FLUSH.rawValue | GST_SEEK_FLAG_ACCURATE.rawValue)
+    guard isStill || gst_element_seek_simple(pipeline, GST_FORMAT_TIME, flags, gint64(time * 1e9)) != 0,
+      gst_element_get_state(pipeline, nil, nil, Self.patience) == GST_STATE_CHANGE_SUCCESS,
+      let shown = lastSample(of: pipeline.element("out"))
+    else { return nil }
+    defer { gst_sample_unref(shown) }
+    return converted(shown, format)
+  }
+}
+
+/// RGB; rows begin at multiples of four bytes.
+private struct Pixels {
+  let width, height: Int
+  var bytes: [UInt8]
+  var stride: Int { (3 * width + 3) / 4 * 4 }
+
+  init(width: Int, height: Int, bytes: [UInt8]) { (self.width, self.height, self.bytes) = (width, height, bytes) }
+
+  /// White.
+  init(width: Int, height: Int) {
+    self.init(width: width, height: height, bytes: [])
+    bytes = [UInt8](repeating: 255, count: stride * height)
+  }
+
+  /// `other` fits in.
+  mutating func put(_ other: Pixels, x: Int, y: Int) {
+    for row in 0..<other.height {
+      let (from, to) = (row * other.stride, (y + row) * stride + 3 * x)
+      bytes.replaceSubrange(to..<to + 3 * other.width, with: other.bytes[from..<from + 3 * other.width])
+    }
+  }
+
+  var png: [UInt8]? {
+    guard let caps = gst_caps_from_string("video/x-raw,format=RGB,width=\(width),height=\(height),framerate=1/1"),
+      let buffer = gst_buffer_new_allocate(nil, gsize(bytes.count), nil)
+    else { return nil }
+    gst_buffer_fill(buffer, 0, bytes, gsize(bytes.count))
+    let raw = gst_sample_new(buffer, caps, nil, nil)
+    defer {
+      gst_sample_unref(raw)
+      gst_buffer_unref(buffer)
+      gst_caps_unref(caps)
+    }
+    guard let raw, let made = converted(raw, "image/png") else { return nil }
+    defer { gst_sample_unref(made) }
+    return gst_sample_get_buffer(made).flatMap(contents(of:))
+  }
+}
+
+/// Frames of an original and of its dub, spread over the dub: in two rows, the original above, as PNG. `from`: seconds of the original
+/// at which the dub begins. Throws if one of them cannot be decoded.
+func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UInt8] {
+  let (count, columns, height, gap) = (12, 6, 180, 4)
+  let (before, after) = (try Stills(of: original), try Stills(of: dub))
+  let length = after.duration ?? 0
+  let pairs = (0..<count).compactMap { i -> (Pixels, Pixels)? in
+    let time = (Double(i) + 0.5) / Double(count) * length
+    guard let dubbed = after.pixels(at: time, height: height) else { return nil }
+    // A photo and a picture that goes on have no frame there: their last one.
+    let latest = max((before.duration ?? 0) - 0.05, 0)
+    return before.pixels(at: min(from + time, latest), height: height).map { ($0, dubbed) }
+  }
+  guard let first = pairs.first else { throw Failure("there are no frames in \(dub) to show") }
+  let width = max(first.0.width, first.1.width)
+  let rows = (pairs.count + columns - 1) / columns
+  var sheet = Pixels(width: columns * (width + gap) - gap, height: rows * (2 * height + 3 * gap) - 3 * gap)
+  for (i, pair) in pairs.enumerated() {
+    let (x, y) = (i % columns * (width + gap), i / columns * (2 * height + 3 * gap))
+    sheet.put(pair.0, x: x, y: y)
+    sheet.put(pair.1, x: x, y: y + height)
+  }
+  guard let png = sheet.png else {
+    throw Failure("GStreamer's pngenc is missing; install gstreamer1.0-plugins-good", .badOutput)
+  }
+  return png
+}
+
+/// A frame in another format. The caller owns it.
+private func converted(_ sample: OpaquePointer, _ format: String) -> OpaquePointer? {
+  guard let caps = gst_caps_from_string(format) else { return nil }
+  defer { gst_caps_unref(caps) }
+  return gst_video_convert_sample(sample, caps, 30_000_000_000, nil)
+}
+
+/// A copy of what a buffer holds.
+func contents(of buffer: UnsafeMutablePointer<GstBuffer>) -> [UInt8]? {
+  var map = GstMapInfo()
+  guard gst_buffer_map(buffer, &map, GST_MAP_READ) != 0 else { return nil }
+  defer { gst_buffer_unmap(buffer, &map) }
+  return Array(UnsafeBufferPointer(start: map.data, count: Int(map.size)))
+}
+
+func base64(_ bytes: [UInt8]) -> String {
+  guard let text = g_base64_encode(bytes, gsize(bytes.count)) else { return "" }
+  defer { g_free(text) }
+  return String(cString: text)
+}
