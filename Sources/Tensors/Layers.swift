@@ -238,16 +238,17 @@ public struct Conv2d: Sendable {
   }
 }
 
-/// Many tiles: every piece takes some rows of them the whole way, so that they stay in its cache. Few: all are
+/// Many tiles, or one block: every piece takes some rows of tiles the whole way, so that they stay in its cache. Else all are
 /// transformed first, then shared out by channel blocks, so that each weight is read once.
 private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination, by kernels: any KernelSet.Type) {
   let (m, cin) = (w.m, weights.inputs)
   let lanes = weights.products.lanes
   let width = min((weights.outputs + lanes - 1) / lanes, 2) * lanes  // of a block
   let strip = (m + 2) * (w.columns * m + 2) * cin + 40 * kernels.lanes
-  let group = max(1, 48 / w.columns)  // rows of tiles
+  let isOne = weights.blocks == 1  // so only rows can be shared out
+  let group = max(1, min(48 / w.columns, isOne ? (w.rows + 3) / 4 : w.rows))  // rows of tiles
   let groups = (w.rows + group - 1) / group
-  if groups >= 4 {
+  if groups >= 4 || isOne {
     let most = group * w.columns
     ThreadPool.shared.parallel(count: groups) { index in
       let rows = group * index..<min(group * (index + 1), w.rows)
