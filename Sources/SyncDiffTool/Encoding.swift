@@ -103,8 +103,8 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Whether it takes a bitrate.
-  var hasBitrate: Bool { self != .prores && self != .ffv1 }
+  /// Whether it takes a bitrate. av1enc 1.22 does not keep to one, and ends the process at some.
+  var hasBitrate: Bool { [.h264, .hevc, .vp9].contains(self) }
 
   /// Of the encoder; kbit/s. GstStructure knows enums by their numbers only.
   func properties(crf: Int?, bitrate: Int?) -> String {
@@ -114,9 +114,9 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
       case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),speed-preset=(int)5"
       case .hevc: "bitrate=(uint)\(bitrate),speed-preset=(int)5"
       case .vp9:
-        "target-bitrate=(int)\(bitrate * 1000),deadline=(int64)1,cpu-used=(int)4,row-mt=(boolean)true,threads=(int)16"
-      case .av1: "target-bitrate=(uint)\(bitrate),cpu-used=(int)6,row-mt=(boolean)true"
-      case .prores, .ffv1: ""
+        "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(int64)1,cpu-used=(int)4,row-mt=(boolean)true,"
+          + "threads=(int)16"
+      case .prores, .av1, .ffv1: ""
       }
     }
     return switch self {
@@ -227,7 +227,7 @@ struct Encoding {
     try Self.require(self.video, in: container.videoCodecs, container)
     try Self.require(self.audio, in: container.audioCodecs, container)
     guard bitrate == nil || self.video.hasBitrate else {
-      throw Failure("--bitrate: the quality of \(self.video.rawValue) is fixed", .badOutput)
+      throw Failure("--bitrate: \(self.video.rawValue) takes none", .badOutput)
     }
     if let crf {
       guard let quality = self.video.quality else {

@@ -40,6 +40,7 @@ struct Learn: ParsableCommand {
     let report = Report()
     let picture = try Media(path: footage)
     try picture.requirePicture()
+    guard !picture.isStill else { throw Failure("\(footage) is a still picture, not a video", .badInput) }
     let file = try Output(output, inputs: [footage])
     let model = try loadModel(self.model)
     let began = ContinuousClock.now

@@ -13,6 +13,7 @@ package enum OpenBLAS: Products {
   package static var isHere: Bool { library != nil }
 
   private static let library = ctensors_openblas_load()?.pointee
+  private static let kernels = genericKernels()
 
   package static func convolve(_ c: Convolution, pixels: Range<Int>, block: Int, to: Destination) {
     let channels = channels(of: block, to)

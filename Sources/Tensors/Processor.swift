@@ -9,7 +9,7 @@ public import KernelInterface
 
 // The kernels are found by name, not imported: what another module has inlined of them, SwiftPM would leave as it was when a
 // kernel is changed and built again.
-@_silgen_name("kernels_generic") private func genericKernels() -> any KernelSet.Type
+@_silgen_name("kernels_generic") func genericKernels() -> any KernelSet.Type
 #if arch(x86_64)
   import CTiles
 

@@ -72,7 +72,7 @@ import Testing
       ("lookahead", "gint64", "-1", .ready), ("steps", "guint", "0", .playing),
       ("guidance-scale", "gdouble", "0", .controlled), ("strength", "gdouble", "1", .controlled),
       ("seed", "guint64", "0", .playing), ("passthrough", "gboolean", "false", .controlled),
-      ("audio-offset", "gint64", "0", .playing), ("face-select", "GstSyncDiffFaceSelect", "largest", .playing),
+      ("audio-offset", "gint64", "0", .playing), ("face-select", "GstSyncDiffFaceSelect", "largest", .controlled),
       ("max-faces", "guint", "4", .playing), ("roi", "gchararray", nil, .playing),
       ("no-face", "GstSyncDiffNoFace", "passthrough", .playing), ("silence", "GstSyncDiffSilence", "close", .playing),
       ("silence-threshold", "gdouble", "-50", .playing), ("silence-hold", "guint64", "300000000", .playing),

@@ -32,7 +32,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let picture = part(try portrait(), x: 16, y: 16, size: 128, times: 1, scale: 1 / 127.5, offset: -1)
     let (boxes, scores) = FaceDetector(try faceWeights()).network(picture)
     expectClose(boxes, golden["detector.boxes"], 0.002, "boxes, px of 128")
-    expectClose(scores, golden["detector.scores"], 0.002, "scores")
+    expectClose(scores, golden["detector.scores"], 0.005, "scores")
   }
 
   /// The face is 116 px high: 0.002 px are 0.002 % of it.
