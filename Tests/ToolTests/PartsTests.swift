@@ -92,7 +92,7 @@ import Testing
     "What is kept is stored as it was, with its language",
     arguments: [
       ("v.mkv", "srt", "out.mkv"), ("v.mkv", "srt", "out.mp4"), ("v.mp4", "mov_text", "out.mp4"),
-      ("v.mov", "mov_text", "out.mkv"), ("v.mp4", "mov_text", "out.mov"),
+      ("v.mp4", "mov_text", "out.mkv"), ("v.mp4", "mov_text", "out.mov"),
     ])
   func keep(name: String, subtitles: String, out: String) throws {
     let video = try film(name, subtitles: subtitles)
