@@ -27,7 +27,7 @@ struct FormatOptions: ParsableArguments {
   @Option(help: "Quality of the picture, 0 is the best: to 51 with h264 and hevc (16), to 63 with vp9 and av1 (20).")
   var crf: Int?
 
-  @Option(help: ArgumentHelp("Of the picture, kbit/s, instead of a quality.", valueName: "kbit/s"))
+  @Option(help: ArgumentHelp("Of h264, hevc and vp9, instead of a quality.", valueName: "kbit/s"))
   var bitrate: Int?
 
   @Option(help: "Where of the picture to begin, seconds; the sound begins there.")
