@@ -156,9 +156,17 @@ private final class Stored: Sendable {
     connect(
       pipeline.element("parser"), "pad-added", unsafeBitCast(padAdded, to: GCallback.self),
       Unmanaged.passUnretained(self).toOpaque())
+    let complete: @convention(c) (UnsafeMutablePointer<GstElement>, gpointer) -> Void = { parser, _ in
+      gst_element_post_message(
+        parser, gst_message_new_application(nil, gst_structure_new_empty("complete")))
+    }
+    connect(
+      pipeline.element("parser"), "no-more-pads", unsafeBitCast(complete, to: GCallback.self),
+      Unmanaged.passUnretained(self).toOpaque())
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
-    // All pads lead nowhere, which is an error as soon as all are there.
-    let types = GstMessageType(rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue)
+    // All pads lead nowhere, which may be an error before the parser says that there are no more.
+    let types = GstMessageType(
+      rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
     guard let message = gst_bus_timed_pop_filtered(bus, 30_000_000_000, types) else {
       throw Failure("cannot read \(path): it took too long to look into it")
     }

@@ -154,7 +154,8 @@ import Testing
       ] + (codec == "h264" ? ["--profile", "web"] : []))
     #expect(outcome.status == 3, "\(outcome.err)")
     let rate = try #require(Double(try probe(folder.file(name), "", "bit_rate")[0])) / 1000
-    #expect((100...900).contains(rate), "\(codec): \(rate) kbit/s")
+    // Of noise that no encoder can squeeze; without the option it is 5000 and more.
+    #expect((100...1500).contains(rate), "\(codec): \(rate) kbit/s")
     guard codec == "h264" else { return }
     let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.file(name)))
     let (index, data) = (bytes.range(of: Data("moov".utf8)), bytes.range(of: Data("mdat".utf8)))
