@@ -246,7 +246,7 @@ public protocol KernelSet: Products {
   /// Adds `weight` times the levels of a planar picture at `count` displaced places to `out`: place i is (x + i, y) and its
   /// displacement. Eight in a row whose shares are all 0 are left out; up to 7 more are read and written.
   ///
-  /// Interpolated by cubics through 4 x 4 samples (Keys, a = -0.75) and limited to the least and the greatest of these. The
+  /// Interpolated by cubics through 4 x 4 samples (Keys, a = -1) and limited to the least and the greatest of these. The
   /// rows of the picture go on for one sample before and two behind, and so do its columns. Beyond it its edges go on.
   ///
   /// Where a kind is not 0 its low 3 bits are n, the rest the number of a footprint, (xx, yx, xy, yy): the level is the mean

@@ -252,13 +252,12 @@ private func unsigned(_ v: SIMD8<Int32>) -> SIMD8<UInt32> { unsafeBitCast(v, to:
 @inline(__always)
 private func small(_ v: SIMD8<UInt32>) -> SIMD8<Float> { ckernels_floats(unsafeBitCast(v, to: SIMD8<Int32>.self)) }
 
-/// Of four neighbours, at `t` behind the second (Keys 1981, a = -0.75, which keeps more of a face's detail than the usual -0.5;
-/// meta/decisions/0027).
+/// Of four neighbours, at `t` behind the second (Keys 1981, a = -1, which keeps more of a face's detail than the usual -0.5;
+/// meta/decisions/0031).
 @inline(__always)
 private func weights(_ t: SIMD8<Float>) -> Four {
   (
-    t * (t * (1.5 - 0.75 * t) - 0.75), t * t * (1.25 * t - 2.25) + 1, t * (t * (1.5 - 1.25 * t) + 0.75),
-    t * t * (0.75 * t - 0.75)
+    t * (t * (2 - t) - 1), t * t * (t - 2) + 1, t * (t * (1 - t) + 1), t * t * (t - 1)
   )
 }
 

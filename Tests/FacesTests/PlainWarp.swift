@@ -48,7 +48,7 @@ extension Plain {
     return (p, ([1, 0], [0, 1]))
   }
 
-  /// Cubics of Keys, a = -0.75, through 4 x 4 samples, limited to these; `held` holds pixels, beyond them its edges go on.
+  /// Cubics of Keys, a = -1, through 4 x 4 samples, limited to these; `held` holds pixels, beyond them its edges go on.
   private static func cubic(_ frame: Frame, _ component: Component, _ p: SIMD2<Double>, held: Region) -> Double {
     let size = component.size(held.width, held.height)
     let (left, top) = (held.x >> component.shiftX, held.y >> component.shiftY)
@@ -57,9 +57,7 @@ extension Plain {
     let (x0, y0) = (x.rounded(.down), y.rounded(.down))
     func weights(_ t: Double) -> [Double] {
       let (t2, t3) = (t * t, t * t * t)
-      return [
-        0.75 * (2 * t2 - t - t3), 1 - 2.25 * t2 + 1.25 * t3, 0.75 * t + 1.5 * t2 - 1.25 * t3, 0.75 * (t3 - t2),
-      ]
+      return [2 * t2 - t - t3, 1 - 2 * t2 + t3, t + t2 - t3, t3 - t2]
     }
     let (wx, wy) = (weights(x - x0), weights(y - y0))
     var (sum, low, high) = (0.0, Double.infinity, -Double.infinity)

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """A person's own pixels, moved: piecewise-affine warps over the face mesh, and mouths taken from other frames of the same
-face. The training's twin of Sources/Faces/Warp.swift: the same geometry, OpenCV's arithmetic.
+face. The training's twin of Sources/Faces/Warp.swift: the same geometry.
 
 Pictures are uint8 [H, W, 3]; points are px, whole numbers at pixel centres, meshes with rings [540, 2] (geometry.with_rings)."""
 import cv2
@@ -15,6 +15,7 @@ INSET_FROM = 0.04        # outer eye distances: the gap from which on that count
 GROWN = 1.10, 1.22       # across, down: the lips' outline, enlarged, inside of which the mouth is another frame's
 FEATHER = 0.03           # outer eye distances, deviation of that outline's blur
 TRACE = 1e-6             # of a pixel: what counts as nothing
+KEYS = -1.0              # of the cubics: at -0.5 they are truest, at -1 they keep most of a face's detail (decision 31)
 FIX = 4                  # bits of OpenCV's sub-pixel coordinates
 
 
@@ -51,8 +52,32 @@ def field(after, before, triangles, size):
     return out
 
 
+def cubic(t):
+    """[4, ...]: the shares of four neighbours, at `t` behind the second; Keys, Cubic convolution interpolation, 1981, equation 5."""
+    t = np.stack([1 + t, t, 1 - t, 2 - t])
+    near = ((KEYS + 2) * t - (KEYS + 3)) * t * t + 1
+    far = KEYS * (((t - 5) * t + 8) * t - 4)
+    return np.where(t <= 1, near, far)
+
+
 def moved(picture, field):
-    return cv2.remap(picture, field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    """A uint8 picture [H, W, 3] whose pixels come from the places field [H, W, 2]: by cubics through 4 x 4 pixels, limited to the
+    least and the greatest of these; pixels that stay are copied."""
+    height, width = picture.shape[:2]
+    stays = (field == np.moveaxis(np.indices((height, width))[::-1], 0, -1)).all(-1)
+    place = field[~stays]
+    first = np.floor(place).astype(int)
+    across, down = cubic((place - first).T.astype(np.float32)).swapaxes(0, 1)
+    x, y = (np.clip(first[:, i] + np.arange(-1, 3)[:, None], 0, size - 1) for i, size in enumerate((width, height)))
+    pixels, total, least, greatest = picture.reshape(-1, 3), 0, 255, 0
+    for i in range(4):
+        for j in range(4):
+            taken = pixels.take(y[i] * width + x[j], 0)
+            least, greatest = np.minimum(least, taken), np.maximum(greatest, taken)
+            total += (down[i] * across[j])[:, None] * taken
+    out = picture.copy()
+    out[~stays] = (np.clip(total, least, greatest) + 0.5).astype(np.uint8)
+    return out
 
 
 def filled(outline, size):
