@@ -11,7 +11,7 @@ public enum Obstacle: String, Sendable {
   case small
   /// It looks more than 50 degrees away from the camera: the far side of the mouth is hidden.
   case turned
-  /// Its lips or its chin lie outside of the frame.
+  /// Its lips lie outside of the frame, or its chin by more than 8 % of the face's width.
   case outside
   /// Something lies before its mouth that was not there: a hand, a cup, a microphone.
   case covered
@@ -47,6 +47,7 @@ public struct Light: Equatable, Sendable {
 public struct Visibility: Sendable {
   private static let width: (least: Float, back: Float) = (48, 54)  // px
   private static let turn: (most: Float, back: Float) = (0.766, 0.707)  // sines of 50 and 45 degrees
+  private static let chin: (most: Float, back: Float) = (0.08, 0.05)  // of the face's width, outside of the frame
   private static let side = 16
   private static let small = FaceWindow(side: side)
   /// Places of the small picture that count, quarter by quarter: columns 2 ..< 14, rows 3 ..< 15.
@@ -88,16 +89,18 @@ public struct Visibility: Sendable {
   private func judge(
     _ frame: FrameView, _ points: [SIMD3<Float>], _ turn: Float, _ isCovered: Bool, _ before: Obstacle?
   ) -> Obstacle? {
-    guard let box = Box(around: points) else { return .outside }
+    guard points.count == FaceMeshPoints.count, let box = Box(around: points) else { return .outside }
     if !(box.width >= (before == .small ? Self.width.back : Self.width.least)) { return .small }
     if !(turn <= (before == .turned ? Self.turn.back : Self.turn.most)) { return .turned }
     let (width, height) = (Float(frame.width) - 0.5, Float(frame.height) - 0.5)
-    let needed = FaceMeshPoints.outer + [FaceMeshPoints.chin]
-    let isInside = needed.allSatisfy { i in
-      points.indices.contains(i) && points[i].x >= -0.5 && points[i].y >= -0.5 && points[i].x <= width
-        && points[i].y <= height
+    func isInside(_ i: Int, room: Float) -> Bool {
+      let point = points[i]
+      return min(point.x, point.y) >= -0.5 - room && point.x <= width + room && point.y <= height + room
     }
-    if !isInside { return .outside }
+    let room = box.width * (before == .outside ? Self.chin.back : Self.chin.most)
+    if !FaceMeshPoints.outer.allSatisfy({ isInside($0, room: 0) }) || !isInside(FaceMeshPoints.chin, room: room) {
+      return .outside
+    }
     return isCovered ? .covered : nil
   }
 

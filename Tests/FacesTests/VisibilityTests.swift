@@ -120,6 +120,11 @@ import Faces
     }
     #expect(look(points: points(x: 30), &visibility) == .outside)
     #expect(look(points: points(y: 220), &visibility) == .outside)
+    for (below, obstacle) in [(0.07, nil), (0.09, .outside), (0.06, .outside), (0.04, nil)] as [(Float, Obstacle?)] {
+      var points = points()
+      points[FaceMeshPoints.chin].y = Float(Self.side) + below * 120
+      #expect(look(points: points, &visibility) == obstacle, "a chin \(below) of the width below the picture")
+    }
     #expect(look(&visibility) == nil)
   }
 
@@ -127,6 +132,7 @@ import Faces
   func hostile() {
     var visibility = Visibility()
     #expect(look(points: [], &visibility) == .outside)
+    #expect(look(points: Array(points().prefix(100)), &visibility) == .outside)
     #expect(look(points: points(x: .nan), &visibility) != nil)
     #expect(look(turn: .nan, &visibility) == .turned)
   }
