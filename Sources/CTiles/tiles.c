@@ -112,7 +112,7 @@ INLINE void pad(const ctiles_picture *p, int first, int end, uint16_t *output, s
   const int channels = p->channels;
   const size_t line = (size_t)(p->left + p->width + p->right) * channels;
   for (int row = first; row < end; row++) {
-    uint16_t *to = output + row * line;
+    uint16_t *to = output + row % p->stride * p->plane + row / p->stride * line;
     const int y = row - p->top;
     if (y < 0 || y >= p->height) {
       zeros(to, rest, line);
@@ -140,7 +140,8 @@ INLINE void pad(const ctiles_picture *p, int first, int end, uint16_t *output, s
     }
     zeros(to + p->width * channels, rest, (size_t)p->right * channels);
   }
-  if (end == p->rows) zeros(output + end * line, rest, (size_t)p->left * channels + ctiles_depth);
+  uint16_t *const behind = output + (p->stride - 1) * p->plane + p->rows / p->stride * line;
+  if (end == p->rows) zeros(behind, rest, (size_t)p->left * channels + ctiles_depth);
 }
 
 void ctiles_pad(const ctiles_picture *p, int first, int end, uint16_t *output, size_t rest) {
@@ -298,7 +299,7 @@ INLINE void multiply(
   if (rows * columns > 2) _tile_zero(2);
   if (rows * columns > 3) _tile_zero(3);
   for (int ky = 0; ky < c->kernel_rows; ky++) {
-    const uint16_t *x = input + ky * c->row;
+    const uint16_t *x = input + ky % c->stride * c->plane + ky / c->stride * c->row;
     for (int k = 0; k < c->depths; k++, x += ctiles_depth, weights += tile) {
       if (columns == 1) {
         WEIGHTS(6, weights);

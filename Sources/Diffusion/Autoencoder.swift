@@ -12,9 +12,9 @@ struct Block: Sendable {
   let conv1: Conv2d
   let conv2: Conv2d
 
-  init(_ w: Weights, _ name: String, _ channels: Int, size: Int) {
-    conv1 = Conv2d(w, "\(name).conv1", channels, channels, size: size)
-    conv2 = Conv2d(w, "\(name).conv2", channels, channels, size: size)
+  init(_ w: Weights, _ name: String, _ channels: Int, size: Int, multiple: Int = 1) {
+    conv1 = Conv2d(w, "\(name).conv1", channels, channels, size: size, multiple: multiple)
+    conv2 = Conv2d(w, "\(name).conv2", channels, channels, size: size, multiple: multiple)
   }
 
   func callAsFunction(_ x: Tensor) -> Tensor { conv2(conv1(x, before: .silu, activation: .silu), adding: x) }
@@ -36,14 +36,14 @@ public struct Encoder: Sendable {
   public init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (a, b, c) = (config.autoencoderChannels[0], config.autoencoderChannels[1], config.autoencoderChannels[2])
     let size = config.window * config.window  // pixels
-    input = Conv2d(w, "\(name).input", 3, a, size: size)
-    block1 = Block(w, "\(name).block1", a, size: size)
+    input = Conv2d(w, "\(name).input", 3, a, size: size, multiple: 4)
+    block1 = Block(w, "\(name).block1", a, size: size, multiple: 4)
     down1 = Conv2d(w, "\(name).down1", a, b, stride: 2, size: size)
     block2 = Block(w, "\(name).block2", b, size: size / 4)
     down2 = Conv2d(w, "\(name).down2", b, c, stride: 2, size: size / 4)
     block3 = Block(w, "\(name).block3", c, size: size / 16)
     block4 = Block(w, "\(name).block4", c, size: size / 16)
-    output = Conv2d(w, "\(name).output", c, config.latentChannels, size: size / 16)
+    output = Conv2d(w, "\(name).output", c, config.latentChannels, size: size / 16, multiple: 4)
     mean = w.take("\(name).mean", [config.latentChannels])
     deviation = w.take("\(name).deviation", [config.latentChannels])
   }
@@ -85,10 +85,10 @@ public struct Decoder: Sendable {
     up1 = Conv2d(w, "\(name).up1", c, b, size: size)
     block4 = Block(w, "\(name).block4", b, size: 4 * size)
     block5 = Block(w, "\(name).block5", b, size: 4 * size)
-    up2 = Conv2d(w, "\(name).up2", b, a, size: 4 * size)
-    block6 = Block(w, "\(name).block6", a, size: 16 * size)
-    block7 = Block(w, "\(name).block7", a, size: 16 * size)
-    output = Conv2d(w, "\(name).output", a, 3, size: 16 * size)
+    up2 = Conv2d(w, "\(name).up2", b, a, size: 4 * size, multiple: 2)
+    block6 = Block(w, "\(name).block6", a, size: 16 * size, multiple: 4)
+    block7 = Block(w, "\(name).block7", a, size: 16 * size, multiple: 4)
+    output = Conv2d(w, "\(name).output", a, 3, size: 16 * size, multiple: 4)
   }
 
   public func callAsFunction(_ latent: Tensor) -> Tensor {

@@ -20,15 +20,19 @@ public struct Denoiser: Sendable {
     let context: UNet.Context
   }
 
+  /// What a frame hears and remembers: `tokens` are the audio encoder's, `prior` the bottleneck's values of the latent made for
+  /// the frame before, nil at the start and after a cut.
+  package func context(tokens: Tensor, prior: Tensor?, schedule: Schedule) -> UNet.Context {
+    unet.prepare(tokens: tokens, prior: prior, times: schedule.embedded)
+  }
+
   /// `identity` is the latent `[20, 20, 4]` of the warped frame's window, `masked` what `masked` leaves of it, `lips`
-  /// `[20, 20, 2]` where the lips are to be, `tokens` the audio encoder's, `prior` the bottleneck's values of the latent made for
-  /// the frame before: nil at the start and after a cut.
-  public func prepare(
-    masked: Tensor, lips: Tensor, identity: Tensor, tokens: Tensor, prior: Tensor?, schedule: Schedule
+  /// `[20, 20, 2]` where the lips are to be, `context` of the same schedule.
+  package func prepare(
+    masked: Tensor, lips: Tensor, identity: Tensor, _ context: UNet.Context, schedule: Schedule
   ) -> Frame {
     Frame(
-      seen: concat(concat(masked, lips), identity), identity: identity, times: schedule.times,
-      context: unet.prepare(tokens: tokens, prior: prior, times: schedule.embedded))
+      seen: concat(concat(masked, lips), identity), identity: identity, times: schedule.times, context: context)
   }
 
   /// The velocity at x `[20, 20, 4]` and the time of a step.

@@ -154,7 +154,7 @@ package struct UNet: Sendable {
     up1 = Conv2d(w, "\(name).up1", b, a, size: size / 4)
     (up1Res1, up1Res2) = (res("up1_res1", 2 * a, a, size), res("up1_res2", a, a, size))
     norm = GroupNorm(w, "\(name).norm", a, groups: config.groups)
-    output = Conv2d(w, "\(name).output", a, z, size: size)
+    output = Conv2d(w, "\(name).output", a, z, size: size, multiple: 4)
   }
 
   private var blocks: [ResBlock] {

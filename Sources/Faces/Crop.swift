@@ -106,13 +106,9 @@ private struct Grid {
 
   /// `[side, side, 3]`, RGB in -1 ... 1.
   func picture(side: Int) -> Tensor {
-    let values = [Float](unsafeUninitializedCapacity: side * side * 3) { values, count in
-      if let out = values.baseAddress {
-        inStripes(side) { rows in write(rows, of: side, to: out + 3 * side * rows.lowerBound) }
-      }
-      count = side * side * 3
+    Tensor([side, side, 3]) { out in
+      inStripes(side) { rows in write(rows, of: side, to: out + 3 * side * rows.lowerBound) }
     }
-    return Tensor([side, side, 3], values)
   }
 
   private func write(_ rows: Range<Int>, of side: Int, to out: UnsafeMutablePointer<Float>) {
@@ -129,15 +125,25 @@ private struct Grid {
           let lane = UnsafeMutableRawPointer(line).assumingMemoryBound(to: Float.self) + i
           samples.line(from: left, step: SIMD2<Float>(step), count: width, to: lane)
         }
-        filter(line, spacing: fine, 1, narrow + row * side, count: side)
-      }
-      for row in 0..<rows.count {
-        filter(narrow + row * fine * side, spacing: 1, side, line, count: side)
-        for column in 0..<side {
-          let (color, pixel) = (toRGB(line[column]), out + 3 * (row * side + column))
-          (pixel[0], pixel[1], pixel[2]) = (color.x, color.y, color.z)
+        if taps.count == 1 {
+          color(line, side, out + 3 * row * side)
+        } else {
+          filter(line, spacing: fine, 1, narrow + row * side, count: side)
         }
       }
+      guard taps.count > 1 else { return }
+      for row in 0..<rows.count {
+        filter(narrow + row * fine * side, spacing: 1, side, line, count: side)
+        color(line, side, out + 3 * row * side)
+      }
+    }
+  }
+
+  @inline(__always)
+  private func color(_ line: UnsafePointer<SIMD4<Float>>, _ count: Int, _ out: UnsafeMutablePointer<Float>) {
+    for i in 0..<count {
+      let (color, pixel) = (toRGB(line[i]), out + 3 * i)
+      (pixel[0], pixel[1], pixel[2]) = (color.x, color.y, color.z)
     }
   }
 

@@ -56,10 +56,23 @@ public struct FaceMesh: Sendable {
   /// What the network sees, `[192, 192, 3]` in 0 ... 1, brightened where it is dark.
   private static func picture(_ frame: FrameView, _ region: Similarity) -> Tensor {
     let picture = coarseCrop(frame, region, side: side)
-    let sum = picture.values.withUnsafeBufferPointer { $0.reduce(0, +) }
-    let mean = (sum / Float(picture.values.count) + 1) / 2
-    let gain = brightness / min(max(mean, darkest), brightness)
-    return picture.map { min(gain * ($1 + 1) / 2, 1) }
+    typealias Levels = SIMD16<Float>
+    let count = picture.values.count  // whole vectors, as the side is
+    return picture.values.withUnsafeBufferPointer { values in
+      let levels = UnsafeRawBufferPointer(values)
+      let places = stride(from: 0, to: 4 * count, by: MemoryLayout<Levels>.size)
+      var sums = Levels()
+      for place in places { sums += levels.loadUnaligned(fromByteOffset: place, as: Levels.self) }
+      let mean = (sums.sum() / Float(count) + 1) / 2
+      let gain = brightness / min(max(mean, darkest), brightness)
+      return Tensor([side, side, 3]) { output in
+        for place in places {
+          let level = gain * (levels.loadUnaligned(fromByteOffset: place, as: Levels.self) + 1) / 2
+          let bounded = level.replacing(with: 1, where: level .> 1)
+          UnsafeMutableRawPointer(output).storeBytes(of: bounded, toByteOffset: place, as: Levels.self)
+        }
+      }
+    }
   }
 
   /// Where to look for the points of a face that the detector saw.

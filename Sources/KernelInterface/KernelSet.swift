@@ -164,7 +164,7 @@ public protocol KernelSet: Products {
     _ output: UnsafeMutablePointer<Float>)
 
   /// Scaled dot-product attention of one head: q `[T, width]`, k, v `[S, width]`, output `[T, outputWidth]`; the head's
-  /// own `depth` channels start at the pointers. scratch: (depth + 1) * S rounded up to whole blocks.
+  /// own `depth` channels start at the pointers. scratch: (depth + 4) * S rounded up to whole vectors.
   static func attend(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
@@ -183,6 +183,11 @@ public protocol KernelSet: Products {
 
   static func add(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, count: Int, _ output: UnsafeMutablePointer<Float>)
+
+  /// Largest of each 2 x 2 of two rows `[2 columns, channels]`: output `[columns, channels]`.
+  static func maxPool(
+    _ above: UnsafePointer<Float>, _ below: UnsafePointer<Float>, columns: Int, channels: Int,
+    _ output: UnsafeMutablePointer<Float>)
 
   /// `[rows, channels]`, slope `[channels]`.
   static func prelu(

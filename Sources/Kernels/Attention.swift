@@ -4,7 +4,8 @@
 import KernelInterface
 
 extension Kernels {
-  /// In the scratch the keys lie transposed, so that a vector of them is scored at a time.
+  /// In the scratch the keys lie transposed, so that a vector of them is scored at a time. Four queries at a time, since
+  /// additions take several cycles.
   public static func attend(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
@@ -16,26 +17,39 @@ extension Kernels {
       for key in 0..<stride { scratch[i * stride + key] = key < keys ? k[key * width + i] : 0 }
     }
     let factor = 1 / Float(depth).squareRoot()
-    for query in queries {
-      let (from, to) = (q + query * width, output + query * outputWidth)
+    @inline(__always) func answer(_ count: Int, from: UnsafePointer<Float>, to: UnsafeMutablePointer<Float>) {
       var first = 0
       while first < stride {
-        var (even, odd) = (Vector(), Vector())  // two sums, since an addition takes several cycles
-        var i = 0
-        while i + 1 < depth {
-          even = madd(even, Vector(repeating: from[i]), load(scratch + i * stride + first))
-          odd = madd(odd, Vector(repeating: from[i + 1]), load(scratch + (i + 1) * stride + first))
-          i += 2
+        var sums = InlineArray<4, Sum>(repeating: Sum(Vector()))
+        for i in 0..<depth {
+          let key = load(scratch + i * stride + first)
+          for n in 0..<count { sums[n].value = madd(sums[n].value, Vector(repeating: from[n * width + i]), key) }
         }
-        if i < depth { even = madd(even, Vector(repeating: from[i]), load(scratch + i * stride + first)) }
-        put((even + odd) * factor, scores + first)
+        for n in 0..<count { put(sums[n].value * factor, scores + n * stride + first) }
         first += lanes
       }
-      let share = 1 / exponentials(scores, keys)
+      var shares = SIMD4<Float>()
+      for n in 0..<count { shares[n] = 1 / exponentials(scores + n * stride, keys) }
       forEachVector(depth) { at, valid in
-        var sum = Vector()
-        for key in 0..<keys { sum = madd(sum, Vector(repeating: scores[key]), load(v + key * width + at, valid)) }
-        store(sum * share, to + at, valid)
+        var sums = InlineArray<4, Sum>(repeating: Sum(Vector()))
+        for key in 0..<keys {
+          let value = load(v + key * width + at, valid)
+          for n in 0..<count {
+            sums[n].value = madd(sums[n].value, Vector(repeating: scores[n * stride + key]), value)
+          }
+        }
+        for n in 0..<count { store(sums[n].value * shares[n], to + n * outputWidth + at, valid) }
+      }
+    }
+    var query = queries.lowerBound
+    while query < queries.upperBound {
+      let (from, to) = (q + query * width, output + query * outputWidth)
+      if queries.upperBound - query >= 4 {
+        answer(4, from: from, to: to)
+        query += 4
+      } else {
+        answer(1, from: from, to: to)
+        query += 1
       }
     }
   }

@@ -20,6 +20,22 @@ extension Kernels {
     }
   }
 
+  public static func maxPool(
+    _ above: UnsafePointer<Float>, _ below: UnsafePointer<Float>, columns: Int, channels: Int,
+    _ output: UnsafeMutablePointer<Float>
+  ) {
+    @inline(__always) func greater(_ a: Vector, _ b: Vector) -> Vector { a.replacing(with: b, where: b .> a) }
+    for column in 0..<columns {
+      let at = 2 * column * channels
+      let (above, below, output) = (above + at, below + at, output + column * channels)
+      forEachVector(channels) { c, valid in
+        let upper = greater(load(above + c, valid), load(above + channels + c, valid))
+        let lower = greater(load(below + c, valid), load(below + channels + c, valid))
+        store(greater(upper, lower), output + c, valid)
+      }
+    }
+  }
+
   public static func prelu(
     _ x: UnsafePointer<Float>, slope: UnsafePointer<Float>, rows: Int, channels: Int,
     _ output: UnsafeMutablePointer<Float>

@@ -12,8 +12,11 @@ extension Kernels {
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, offset: Int, step: Int, width: Int, height: Int,
     x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   ) {
-    @inline(__always) func run<S: Storage>(_: S.Type) {
-      let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
+    let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
+    // The last place in the plane that four bytes can be read from, there and in the row below.
+    let end = (height &- 1) &* stride &+ offset &+ (width &- 1) &* step &+ 1
+    let last = end < 1 << 31 && right < 4 ? Int32(truncatingIfNeeded: end &- below &- 4) : -1
+    @inline(__always) func run<S: Storage>(_: S.Type, words: Bool = false) {
       let (highX, highY) = (Float(width &- 1), Float(height &- 1))
       let (lastX, lastY) = (highX > 1 ? highX - 1 : 0, highY > 1 ? highY - 1 : 0)
       var i = 0
@@ -25,11 +28,29 @@ extension Kernels {
         let (columns, rows) = (integers(x0), integers(y0))
         // Two neighbours in one word: level | level << 16.
         var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
-        for k in 0..<8 {
-          let row = plane + Int(rows[k]) &* stride
-          let at = offset &+ Int(columns[k]) &* step
-          upper[k] = S.pair(row, at, right)
-          lower[k] = S.pair(row + below, at, right)
+        var isRead = false
+        #if AVX2
+          if words && last >= 0 {
+            let at =
+              rows &* Int32(truncatingIfNeeded: stride) &+ columns &* Int32(truncatingIfNeeded: step)
+              &+ Int32(truncatingIfNeeded: offset)
+            isRead = !holds(at .> last)
+            if isRead {
+              @inline(__always) func pairs(_ plane: UnsafeRawPointer) -> SIMD8<UInt32> {
+                let words = unsafeBitCast(ckernels_words(plane, at), to: SIMD8<UInt32>.self)
+                return words & 0xFF | (words &>> UInt32(truncatingIfNeeded: 8 &* right) & 0xFF) &<< 16
+              }
+              (upper, lower) = (pairs(plane), pairs(plane + below))
+            }
+          }
+        #endif
+        if !isRead {
+          for k in 0..<8 {
+            let row = plane + Int(rows[k]) &* stride
+            let at = offset &+ Int(columns[k]) &* step
+            upper[k] = S.pair(row, at, right)
+            lower[k] = S.pair(row + below, at, right)
+          }
         }
         let (a, b) = (floats(upper & 0xFFFF), floats(upper &>> 16))
         let (c, d) = (floats(lower & 0xFFFF), floats(lower &>> 16))
@@ -44,7 +65,7 @@ extension Kernels {
       }
     }
     switch storage {
-    case .byte: run(Byte.self)
+    case .byte: run(Byte.self, words: true)
     case .low10: run(Low10.self)
     case .high10: run(High10.self)
     case .packed10: run(Packed10.self)

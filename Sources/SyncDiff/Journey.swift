@@ -217,17 +217,24 @@ public struct Journey {
     guard let (patch, mesh) = moved(frame.view, face, coefficients) else { return }
     let window = crop(patch, model.window, at: face.window)
     stageEnded?(.warp)
-    let (identity, lips) = (model.encoder(window), model.window.lips(mesh, at: face.window))
-    let seen = masked(identity, lips: lips)
-    stageEnded?(.encode)
-    let prior = memories[face.id]?.previous.map { model.bottleneck($0) }
-    let schedule = schedule(settings.steps)
+    let (model, previous, schedule) = (model, memories[face.id]?.previous, schedule(settings.steps))
+    let (identity, context) = ThreadPool.shared.both {
+      model.encoder(window)
+    } and: {
+      model.denoiser.context(tokens: tokens, prior: previous.map { model.bottleneck($0) }, schedule: schedule)
+    }
+    let lips = model.window.lips(mesh, at: face.window)
     let conditions = model.denoiser.prepare(
-      masked: seen, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
-    var latent = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
-    for step in Sampler(model.denoiser, conditions, noise: latent) { latent = step }
+      masked: masked(identity, lips: lips), lips: lips, identity: identity, context, schedule: schedule)
+    stageEnded?(.encode)
+    let noise = noise(settings.seed, [config.latentSide, config.latentSide, config.latentChannels])
+    let (latent, decoded) = ThreadPool.shared.both {
+      Sampler(model.denoiser, conditions, noise: noise).reduce(noise) { $1 }
+    } and: {
+      model.decoder(inner(identity))
+    }
     stageEnded?(.denoise)
-    let difference = model.window.difference(model.decoder(inner(latent)), model.decoder(inner(identity)))
+    let difference = model.window.difference(model.decoder(inner(latent)), decoded)
     stageEnded?(.decode)
     memories[face.id]?.previous = latent
     memories[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)

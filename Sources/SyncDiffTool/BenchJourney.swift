@@ -19,9 +19,9 @@ struct BenchJourney: ParsableCommand {
         find     look for cuts, follow the face, remember its mouth
         hear     features of the newest 40 ms, audio encoder, the mouth's shape
         warp     move the face's pixels, cut out its window
-        encode   picture to latent
-        denoise  all steps, with what is prepared for them and the frame before
-        decode   latent to picture
+        encode   picture to latent, and what the steps know of the sound and the frame before
+        denoise  all steps; the latent of the window before them to picture
+        decode   the new latent to picture
         blend    the moved face and what was painted into the frame
       The first frame, which also searches the picture, stands alone.
 

@@ -72,7 +72,8 @@ struct BenchNetwork {
     let schedule = Schedule(steps: steps, of: denoiser)
     func prepared() -> Denoiser.Frame {
       denoiser.prepare(
-        masked: masked, lips: lips, identity: identity, tokens: tokens, prior: prior, schedule: schedule)
+        masked: masked, lips: lips, identity: identity,
+        denoiser.context(tokens: tokens, prior: prior, schedule: schedule), schedule: schedule)
     }
     switch measure {
     case .network:
@@ -283,10 +284,13 @@ struct BenchLayer {
     func noise(_ shape: Int...) -> Tensor { Tensor(shape, generator.fill(shape.reduce(1, *))) }
     switch work {
     case .convolution(let height, let width, let inputs, let outputs, let kernel, let stride):
-      let pad = kernel / 2
+      let (pad, isTiled) = (kernel / 2, method == .tiles || method == .split)
+      let multiple = isTiled && width / stride % 4 == 0 ? 4 : 1
+      let group = Conv2d.group(inputs, outputs, kernel: kernel, stride: stride, multiple: multiple)
       let layer = Conv2d(
         weight: weights.take(weight, [outputs, inputs, kernel, kernel]), bias: weights.take("\(name).bias", [outputs]),
-        stride: stride, padding: (pad, pad, pad, pad), method: method ?? .direct)
+        stride: stride, padding: (pad, pad, pad, pad), method: method ?? .direct, group: group,
+        on: weights.instructions)
       let x = noise(height, width, inputs)
       return { _ = layer(x) }
     case .linear(let rows, let inputs, let outputs):

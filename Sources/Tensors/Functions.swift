@@ -89,19 +89,14 @@ public func inner(_ latent: Tensor) -> Tensor {
 }
 
 /// Largest of each 2x2 square: `[H, W, C]` -> `[H/2, W/2, C]`; an odd last row or column is dropped.
-public func maxPool2(_ x: Tensor) -> Tensor {
+public func maxPool2(_ x: Tensor, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let (height, width, c) = x.picture
   let (h, w) = (height / 2, width / 2)
   return Tensor(h, w, c) { output in
     x.values.with { values in
       for y in 0..<h {
-        for i in 0..<w {
-          let above = values + (2 * y * width + 2 * i) * c
-          let below = above + width * c
-          for k in 0..<c {
-            output[(y * w + i) * c + k] = max(max(above[k], above[c + k]), max(below[k], below[c + k]))
-          }
-        }
+        let above = values + 2 * y * width * c
+        kernels.maxPool(above, above + width * c, columns: w, channels: c, output + y * w * c)
       }
     }
   }
@@ -221,7 +216,7 @@ private func attend(
 ) {
   let depth = channels / heads
   shareOut(heads, cost: t * s * (depth + 10) / 4) { range in
-    Scratch.withFloats((depth + 1) * (s + kernels.lanes)) { scratch in
+    Scratch.withFloats((depth + 4) * (s + kernels.lanes)) { scratch in
       for head in range {
         let first = head * depth
         kernels.attend(

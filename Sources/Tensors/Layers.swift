@@ -57,17 +57,30 @@ public struct Conv2d: Sendable {
     return size >= 256 ? .f4 : .f2
   }
 
-  /// Symmetric padding of kernel / 2, as every convolution of our own networks has. `size`: the pixels of its pictures.
+  /// Symmetric padding of kernel / 2, as every convolution of our own networks has. `size`: the pixels of its pictures;
+  /// `multiple`: what the width of the output is always a multiple of, at most 4 counts.
   public init(
-    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int = 3, stride: Int = 1, size: Int
+    _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int = 3, stride: Int = 1, size: Int,
+    multiple: Int = 1
   ) {
     let p = kernel / 2
+    let method = Self.method(
+      cin, cout, kernel: kernel, stride: stride, size: size, precision: w.precision, on: w.instructions)
+    let isTiled = method == .tiles || method == .split
     self.init(
       weight: w.take("\(name).weight", [cout, cin, kernel, kernel]), bias: w.take("\(name).bias", [cout]),
-      stride: stride, padding: (p, p, p, p),
-      method: Self.method(
-        cin, cout, kernel: kernel, stride: stride, size: size, precision: w.precision, on: w.instructions),
+      stride: stride, padding: (p, p, p, p), method: method,
+      group: isTiled ? Self.group(cin, cout, kernel: kernel, stride: stride, multiple: multiple) : 1,
       on: w.instructions)
+  }
+
+  /// How many output pixels the tile unit had best compute as one, of those that divide `multiple`: with the fewest products.
+  package static func group(_ cin: Int, _ cout: Int, kernel: Int, stride: Int, multiple: Int) -> Int {
+    func cost(_ group: Int) -> Int {  // of four pixels
+      4 / group * Tiles.depths(kernel, cin, stride: stride, group: group)
+        * ((group * cout + Tiles.side - 1) / Tiles.side)
+    }
+    return [1, 2, 4].filter { multiple % $0 == 0 }.min { cost($0) < cost($1) } ?? 1
   }
 
   /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`). Winograd's methods
@@ -82,9 +95,10 @@ public struct Conv2d: Sendable {
       on: instructions)
   }
 
+  /// `group`: how many output pixels the tile unit computes as one; it divides the width of the output.
   package init(
     weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
-    streamed: Bool = false, on instructions: InstructionSet
+    streamed: Bool = false, group: Int = 1, on instructions: InstructionSet
   ) {
     let shape = weight.shape
     precondition(shape.count == 4 && bias.shape == [shape[0]], "weight [Cout, Cin / groups, K, K], bias [Cout]")
@@ -119,7 +133,7 @@ public struct Conv2d: Sendable {
       kind = .dense(
         PackedWeights(
           weight: weight.values, bias: bias.values, outputs: cout, inputs: cin, taps: taps, rows: kernel.height,
-          method: packing, products: streamed ? kernels : instructions.products))
+          method: packing, stride: stride, group: group, products: streamed ? kernels : instructions.products))
     }
   }
 
@@ -135,6 +149,7 @@ public struct Conv2d: Sendable {
     precondition(height >= kernel.height && width >= kernel.width, "a picture at least as large as the kernel")
     let (h, w) = ((height - kernel.height) / stride + 1, (width - kernel.width) / stride + 1)
     precondition(residual.map { $0.values.count == h * w * cout } ?? true, "a residual like the output")
+    if case .dense(let weights) = kind { precondition(w % weights.group == 0, "whole groups in a row") }
     return Tensor(h, w, cout) { output in
       x.values.with { x in
         let picture = PaddedPicture(

@@ -16,8 +16,9 @@ final class PackedWeights: Sendable {
     case split  // the same, each tile followed by what its rounding left
   }
 
-  let outputs: Int
+  let outputs: Int  // of a group
   let inputs: Int
+  let group: Int  // output pixels that are computed as one, see ctiles.h; 1 elsewhere
   let taps: Int
   let method: Method
   let products: any Products.Type  // that it is packed for
@@ -32,19 +33,23 @@ final class PackedWeights: Sendable {
   /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
   /// `rows`: of the kernel.
   init(
-    weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, rows: Int, method: Method,
-    products: any Products.Type
+    weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, rows: Int, method: Method, stride: Int = 1,
+    group: Int = 1, products: any Products.Type
   ) {
-    (self.outputs, self.inputs, self.taps, self.method, self.products) = (outputs, inputs, taps, method, products)
+    (self.outputs, self.inputs, self.taps, self.group) = (group * outputs, inputs, taps, group)
+    (self.method, self.products) = (method, products)
     let lanes = products.lanes
-    blocks = (outputs + 2 * lanes - 1) / (2 * lanes)
+    blocks = (group * outputs + 2 * lanes - 1) / (2 * lanes)
     let padded = (outputs + lanes - 1) / lanes * lanes
     self.bias = Storage(capacity: 2 * lanes * blocks)
-    for output in 0..<2 * lanes * blocks { self.bias.memory[output] = output < outputs ? bias[output] : 0 }
+    for output in 0..<2 * lanes * blocks {
+      self.bias.memory[output] = output < group * outputs ? bias[output % outputs] : 0
+    }
 
     if method == .tiles || method == .split {
       format = .pairs
-      storage = Self.tiles(weight, outputs, inputs, taps: taps, rows: rows, isSplit: method == .split)
+      storage = Self.tiles(
+        weight, outputs, inputs, taps: taps, rows: rows, stride: stride, group: group, isSplit: method == .split)
       return
     }
     let rows =  // what a block holds for each of its channels
@@ -99,12 +104,12 @@ final class PackedWeights: Sendable {
 
   /// In the order of ctiles.h.
   private static func tiles(
-    _ weight: Values, _ outputs: Int, _ inputs: Int, taps: Int, rows: Int, isSplit: Bool
+    _ weight: Values, _ outputs: Int, _ inputs: Int, taps: Int, rows: Int, stride: Int, group: Int, isSplit: Bool
   ) -> Storage {
     let (width, side, depth) = (taps / rows, Tiles.side, Tiles.depth)
-    let depths = Tiles.depths(width * inputs)
+    let depths = Tiles.depths(width, inputs, stride: stride, group: group)
     let size = side * depth * (isSplit ? 2 : 1)
-    let count = (outputs + side - 1) / side * rows * depths * size
+    let count = (group * outputs + side - 1) / side * rows * depths * size
     let storage = Storage(capacity: count / 2)
     let memory = UnsafeMutableRawPointer(storage.memory).bindMemory(to: UInt16.self, capacity: count)
     memory.initialize(repeating: 0, count: count)
@@ -113,12 +118,16 @@ final class PackedWeights: Sendable {
         for input in 0..<inputs {
           for tap in 0..<taps {
             let value = weight[(output * inputs + input) * taps + tap]
-            let k = tap % width * inputs + input
-            let tile = ((output / side * rows + tap / width) * depths + k / depth) * size
-            let place = tile + k % depth / 2 * 2 * side + output % side * 2 + k % 2
             let high = upperHalf(value)
-            memory[place] = high
-            if isSplit { memory[place + side * depth] = upperHalf(value - Float(bitPattern: UInt32(high) << 16)) }
+            let rest = upperHalf(value - Float(bitPattern: UInt32(high) << 16))
+            for pixel in 0..<group {
+              let k = (pixel * stride + tap % width) * inputs + input
+              let column = pixel * outputs + output
+              let tile = ((column / side * rows + tap / width) * depths + k / depth) * size
+              let place = tile + k % depth / 2 * 2 * side + column % side * 2 + k % 2
+              memory[place] = high
+              if isSplit { memory[place + side * depth] = rest }
+            }
           }
         }
       }

@@ -36,7 +36,7 @@ public final class ThreadPool: @unchecked Sendable {
     // Rounded down: who overdraws is stopped for up to a tenth of a second. What is left over is for decoders.
     let quota = processorQuota().map { Int(min(max($0, 1), 65536)) }
     processors = min(Int(ctensors_processor_count(allowed)), quota ?? .max)
-    jobs = .allocate(capacity: processors / 2)  // with more callers, each works alone
+    jobs = .allocate(capacity: processors / 2 * 2)  // with more callers, and pieces that share out, each works alone
     for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
     workers = .allocate(capacity: max(0, processors - 1))
     for i in workers.indices { workers.initializeElement(at: i, to: Worker()) }
@@ -70,8 +70,33 @@ public final class ThreadPool: @unchecked Sendable {
   public func parallel(count: Int, _ body: (Int) -> Void) {
     let share = processors / callers.add(1, ordering: .relaxed).newValue
     defer { callers.subtract(1, ordering: .relaxed) }
-    let limit = Int(bitPattern: pthread_getspecific(limitKey))
-    let helpers = min(share, limit > 0 ? limit : share, count) - 1
+    post(count: count, threads: min(share, limit > 0 ? limit : share), body)
+  }
+
+  /// What both return, computed at the same time if there are two threads. Whatever they share out themselves is taken by
+  /// threads that are free, and by the other one when it has ended. `first` is the longer one.
+  public func both<First, Second>(_ first: () -> First, and second: () -> Second) -> (First, Second) {
+    var (one, two): (First?, Second?)
+    let (share, limit) = (processors / (callers.load(ordering: .relaxed) + 1), self.limit)
+    // Where all processors may compute, `callers` sees to it that no more threads do.
+    let rest = limit == 0 || limit >= processors ? limit : max(limit - 1, 1)
+    post(count: 2, threads: min(share, limit > 0 ? limit : share)) { index in
+      if index == 0 {
+        limited(to: rest) { one = first() }
+      } else {
+        limited(to: rest == limit ? limit : 1) { two = second() }
+      }
+    }
+    guard let one, let two else { preconditionFailure("every piece is done") }
+    return (one, two)
+  }
+
+  /// Of the calling thread; 0: none.
+  private var limit: Int { Int(bitPattern: pthread_getspecific(limitKey)) }
+
+  /// The first index first: what lies behind each other in memory is read so.
+  private func post(count: Int, threads: Int, _ body: (Int) -> Void) {
+    let helpers = min(threads, count) - 1
     guard helpers > 0, count <= Job.longest, let job = jobs.indices.first(where: { jobs[$0].occupy() }) else {
       for i in 0..<max(0, count) { body(i) }
       return
@@ -142,6 +167,7 @@ private struct Job: ~Copyable {
   /// The job's number (32 bits), how many helpers may still join (8), how many pieces nobody has taken (24): in one, so
   /// that whoever takes a piece knows what it belongs to.
   private let open = Atomic<UInt64>(0)
+  private let count = Atomic(0)  // pieces in all
   private let code = Atomic<UInt>(0)  // of the closure, and
   private let captured = Atomic<UInt>(0)
   private let unfinished = Signal()  // pieces; and `callerSleeps`
@@ -157,6 +183,7 @@ private struct Job: ~Copyable {
     take(body, &closure)
     code.store(UInt(bitPattern: closure.code), ordering: .relaxed)
     captured.store(UInt(bitPattern: closure.captured), ordering: .relaxed)
+    self.count.store(count, ordering: .relaxed)
     unfinished.value.pointee.store(UInt32(count), ordering: .relaxed)
     processor.store(ctensors_processor(), ordering: .relaxed)
     let number = open.load(ordering: .relaxed) & ~(Self.number - 1) &+ Self.number
@@ -183,7 +210,7 @@ private struct Job: ~Copyable {
       let closure = ctensors_closure(
         code: UnsafeRawPointer(bitPattern: code.load(ordering: .relaxed)),
         captured: UnsafeRawPointer(bitPattern: captured.load(ordering: .relaxed)))
-      ctensors_call(closure, Int(state & (Self.seat - 1)) - 1)
+      ctensors_call(closure, count.load(ordering: .relaxed) - Int(state & (Self.seat - 1)))
       (seat, done) = (0, done + 1)
       state = open.load(ordering: .acquiring)
     }

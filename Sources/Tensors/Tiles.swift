@@ -14,16 +14,20 @@
     height: Int, width: Int, _ to: Destination
   ) {
     let channels = picture.channels
-    let right = max(0, picture.right - picture.left)  // of a row; the next one begins with the others
-    let pitch = picture.left + picture.width + right
+    // Of a row; the next one begins with the others. Rows hold whole groups of pixels.
+    let right = max(0, picture.right - picture.left)
+    let whole = stride * weights.group
+    let pitch = (picture.left + picture.width + right + whole - 1) / whole * whole
     let layout = TileLayout(
-      kernel: kernel, channels: channels, stride: stride, pitch: pitch, height: height, width: width)
+      kernel: kernel, channels: channels, stride: stride, group: weights.group, rows: rows, pitch: pitch,
+      height: height, width: width)
     let written = (rows * pitch + picture.left) * channels + Tiles.depth
     TilePicture.with(max(written, layout.read), isSplit: weights.method == .split) { input in
       let source = ctiles_picture(
         input: picture.input, height: Int32(picture.height), width: Int32(picture.width), channels: Int32(channels),
-        top: Int32(picture.top), left: Int32(picture.left), right: Int32(right), rows: Int32(rows),
-        factor: picture.factor, offset: picture.offset, activation: picture.activation.ofTiles)
+        top: Int32(picture.top), left: Int32(picture.left), right: Int32(pitch - picture.left - picture.width),
+        rows: Int32(rows), stride: Int32(stride), plane: layout.plane, factor: picture.factor, offset: picture.offset,
+        activation: picture.activation.ofTiles)
       inStrips(rows, values: rows * pitch * channels) { strip in
         withUnsafePointer(to: source) {
           ctiles_pad($0, Int32(strip.lowerBound), Int32(strip.upperBound), input.values, input.rest)
@@ -42,7 +46,7 @@
     let (width, channels) = (Int(convolution.columns), Int(convolution.channels))
     let pixels = rows * width
     let layout = TileLayout(
-      kernel: (1, 1), channels: channels, stride: 1, pitch: pixels, height: 1, width: pixels)
+      kernel: (1, 1), channels: channels, stride: 1, group: 1, rows: 1, pitch: pixels, height: 1, width: pixels)
     TilePicture.with(layout.read, isSplit: weights.method == .split) { input in
       inStrips(rows, values: pixels * channels) { strip in
         withUnsafePointer(to: convolution) {
@@ -73,16 +77,24 @@
   /// Where the pixels of a convolution are.
   private struct TileLayout {
     let kernel: (height: Int, width: Int)
-    let channels, stride, pitch, height, width: Int
+    let channels, stride: Int
+    let group: Int  // output pixels that count as one
+    let rows, pitch: Int  // of the padded picture
+    let height, width: Int  // of the output
 
-    /// Output pixels, with those that are thrown away.
-    var pixels: Int { (height - 1) * pitch + width }
+    /// Values of every `stride`-th row.
+    var plane: Int { (rows + stride - 1) / stride * pitch * channels }
+    /// Groups of an output row, with those that are thrown away, and of the output.
+    var across: Int { pitch / (stride * group) }
+    var groups: Int { (height - 1) * across + width / group }
     /// Tiles of them.
-    var columns: Int { (pixels + Tiles.side - 1) / Tiles.side }
-    var depths: Int { Tiles.depths(kernel.width * channels) }
+    var columns: Int { (groups + Tiles.side - 1) / Tiles.side }
+    var depths: Int { Tiles.depths(kernel.width, channels, stride: stride, group: group) }
     /// Values of the picture that are looked at.
     var read: Int {
-      (columns * Tiles.side * stride + (kernel.height - 1) * pitch) * channels + depths * Tiles.depth
+      (stride - 1) * plane
+        + (columns * Tiles.side * stride * group + (kernel.height - 1) / stride * pitch) * channels
+        + depths * Tiles.depth
     }
   }
 
@@ -92,18 +104,21 @@
   ) {
     let convolution = ctiles_convolution(
       input: input.values, rest: input.rest, weights: weights.weights.assumingMemoryBound(to: UInt16.self),
-      kernel_rows: Int32(layout.kernel.height), depths: Int32(layout.depths), step: layout.stride * layout.channels,
-      row: layout.pitch * layout.channels, pitch: Int32(layout.pitch), width: Int32(layout.width), output: to.output,
-      channels: Int32(to.channels), bias: to.bias, residual: to.residual, slope: slope,
+      kernel_rows: Int32(layout.kernel.height), depths: Int32(layout.depths),
+      step: layout.group * layout.stride * layout.channels, row: layout.pitch * layout.channels,
+      stride: Int32(layout.stride), plane: layout.plane, pitch: Int32(layout.across),
+      width: Int32(layout.width / layout.group), output: to.output, channels: Int32(layout.group * to.channels),
+      bias: to.bias, residual: to.residual, slope: slope,
       activation: slope == nil ? to.activation.ofTiles : ctiles_prelu)
-    // A piece takes some 10 us; a layer of less than two is not shared out.
+    // A piece takes some 10 us; a layer of less than two is not shared out. To fetch weights from the last cache takes as
+    // long as four tiles of pixels.
     let blocks = (weights.outputs + Tiles.side - 1) / Tiles.side
-    let products = layout.columns * blocks * layout.kernel.height * layout.depths * (input.rest > 0 ? 3 : 1)
-    let pieces = products < 3000 ? 1 : min(16, products / 1500) / 2 * 2
+    let products = max(layout.columns, 4) * blocks * layout.kernel.height * layout.depths * (input.rest > 0 ? 3 : 1)
+    let pieces = products < 2000 ? 1 : max(2, min(16, products / 1500) / 2 * 2)
     let across = min(pieces, (blocks + 1) / 2)
     let down = min((pieces + across - 1) / across, (layout.columns + 3) / 4)
     ThreadPool.shared.parallel(count: down * across) { index in
-      let pixels = part(index % down, of: down, 0..<layout.pixels, step: 4 * Tiles.side)
+      let pixels = part(index % down, of: down, 0..<layout.groups, step: 4 * Tiles.side)
       let blocks = part(index / down, of: across, 0..<blocks, step: 2)
       withUnsafePointer(to: convolution) {
         ctiles_convolve(
@@ -114,7 +129,7 @@
 
   /// Rows of a picture of so many values for the thread pool.
   private func inStrips(_ rows: Int, values: Int, _ body: (Range<Int>) -> Void) {
-    let strips = max(1, min(16, rows, values / 25_000))
+    let strips = max(1, min(16, rows, values / 12_000))
     ThreadPool.shared.parallel(count: strips) { body(part($0, of: strips, 0..<rows, step: 1)) }
   }
 
@@ -136,6 +151,8 @@ enum Tiles {
   static let side = 16
   static let depth = 32
 
-  /// Tiles that so many products take.
-  static func depths(_ length: Int) -> Int { (length + depth - 1) / depth }
+  /// Tiles that the products of one kernel row take, `width` pixels, for `group` output pixels.
+  static func depths(_ width: Int, _ channels: Int, stride: Int, group: Int) -> Int {
+    (((group - 1) * stride + width) * channels + depth - 1) / depth
+  }
 }

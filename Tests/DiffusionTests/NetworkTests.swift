@@ -110,8 +110,9 @@ import Testing
   }
 
   func frame(_ denoiser: Denoiser, prior: Tensor?, steps: Int) throws -> Denoiser.Frame {
-    denoiser.prepare(
-      masked: try part("masked"), lips: try part("lips"), identity: try part("identity"), tokens: try part("tokens"),
-      prior: prior, schedule: Schedule(steps: steps, of: denoiser))
+    let schedule = Schedule(steps: steps, of: denoiser)
+    return denoiser.prepare(
+      masked: try part("masked"), lips: try part("lips"), identity: try part("identity"),
+      denoiser.context(tokens: try part("tokens"), prior: prior, schedule: schedule), schedule: schedule)
   }
 }

@@ -105,6 +105,41 @@ func applied(
       means.isHalf ? 5e-3 : tolerance, "norm")
   }
 
+  /// Pixels that the tile unit computes as one.
+  @Test(
+    arguments: Means.all.filter { $0.method == .tiles || $0.method == .split },
+    [
+      (cin: 24, cout: 24, kernel: 3, stride: 1, group: 2), (cin: 24, cout: 3, kernel: 3, stride: 1, group: 4),
+      (cin: 3, cout: 24, kernel: 3, stride: 1, group: 2), (cin: 13, cout: 17, kernel: 5, stride: 1, group: 4),
+      (cin: 13, cout: 17, kernel: 3, stride: 2, group: 2), (cin: 24, cout: 40, kernel: 1, stride: 1, group: 4),
+    ])
+  func group(by means: Means, _ c: (cin: Int, cout: Int, kernel: Int, stride: Int, group: Int)) {
+    let p = c.kernel / 2
+    for (height, width) in [(1, 4), (5, 8), (21, 24), (40, 72)] {
+      var x = noise([c.stride * height, c.stride * width, c.cin])
+      var weight = noise([c.cout, c.cin, c.kernel, c.kernel], 2, scale: 0.1)
+      let bias = noise([c.cout], 3)
+      let fast = Conv2d(
+        weight: weight, bias: bias, stride: c.stride, padding: (p, p, p, p), method: means.method, group: c.group,
+        on: means.set)
+      if means.isHalf { (x, weight) = (x.map { half($1) }, weight.map { half($1) }) }
+      let plain = Plain.convolution(
+        x, weight: weight, bias: bias, stride: c.stride, padding: (p, p, p, p), groups: 1)
+      let expected = Plain.activation(.silu, plain + plain)
+      expectClose(fast(x, activation: .silu, adding: plain), expected, 2e-4, "\(height) x \(width)")
+      for threads in 1...3 {
+        #expect(ThreadPool.shared.limited(to: threads) { fast(x) } == fast(x))
+      }
+    }
+  }
+
+  @Test func groupsOfTheFewestProducts() {
+    #expect(Conv2d.group(24, 24, kernel: 3, stride: 1, multiple: 4) == 2)
+    #expect(Conv2d.group(24, 3, kernel: 3, stride: 1, multiple: 4) == 4)
+    #expect(Conv2d.group(24, 3, kernel: 3, stride: 1, multiple: 3) == 1)
+    #expect(Conv2d.group(64, 64, kernel: 3, stride: 1, multiple: 4) == 1)
+  }
+
   /// Whatever is multiplied in which piece, and however many threads take them.
   @Test(arguments: Means.all) func sameBytes(by means: Means) {
     let (x, weight) = (noise([40, 40, 48]), noise([72, 48, 3, 3], 2, scale: 0.1))
@@ -272,6 +307,13 @@ func applied(
     #expect(Array(sum(a, b, by: set.kernels).values) == zip(a.values, b.values).map { $0 + $1 })
     let sloped = a.map { $1 < 0 ? $1 * slope.values[$0 % channels] : $1 }
     expectClose(prelu(a, slope: slope, by: set.kernels), sloped, 0)
+    let x = noise([5, 7, channels], 4)
+    let largest = (0..<2 * 3 * channels).map { i in
+      let (y, column, c) = (2 * (i / (3 * channels)), 2 * (i / channels % 3), i % channels)
+      let square = [(y, column), (y, column + 1), (y + 1, column), (y + 1, column + 1)]
+      return square.map { x.values[($0 * 7 + $1) * channels + c] }.max() ?? 0
+    }
+    #expect(Array(maxPool2(x, by: set.kernels).values) == largest)
   }
 
   /// Norm and activation as the tile unit's pictures take them, over the whole range.

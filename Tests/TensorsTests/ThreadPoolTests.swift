@@ -29,6 +29,34 @@ import Testing
     #expect(total.value.load(ordering: .relaxed) == 64)
   }
 
+  /// Both may share out work, to no more threads than they may have.
+  @Test func computesBoth() {
+    for threads in 0...3 {
+      for _ in 0..<100 {
+        let (now, most) = (Counter(), Counter())
+        func work(_ pieces: Int) -> Int {
+          let total = Counter()
+          ThreadPool.shared.parallel(count: pieces) { piece in
+            most.value.max(now.value.add(1, ordering: .relaxed).newValue, ordering: .relaxed)
+            total.value.add(piece, ordering: .relaxed)
+            now.value.subtract(1, ordering: .relaxed)
+          }
+          return total.value.load(ordering: .relaxed)
+        }
+        let (one, two) = ThreadPool.shared.limited(to: threads) {
+          ThreadPool.shared.both {
+            work(64)
+          } and: {
+            "\(work(8))"
+          }
+        }
+        #expect(one == 64 * 63 / 2 && two == "28")
+        let limit = threads == 0 ? ThreadPool.shared.processors : threads
+        #expect(most.value.load(ordering: .relaxed) <= limit)
+      }
+    }
+  }
+
   /// As many streams as there may be, each with its own work.
   @Test func callersDoNotMeet() async {
     await withTaskGroup(of: Int.self) { group in

@@ -50,6 +50,17 @@ static inline __attribute__((always_inline)) void ckernels_store_bytes(void *to,
   *(ckernels_eight_bytes *)to = __builtin_convertvector(values, ckernels_eight_bytes);
 }
 
+#if defined(__AVX2__)
+/// The four bytes at each of eight places behind `from` as a number, the first one lowest.
+static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_words(
+    const void *from, ckernels_eight_integers places) {
+  typedef int integers __attribute__((vector_size(32)));
+  const integers all = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return (ckernels_eight_integers)__builtin_ia32_gatherd_d256(
+      (integers){0}, (const int *)from, (integers)places, all, 1);
+}
+#endif
+
 #if defined(__AVX512F__)
 typedef float ckernels_vector __attribute__((ext_vector_type(16)));
 typedef _Float16 ckernels_halves __attribute__((ext_vector_type(16), aligned(2)));

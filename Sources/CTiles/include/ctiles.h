@@ -8,6 +8,9 @@
 // of the row before. An output pixel reads, of every kernel row, values that lie side by side, and the pixel after it the
 // same `step` values further on, across the ends of rows: each kernel row is a plain matrix product. What comes out where the
 // kernel hangs over the end of a row is thrown away.
+//
+// At a stride of n every n-th row lies together, n times, so that output rows need not skip any. Where channels are few, some
+// output pixels beside each other count as one with all their channels: they share what they read.
 
 #pragma once
 
@@ -36,6 +39,8 @@ typedef struct {
   int height, width, channels;
   int top, left, right;         // rows and columns of zeros
   int rows;                     // in all, zeros included
+  int stride;                   // row y is number y / stride
+  size_t plane;                 // of those that begin y % stride times so many values behind the first
   const float *factor, *offset; // [channels], or null
   enum ctiles_activation activation;
 } ctiles_picture;
@@ -46,7 +51,9 @@ typedef struct {
   size_t rest;              // from a value to what its rounding left, split; or 0
   const uint16_t *weights;  // [16 outputs][kernel rows][depths] tiles [32 / 2][16][2], split: each followed by its rest
   int kernel_rows, depths;  // tiles of 32 products that a kernel row takes
-  size_t step, row;         // from pixel to pixel, from kernel row to kernel row
+  size_t step, row;         // from pixel to pixel, from a row to the one that lies next
+  int stride;               // of the picture, and
+  size_t plane;
   int pitch, width;         // pixels of an output row with and without those that are thrown away
   float *output;            // [.., width, channels]
   int channels;
