@@ -117,7 +117,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
       case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),\(speed)"
       case .hevc: "bitrate=(uint)\(bitrate),\(speed)"
       case .vp9:
-        "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(int64)1,cpu-used=(int)4,lag-in-frames=(int)0,row-mt=(boolean)true,"
+        "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,row-mt=(boolean)true,"
           + "threads=(int)16"
       case .prores, .av1, .ffv1: ""
       }
@@ -127,7 +127,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     case .hevc: "option-string=(string)\"crf=\(crf)\",\(speed)"
     case .prores: "profile=(int)3"  // 422 HQ
     case .vp9:
-      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(int64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
+      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
         + "row-mt=(boolean)true,threads=(int)16"
     case .av1:
       "end-usage=(int)3,cpu-used=(int)6,row-mt=(boolean)true,min-quantizer=(uint)\(crf),max-quantizer=(uint)\(crf)"
@@ -286,13 +286,13 @@ struct Encoding {
   var beginsFast: Bool { profile == .web && container == .mp4 }
 
   /// encodebin's. The caller owns it.
-  func profile(channels: Int) -> OpaquePointer? {
+  func profile(channels: Int) throws -> OpaquePointer? {
     let whole = Self.withCaps(container.caps) { gst_encoding_container_profile_new(nil, nil, $0, nil) }
     guard let whole else { return nil }
-    if let pictures { gst_encoding_container_profile_add_profile(whole, pictures) }
+    if let pictures = try pictures { gst_encoding_container_profile_add_profile(whole, pictures) }
     if let sound = Self.withCaps(audio.caps, { gst_encoding_audio_profile_new($0, nil, nil, 0) }) {
       if let encoder = audio.encoder {
-        Self.choose(sound, encoder.element, audio.properties(channels: channels))
+        try Self.choose(sound, encoder.element, audio.properties(channels: channels))
       }
       gst_encoding_container_profile_add_profile(whole, sound)
     }
@@ -301,12 +301,14 @@ struct Encoding {
 
   /// encodebin's for the picture alone, without a container. The caller owns it.
   var pictures: OpaquePointer? {
-    guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
-      return nil
+    get throws {
+      guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
+        return nil
+      }
+      gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is doubled or dropped
+      try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset))
+      return profile
     }
-    gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is doubled or dropped
-    Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset))
-    return profile
   }
 
   private static func withCaps(
@@ -317,10 +319,12 @@ struct Encoding {
     return body(caps)
   }
 
-  private static func choose(_ profile: OpaquePointer, _ element: String, _ properties: String) {
+  private static func choose(_ profile: OpaquePointer, _ element: String, _ properties: String) throws {
     gst_encoding_profile_set_preset_name(profile, element)
     guard !properties.isEmpty else { return }
-    gst_encoding_profile_set_element_properties(
-      profile, gst_structure_from_string("element-properties,\(properties)", nil))
+    guard let structure = gst_structure_from_string("element-properties,\(properties)", nil) else {
+      throw Failure("GStreamer does not understand \(properties)", .internalFault)
+    }
+    gst_encoding_profile_set_element_properties(profile, structure)
   }
 }

@@ -47,7 +47,7 @@ func probe(_ path: String, _ stream: String, _ fields: String) throws -> [String
 }
 
 /// Of the picture's first frame, as "10:00:00:00"; empty if there is none.
-func timecode(_ path: String) throws -> String {
+func startTimecode(_ path: String) throws -> String {
   let words = [
     "-v", "error", "-select_streams", "v:0", "-show_entries", "stream_tags=timecode", "-of", "csv=p=0", path,
   ]

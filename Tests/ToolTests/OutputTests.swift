@@ -163,6 +163,21 @@ import Testing
   }
 
   @Test(
+    "A quality is kept to: a worse one is a smaller file",
+    arguments: [("a.mp4", "h264"), ("a.mp4", "hevc"), ("a.webm", "vp9"), ("a.mp4", "av1")])
+  func quality(name: String, codec: String) throws {
+    let video = try folder.make("v.mkv", by: "-f lavfi -i testsrc2=s=320x240:r=25:d=0.4,noise=alls=20:allf=t -c:v ffv1")
+    let sizes = try ["10", "45"].map { crf in
+      let words = [
+        "dub", "--once", "--video", video, "--audio", sound, "-o", folder.file(name), "--video-codec", codec,
+      ]
+      #expect(try run(tool, words + ["--crf", crf]).status == 3)
+      return try Data(contentsOf: URL(fileURLWithPath: folder.file(name))).count
+    }
+    #expect(sizes[0] > 2 * sizes[1], "\(codec): \(sizes)")
+  }
+
+  @Test(
     "No frame is lost at the end of a longer file", arguments: [("a.webm", "vp9"), ("a.mkv", "av1"), ("a.ts", "hevc")])
   func ends(name: String, codec: String) throws {
     let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -pix_fmt yuv420p")

@@ -196,7 +196,7 @@ import Testing
     for codec in ["h264", "prores"] {
       let outcome = try dub(video, "out.mov", "--from", from, "--video-codec", codec)
       #expect(outcome.status == 3 && !outcome.err.contains("timecode"), "\(outcome.err)")
-      #expect(try timecode(folder.file("out.mov")) == wanted)
+      #expect(try startTimecode(folder.file("out.mov")) == wanted)
     }
     let lost = try dub(video, "out.mp4", "--from", from)
     #expect(lost.err.contains("its timecode is left out; mov keeps it"), "\(lost.err)")

@@ -53,7 +53,10 @@ import Testing
         #expect(outcome.out.contains("\"painted\": \(frames.count)"), "\(outcome.out)")
         made.append([frames, try decoded(folder.file("\(jobs).mkv"), "a")])
       }
-      #expect(made[0][0].count >= 46 && made[0] == made[1])
+      #expect(made[0][0].count >= 46 && made[0][0] == made[1][0])
+      // One packet behind the picture's end may be in or not.
+      let (alone, joined) = (made[0][1], made[1][1])
+      #expect(abs(alone.count - joined.count) <= 1 && zip(alone, joined).allSatisfy(==))
     }
     let told = try dub(video, "two.mp4", "--jobs", "2", "--once")
     #expect(told.err.contains("in 2 stretches, parted at 2.76"), "\(told.err)")
@@ -83,7 +86,7 @@ import Testing
     for (index, time) in times.enumerated() { #expect(abs(time - first - Double(index) / 25) < 0.0015) }
     let length = try #require(Double(try probe(folder.file(name), "", "duration")[0]))
     #expect((5.9...6.2).contains(length), "\(length)")
-    if name.hasSuffix("mov") { #expect(try timecode(folder.file(name)) == "10:00:00:00") }
+    if name.hasSuffix("mov") { #expect(try startTimecode(folder.file(name)) == "10:00:00:00") }
   }
 
   @Test(
