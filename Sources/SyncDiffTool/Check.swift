@@ -29,6 +29,7 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   compare("mastering display", made.masteringDisplay, picture.masteringDisplay) { $0 ?? "none" }
   compare("light level", made.contentLight, picture.contentLight) { $0 ?? "none" }
 
+  compare("timecode", result.timecode, job.timecode) { $0?.text ?? "none" }
   if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
   compare("sound tracks", result.sounds.count, 1 + job.kept.sounds) { "\($0)" }
   compare("subtitles", result.subtitles, job.kept.subtitles) { "\($0)" }

@@ -162,7 +162,7 @@ final class Discovery: Sendable {
     switch (sink.name, caps) {
     case ("video/x-raw", let caps?):
       if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
-      if hasTimecode(sink.element) { media.hasTimecode = true }
+      if media.timecode == nil { media.timecode = timecode(sink.element) }
     case ("audio/x-raw", let caps?): media.sounds.append(sound(gst_caps_get_structure(caps, 0), sink.element))
     case ("video/x-raw", _), ("audio/x-raw", _): break
     case (let name, _) where ["text/", "subpicture/", "application/x-ss"].contains(where: name.hasPrefix):
@@ -232,11 +232,14 @@ final class Discovery: Sendable {
     return result
   }
 
-  private func hasTimecode(_ sink: UnsafeMutablePointer<GstElement>) -> Bool {
-    guard let sample = lastSample(of: sink) else { return false }
+  private func timecode(_ sink: UnsafeMutablePointer<GstElement>) -> Timecode? {
+    guard let sample = lastSample(of: sink) else { return nil }
     defer { gst_sample_unref(sample) }
-    guard let buffer = gst_sample_get_buffer(sample) else { return false }
-    return gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) != nil
+    guard let buffer = gst_sample_get_buffer(sample),
+      let meta = gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type())
+    else { return nil }
+    let code = UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstVideoTimeCodeMeta.self)
+    return withUnsafePointer(to: &code.pointee.tc) { Timecode($0) }
   }
 }
 

@@ -23,6 +23,10 @@ struct Dub: ParsableCommand {
       speaks it (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Before and after the lines the \
       picture is what it was, bit by bit before it is encoded, and VIDEO's own sound is heard; in them only with --mix-original.
 
+      With --jobs each stretch has a decoder, an element and an encoder of its own, and begins a second early, unseen. What is made is what one \
+      alone would make, but for what the encoder remembers across the beginning of a stretch, and, where that is within a scene, \
+      for mouths that were seen since.
+
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none while VIDEO is looked through.
 
       Exit status: 0 dubbed; 3 dubbed, but no face was found; 4 dubbed, but an input holds less than it announces; 64 wrong \
@@ -63,6 +67,13 @@ struct Dub: ParsableCommand {
   @Flag(help: "Do not look through the picture before.")
   var once = false
 
+  @Option(
+    help: """
+      Stretches of the picture that are dubbed at the same time, and joined. They begin where scenes do; where VIDEO shows one face \
+      all the time, or with --presenter, also within one. See above.
+      """)
+  var jobs = 1
+
   func validate() throws {
     guard (audio == nil) != (cues == nil) else { throw ValidationError("Give either --audio or --cues.") }
     if cues != nil {
@@ -71,6 +82,11 @@ struct Dub: ParsableCommand {
         ("--extend", format.extend != .cut), ("--roi", element.roi != nil),
       ].filter(\.1)
       if let (name, _) = hinders.first { throw ValidationError("\(name) does not go with --cues.") }
+    }
+    guard (1...64).contains(jobs) else { throw ValidationError("--jobs is 1 to 64.") }
+    if jobs > 1 {
+      let hinders = [("--cues", cues != nil), ("--extend", format.extend != .cut), ("--compare", format.compare)]
+      if let (name, _) = hinders.first(where: \.1) { throw ValidationError("\(name) does not go with --jobs.") }
     }
     if sheet != nil, output == "-" { throw ValidationError("--sheet needs a file as the output.") }
     if reporting.json, output == "-" { throw ValidationError("--json and -o - both want standard output.") }
@@ -134,19 +150,17 @@ struct Dub: ParsableCommand {
     let file = try Output(
       output, inputs: [picture.path] + voices.map(\.media.path), canStream: job.encoding.container.canStream,
       mayReplace: format.overwrite)
-    let dubbing = try Dubbing(job, output: file)
-    if let preset = element.preset { try dubbing.load(preset: preset) }
-    for (name, value) in element.properties { dubbing.set(name, value) }
-    dubbing.direct(job, usual: element.faceSelect ?? .largest)
     for loss in losses(of: job) { report.warn(loss) }
-
-    var known: UnsafeMutablePointer<FILE>?
-    defer { if let known { fclose(known) } }
-    if element.presenter == nil, !once, !picture.isStill {
-      known = try look(through: picture, report)
-      if let known { dubbing.set("presenter", "/proc/self/fd/\(fileno(known))") }
-    }
+    let sight = try look(through: job, report)
+    defer { if let known = sight.known { fclose(known) } }
     let began = ContinuousClock.now
+    let times = try partings(of: job, sight, report)
+    let stretches = times.isEmpty ? [] : try job.stretches(at: times, report) { try configure($0, sight.known) }
+    let dubbing = try Dubbing(job, output: file, joining: stretches)
+    if stretches.isEmpty {
+      try configure(dubbing.dub, sight.known)
+      dubbing.direct(job, usual: element.faceSelect ?? .largest)
+    }
     let made = try dubbing.run(report)
     if let status = made.interruption, !keepsPart { throw Failure("interrupted", status) }
     return try finish(file, made, job, (ContinuousClock.now - began) / .seconds(1), report)
@@ -157,8 +171,9 @@ struct Dub: ParsableCommand {
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ spent: Double, _ report: Report
   ) throws -> Result {
     var faults: [String] = []
+    if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
-      faults = differences(of: try Media(path: written), from: job, frames: made.frames)
+      faults += differences(of: try Media(path: written), from: job, frames: made.frames)
     }
     let isFile = file.isFile
     try file.finish()
@@ -190,29 +205,66 @@ struct Dub: ParsableCommand {
       encoding: job.encoding, status: status, fault: fault)
   }
 
-  /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may be
-  /// another person's.
-  private func look(through picture: Media, _ report: Report) throws -> UnsafeMutablePointer<FILE>? {
-    let began = ContinuousClock.now
+  /// Sets the element's properties. `known`: what was learned of the face.
+  private func configure(_ dub: UnsafeMutablePointer<GstElement>, _ known: UnsafeMutablePointer<FILE>?) throws {
+    if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
+      throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive")
+    }
+    for (name, value) in element.properties { gst_util_set_object_arg(dub.object, name, value) }
+    if let known { gst_util_set_object_arg(dub.object, "presenter", "/proc/self/fd/\(fileno(known))") }
+  }
+
+  /// Where the picture is parted; empty: nowhere.
+  private func partings(of job: Job, _ sight: Sight, _ report: Report) throws -> [Double] {
+    guard jobs > 1 else { return [] }
+    guard job.hindersStretches == nil, let length = job.length else {
+      report.note("\(video) is dubbed in one stretch: \(job.hindersStretches ?? "")")
+      return []
+    }
+    let rate = job.shown.rate.value
+    let times = partingTimes(
+      of: length, into: jobs, at: sight.cuts, anywhere: sight.known != nil || element.presenter != nil,
+      frame: rate > 0 ? 1 / rate : 0.001)
+    report.note(
+      times.isEmpty
+        ? "\(video) is dubbed in one stretch: no scene begins where it could be parted."
+        : "\(video) is dubbed in \(times.count + 1) stretches, parted at \(times.map { hundredths($0) }.joined(separator: ", ")) s."
+    )
+    return times
+  }
+
+  /// What is known of the picture before it is dubbed.
+  private struct Sight {
+    /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may
+    /// be another person's.
+    var known: UnsafeMutablePointer<FILE>?
+    /// Where scenes begin, seconds; only with --jobs.
+    var cuts: [Double] = []
+  }
+
+  private func look(through job: Job, _ report: Report) throws -> Sight {
+    let learns = element.presenter == nil && !once
+    let findsCuts = jobs > 1 && job.hindersStretches == nil
+    guard learns || findsCuts, !job.picture.isStill else { return Sight() }
+    let (path, began) = (job.picture.path, ContinuousClock.now)
     let model = try loadModel(element.model, precision: element.precision.format)
-    let learner = try Look(
-      picture: picture, model: model, threads: Int(element.threads), part: format.part,
-      deinterlaced: format.deinterlace,
-      isQuick: true
-    ).run(report.progress("look", of: picture.duration, marks: false))
+    let look = try Look(
+      picture: job.picture, model: model, threads: Int(element.threads), part: format.part,
+      deinterlaced: format.deinterlace, isQuick: true, findsCuts: findsCuts, learns: learns)
+    let learner = try look.run(report.progress("look", of: job.picture.duration, marks: false))
     report.closeLine()
     let spent = tenths((ContinuousClock.now - began) / .seconds(1))
+    guard learns else { return Sight(cuts: look.cuts) }
     guard learner.faces == 1, let presenter = learner.presenter, let file = tmpfile() else {
-      report.note(
-        "Looked through \(picture.path) in \(spent) s: not one face all the time, so mouths are learned on the way.")
-      return nil
+      report.note("Looked through \(path) in \(spent) s: not one face all the time, so mouths are learned on the way.")
+      return Sight(cuts: look.cuts)
     }
     let bytes = presenter.written(for: model)
     guard fwrite(bytes, 1, bytes.count, file) == bytes.count, fflush(file) == 0 else {
       fclose(file)
       throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
     }
-    report.note("Looked through \(picture.path) in \(spent) s: \(mouths(presenter.count)).")
-    return file
+    report.note("Looked through \(path) in \(spent) s: \(mouths(presenter.count)).")
+    return Sight(known: file, cuts: look.cuts)
   }
 }

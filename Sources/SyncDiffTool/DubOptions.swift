@@ -27,6 +27,9 @@ struct FormatOptions: ParsableArguments {
   @Option(help: "Quality of the picture, 0 is the best: to 51 with h264 and hevc (16), to 63 with vp9 and av1 (20).")
   var crf: Int?
 
+  @Option(help: "Of h264 and hevc: how long the encoder looks for a smaller file. Without it: fast.")
+  var encoderPreset: EncoderPreset?
+
   @Option(help: ArgumentHelp("Of h264, hevc and vp9, instead of a quality.", valueName: "kbit/s"))
   var bitrate: Int?
 

@@ -4,6 +4,7 @@
 // What GStreamer says in C, for Swift.
 
 import CGStreamer
+import CGStreamerTools
 import Synchronization
 
 extension UnsafeMutablePointer<GstElement> {
@@ -151,4 +152,55 @@ func runningTime(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutab
   gst_event_parse_segment(event, &segment)
   let time = gst_segment_to_running_time(segment, GST_FORMAT_TIME, buffer.pointee.pts)
   return time == .max ? nil : time
+}
+
+/// An encodebin in a pipeline that makes what a profile says. Takes the profile.
+func encodebin(
+  _ profile: OpaquePointer?, in pipeline: UnsafeMutablePointer<GstElement>
+) throws -> UnsafeMutablePointer<GstElement> {
+  guard let encoder = gst_element_factory_make("encodebin", "encoder"), let profile else {
+    throw Failure("GStreamer's encodebin is missing", .internalFault)
+  }
+  defer { gst_object_unref(UnsafeMutableRawPointer(profile)) }
+  gst_bin_add(pipeline.bin, encoder)
+  var value = GValue()
+  g_value_init(&value, gst_encoding_profile_get_type())
+  g_value_set_object(&value, UnsafeMutableRawPointer(profile))
+  g_object_set_property(encoder.object, "profile", &value)
+  g_value_unset(&value)
+  for (name, text) in [
+    ("flags", "no-video-conversion"), ("queue-buffers-max", "4"), ("queue-bytes-max", "0"), ("queue-time-max", "0"),
+  ] { gst_util_set_object_arg(encoder.object, name, text) }
+  return encoder
+}
+
+/// Links a queue to the pad of an encodebin for a stream, "video" or "audio". Without a container it is there already.
+func link(
+  _ queue: String, to encoder: UnsafeMutablePointer<GstElement>, _ stream: String, of encoding: Encoding,
+  in pipeline: UnsafeMutablePointer<GstElement>
+) throws {
+  guard
+    let pad = gst_element_get_static_pad(encoder, "\(stream)_0")
+      ?? gst_element_request_pad_simple(encoder, "\(stream)_%u")
+  else {
+    throw Failure("GStreamer cannot encode this as \(encoding.container.rawValue)", .internalFault)
+  }
+  defer { gst_object_unref(pad) }
+  guard gst_pad_link(pipeline.element(queue).pad("src"), pad) == GST_PAD_LINK_OK else {
+    throw Failure("GStreamer cannot encode this as \(encoding.container.rawValue)", .internalFault)
+  }
+}
+
+extension ExitStatus {
+  /// How the program ends because of an error, by the element that it comes from, or the one around that.
+  static func blame(
+    _ source: UnsafeMutablePointer<GstObject>, badInput: [String], badOutput: [String],
+    in pipeline: UnsafeMutablePointer<GstElement>
+  ) -> ExitStatus {
+    for (name, status) in badInput.map({ ($0, ExitStatus.badInput) }) + badOutput.map({ ($0, .badOutput) }) {
+      let object = UnsafeMutableRawPointer(pipeline.element(name)).assumingMemoryBound(to: GstObject.self)
+      if source == object || gst_object_has_as_ancestor(source, object) != 0 { return status }
+    }
+    return .internalFault
+  }
 }

@@ -64,7 +64,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     case .prores: "video/x-prores"
     case .vp9: "video/x-vp9"
     case .av1: "video/x-av1"
-    case .ffv1: "video/x-ffv,ffvversion=(int)1"
+    case .ffv1: "video/x-ffv,ffvversion=(int)1,ffversion=(int)1"  // the encoder's word, and matroskamux's
     }
   }
 
@@ -106,31 +106,42 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
   /// Whether it takes a bitrate. av1enc 1.22 does not keep to one, and ends the process at some.
   var hasBitrate: Bool { [.h264, .hevc, .vp9].contains(self) }
 
-  /// Of the encoder; kbit/s. GstStructure knows enums by their numbers only.
-  func properties(crf: Int?, bitrate: Int?) -> String {
+  var hasPreset: Bool { self == .h264 || self == .hevc }
+
+  /// Of the encoder; kbit/s. GstStructure knows enums by their numbers only. What vp9enc 1.22 holds back is lost at the end.
+  func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset) -> String {
+    let speed = "speed-preset=(int)\(preset.number)"
     let crf = crf ?? quality?.usual ?? 0
     if let bitrate {
       return switch self {
-      case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),speed-preset=(int)5"
-      case .hevc: "bitrate=(uint)\(bitrate),speed-preset=(int)5"
+      case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),\(speed)"
+      case .hevc: "bitrate=(uint)\(bitrate),\(speed)"
       case .vp9:
-        "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(int64)1,cpu-used=(int)4,row-mt=(boolean)true,"
+        "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,row-mt=(boolean)true,"
           + "threads=(int)16"
       case .prores, .av1, .ffv1: ""
       }
     }
     return switch self {
-    case .h264: "pass=(int)5,quantizer=(uint)\(crf),speed-preset=(int)5"  // constant quality, fast
-    case .hevc: "option-string=(string)\"crf=\(crf)\",speed-preset=(int)5"  // fast
+    case .h264: "pass=(int)5,quantizer=(uint)\(crf),\(speed)"  // constant quality
+    case .hevc: "option-string=(string)\"crf=\(crf)\",\(speed)"
     case .prores: "profile=(int)3"  // 422 HQ
     case .vp9:
-      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(int64)1,cpu-used=(int)4,"
+      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
         + "row-mt=(boolean)true,threads=(int)16"
     case .av1:
       "end-usage=(int)3,cpu-used=(int)6,row-mt=(boolean)true,min-quantizer=(uint)\(crf),max-quantizer=(uint)\(crf)"
     case .ffv1: ""
     }
   }
+}
+
+/// The speed of x264 and x265, by their names.
+enum EncoderPreset: String, ExpressibleByArgument, CaseIterable {
+  case ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow
+
+  /// GStreamer's.
+  var number: Int { (Self.allCases.firstIndex(of: self) ?? 0) + 1 }
 }
 
 /// What is usually wanted for a purpose.
@@ -207,6 +218,7 @@ struct Encoding {
   let video: VideoCodec
   let audio: AudioCodec
   private let crf, bitrate: Int?
+  private let preset: EncoderPreset
   private let profile: Profile?
   /// Of the picture, as it is dubbed and encoded.
   let layout: Layout
@@ -226,6 +238,10 @@ struct Encoding {
     crf = options.crf ?? (video == chosen?.video ? chosen?.crf : nil)
     try Self.require(self.video, in: container.videoCodecs, container)
     try Self.require(self.audio, in: container.audioCodecs, container)
+    preset = options.encoderPreset ?? .fast
+    guard options.encoderPreset == nil || self.video.hasPreset else {
+      throw Failure("--encoder-preset: \(self.video.rawValue) has none, h264 and hevc do", .badOutput)
+    }
     guard bitrate == nil || self.video.hasBitrate else {
       throw Failure("--bitrate: \(self.video.rawValue) takes none", .badOutput)
     }
@@ -270,21 +286,29 @@ struct Encoding {
   var beginsFast: Bool { profile == .web && container == .mp4 }
 
   /// encodebin's. The caller owns it.
-  func profile(channels: Int) -> OpaquePointer? {
+  func profile(channels: Int) throws -> OpaquePointer? {
     let whole = Self.withCaps(container.caps) { gst_encoding_container_profile_new(nil, nil, $0, nil) }
     guard let whole else { return nil }
-    if let picture = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) {
-      gst_encoding_video_profile_set_variableframerate(picture, 1)  // no frame is doubled or dropped
-      Self.choose(picture, video.encoder.element, video.properties(crf: crf, bitrate: bitrate))
-      gst_encoding_container_profile_add_profile(whole, picture)
-    }
+    if let pictures = try pictures { gst_encoding_container_profile_add_profile(whole, pictures) }
     if let sound = Self.withCaps(audio.caps, { gst_encoding_audio_profile_new($0, nil, nil, 0) }) {
       if let encoder = audio.encoder {
-        Self.choose(sound, encoder.element, audio.properties(channels: channels))
+        try Self.choose(sound, encoder.element, audio.properties(channels: channels))
       }
       gst_encoding_container_profile_add_profile(whole, sound)
     }
     return whole
+  }
+
+  /// encodebin's for the picture alone, without a container. The caller owns it.
+  var pictures: OpaquePointer? {
+    get throws {
+      guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
+        return nil
+      }
+      gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is doubled or dropped
+      try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset))
+      return profile
+    }
   }
 
   private static func withCaps(
@@ -295,10 +319,12 @@ struct Encoding {
     return body(caps)
   }
 
-  private static func choose(_ profile: OpaquePointer, _ element: String, _ properties: String) {
+  private static func choose(_ profile: OpaquePointer, _ element: String, _ properties: String) throws {
     gst_encoding_profile_set_preset_name(profile, element)
     guard !properties.isEmpty else { return }
-    gst_encoding_profile_set_element_properties(
-      profile, gst_structure_from_string("element-properties,\(properties)", nil))
+    guard let structure = gst_structure_from_string("element-properties,\(properties)", nil) else {
+      throw Failure("GStreamer does not understand \(properties)", .internalFault)
+    }
+    gst_encoding_profile_set_element_properties(profile, structure)
   }
 }

@@ -37,6 +37,9 @@ struct Job {
     }
   }
 
+  /// Of the result; nil if it has none.
+  var timecode: Timecode? { encoding.container.hasTimecode ? picture.timecode?.later(by: part.from) : nil }
+
   /// Seconds of the result, if it is known.
   var length: Double? {
     let shown = picture.duration.map { max(min(part.to ?? $0, $0) - part.from, 0) }

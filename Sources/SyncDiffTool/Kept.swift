@@ -140,8 +140,19 @@ private final class Stored: Sendable {
 
   init(uri: String) { self.uri = uri }
 
-  /// All but pictures.
+  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many.
   func streams(of path: String) throws -> [Kept.Stream] {
+    for _ in 0..<Self.tries {
+      found.withLock { $0 = (0, []) }
+      if let streams = try look(path) { return streams }
+    }
+    throw Failure("cannot read \(path): it took too long to look into it")
+  }
+
+  private static let (tries, patience) = (3, GstClockTime(10_000_000_000))
+
+  /// Nil if it does not come to an end.
+  private func look(_ path: String) throws -> [Kept.Stream]? {
     let pipeline = try parse("urisourcebin name=source ! parsebin name=parser")
     let bus = gst_element_get_bus(pipeline)
     defer {
@@ -167,9 +178,7 @@ private final class Stored: Sendable {
     // All pads lead nowhere, which may be an error before the parser says that there are no more.
     let types = GstMessageType(
       rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
-    guard let message = gst_bus_timed_pop_filtered(bus, 30_000_000_000, types) else {
-      throw Failure("cannot read \(path): it took too long to look into it")
-    }
+    guard let message = gst_bus_timed_pop_filtered(bus, Self.patience, types) else { return nil }
     defer { gst_message_unref(message) }
     let (pads, streams) = found.withLock { $0 }
     guard pads > 0 else { throw Failure("cannot read \(path): \(text(of: message))") }
@@ -208,6 +217,8 @@ extension Container {
   }
 
   var hasChapters: Bool { self == .mkv || self == .webm }
+  /// Matroska could in a tag, MXF could, but GStreamer 1.22 writes neither.
+  var hasTimecode: Bool { self == .mov }
 
   /// Whether a stream with such caps fits in.
   fileprivate func holds(_ text: String) -> Bool {

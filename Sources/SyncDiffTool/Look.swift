@@ -18,6 +18,11 @@ final class Look {
   /// The streaming thread's while the pipeline plays.
   private var learner: Learner
   private var frames = 0
+  private var detector = CutDetector()
+  /// Where scenes begin, seconds.
+  private(set) var cuts: [Double] = []
+  private let findsCuts: Bool
+  private var learns: Bool
   /// What was seen in each frame that was looked at, at which time, seconds.
   private(set) var sights: [(time: Double, sight: Learner.Sight)] = []
   private let isQuick: Bool
@@ -25,12 +30,14 @@ final class Look {
   private let position = Atomic<UInt64>(0)
   private let isOver = Atomic(false)
 
-  /// `isQuick`: every other frame is looked at, up to the first in which a second face is followed.
+  /// `isQuick`: every other frame is looked at, up to the first in which a second face is followed. `findsCuts`: all are gone through
+  /// for scenes, even if none has to be looked at (`learns`).
   init(
-    picture: Media, model: Model, threads: Int, part: Part = Part(), deinterlaced: Bool = false, isQuick: Bool = false
+    picture: Media, model: Model, threads: Int, part: Part = Part(), deinterlaced: Bool = false, isQuick: Bool = false,
+    findsCuts: Bool = false, learns: Bool = true
   ) throws {
     guard let shown = picture.pictures.first else { throw Failure("\(picture.path) has no video stream") }
-    (self.picture, self.isQuick) = (picture, isQuick)
+    (self.picture, self.isQuick, self.findsCuts, self.learns) = (picture, isQuick, findsCuts, learns)
     learner = Learner(model: model, threads: threads)
     let layout = try shown.layout(among: VideoCodec.h264.layouts)
     pipeline = try parse(
@@ -78,7 +85,8 @@ final class Look {
 
   private func see(_ buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) {
     frames += 1
-    guard !isQuick || frames % 2 == 1, !isOver.load(ordering: .relaxed), let time = runningTime(of: buffer, on: pad),
+    let isWanted = learns && (!isQuick || frames % 2 == 1)
+    guard isWanted || findsCuts, !isOver.load(ordering: .relaxed), let time = runningTime(of: buffer, on: pad),
       let caps = gst_pad_get_current_caps(pad)
     else { return }
     defer { gst_caps_unref(caps) }
@@ -87,9 +95,13 @@ final class Look {
     else { return }
     defer { gst_video_frame_unmap(&map) }
     guard let view = FrameView(map) else { return }
+    position.store(UInt64(time), ordering: .relaxed)
+    if findsCuts, detector(view, threshold: FindSettings().sceneThreshold).isCut { cuts.append(Double(time) / 1e9) }
+    guard isWanted else { return }
     learner.look(view, at: RunningTime(nanoseconds: UInt64(time)))
     sights.append((Double(time) / 1e9, learner.newest))
-    position.store(UInt64(time), ordering: .relaxed)
-    if isQuick, learner.faces > 1 { isOver.store(true, ordering: .releasing) }
+    guard isQuick, learner.faces > 1 else { return }
+    learns = false
+    if !findsCuts { isOver.store(true, ordering: .releasing) }
   }
 }

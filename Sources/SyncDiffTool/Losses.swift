@@ -50,7 +50,9 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     if video.subtitles > 0 { lose("its subtitles are left out; --keep keeps them") }
   }
   if video.hasChapters, kept.chapters == nil { lose("its chapters are left out") }
-  if video.hasTimecode { lose("its timecode is left out") }
+  if video.hasTimecode, !encoding.container.hasTimecode || video.timecode == nil {
+    lose("its timecode is left out\(video.timecode == nil ? "" : "; mov keeps it")")
+  }
   for stream in video.unknown where !kept.isWanted {
     lose("a stream that GStreamer cannot decode is left out: \(stream)")
   }

@@ -23,6 +23,8 @@ struct Media {
   /// Nil where GStreamer does not tell them, even if there are some.
   var chapters: Chapters?
   var hasChapters = false
+  var timecode: Timecode?
+  /// Also one that cannot be read.
   var hasTimecode = false
   var hasDolbyVision = false
   /// The file ends in the middle of something.
@@ -40,6 +42,7 @@ struct Media {
     defer { g_free(uri) }
     self.uri = String(cString: uri)
     try Discovery(of: self.uri).look(into: &self)
+    hasTimecode = timecode != nil
     if let local { readHeaders(local) }
   }
 
@@ -69,6 +72,7 @@ struct Media {
     guard let headers = MovieHeaders(path: file) else { return }
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
+    timecode = timecode ?? headers.timecode
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
     guard !pictures.isEmpty else { return }
     pictures[0].orientation = headers.orientation

@@ -15,6 +15,8 @@ struct MovieHeaders {
   private(set) var frames = 0
   private(set) var hasChapters = false
   private(set) var hasTimecode = false
+  /// Nil if there is none, or none that can be read.
+  private(set) var timecode: Timecode?
   private(set) var hasDolbyVision = false
   /// A box ends behind the file's end.
   private(set) var isCutOff = false
@@ -34,7 +36,7 @@ struct MovieHeaders {
           count =
             fseeko(file, off_t(position + header), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, bytes.count, file) : 0
         }
-        read(Boxes(body[...]))
+        read(Boxes(body[...]), of: file)
       }
       guard position <= size - length else {
         isCutOff = true
@@ -62,7 +64,7 @@ struct MovieHeaders {
     return (type, 16, long)
   }
 
-  private mutating func read(_ movie: Boxes) {
+  private mutating func read(_ movie: Boxes, of file: UnsafeMutablePointer<FILE>) {
     var hasPicture = false
     for (type, body) in movie {
       if type == "udta", Boxes(body).contains(where: { $0.type == "chpl" }) { hasChapters = true }
@@ -70,7 +72,10 @@ struct MovieHeaders {
       let track = Boxes(body)
       if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
-      if handler == "tmcd" { hasTimecode = true }
+      if handler == "tmcd" {
+        hasTimecode = true
+        timecode = timecode ?? media["minf"].map(Boxes.init)?["stbl"].flatMap { Self.timecode(Boxes($0), in: file) }
+      }
       guard handler == "vide", !hasPicture else { continue }
       hasPicture = true
       if let header = track["tkhd"] { orientation = Self.orientation(header) }
@@ -79,6 +84,19 @@ struct MovieHeaders {
         if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
       }
     }
+  }
+
+  /// Of the first frame: a timecode track's sample entry says how it counts, its first sample from where on.
+  private static func timecode(_ table: Boxes, in file: UnsafeMutablePointer<FILE>) -> Timecode? {
+    guard let entry = table["stsd"].flatMap({ Boxes($0.dropFirst(8))["tmcd"] }), let flags = entry.number(at: 12, 4),
+      let scale = entry.number(at: 16, 4), let length = entry.number(at: 20, 4), (1...0xff_ffff).contains(scale),
+      (1...scale).contains(length),
+      let place = table["stco"]?.number(at: 8, 4) ?? table["co64"]?.number(at: 8, 8),
+      fseeko(file, off_t(place), SEEK_SET) == 0
+    else { return nil }
+    var bytes = [UInt8](repeating: 0, count: 4)
+    guard fread(&bytes, 1, 4, file) == 4, let frame = bytes[...].number(at: 0, 4) else { return nil }
+    return Timecode(frame: frame, rate: Ratio(Int32(scale), Int32(length)), isDropFrame: flags & 1 != 0)
   }
 
   /// Sample entries of a video track: 78 bytes, then boxes.

@@ -38,6 +38,8 @@ final class Source: Sendable {
   private let part: Part
   /// Seconds of the result, where it begins.
   private let begin: Double
+  /// Seconds of the result before which nothing is needed: it is left out once it has its place.
+  private let skip: Double
   /// A program stream's timestamps are not to be trusted.
   private let isEven: Bool
   private let next: Pad
@@ -47,10 +49,12 @@ final class Source: Sendable {
   /// The stream goes from the uridecodebin with a name to the sink pad of the element `next`, the first sound of a picture's file to
   /// that of `also`.
   init(
-    _ media: Media, _ kind: Kind, track: Int = 0, part: Part = Part(), at begin: Double = 0, from name: String,
-    to next: String, also: String? = nil, in pipeline: UnsafeMutablePointer<GstElement>
+    _ media: Media, _ kind: Kind, track: Int = 0, part: Part = Part(), at begin: Double = 0,
+    skipping skip: Double = 0, from name: String, to next: String, also: String? = nil,
+    in pipeline: UnsafeMutablePointer<GstElement>
   ) {
-    (self.media, self.kind, self.track, self.part, self.begin) = (media, kind, track, part, begin)
+    (self.media, self.kind, self.track, self.part) = (media, kind, track, part)
+    (self.begin, self.skip) = (begin, skip)
     isEven = media.container == "video/mpeg"
     let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
     state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven)))
@@ -102,6 +106,9 @@ final class Source: Sendable {
 
   /// Seconds of the beginning that were not in the sound.
   private var delay: Double { kind == .sound ? media.sounds[track].delay : 0 }
+
+  /// Seconds of the file before which nothing is needed.
+  private var lead: Double { max(delay, skip + part.from + delay - begin) }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>, of source: UnsafeMutablePointer<GstElement>) {
     let isMine = structureName(of: pad)?.hasPrefix(kind.rawValue) ?? false
@@ -158,10 +165,11 @@ final class Source: Sendable {
       if isFirst { gst_pad_send_event(next.pad, gst_event_new_eos()) }
       return GST_PAD_PROBE_DROP
     }
-    if kind == .sound, start < delay || start + (duration ?? 0) > end ?? .infinity, !trim(buffer, info, on: pad) {
+    if kind == .sound, start < lead || start + (duration ?? 0) > end ?? .infinity, !trim(buffer, info, on: pad) {
       return GST_PAD_PROBE_HANDLED
     }
     let placed = state.withLock { $0.timeline.place(start, lasting: duration) }
+    if kind == .picture, skip > 0, placed < lead { return GST_PAD_PROBE_DROP }
     if kind == .picture, abs(placed - start) > 1e-6 {
       move(buffer, info, by: gint64(((placed - start) * 1e9).rounded()))
     }
@@ -178,7 +186,7 @@ final class Source: Sendable {
     info.pointee.data = UnsafeMutableRawPointer(moved)
   }
 
-  /// Cuts off what belongs to the delay, and what is behind the part; false if nothing is left.
+  /// Cuts off what belongs to the delay or is not needed, and what is behind the part; false if nothing is left.
   private func trim(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
     on pad: UnsafeMutablePointer<GstPad>
@@ -188,7 +196,7 @@ final class Source: Sendable {
     var (format, segment) = (GstAudioInfo(), GstSegment())
     guard gst_audio_info_from_caps(&format, caps) != 0 else { return true }
     gst_segment_init(&segment, GST_FORMAT_TIME)
-    segment.start = guint64(delay * 1e9)
+    segment.start = guint64(lead * 1e9)
     if let to = part.to { segment.stop = guint64((to + delay) * 1e9) }
     let rest = gst_audio_buffer_clip(buffer, &segment, format.rate, format.bpf)
     info.pointee.data = rest.map { UnsafeMutableRawPointer($0) }

@@ -13,17 +13,24 @@ final class Watch: Sendable {
     /// Running time, nanoseconds, where the frames so far end, and where the newest one begins.
     var end: GstClockTime = 0
     var start: GstClockTime = 0
+    /// Frames from the encoder, and when the newest of them is shown.
+    var encoded = 0
+    var newest: GstClockTime = .max
     var pictureOver = false
     var soundOver = false
   }
 
   private let state = Mutex(State())
   private let encoding: Encoding
+  private let timecode: Timecode?
 
-  init(_ encoding: Encoding) { self.encoding = encoding }
+  init(_ job: Job) { (encoding, timecode) = (job.encoding, job.timecode) }
 
   /// Frames so far, and seconds of them.
   var progress: (frames: Int, seconds: Double) { state.withLock { ($0.frames, Double($0.end) / 1e9) } }
+
+  /// Frames that have gone to the muxer so far.
+  var encoded: Int { state.withLock { $0.encoded } }
 
   /// `picture`: a pad that frames leave by. `encoded`: those that feed the muxer.
   func attach(picture: UnsafeMutablePointer<GstPad>, encoded: [UnsafeMutablePointer<GstPad>]) {
@@ -66,7 +73,11 @@ final class Watch: Sendable {
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
     guard structureName(of: pad)?.hasPrefix("audio/") ?? false else {
-      if info.buffer == nil, encoding.container == .mkv { dropMasteringDisplay(info) }
+      if let buffer = info.buffer {
+        count(buffer, info)
+      } else if encoding.container == .mkv {
+        dropMasteringDisplay(info)
+      }
       return GST_PAD_PROBE_OK
     }
     guard let buffer = info.buffer else {
@@ -88,6 +99,22 @@ final class Watch: Sendable {
       gst_object_unref(peer)
     }
     return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+  }
+
+  /// A frame may come in several buffers. The muxer takes the timecode from the first.
+  private func count(_ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+    let isFirst = state.withLock { state in
+      if buffer.pointee.pts != state.newest { state.encoded += 1 }
+      state.newest = buffer.pointee.pts
+      return state.encoded == 1
+    }
+    guard let timecode, isFirst, gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) == nil else {
+      return
+    }
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard let writable = gst_mini_object_make_writable(object) else { return }
+    timecode.mark(UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self))
+    info.pointee.data = UnsafeMutableRawPointer(writable)
   }
 
   /// matroskamux 1.22 writes a fifth of the luminances. The pictures themselves carry them, too.

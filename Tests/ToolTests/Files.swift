@@ -46,6 +46,14 @@ func probe(_ path: String, _ stream: String, _ fields: String) throws -> [String
   return fields.split(separator: ",").map { field in pairs.first { $0[0] == field }?.last ?? "" }
 }
 
+/// Of the picture's first frame, as "10:00:00:00"; empty if there is none.
+func startTimecode(_ path: String) throws -> String {
+  let words = [
+    "-v", "error", "-select_streams", "v:0", "-show_entries", "stream_tags=timecode", "-of", "csv=p=0", path,
+  ]
+  return try run(ffprobe, words).out.trimmingCharacters(in: .whitespacesAndNewlines)
+}
+
 /// The frames that decode without a word.
 func decodedFrames(_ path: String) throws -> Int? {
   let decoded = try run(ffmpeg, ["-nostdin", "-v", "error", "-i", path, "-f", "null", "-"])

@@ -163,12 +163,52 @@ import Testing
   }
 
   @Test(
+    "A quality is kept to: a worse one is a smaller file",
+    arguments: [("a.mp4", "h264"), ("a.mp4", "hevc"), ("a.webm", "vp9"), ("a.mp4", "av1")])
+  func quality(name: String, codec: String) throws {
+    let video = try folder.make("v.mkv", by: "-f lavfi -i testsrc2=s=320x240:r=25:d=0.4,noise=alls=20:allf=t -c:v ffv1")
+    let sizes = try ["10", "45"].map { crf in
+      let words = [
+        "dub", "--once", "--video", video, "--audio", sound, "-o", folder.file(name), "--video-codec", codec,
+      ]
+      #expect(try run(tool, words + ["--crf", crf]).status == 3)
+      return try Data(contentsOf: URL(fileURLWithPath: folder.file(name))).count
+    }
+    #expect(sizes[0] > 2 * sizes[1], "\(codec): \(sizes)")
+  }
+
+  @Test(
+    "No frame is lost at the end of a longer file", arguments: [("a.webm", "vp9"), ("a.mkv", "av1"), ("a.ts", "hevc")])
+  func ends(name: String, codec: String) throws {
+    let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -pix_fmt yuv420p")
+    for quality in [["--crf", "30"], codec == "av1" ? [] : ["--bitrate", "300"]] {
+      let words = [
+        "dub", "--once", "--video", video, "--audio", sound, "-o", folder.file(name), "--video-codec", codec,
+      ]
+      let outcome = try run(tool, words + quality)
+      #expect(outcome.status == 3, "\(outcome.err)")
+      #expect(try decodedFrames(folder.file(name)) == 75)
+    }
+  }
+
+  @Test(
+    "The encoder is as quick as asked for", arguments: [("veryfast", "rc_lookahead=10"), ("slow", "rc_lookahead=50")])
+  func encoderPreset(name: String, setting: String) throws {
+    #expect(try dub(folder.file("a.mp4"), "--encoder-preset", name).status == 3)
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.mp4")))
+    #expect(bytes.range(of: Data(setting.utf8)) != nil)  // x264 writes them into its stream
+    let hevc = try dub(folder.file("b.mp4"), "--encoder-preset", name, "--video-codec", "hevc", "--bitrate", "900")
+    #expect(try hevc.status == 3 && decodedFrames(folder.file("b.mp4")) == 5, "\(hevc.err)")
+  }
+
+  @Test(
     "What a container cannot hold is refused with what it can",
     arguments: [
       ("a.webm", "--video-codec h264", "it holds vp9, av1"), ("a.mp4", "--audio-codec pcm", "it holds aac, opus"),
       ("a.mov", "--video-codec prores --crf 3", "is fixed"), ("a.mov", "--profile master --bitrate 900", "takes none"),
       ("a.mp4", "--profile master", "goes into mov or mkv"),
       ("a.mp4", "--crf 60", "--crf of h264 is 0 to 51"),
+      ("a.mov", "--profile master --encoder-preset fast", "prores has none"),
     ])
   func refusals(name: String, options: String, message: String) throws {
     let words = options.split(separator: " ").map(String.init)

@@ -183,6 +183,25 @@ import Testing
     #expect(try decodedFrames(folder.file("out.mp4")) == 10)
   }
 
+  @Test(
+    "Timecode goes on in mov, counted from where the picture begins, and is named as lost elsewhere",
+    arguments: [
+      ("v.mov", "-r 25 -c:v libx264 -timecode 10:00:00:20", "0", "10:00:00:20"),
+      ("v.mov", "-r 25 -c:v libx264 -timecode 10:00:00:20", "0.3", "10:00:01:03"),
+      ("v.mov", "-r 30000/1001 -c:v libx264 -timecode 00:00:59;28", "0.1", "00:01:00;03"),
+      ("v.mxf", "-r 25 -c:v mpeg2video -timecode 10:00:00:20", "0.3", "10:00:01:03"),
+    ])
+  func timecode(name: String, options: String, from: String, wanted: String) throws {
+    let video = try folder.make(name, by: "-f lavfi -i testsrc2=s=128x96:d=0.6 -pix_fmt yuv420p \(options)")
+    for codec in ["h264", "prores"] {
+      let outcome = try dub(video, "out.mov", "--from", from, "--video-codec", codec)
+      #expect(outcome.status == 3 && !outcome.err.contains("timecode"), "\(outcome.err)")
+      #expect(try startTimecode(folder.file("out.mov")) == wanted)
+    }
+    let lost = try dub(video, "out.mp4", "--from", from)
+    #expect(lost.err.contains("its timecode is left out; mov keeps it"), "\(lost.err)")
+  }
+
   @Test("All else that gets lost is named")
   func losses() throws {
     try "1\n00:00:00,100 --> 00:00:00,300\nHello\n".write(
