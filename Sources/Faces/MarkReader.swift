@@ -54,7 +54,7 @@ public struct MarkReader: Sendable {
   }
 
   public init(detector: FaceDetector, mesh: FaceMesh, key: String) {
-    (self.detector, self.mesh, signs) = (detector, mesh, Correlator(MarkSigns(key: key)))
+    (self.detector, self.mesh, signs) = (detector, mesh, Correlator(key: key))
     tracker = FaceTracker(detector: detector, mesh: mesh)
   }
 
@@ -128,10 +128,11 @@ public struct MarkReader: Sendable {
 }
 
 /// Pictures against the signs of all payloads.
-struct Correlator: Sendable {
-  static let side = FaceWindow.templateSide
-  static let window = FaceWindow(side: side)
-  private static let near: (fine: Int, wide: Int) = (2, 3)  // px: what is too coarse to be a mark, and around what contrast is measured
+package struct Correlator: Sendable {
+  package static let side = FaceWindow.templateSide
+  package static let window = FaceWindow(side: side)
+  /// px: around which a mean is what is too coarse to be a mark, and around which contrast is measured.
+  private static let near: (fine: Int, wide: Int) = (2, 3)
   private static let noise: Float = 0.7  // levels of 8 bits: less contrast is not brought up
   private static let ring = 3  // half waves, the width of a ring of frequencies
   private static let cosines = MarkSigns.cosines(side: side)
@@ -139,7 +140,8 @@ struct Correlator: Sendable {
   /// For both halves and both bytes: `[256, n]` of the first byte, `[n, 256]` of the second.
   private let first, second: [[Float]]
 
-  init(_ signs: MarkSigns) {
+  package init(key: String) {
+    let signs = MarkSigns(key: key)
     func rows(_ half: Int, _ byte: Int) -> [[Float]] {
       (0..<MarkSigns.values).map { signs.row(half: half, byte: byte, value: $0) }
     }
@@ -151,7 +153,7 @@ struct Correlator: Sendable {
   }
 
   /// Adds a window `[80, 80, 3]`, RGB in -1 ... 1, at one contrast.
-  static func add(_ picture: Tensor, to sum: inout [Float]) {
+  package static func add(_ picture: Tensor, to sum: inout [Float]) {
     var luma = [Float](repeating: 0, count: side * side)
     picture.values.withUnsafeBufferPointer { rgb in
       for i in luma.indices { luma[i] = 127.5 * (0.299 * rgb[3 * i] + 0.587 * rgb[3 * i + 1] + 0.114 * rgb[3 * i + 2]) }
@@ -171,7 +173,7 @@ struct Correlator: Sendable {
 
   /// The transform of a sum at the mark's waves, of square sum 1: each ring of frequencies as strong as the others, large values
   /// drawn in.
-  static func spectrum(_ sum: [Float]) -> [Float] {
+  package static func spectrum(_ sum: [Float]) -> [Float] {
     let rows = MarkSigns.high + 1
     var across = [Float](repeating: 0, count: side * rows)  // [y, u]
     for y in 0..<side {
@@ -202,7 +204,7 @@ struct Correlator: Sendable {
   }
 
   /// The payload whose signs agree best with a sum of pictures, and how well.
-  func best(_ sum: [Float]) -> (payload: MarkPayload, score: Double) {
+  package func best(_ sum: [Float]) -> (payload: MarkPayload, score: Double) {
     let values = Self.spectrum(sum)
     let halves = (0..<2).map { half in best(half, stride(from: half, to: values.count, by: 2).map { values[$0] }) }
     let user = UInt16(halves[1].first) << 8 | UInt16(halves[1].second)

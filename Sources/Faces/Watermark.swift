@@ -124,7 +124,8 @@ package struct Watermark: Sendable {
       picture.values.withUnsafeBufferPointer { b in
         for i in luma.indices {
           luma[i] =
-            127.5 * (0.299 * (a[3 * i] + b[3 * i]) + 0.587 * (a[3 * i + 1] + b[3 * i + 1])
+            127.5
+            * (0.299 * (a[3 * i] + b[3 * i]) + 0.587 * (a[3 * i + 1] + b[3 * i + 1])
               + 0.114 * (a[3 * i + 2] + b[3 * i + 2]))
         }
       }

@@ -49,8 +49,9 @@ struct Detect: ParsableCommand {
     guard !scan.found.isEmpty else { return "\(file): no mark in \(tenths(scan.seconds)) s" }
     return scan.found.map { mark in
       let chance = mark.falseAlarm < 1e-30 ? "1e-30" : exponential(mark.falseAlarm)
-      return "\(tenths(mark.from)) to \(tenths(mark.to)) s, face \(mark.face): painted by syncdiff \(mark.payload.release), model "
-        + "\(mark.payload.model), id \(mark.payload.user); chance: less than \(chance)"
+      let payload = mark.payload
+      return "\(tenths(mark.from)) to \(tenths(mark.to)) s, face \(mark.face): painted by syncdiff \(payload.release), "
+        + "model \(payload.model), id \(payload.user); chance: less than \(chance)"
     }.joined(separator: "\n")
   }
 
