@@ -41,6 +41,9 @@ enum {
   PROP_STATS_INTERVAL,
   PROP_STATS,
   PROP_DISCLOSURE,
+  PROP_WATERMARK,
+  PROP_WATERMARK_KEY,
+  PROP_WATERMARK_ID,
 };
 
 #define VIDEO_CAPS                                                                                            \
@@ -200,6 +203,7 @@ gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings)
   settings->model = g_strdup (self->settings.model);
   settings->presenter = g_strdup (self->settings.presenter);
   settings->roi = g_strdup (self->settings.roi);
+  settings->watermark_key = g_strdup (self->settings.watermark_key);
   GST_OBJECT_UNLOCK (self);
 }
 
@@ -209,6 +213,7 @@ gst_sync_diff_settings_clear (GstSyncDiffSettings *settings)
   g_clear_pointer (&settings->model, g_free);
   g_clear_pointer (&settings->presenter, g_free);
   g_clear_pointer (&settings->roi, g_free);
+  g_clear_pointer (&settings->watermark_key, g_free);
 }
 
 const gchar *
@@ -337,6 +342,16 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
     case PROP_DISCLOSURE:
       settings->disclosure = g_value_get_boolean (value);
       break;
+    case PROP_WATERMARK:
+      settings->watermark = g_value_get_boolean (value);
+      break;
+    case PROP_WATERMARK_KEY:
+      g_free (settings->watermark_key);
+      settings->watermark_key = g_value_dup_string (value);
+      break;
+    case PROP_WATERMARK_ID:
+      settings->watermark_id = g_value_get_uint (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
       break;
@@ -442,6 +457,15 @@ gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec
       break;
     case PROP_DISCLOSURE:
       g_value_set_boolean (value, settings->disclosure);
+      break;
+    case PROP_WATERMARK:
+      g_value_set_boolean (value, settings->watermark);
+      break;
+    case PROP_WATERMARK_KEY:
+      g_value_set_string (value, settings->watermark_key);
+      break;
+    case PROP_WATERMARK_ID:
+      g_value_set_uint (value, settings->watermark_id);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -659,6 +683,16 @@ gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable
           "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
           "type compositeWithTrainedAlgorithmicMedia",
           TRUE, ready));
+  g_object_class_install_property (object, PROP_WATERMARK,
+      g_param_spec_boolean ("watermark", "Watermark",
+          "Mark painted pixels, invisibly, as made by AI: `syncdiff detect` finds the mark after compression, scaling and cropping",
+          TRUE, ready));
+  g_object_class_install_property (object, PROP_WATERMARK_KEY,
+      g_param_spec_string ("watermark-key", "Watermark key",
+          "Only who has this text can read the mark. Unset: everybody can", NULL, ready));
+  g_object_class_install_property (object, PROP_WATERMARK_ID,
+      g_param_spec_uint ("watermark-id", "Watermark id",
+          "A number of your own that the mark tells, beside the version and the model", 0, G_MAXUINT16, 0, ready));
 }
 
 static void
@@ -720,6 +754,7 @@ gst_sync_diff_init (GstSyncDiff *self)
   self->settings.qos = TRUE;
   self->settings.post_messages = GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE;
   self->settings.disclosure = TRUE;
+  self->settings.watermark = TRUE;
 
   self->sink = gst_pad_new_from_static_template (&sink_template, "sink");
   gst_pad_set_chain_function (self->sink, gst_sync_diff_sink_chain);

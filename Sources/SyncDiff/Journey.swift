@@ -17,10 +17,24 @@ public struct PaintSettings: Equatable, Sendable {
   public var seed: UInt64  // of the noise
   /// How far the sound leads the lips away from where they are in silence; 1: as in training.
   public var guidance: Float
+  /// In what is painted; nil: none.
+  public var mark: MarkSettings?
 
-  public init(steps: Int, strength: Float = 1, seed: UInt64 = 0, guidance: Float = 1) {
+  public init(
+    steps: Int, strength: Float = 1, seed: UInt64 = 0, guidance: Float = 1, mark: MarkSettings? = nil
+  ) {
     (self.steps, self.strength, self.seed, self.guidance) = (steps, strength, seed, guidance)
+    self.mark = mark
   }
+}
+
+/// The mark that says who painted.
+public struct MarkSettings: Equatable, Sendable {
+  /// Whoever has it can read the mark; nil: everybody can.
+  public var key: String?
+  public var payload: MarkPayload
+
+  public init(key: String? = nil, payload: MarkPayload) { (self.key, self.payload) = (key, payload) }
 }
 
 /// The parts of a frame's time, in their order.
@@ -105,6 +119,7 @@ public struct Journey {
   /// By the face's id.
   var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
+  var mark: (settings: MarkSettings, pattern: Watermark)?
   var schedule: (steps: Int, times: Schedule)?
   var silent: [Float]?
   /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
@@ -238,7 +253,7 @@ public struct Journey {
     stageEnded?(.decode)
     memories[face.id]?.previous = latent
     memories[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)
-    blend(patch, difference, into: frame, face, settings.strength)
+    blend(patch, marked(difference, over: window, settings.mark), into: frame, face, settings.strength)
     stageEnded?(.blend)
   }
 
@@ -281,6 +296,16 @@ public struct Journey {
     apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
   }
 
+  /// A difference with the mark, for a window that it is to be added to.
+  private mutating func marked(_ difference: Tensor, over window: Tensor, _ settings: MarkSettings?) -> Tensor {
+    guard let settings else { return difference }
+    if mark?.settings != settings {
+      let key = settings.key ?? Watermark.publicKey
+      mark = (settings, Watermark(key: key, settings.payload, model.window))
+    }
+    return mark?.pattern.added(to: difference, over: window) ?? difference
+  }
+
   /// What is known of a face, as a file would hold it; nil without a mouth.
   package func presenter(of face: Face) -> Presenter? {
     memories[face.id].flatMap { Presenter($0.neutral, $0.mouths) }
@@ -293,11 +318,14 @@ public struct Journey {
   public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
 
   /// Gives the face of `frame` the mouth that it wore in the frame before, if there is one: no network runs.
-  public mutating func repaint(_ frame: MutableFrameView, face: Face, strength: Float) {
+  public mutating func repaint(
+    _ frame: MutableFrameView, face: Face, strength: Float, mark: MarkSettings? = nil
+  ) {
     guard let mouth = memories[face.id]?.mouth else { return }
     ThreadPool.shared.limited(to: threads) {
       guard let (patch, _) = moved(frame.view, face, mouth.coefficients) else { return }
-      blend(patch, mouth.difference, into: frame, face, strength)
+      let window = crop(patch, model.window, at: face.window)
+      blend(patch, marked(mouth.difference, over: window, mark), into: frame, face, strength)
     }
   }
 

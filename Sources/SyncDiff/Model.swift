@@ -24,6 +24,8 @@ public final class Model: Sendable {
   public let configuration: Configuration
   /// What whoever uses the model must be told of its licence; nil for a model under the project's own.
   public let licence: String?
+  /// The last byte of the file's checksum, which marks name the model by.
+  public let mark: UInt8
   let window: FaceWindow
   /// What pictures take in of the sound: a copy for every stream.
   public let listener: Listener
@@ -46,6 +48,11 @@ public final class Model: Sendable {
     let unit = Float(side) / 3
     let points = geometry.canonical.map { unit * $0 + [1.5 * unit, 1.2 * unit, 0] }
     return FaceWindow.aligned(points).map { Face(points: points, score: 1, window: $0) }
+  }
+
+  /// Looks for marks in a stream. `key`: as in `MarkSettings`.
+  public func markReader(key: String? = nil) -> MarkReader {
+    MarkReader(detector: detector, mesh: mesh, key: key ?? Watermark.publicKey)
   }
 
   /// The model in the file at `path`: the one that is in memory already if the file has not changed since, otherwise read,
@@ -95,6 +102,7 @@ public final class Model: Sendable {
       throw .malformed(.model, path: path, why: error.description)
     }
     licence = metadata["licence"]
+    mark = metadata["crc32"].flatMap { UInt8($0.suffix(2), radix: 16) } ?? 0
     window = FaceWindow(side: configuration.window)
     let weights = Weights(file, precision: isHalf ? .bf16 : .f32)
     let front: Front?

@@ -1,15 +1,23 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The tag that says: this picture was made by AI. IPTC's digital source type, as an extended-comment and, because MP4 has
-// no place for that, as a comment, beside whatever upstream has to say.
+// The tag and the mark that say: this picture was made by AI. The tag is IPTC's digital source type, as an extended-comment and,
+// because MP4 has no place for that, as a comment, beside whatever upstream has to say.
 
 import CGStreamer
+import Faces
 import GstSyncDiff
+import SyncDiff
 
 /// IPTC NewsCodes, digital source type: a composite that includes media made by a trained algorithm.
 package let disclosure =
   "digital-source-type=http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+/// Major and minor of the version, four bits each, as marks tell them.
+private let versionByte: UInt8 = {
+  let parts = GST_SYNC_DIFF_VERSION.split(separator: ".").compactMap { UInt8($0) }
+  return parts.count >= 2 ? parts[0] << 4 | parts[1] & 15 : 0
+}()
 
 extension Stream {
   /// Whether the element may paint and the user lets it say so.
@@ -40,6 +48,13 @@ extension Stream {
     gst_event_unref(event)
     disclosed = true
     return merged
+  }
+
+  /// The mark for painted pixels; nil if the user wants none.
+  func mark(_ settings: Settings, _ model: Model) -> MarkSettings? {
+    guard settings.watermark else { return nil }
+    let payload = MarkPayload(version: versionByte, model: model.mark, user: settings.watermarkID)
+    return MarkSettings(key: settings.watermarkKey, payload: payload)
   }
 
   private func add(to list: UnsafeMutablePointer<GstTagList>) {

@@ -80,13 +80,14 @@ extension Stream {
     let resumed = g_get_monotonic_time()
     var frame = frame
     frame.buffer = writable(frame.buffer)
+    let mark = self.mark(settings, model)
     let outcome: Statistics.Outcome? = drawing(on: frame.buffer) { view in
       guard case .paint(let steps) = work, let sound = heard(sound, model) else {
-        for face in scene.faces { journey?.repaint(view, face: face, strength: strength) }
+        for face in scene.faces { journey?.repaint(view, face: face, strength: strength, mark: mark) }
         return .reused
       }
       let paint = PaintSettings(
-        steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance)
+        steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance, mark: mark)
       for face in scene.faces { journey?.paint(view, face: face, sound: sound, settings: paint) }
       return .painted
     }

@@ -42,6 +42,9 @@ struct Settings {
   /// Nanoseconds.
   var statsInterval: UInt64?
   var disclosure: Bool
+  var watermark: Bool
+  var watermarkKey: String?
+  var watermarkID: UInt16
 
   init(of element: Element) {
     var raw = GstSyncDiffSettings()
@@ -80,6 +83,9 @@ struct Settings {
     postMessages = raw.post_messages
     statsInterval = raw.stats_interval == 0 ? nil : UInt64(raw.stats_interval)
     disclosure = raw.disclosure != 0
+    watermark = raw.watermark != 0
+    watermarkKey = raw.watermark_key.map { String(cString: $0) }
+    watermarkID = UInt16(clamping: raw.watermark_id)
   }
 
   /// Whether messages of this kind are wanted.

@@ -142,6 +142,15 @@ struct ElementOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Seconds by which the sound is late against the lips.")
   var audioOffset: Double?
 
+  @Flag(inversion: .prefixedNo, help: "Mark the new mouths, invisibly, as made by AI (syncdiff detect).")
+  var watermark = true
+
+  @Option(help: ArgumentHelp("Only who has this text can read the mark. Without it: everybody.", valueName: "text"))
+  var watermarkKey: String?
+
+  @Option(help: "A number of your own that the mark tells, 0 to 65535. Without it: 0.")
+  var watermarkID: UInt16?
+
   @Option(help: "Threads that compute one frame, 0 = one per core.")
   var threads: UInt32 = 0
 
@@ -159,6 +168,8 @@ struct ElementOptions: ParsableArguments {
       ("seed", seed.map { "\($0)" }), ("face-select", faceSelect?.rawValue), ("max-faces", maxFaces.map { "\($0)" }),
       ("roi", roi), ("silence", silence?.rawValue), ("lookahead", lookahead.map { "\(Int64($0 * 1e9))" }),
       ("audio-offset", audioOffset.map { "\(Int64($0 * 1e9))" }), ("threads", "\(threads)"),
+      ("watermark", watermark ? nil : "false"), ("watermark-key", watermarkKey),
+      ("watermark-id", watermarkID.map { "\($0)" }),
       ("precision", precision.rawValue),
     ]
     return some.compactMap { name, value in value.map { (name, $0) } }

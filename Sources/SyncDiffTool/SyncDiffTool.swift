@@ -8,7 +8,7 @@ import Glibc
 struct SyncDiffTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.", version: version,
-    subcommands: [Dub.self, Batch.self, Inspect.self, Preview.self, Learn.self, Bench.self])
+    subcommands: [Dub.self, Batch.self, Inspect.self, Preview.self, Learn.self, Detect.self, Bench.self])
 
   static func main() {
     holdStandardStreams()

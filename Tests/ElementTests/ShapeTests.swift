@@ -81,7 +81,8 @@ import Testing
       ("overload", "GstSyncDiffOverload", "auto", .playing), ("processing-latency", "guint64", "0", .playing),
       ("stall-timeout", "guint64", "5000000000", .playing), ("qos", "gboolean", "true", .playing),
       ("post-messages", "GstSyncDiffMessages", "3", .playing), ("stats-interval", "guint64", "0", .playing),
-      ("disclosure", "gboolean", "true", .ready),
+      ("disclosure", "gboolean", "true", .ready), ("watermark", "gboolean", "true", .ready),
+      ("watermark-key", "gchararray", nil, .ready), ("watermark-id", "guint", "0", .ready),
     ] as [(String, String, String?, Change)])
   func property(name: String, type: String, value: String?, change: Change) throws {
     let object = UnsafeMutableRawPointer(element).assumingMemoryBound(to: GObjectClass.self)

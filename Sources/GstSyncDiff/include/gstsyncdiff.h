@@ -58,7 +58,7 @@ typedef enum {
   GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
 } GstSyncDiffMessages;
 
-/// The properties. `model` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
+/// The properties. `model` and `watermark_key` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
   gchar *_Nullable presenter;
@@ -88,6 +88,9 @@ typedef struct {
   GstSyncDiffMessages post_messages;
   GstClockTime stats_interval;
   gboolean disclosure;
+  gboolean watermark;
+  gchar *_Nullable watermark_key;
+  guint watermark_id;
 } GstSyncDiffSettings;
 
 typedef struct _GstSyncDiff GstSyncDiff;
