@@ -149,7 +149,7 @@ private final class Stored: Sendable {
     throw Failure("cannot read \(path): it took too long to look into it")
   }
 
-  private static let (tries, patience) = (3, GstClockTime(10_000_000_000))
+  private static let (tries, patience) = (8, GstClockTime(4_000_000_000))
 
   /// Nil if it does not come to an end.
   private func look(_ path: String) throws -> [Kept.Stream]? {
