@@ -127,7 +127,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     case .hevc: "option-string=(string)\"crf=\(crf)\",\(speed)"
     case .prores: "profile=(int)3"  // 422 HQ
     case .vp9:
-      "end-usage=(int)2,cq-level=(int)\(crf),target-bitrate=(int)100000000,deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
+      "min-quantizer=(int)\(crf),max-quantizer=(int)\(crf),target-bitrate=(int)100000000,deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
         + "row-mt=(boolean)true,threads=(int)16"
     case .av1:
       "end-usage=(int)3,cpu-used=(int)6,row-mt=(boolean)true,min-quantizer=(uint)\(crf),max-quantizer=(uint)\(crf)"

@@ -31,7 +31,7 @@ struct Kept {
   init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
     (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
     guard isWanted else { return }
-    for stream in try Stored(uri: media.uri).streams(of: media.path) {
+    for stream in try Stored(uri: media.uri).streams(of: media) {
       if container.holds(stream.caps) { streams.append(stream) } else { misfits.append(stream) }
     }
     // Of a part they would be other chapters.
@@ -140,16 +140,17 @@ private final class Stored: Sendable {
 
   init(uri: String) { self.uri = uri }
 
-  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many.
-  func streams(of path: String) throws -> [Kept.Stream] {
+  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many, or end before it has told of all.
+  func streams(of media: Media) throws -> [Kept.Stream] {
+    let path = media.path
     for _ in 0..<Self.tries {
       found.withLock { $0 = (0, []) }
-      if let streams = try look(path) { return streams }
+      if let streams = try look(path), streams.count(where: \.isSound) >= media.sounds.count { return streams }
     }
     throw Failure("cannot read \(path): it took too long to look into it")
   }
 
-  private static let (tries, patience) = (3, GstClockTime(10_000_000_000))
+  private static let (tries, patience) = (8, GstClockTime(4_000_000_000))
 
   /// Nil if it does not come to an end.
   private func look(_ path: String) throws -> [Kept.Stream]? {
@@ -186,6 +187,8 @@ private final class Stored: Sendable {
   }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>) {
+    // A pad that leads nowhere would be an error before the others are there.
+    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
     let caps = identifyingCaps(of: pad)
     found.withLock { found in
       if !caps.hasPrefix("video/") { found.streams.append(Kept.Stream(index: found.pads, caps: caps)) }
