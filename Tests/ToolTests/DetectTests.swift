@@ -5,10 +5,13 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct DetectTests {
-  @Test("A dub's mark is found after H.264, another size and rate, by its key alone; none where none is")
+  @Test("A dub's mark is found after H.264, a crop, another rate and gamma, by its key alone; none where none is")
   func finds() throws {
     let folder = try Folder()
-    let (footage, sound) = (try folder.face(frames: 50, side: 320), try folder.sound(seconds: 2))
+    _ = try folder.face(frames: 50, side: 640)
+    // The portrait's canvas is rougher than skin.
+    let footage = try folder.make("smooth.mp4", by: "-i @face.mp4 -vf gblur=sigma=2 -c:v libx264 -crf 12")
+    let sound = try folder.sound(seconds: 2)
     func dub(_ name: String, _ options: String...) throws -> String {
       let out = folder.file(name)
       let outcome = try run(tool, ["dub", "--video", footage, "--audio", sound, "-o", out, "--steps", "1"] + options)
@@ -20,9 +23,9 @@ import Testing
     let line = try Regex(
       #"0\.0 to [12]\.\d s, face \d+: painted by syncdiff 0\.2, model \d+, id 4660; chance: less than \S+\n"#)
     #expect(try told.status == 0 && line.wholeMatch(in: told.out) != nil, "\(told.out) \(told.err)")
-    let small = try folder.make(
-      "small.mp4", by: "-i \(public_) -vf scale=256:256,fps=30,eq=gamma=1.2 -c:v libx264 -crf 20")
-    let json = try syncdiff("detect", "--json", small)
+    let changed = try folder.make(
+      "changed.mp4", by: "-i \(public_) -vf crop=400:400:120:20,fps=30,eq=gamma=1.2 -c:v libx264 -crf 18")
+    let json = try syncdiff("detect", "--json", changed)
     for part in [#""id": 4660"#, #""version": "0.2""#, #""box": ["#] {
       #expect(json.status == 0 && json.out.contains(part), "\(json.out)")
     }
