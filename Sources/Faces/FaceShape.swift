@@ -28,7 +28,7 @@ package enum FaceMeshPoints {
     172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
   ]
   static let nose = [4, 195, 1]
-  static let chin = 152
+  package static let chin = 152
   /// Rings outside of the oval: how far from the nose, how much of the oval's motion they share.
   static let rings: [(far: Float, share: Float)] = [(1.14, 0.45), (1.42, 0)]
   /// Points of a mesh with its rings.

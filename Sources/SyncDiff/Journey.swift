@@ -297,13 +297,15 @@ public struct Journey {
   }
 
   /// A difference with the mark, for a window that it is to be added to.
-  private mutating func marked(_ difference: Tensor, over window: Tensor, _ settings: MarkSettings?) -> Tensor {
+  private mutating func marked(
+    _ difference: Tensor, over window: @autoclosure () -> Tensor, _ settings: MarkSettings?
+  ) -> Tensor {
     guard let settings else { return difference }
     if mark?.settings != settings {
       let key = settings.key ?? Watermark.publicKey
       mark = (settings, Watermark(key: key, settings.payload, model.window))
     }
-    return mark?.pattern.added(to: difference, over: window) ?? difference
+    return mark?.pattern.added(to: difference, over: window()) ?? difference
   }
 
   /// What is known of a face, as a file would hold it; nil without a mouth.
@@ -324,8 +326,9 @@ public struct Journey {
     guard let mouth = memories[face.id]?.mouth else { return }
     ThreadPool.shared.limited(to: threads) {
       guard let (patch, _) = moved(frame.view, face, mouth.coefficients) else { return }
-      let window = crop(patch, model.window, at: face.window)
-      blend(patch, marked(mouth.difference, over: window, mark), into: frame, face, strength)
+      let window = model.window
+      let made = marked(mouth.difference, over: crop(patch, window, at: face.window), mark)
+      blend(patch, made, into: frame, face, strength)
     }
   }
 
