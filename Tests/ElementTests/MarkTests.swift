@@ -13,7 +13,8 @@ import Testing
     let caps = "video/x-raw,format=I420,width=\(Self.side),height=\(Self.side),framerate=25/1"
     let bench = try Bench(properties, caps: caps, sound: true)
     try bench.pushSound(0)
-    bench.push(try bench.frame(0, try portrait(side: Self.side)))
+    let size = Self.side * Self.side * 3 / 2
+    bench.push(try bench.frame(0, try portrait(side: Self.side), size: size))
     let out = try bench.pull()
     defer { gst_buffer_unref(out) }
     return bytes(of: out)
