@@ -170,9 +170,9 @@ import Testing
     }
     let (before, after) = (try redness(plain), try redness(known))
     #expect(after > before + 20, "\(before) \(after)")
-    // What is known is the same as what is seen, but for rounding.
+    // What is known is the same as what is seen, but for rounding, which the cubics can double.
     let own = try dubbed(try load(whole))
-    #expect(zip(plain, own).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+    #expect(zip(plain, own).allSatisfy { abs(Int($0) - Int($1)) <= 2 })
   }
 
   @Test func itIsThereAgainAfterACutAndASeek() throws {
