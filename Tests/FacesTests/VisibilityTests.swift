@@ -120,6 +120,7 @@ import Faces
     }
     #expect(look(points: points(x: 30), &visibility) == .outside)
     #expect(look(points: points(y: 220), &visibility) == .outside)
+    #expect(look(&visibility) == nil)
     for (below, obstacle) in [(0.07, nil), (0.09, .outside), (0.06, .outside), (0.04, nil)] as [(Float, Obstacle?)] {
       var points = points()
       points[FaceMeshPoints.chin].y = Float(Self.side) + below * 120
