@@ -168,9 +168,7 @@ private final class Stored: Sendable {
       pipeline.element("parser"), "pad-added", unsafeBitCast(padAdded, to: GCallback.self),
       Unmanaged.passUnretained(self).toOpaque())
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
-    // parsebin 1.22 never says that there are no more pads, but its change of state is done once all are there.
-    let types = GstMessageType(
-      rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_ASYNC_DONE.rawValue)
+    let types = GstMessageType(rawValue: GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
     guard let message = gst_bus_timed_pop_filtered(bus, Self.patience, types) else { return nil }
     defer { gst_message_unref(message) }
     let (pads, streams) = found.withLock { $0 }
@@ -179,13 +177,21 @@ private final class Stored: Sendable {
   }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>) {
-    // A pad that leads nowhere would be an error.
-    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
     let caps = identifyingCaps(of: pad)
     found.withLock { found in
       if !caps.hasPrefix("video/") { found.streams.append(Kept.Stream(index: found.pads, caps: caps)) }
       found.pads += 1
     }
+    // parsebin 1.22 never says that there are no more pads, but nothing leaves by one before all are there.
+    let type = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
+    gst_pad_add_probe(
+      pad, type,
+      { pad, _, _ in
+        guard let parser = gst_pad_get_parent_element(pad) else { return GST_PAD_PROBE_OK }
+        gst_element_post_message(parser, gst_message_new_application(nil, gst_structure_new_empty("complete")))
+        gst_object_unref(parser)
+        return GST_PAD_PROBE_OK
+      }, nil, nil)
   }
 }
 
