@@ -37,6 +37,7 @@ final class Discovery: Sendable {
       throw Failure("GStreamer's base plugins are missing", .internalFault)
     }
     gst_util_set_object_arg(source.object, "uri", uri)
+    preferExactDecoders()
     let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
     gst_bin_add(bin, source)
     early.hold(in: source)
@@ -241,6 +242,13 @@ final class Discovery: Sendable {
     let code = UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstVideoTimeCodeMeta.self)
     return withUnsafePointer(to: &code.pointee.tc) { Timecode($0) }
   }
+}
+
+/// jpegdec 1.22 makes 4:2:0 of everything; FFmpeg's decoder keeps what is stored.
+private func preferExactDecoders() {
+  guard let factory = gst_element_factory_find("avdec_mjpeg") else { return }
+  gst_plugin_feature_set_rank(factory, GST_RANK_PRIMARY.rawValue + 1)
+  gst_object_unref(UnsafeMutableRawPointer(factory))
 }
 
 private func takeColours(

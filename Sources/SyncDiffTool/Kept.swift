@@ -31,7 +31,7 @@ struct Kept {
   init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
     (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
     guard isWanted else { return }
-    for stream in try Stored(uri: media.uri).streams(of: media) {
+    for stream in try Stored(uri: media.uri).streams(of: media.path) {
       if container.holds(stream.caps) { streams.append(stream) } else { misfits.append(stream) }
     }
     // Of a part they would be other chapters.
@@ -140,12 +140,11 @@ private final class Stored: Sendable {
 
   init(uri: String) { self.uri = uri }
 
-  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many, or end before it has told of all.
-  func streams(of media: Media) throws -> [Kept.Stream] {
-    let path = media.path
+  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many.
+  func streams(of path: String) throws -> [Kept.Stream] {
     for _ in 0..<Self.tries {
       found.withLock { $0 = (0, []) }
-      if let streams = try look(path), streams.count(where: \.isSound) >= media.sounds.count { return streams }
+      if let streams = try look(path) { return streams }
     }
     throw Failure("cannot read \(path): it took too long to look into it")
   }
@@ -168,17 +167,8 @@ private final class Stored: Sendable {
     connect(
       pipeline.element("parser"), "pad-added", unsafeBitCast(padAdded, to: GCallback.self),
       Unmanaged.passUnretained(self).toOpaque())
-    let complete: @convention(c) (UnsafeMutablePointer<GstElement>, gpointer) -> Void = { parser, _ in
-      gst_element_post_message(
-        parser, gst_message_new_application(nil, gst_structure_new_empty("complete")))
-    }
-    connect(
-      pipeline.element("parser"), "no-more-pads", unsafeBitCast(complete, to: GCallback.self),
-      Unmanaged.passUnretained(self).toOpaque())
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
-    // All pads lead nowhere, which may be an error before the parser says that there are no more.
-    let types = GstMessageType(
-      rawValue: GST_MESSAGE_EOS.rawValue | GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
+    let types = GstMessageType(rawValue: GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
     guard let message = gst_bus_timed_pop_filtered(bus, Self.patience, types) else { return nil }
     defer { gst_message_unref(message) }
     let (pads, streams) = found.withLock { $0 }
@@ -187,13 +177,21 @@ private final class Stored: Sendable {
   }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>) {
-    // A pad that leads nowhere would be an error before the others are there.
-    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
     let caps = identifyingCaps(of: pad)
     found.withLock { found in
       if !caps.hasPrefix("video/") { found.streams.append(Kept.Stream(index: found.pads, caps: caps)) }
       found.pads += 1
     }
+    // parsebin 1.22 never says that there are no more pads, but nothing leaves by one before all are there.
+    let type = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
+    gst_pad_add_probe(
+      pad, type,
+      { pad, _, _ in
+        guard let parser = gst_pad_get_parent_element(pad) else { return GST_PAD_PROBE_OK }
+        gst_element_post_message(parser, gst_message_new_application(nil, gst_structure_new_empty("complete")))
+        gst_object_unref(parser)
+        return GST_PAD_PROBE_OK
+      }, nil, nil)
   }
 }
 

@@ -29,6 +29,8 @@ struct Media {
   var hasDolbyVision = false
   /// The file ends in the middle of something.
   var isCutOff = false
+  /// MP4 and QuickTime only: sounds and subtitles that the headers have and the demuxer does not give.
+  var hiddenTracks = 0
   /// MP4 and QuickTime only: frames of the first picture by the file's index.
   var indexedFrames = 0
 
@@ -74,6 +76,7 @@ struct Media {
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
+    hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
     pictures[0].orientation = headers.orientation
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }

@@ -13,6 +13,7 @@ struct MovieHeaders {
   private(set) var isFullRange: Bool?
   /// Frames of the first video track; 0 in fragmented files.
   private(set) var frames = 0
+  private(set) var soundsAndSubtitles = 0
   private(set) var hasChapters = false
   private(set) var hasTimecode = false
   /// Nil if there is none, or none that can be read.
@@ -72,6 +73,7 @@ struct MovieHeaders {
       let track = Boxes(body)
       if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
+      if ["soun", "sbtl", "subp", "subt", "clcp"].contains(handler) { soundsAndSubtitles += 1 }
       if handler == "tmcd" {
         hasTimecode = true
         timecode = timecode ?? media["minf"].map(Boxes.init)?["stbl"].flatMap { Self.timecode(Boxes($0), in: file) }

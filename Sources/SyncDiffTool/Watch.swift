@@ -16,6 +16,9 @@ final class Watch: Sendable {
     /// Frames from the encoder, and when the newest of them is shown.
     var encoded = 0
     var newest: GstClockTime = .max
+    /// Of frames from the encoder, nanoseconds: where all so far end and begin to be shown, and when the first was to be decoded.
+    var shown: (begin: GstClockTime, end: GstClockTime) = (.max, 0)
+    var firstDecoded: GstClockTime = .max
     var pictureOver = false
     var soundOver = false
   }
@@ -101,20 +104,35 @@ final class Watch: Sendable {
     return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
-  /// A frame may come in several buffers. The muxer takes the timecode from the first.
+  /// A frame may come in several buffers. The muxer takes the timecode from the first, and that of MP4 how long a frame is from the last:
+  /// all together have to last from the first that is shown to the last, which, where B-frames last differently, their own do not.
   private func count(_ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     let isFirst = state.withLock { state in
       if buffer.pointee.pts != state.newest { state.encoded += 1 }
       state.newest = buffer.pointee.pts
       return state.encoded == 1
     }
-    guard let timecode, isFirst, gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) == nil else {
-      return
-    }
+    let isMarked = timecode == nil || gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) != nil
+    let duration = lasting(buffer)
+    guard duration != nil || isFirst && !isMarked else { return }
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
     guard let writable = gst_mini_object_make_writable(object) else { return }
-    timecode.mark(UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self))
+    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    if isFirst, !isMarked { timecode?.mark(changed) }
+    if let duration { changed.pointee.duration = duration }
     info.pointee.data = UnsafeMutableRawPointer(writable)
+  }
+
+  /// How long a frame from the encoder is, were it the last one, nanoseconds; nil: as it says.
+  private func lasting(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstClockTime? {
+    let (pts, dts, own) = (buffer.pointee.pts, buffer.pointee.dts, buffer.pointee.duration)
+    guard [.mp4, .mov].contains(encoding.container), pts != .max, dts != .max, own != .max else { return nil }
+    return state.withLock { state in
+      state.shown = (min(state.shown.begin, pts), max(state.shown.end, pts + own))
+      state.firstDecoded = min(state.firstDecoded, dts)
+      let (whole, before) = (state.shown.end - state.shown.begin, dts - state.firstDecoded)
+      return whole > before + own ? whole - before : nil
+    }
   }
 
   /// matroskamux 1.22 writes a fifth of the luminances. The pictures themselves carry them, too.

@@ -47,6 +47,26 @@ import Testing
     #expect(folder.litter.isEmpty)
   }
 
+  @Test(
+    "Frames that last differently are all shown, when they were",
+    arguments: [("out.mp4", "h264"), ("out.mov", "h264"), ("out.mp4", "hevc"), ("out.mkv", "h264")])
+  func varying(name: String, codec: String) throws {
+    let video = try folder.make(
+      "v.mkv",
+      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.48 -vf setpts=(N*N+3*N)/50/TB -vsync vfr -c:v ffv1 -pix_fmt yuv420p")
+    let outcome = try run(
+      tool,
+      [
+        "dub", "--once", "--video", video, "--audio", try folder.tone(), "-o", folder.file(name), "--video-codec",
+        codec,
+      ])
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let (wanted, made) = (try frameTimes(video), try frameTimes(folder.file(name)))
+    try #require(wanted.count == 12)
+    #expect(made.count == 12 && zip(made, wanted).allSatisfy { abs($0 - $1) < 2e-3 }, "\(made), not \(wanted)")
+    #expect(try decodedFrames(folder.file(name)) == 12)
+  }
+
   @Test("Standard output takes a streamable container", arguments: ["mkv", "webm", "ts"])
   func standardOutput(container: String) throws {
     let line = "exec \"$0\" \"$@\" > \"\(folder.file("out"))\""

@@ -131,6 +131,26 @@ import Testing
       "\(outcome.err)")
   }
 
+  @Test("Sounds that end at once are kept, or named where GStreamer does not read them", arguments: ["mkv", "mp4"])
+  func short(ending: String) throws {
+    _ = try write("s.srt", "1\n00:00:00,100 --> 00:00:00,450\nHello\n")
+    let video = try folder.make(
+      "v.\(ending)",
+      by:
+        "-f lavfi -i testsrc2=s=128x96:r=25:d=0.48 -f lavfi -i sine=f=300:d=0.04 -f lavfi -i sine=f=900:d=0.04 -i @s.srt -map 0 -map 1 "
+        + "-map 2 -map 3 -c:v libx264 -c:a aac -c:s \(ending == "mkv" ? "srt" : "mov_text")")
+    let outcome = try dub(video, try folder.tone(), "out.mkv", "--keep")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let kinds = try run(
+      ffprobe, ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", folder.file("out.mkv")])
+    let sounds = ending == "mkv" ? 3 : 1
+    #expect(
+      kinds.out.split(separator: "\n").map(String.init) == ["video"] + Array(repeating: "audio", count: sounds)
+        + ["subtitle"])
+    let isNamed = outcome.err.contains("2 of its sound tracks and subtitles last less")
+    #expect(isNamed == (ending == "mp4"), "\(outcome.err)")
+  }
+
   @Test("What a container does not hold is named, a line each, and a part has its part of what is kept")
   func misfits() throws {
     let video = try film("v.mkv", sound: "pcm_s16le", subtitles: "srt")

@@ -160,6 +160,15 @@ import Testing
     #expect(loss.isEmpty ? warnings.isEmpty : warnings.count == 1 && warnings[0].contains(loss), "\(outcome.err)")
   }
 
+  @Test("Motion JPEG keeps its chroma and its range", arguments: ["yuvj420p", "yuvj422p", "yuvj444p"])
+  func motionJPEG(stored: String) throws {
+    let video = try folder.colours("v.avi", by: "-pix_fmt \(stored) -c:v mjpeg -q:v 2")
+    let outcome = try dub(video, "out.mkv")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(try probe(folder.file("out.mkv"), "v:0", "pix_fmt") == [stored])
+    #expect(areNear(try quarters(video), try quarters(folder.file("out.mkv")), 12))
+  }
+
   @Test("Odd sizes work in 8 bits", arguments: ["129x97", "129x96", "128x97"])
   func oddSizes(size: String) throws {
     let sides = size.split(separator: "x")
