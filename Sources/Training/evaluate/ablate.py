@@ -15,6 +15,8 @@ Variants, each beside "full", which is the design as it is:
   bottleneck N        values that pass it; full has 6
   filterbank          the denoiser gets the stacks through one linear layer that learns along, not an audio encoder
   no painter          the warped picture with its exemplar
+  no exemplar or painter  the warped picture alone, as at the start of a stream
+  the given model     as it is, with its larger denoiser and its longer training; also without an exemplar
 
 Figures, means over held-out clips. Of runs of pictures whose warp comes from other moments, with the true geometry: psnr, dB
 around the mouth; sharpness, share of the true Laplacian variance; texture, distance of SqueezeNet's features. Of clips dubbed
@@ -60,12 +62,15 @@ class Variant:
     warp: bool = True
     encoder: bool = True
     painter: bool = True
+    learns: bool = True  # else the painter is the given model's
 
 
 VARIANTS = {"full": Variant(), "no warp": Variant(warp=False), "no exemplar": Variant(exemplar=False),
             "no previous frame": Variant(prior=0), "raw previous frame": Variant(prior="raw")} \
     | {f"bottleneck {width}": Variant(prior=width) for width in (4, 8, 16, 32)} \
-    | {"filterbank": Variant(encoder=False), "no painter": Variant(painter=False)}
+    | {"filterbank": Variant(encoder=False), "no painter": Variant(painter=False),
+       "no exemplar or painter": Variant(exemplar=False, painter=False), "the given model": Variant(learns=False),
+       "the given model, no exemplar": Variant(exemplar=False, learns=False)}
 WIDTHS = {"0": "no previous frame", "4": "bottleneck 4", "6": "full", "8": "bottleneck 8", "16": "bottleneck 16",
           "32": "bottleneck 32", "raw": "raw previous frame"}
 
@@ -270,12 +275,13 @@ def main():
     for seed in range(args.seeds):
         for name, variant in VARIANTS.items():
             done = any((row["variant"], row["seed"], row["samples"]) == (name, seed, args.samples) for row in measured)
-            if done or not variant.painter and seed:
+            learns = variant.painter and variant.learns
+            if done or seed and not learns:
                 continue
             rng, path = distributed.seed(seed), args.cache / f"ablation-{name.replace(' ', '-')}-{seed}.pt"
-            model = build(base, variant).to(device)
+            model = build(base, variant).to(device) if learns else base
             mask = fade(base.config.window).to(device) if variant.warp else torch.ones(2 * [base.config.window], device=device)
-            if variant.painter:
+            if learns:
                 corruption = {0: (1, 0, 0), "raw": (painter.CORRUPTION[0], 0, 0)}.get(variant.prior, painter.CORRUPTION)
                 adversary = Judge(device)
                 losses = painter.Losses(model, perceptual, adversary, sync_net, mask, corruption)

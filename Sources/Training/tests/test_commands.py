@@ -70,7 +70,8 @@ class CommandTests(unittest.TestCase):
         names = np.array([f"s2__{learned[i].name}" for i in made["clip"]])
         clips.save(self.folder / "pairs/00000.npz", **made, name=names)
         torch.save({"average": Sync().state_dict()}, self.folder / "sync.pt")
-        few = {name: ablate.VARIANTS[name] for name in ("full", "no warp", "raw previous frame", "filterbank", "no painter")}
+        few = {name: ablate.VARIANTS[name]
+               for name in ("full", "no warp", "raw previous frame", "filterbank", "no painter", "the given model")}
         arguments = ("--cache", self.folder, "--model", self.model, "--sync", self.folder / "sync.pt", "--judge",
                      self.folder / "sync.pt", "--perceptual", self.weights, "--output", self.folder / "table", "--samples", 9,
                      "--seeds", 1)
