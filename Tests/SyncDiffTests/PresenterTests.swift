@@ -170,9 +170,11 @@ import Testing
     }
     let (before, after) = (try redness(plain), try redness(known))
     #expect(after > before + 20, "\(before) \(after)")
-    // What is known is the same as what is seen, but for rounding, which the cubics can double.
+    // What is known is the same as what is seen, but for rounding; by that, where the made-up lips fold, one triangle can cover what
+    // another did.
     let own = try dubbed(try load(whole))
-    #expect(zip(plain, own).allSatisfy { abs(Int($0) - Int($1)) <= 2 })
+    let apart = zip(plain, own).count { abs(Int($0) - Int($1)) > 2 }
+    #expect(apart < plain.count / 200, "\(apart)")
   }
 
   @Test func itIsThereAgainAfterACutAndASeek() throws {
