@@ -105,7 +105,7 @@ public struct MarkReader: Sendable {
       let share = log(6 / (Double.pi * Double.pi)) - 2 * log(Double(looks))
       let (payload, score) = signs.best(sum)
       let chance = Self.payloads - score * score / 2 - share
-      if chance <= Self.falseAlarm {
+      if score > 0, chance <= Self.falseAlarm {
         add(
           FoundMark(
             face: id, payload: payload, from: from, to: trail.newest, box: trail.box, score: score,

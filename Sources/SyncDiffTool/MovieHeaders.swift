@@ -98,7 +98,8 @@ struct MovieHeaders {
     else { return nil }
     var bytes = [UInt8](repeating: 0, count: 4)
     guard fread(&bytes, 1, 4, file) == 4, let frame = bytes[...].number(at: 0, 4) else { return nil }
-    return Timecode(frame: frame, rate: Ratio(Int32(scale), Int32(length)), isDropFrame: flags & 1 != 0)
+    let code = Timecode(frame: frame, rate: Ratio(Int32(scale), Int32(length)), isDropFrame: flags & 1 != 0)
+    return code.canBeWritten ? code : nil
   }
 
   /// Sample entries of a video track: 78 bytes, then boxes.

@@ -27,6 +27,14 @@ struct Timecode: Equatable {
       isDropFrame: config.flags.rawValue & GST_VIDEO_TIME_CODE_FLAGS_DROP_FRAME.rawValue != 0)
   }
 
+  /// Whether GStreamer counts so: whole rates, SMPTE's three broken ones, frames dropped at two of these.
+  var canBeWritten: Bool {
+    let isBroken = rate.denominator == 1001
+    return isDropFrame
+      ? isBroken && [30000, 60000].contains(rate.numerator)
+      : rate.denominator == 1 || isBroken && [24000, 30000, 60000].contains(rate.numerator)
+  }
+
   /// Of the picture from a time on, seconds.
   func later(by seconds: Double) -> Timecode {
     var later = self
