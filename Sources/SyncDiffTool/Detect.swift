@@ -63,7 +63,8 @@ struct Detect: ParsableCommand {
           let box = [mark.box.x, mark.box.y, mark.box.width, mark.box.height]
           return .object([
             "face": .integer(mark.face), "from": .number(mark.from), "to": .number(mark.to),
-            "box": .array(box.map { .integer(Int(exactly: $0.rounded()) ?? 0) }), "version": .string(mark.payload.release),
+            "box": .array(box.map { .integer(Int(exactly: $0.rounded()) ?? 0) }),
+            "version": .string(mark.payload.release),
             "model": .integer(Int(mark.payload.model)), "id": .integer(Int(mark.payload.user)),
             "score": .number(mark.score), "false_alarm": .number(mark.falseAlarm),
           ])
