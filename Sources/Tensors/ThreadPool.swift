@@ -31,11 +31,12 @@ public final class ThreadPool: @unchecked Sendable {
   private let asleep = Atomic(0)  // workers
   private let limitKey: pthread_key_t
 
-  private init() {
+  /// `processors`: nil of those that the process may use.
+  package init(processors count: Int? = nil) {
     allowed = ctensors_processors_allowed()
     // Rounded down: who overdraws is stopped for up to a tenth of a second. What is left over is for decoders.
     let quota = processorQuota().map { Int(min(max($0, 1), 65536)) }
-    processors = min(Int(ctensors_processor_count(allowed)), quota ?? .max)
+    processors = count ?? min(Int(ctensors_processor_count(allowed)), quota ?? .max)
     jobs = .allocate(capacity: processors / 2 * 2)  // with more callers, and pieces that share out, each works alone
     for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
     workers = .allocate(capacity: max(0, processors - 1))
@@ -60,43 +61,53 @@ public final class ThreadPool: @unchecked Sendable {
   public func limited<Result, Failure: Error>(
     to threads: Int, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let outer = pthread_getspecific(limitKey)
-    pthread_setspecific(limitKey, UnsafeRawPointer(bitPattern: threads))
-    defer { pthread_setspecific(limitKey, outer) }
-    return try body()
+    try within(threads > 0 && threads < processors ? Limit(threads) : nil, body)
   }
 
   /// Calls `body` with every index in `0..<count`, in any order, on several threads; returns when all are done.
   public func parallel(count: Int, _ body: (Int) -> Void) {
     let share = processors / callers.add(1, ordering: .relaxed).newValue
     defer { callers.subtract(1, ordering: .relaxed) }
-    post(count: count, threads: min(share, limit > 0 ? limit : share), body)
+    let (limit, wanted) = (limit, max(min(share, count) - 1, 0))
+    let helpers = limit?.take(wanted) ?? wanted
+    defer { limit?.give(back: helpers) }
+    post(count: count, helpers: helpers, body)
   }
 
   /// What both return, computed at the same time if there are two threads. Whatever they share out themselves is taken by
   /// threads that are free, and by the other one when it has ended. `first` is the longer one.
   public func both<First, Second>(_ first: () -> First, and second: () -> Second) -> (First, Second) {
     var (one, two): (First?, Second?)
-    let (share, limit) = (processors / (callers.load(ordering: .relaxed) + 1), self.limit)
-    // Where all processors may compute, `callers` sees to it that no more threads do.
-    let rest = limit == 0 || limit >= processors ? limit : max(limit - 1, 1)
-    post(count: 2, threads: min(share, limit > 0 ? limit : share)) { index in
-      if index == 0 {
-        limited(to: rest) { one = first() }
-      } else {
-        limited(to: rest == limit ? limit : 1) { two = second() }
-      }
+    let (limit, wanted) = (limit, processors / (callers.load(ordering: .relaxed) + 1) > 1 ? 1 : 0)
+    let helpers = limit?.take(wanted) ?? wanted
+    let ended = Atomic(0)
+    post(count: 2, helpers: helpers) { index in
+      within(limit) { if index == 0 { one = first() } else { two = second() } }
+      // The other one may have the thread that this one needs no more.
+      if ended.add(1, ordering: .relaxed).newValue == 1 { limit?.give(back: helpers) }
     }
     guard let one, let two else { preconditionFailure("every piece is done") }
     return (one, two)
   }
 
-  /// Of the calling thread; 0: none.
-  private var limit: Int { Int(bitPattern: pthread_getspecific(limitKey)) }
+  private func within<Result, Failure: Error>(
+    _ limit: Limit?, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let outer = pthread_getspecific(limitKey)
+    defer { pthread_setspecific(limitKey, outer) }
+    return try withExtendedLifetime(limit) { () throws(Failure) -> Result in
+      pthread_setspecific(limitKey, limit.map { Unmanaged.passUnretained($0).toOpaque() })
+      return try body()
+    }
+  }
+
+  /// Of the calling thread.
+  private var limit: Limit? {
+    pthread_getspecific(limitKey).map { Unmanaged<Limit>.fromOpaque($0).takeUnretainedValue() }
+  }
 
   /// The first index first: what lies behind each other in memory is read so.
-  private func post(count: Int, threads: Int, _ body: (Int) -> Void) {
-    let helpers = min(threads, count) - 1
+  private func post(count: Int, helpers: Int, _ body: (Int) -> Void) {
     guard helpers > 0, count <= Job.longest, let job = jobs.indices.first(where: { jobs[$0].occupy() }) else {
       for i in 0..<max(0, count) { body(i) }
       return
@@ -144,6 +155,26 @@ public final class ThreadPool: @unchecked Sendable {
       }
     }
   }
+}
+
+/// How many threads a caller and those that help it may be, at whatever depth they share out their work.
+private final class Limit: Sendable {
+  private let free: Atomic<Int>
+
+  init(_ threads: Int) { free = Atomic(threads - 1) }
+
+  /// So many more threads, or as many as there are.
+  func take(_ wanted: Int) -> Int {
+    var now = free.load(ordering: .relaxed)
+    while true {
+      let given = min(wanted, now)
+      let (done, seen) = free.weakCompareExchange(expected: now, desired: now - given, ordering: .relaxed)
+      if done { return given }
+      now = seen
+    }
+  }
+
+  func give(back threads: Int) { free.add(threads, ordering: .relaxed) }
 }
 
 private struct Worker: ~Copyable {

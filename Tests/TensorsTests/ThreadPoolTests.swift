@@ -31,30 +31,44 @@ import Testing
 
   /// Both may share out work, to no more threads than they may have.
   @Test func computesBoth() {
-    for threads in 0...3 {
-      for _ in 0..<100 {
-        let (now, most) = (Counter(), Counter())
-        func work(_ pieces: Int) -> Int {
-          let total = Counter()
-          ThreadPool.shared.parallel(count: pieces) { piece in
-            most.value.max(now.value.add(1, ordering: .relaxed).newValue, ordering: .relaxed)
-            total.value.add(piece, ordering: .relaxed)
-            now.value.subtract(1, ordering: .relaxed)
+    for pool in [ThreadPool.shared, Self.four] {
+      for threads in 0...5 {
+        for _ in 0..<100 {
+          let busy = Busy()
+          let (one, two) = pool.limited(to: threads) {
+            pool.both {
+              busy.work(64, on: pool)
+            } and: {
+              "\(busy.work(8, on: pool))"
+            }
           }
-          return total.value.load(ordering: .relaxed)
+          #expect(one == 64 * 63 / 2 && two == "28")
+          let limit = threads == 0 ? pool.processors : min(threads, pool.processors)
+          #expect(busy.most.load(ordering: .relaxed) <= limit)
         }
-        let (one, two) = ThreadPool.shared.limited(to: threads) {
-          ThreadPool.shared.both {
-            work(64)
-          } and: {
-            "\(work(8))"
-          }
-        }
-        #expect(one == 64 * 63 / 2 && two == "28")
-        let limit = threads == 0 ? ThreadPool.shared.processors : threads
-        #expect(most.value.load(ordering: .relaxed) <= limit)
       }
     }
+  }
+
+  /// When one of both has ended, the other may have its thread.
+  @Test func bothShareALimit() {
+    let pool = Self.four
+    let most = pool.limited(to: 2) {
+      let ended = Counter()
+      return pool.both {
+        var most = 0
+        for _ in 0..<2000 where most < 2 {
+          let busy = Busy()
+          _ = busy.work(8, on: pool, microseconds: 500)
+          if ended.value.load(ordering: .relaxed) > 0 { most = max(most, busy.most.load(ordering: .relaxed)) }
+        }
+        return most
+      } and: {
+        usleep(20_000)
+        ended.value.add(1, ordering: .relaxed)
+      }.0
+    }
+    #expect(most == 2)
   }
 
   /// As many streams as there may be, each with its own work.
@@ -109,5 +123,25 @@ import Testing
     #expect(ctensors_processor_count(ctensors_processors_allowed()) == count)
   }
 
+  private static let four = ThreadPool(processors: 4)
+
   private final class Counter: Sendable { let value = Atomic(0) }
+
+  /// How many work at the same time.
+  private final class Busy: Sendable {
+    private let now = Atomic(0)
+    let most = Atomic(0)
+
+    /// The sum of the pieces' numbers.
+    func work(_ pieces: Int, on pool: ThreadPool, microseconds: UInt32 = 0) -> Int {
+      let total = Atomic(0)
+      pool.parallel(count: pieces) { piece in
+        most.max(now.add(1, ordering: .relaxed).newValue, ordering: .relaxed)
+        if microseconds > 0 { usleep(microseconds) }
+        total.add(piece, ordering: .relaxed)
+        now.subtract(1, ordering: .relaxed)
+      }
+      return total.load(ordering: .relaxed)
+    }
+  }
 }
