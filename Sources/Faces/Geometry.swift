@@ -103,6 +103,11 @@ public struct Geometry: Sendable {
     return zip(coefficients, likeliest(excess)).map { $0 - $1 }
   }
 
+  /// Coefficients without what opens the lips.
+  package func unopened(_ coefficients: [Float]) -> [Float] {
+    zip(coefficients, likeliest(Self.dot(coefficients, gap))).map { $0 - $1 }
+  }
+
   /// A lower face brought to a gap that closed lips have.
   func closed(_ mouth: ClosedMouth) -> ClosedMouth {
     let excess = max(Self.gap(mouth, middle) - Self.closedGap, 0)

@@ -70,6 +70,7 @@ public struct Journey {
   /// What is kept of a face from frame to frame.
   struct Memory {
     var neutral: Neutral
+    var expression: Expression
     var mouths = MouthMemory<SeenMouth>()
     /// Outer eye distances: the widest that it was seen open.
     var widest: Float = 0
@@ -93,6 +94,8 @@ public struct Journey {
     let mesh: RingedMesh
     /// The coefficients of its own mouth.
     let own: [Float]
+    /// Since the frame before.
+    let seconds: Double
   }
 
   /// What a face is given: the coefficients of its mouth, and what the networks add to the warped window.
@@ -173,14 +176,16 @@ public struct Journey {
   /// What is known of the presenter belongs to this face for as long as it is followed; then to the only face in view.
   private mutating func introduce(_ face: Face) {
     guard let presenter, let presented else { return }
-    memories[face.id] = Memory(neutral: presenter.neutral, mouths: presented.mouths, widest: presenter.widest)
+    memories[face.id] = Memory(
+      neutral: presenter.neutral, expression: Expression(model.geometry), mouths: presented.mouths,
+      widest: presenter.widest)
     introduced = face.id
   }
 
   /// Remembers how a face looks and how it shows its mouth.
   private mutating func see(_ face: Face, in frame: FrameView, after seconds: Double) {
     let geometry = model.geometry
-    var memory = memories[face.id] ?? Memory(neutral: Neutral(geometry))
+    var memory = memories[face.id] ?? Memory(neutral: Neutral(geometry), expression: Expression(geometry))
     memory.sight = nil
     if let pose = Pose(of: face.points, canonical: geometry.canonical),
       let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
@@ -193,7 +198,8 @@ public struct Journey {
       if memory.visibility.isNewLook { (memory.mouths, memory.widest) = (MouthMemory(), 0) }
       memory.widest = max(memory.widest, shape.opening)
       let closed = memory.neutral(shape, after: seconds)
-      memory.sight = Sight(pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed))
+      memory.sight = Sight(
+        pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed), seconds: seconds)
       if obstacle == nil {
         memory.mouths.remember(MouthKey(shape, pose), light: memory.visibility.light) { most in
           SeenMouth(frame, mesh, unit: Float(pose.scale), most: most).map { ($0, $0.bytes) }
@@ -227,7 +233,8 @@ public struct Journey {
     if memories[face.id]?.sight == nil, !face.isLost { see(face, in: frame.view, after: 0) }
     let tokens = model.hearing(sound)
     let quiet = silence()
-    let coefficients = zip(model.lips(tokens), quiet).map { $1 + settings.guidance * ($0 - $1) }
+    let told = zip(model.lips(tokens), quiet).map { $1 + settings.guidance * ($0 - $1) }
+    let coefficients = expressed(told, by: face)
     stageEnded?(.hear)
     guard let (patch, mesh) = moved(frame.view, face, coefficients) else { return }
     let window = crop(patch, model.window, at: face.window)
@@ -272,6 +279,14 @@ public struct Journey {
       let patch = face.patch(of: frame, mouths)
     else { return nil }
     return (patch, mesh)
+  }
+
+  /// The coefficients of a mouth that speaks and keeps the face's expression.
+  private mutating func expressed(_ told: [Float], by face: Face) -> [Float] {
+    guard let sight = memories[face.id]?.sight,
+      let expression = memories[face.id]?.expression(own: sight.own, told: told, after: sight.seconds)
+    else { return told }
+    return zip(told, expression).map { $0 + $1 }
   }
 
   /// The shape of a face with the mouth that it is to have; nil when the face has no pose.

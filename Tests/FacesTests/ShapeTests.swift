@@ -4,6 +4,7 @@
 // Golden values: `python -m convert.golden_geometry` in Sources/Training.
 
 import Faces
+import Glibc
 import Tensors
 import TestSupport
 import Testing
@@ -77,6 +78,9 @@ import Testing
     expect(closed.map { $0.flatMap { [$0.x, $0.y, $0.z] } }, 1e-6, "neutral")
     expect(zip(shapes, closed).map { geometry.coefficients($0, $1) }, 1e-4, "own")
     expect(try rows("wanted").map { geometry.limited($0, to: 0.05) }, 1e-5, "limited")
+    var expression = Expression(geometry)
+    let told = try rows("wanted")
+    expect(try rows("own").enumerated().map { expression(own: $1, told: told[$0], after: 0.04) }, 1e-5, "expression")
   }
 
   @Test func mouthsAreMoved() throws {
@@ -114,6 +118,22 @@ import Testing
       shown.append([Float(mouths[0].mouth), Float(mouths[1].mouth), mouths[0].share, mouths[1].share])
     }
     expect(shown, 1e-6, "choices")
+  }
+
+  /// A face that smiles while it speaks goes on smiling; how far it opens its lips is the sound's.
+  @Test func aSmileStays() {
+    let rest = [Float](repeating: 0, count: 12)
+    let smile = geometry.unopened([0, -1, 1, 0.5, 0, 0, 2] + rest.dropFirst(7))
+    var expression = Expression(geometry)
+    var kept = rest
+    for i in 0..<100 {
+      let spoken = geometry.limited([sin(Float(i)), 0, cos(Float(2 * i))] + rest.dropFirst(3), to: 1)
+      kept = expression(own: zip(smile, spoken).map { $0 + $1 }, told: spoken, after: 0.04)
+    }
+    #expect(zip(kept, smile).allSatisfy { abs($0 - $1) < 1e-3 })
+    for i in 0..<200 { kept = expression(own: [4 * abs(sin(Float(i)))] + rest.dropFirst(), told: rest, after: 0.04) }
+    let shape = geometry.shape(FaceShape(geometry.canonical)!, from: rest, to: kept)
+    #expect(shape.opening <= FaceShape(geometry.canonical)!.opening + 0.005)
   }
 
   /// A mouth at rest is closed, whatever the first frames showed, and however often a second is looked at.
@@ -158,8 +178,11 @@ import Testing
     #expect(geometry.shape(shape, from: [], to: []) == geometry.shape(shape, from: rest, to: rest))
     #expect(geometry.coefficients(shape, []).allSatisfy { $0 == 0 })
     var neutral = Neutral(geometry)
+    var expression = Expression(geometry)
     for seconds in [-1, 0, .nan, .infinity] {
       #expect(neutral(shape, after: seconds).allSatisfy { $0.sum().isFinite })
+      let kept = expression(own: [.infinity, -.infinity] + rest.dropFirst(2), told: rest, after: seconds)
+      #expect(kept.allSatisfy { $0.magnitude <= 3.001 })
     }
   }
 

@@ -9,7 +9,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Made-up networks, the golden portrait twice enlarged, and its mouth in red as what is known of the presenter.
+/// Made-up networks that paint nothing over the warp, the golden portrait twice enlarged, and its mouth in red as what is known of the
+/// presenter.
 @Suite struct PresenterTests {
   static let side = 320
   let model: Model
@@ -17,7 +18,12 @@ import Testing
   let whole: [UInt8]  // a presenter's file
 
   init() throws {
-    model = try untrainedModel(window: 32)
+    // What such networks would paint grows from the last bit of a picture to all of it.
+    let file = try untrainedModelFile(window: 32) { tensors in
+      for (name, tensor) in tensors where name.hasPrefix("decoder.") { tensors[name] = Tensor(zeros: tensor.shape) }
+    }
+    defer { try? FileManager.default.removeItem(at: file) }
+    model = try Model.load(path: file.path)
     let faces = #filePath.replacing("SyncDiffTests", with: "FacesTests")
     let picture = try #require(try golden("picture.safetensors", beside: faces)["picture"])
     portrait = (0..<Self.side * Self.side * 3).map { i in
@@ -170,11 +176,9 @@ import Testing
     }
     let (before, after) = (try redness(plain), try redness(known))
     #expect(after > before + 20, "\(before) \(after)")
-    // What is known is the same as what is seen, but for rounding; by that, where the made-up lips fold, one triangle can cover what
-    // another did.
+    // What is known is the same as what is seen, but for rounding.
     let own = try dubbed(try load(whole))
-    let apart = zip(plain, own).count { abs(Int($0) - Int($1)) > 2 }
-    #expect(apart < plain.count / 200, "\(apart)")
+    #expect(zip(plain, own).allSatisfy { abs(Int($0) - Int($1)) <= 2 })
   }
 
   @Test func itIsThereAgainAfterACutAndASeek() throws {

@@ -9,6 +9,7 @@ made of it for T frames of a made-up talker, who turns, nods and moves the lips:
   opening                                    mean gap between the lips [T]
   neutral, own                               the closed mouth after each frame [T, L, 3], the coefficients [T, 12]
   wanted, limited                            other coefficients [T, 12], and those limited to an opening of 0.05
+  expression                                 after each frame, beside the sound that tells `wanted` [T, 12]
   facing                                     how much of its motion each lower point is given [T, L]
   before, after                              the mesh, and that with the limited mouth, unfolded, with rings [T, 540, 2]
   inset, mouth, lips                         of `after`: insets, the enlarged outline [T, 20, 2], lips [T, 20, 20, 2]
@@ -23,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data import warp
-from data.geometry import OUTER, WINDOW, Basis, Neutral, Pose, opening, unfolded, with_mouth, with_rings
+from data.geometry import OUTER, WINDOW, Basis, Expression, Neutral, Pose, opening, unfolded, with_mouth, with_rings
 from evaluate.journey import Memory
 from networks.model import fade, small
 
@@ -76,6 +77,8 @@ def main():
     own = basis.coefficients(shape, neutral)
     wanted = np.random.default_rng(2).normal(0, 1.2, own.shape)
     wanted[::5] -= 4 * basis.gap / np.linalg.norm(basis.gap)  # lips that would cross
+    expression = Expression(basis)
+    expressions = np.stack([expression(mouth, told) for mouth, told in zip(own, wanted)])
     less, facing = basis.limited(wanted, 0.05), basis.facing(pose)
     other = with_mouth(basis, shape, own, less, facing)
     moved = pose.posed(other)
@@ -88,6 +91,7 @@ def main():
     keys, sought = (np.stack([Memory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
     made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
             "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "facing": facing,
+            "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,
             "lips": small(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),
             "fade": fade(WINDOW)}

@@ -148,6 +148,10 @@ class Basis:
         excess = np.maximum(coefficients @ self.gap - most, 0)
         return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
 
+    def unopened(self, coefficients):
+        """Coefficients [T, 12] without what opens the lips."""
+        return coefficients - (coefficients @ self.gap / (self.gap @ self.gap))[..., None] * self.gap
+
     def facing(self, pose):
         """[T, L]: how much of its motion each point is given: 1 where it faces the camera, 0 where it is hidden."""
         t = (-pose.rotation[:, 2] @ self.normals.T) / np.clip(-self.normals[:, 2], *self.FACING)
@@ -190,6 +194,25 @@ class Neutral:
         for shape in shapes:
             mouth = neutral(shape)
         return mouth
+
+
+class Expression:
+    """What a face's mouth does besides speaking, found as the stream runs: a smile, drawn-down corners, a jaw pushed forward. It
+    is the slow part of the difference between the mouth that the face has and the one that the sound tells, without what opens
+    the lips."""
+    MEMORY = 1.5  # seconds
+    MOST = 3.0    # deviations: more is no expression but a face found in the wrong place
+
+    def __init__(self, basis):
+        self.basis, self.mean, self.weight = basis, 0.0, 0.0
+
+    def __call__(self, own, told, seconds=0.04):
+        """Coefficients [12] to add to those that the sound tells, after one more frame; own: of the mouth that the face has."""
+        keep = self.weight * np.exp(-seconds / self.MEMORY)
+        self.weight = keep + seconds
+        now = np.clip(self.basis.unopened(own - told), -self.MOST, self.MOST)
+        self.mean = (keep * self.mean + seconds * now) / self.weight
+        return self.mean
 
 
 def with_mouth(basis, shape, now, wanted, facing=1.0):

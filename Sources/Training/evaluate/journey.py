@@ -7,7 +7,7 @@ import torch
 
 from data import warp
 from data.clips import as_image
-from data.geometry import INNER, MARGIN, SIDE, WINDOW, Neutral, Pose, opening, unfolded, with_mouth, with_rings
+from data.geometry import INNER, MARGIN, SIDE, WINDOW, Expression, Neutral, Pose, opening, unfolded, with_mouth, with_rings
 from networks.model import fade, masked, painted, small
 
 CUT = slice(MARGIN, SIDE - MARGIN)
@@ -97,11 +97,14 @@ class Dub:
         self.neutral = np.stack([neutral(shape) for shape in self.shape])
         self.own = basis.coefficients(self.shape, self.neutral)
 
-    def warped(self, wanted, exemplar=True):
-        """The warped pictures [T, 128, 128, 3], lips [T, 2, 128, 128] and the meshes they have [T, 540, 2]."""
-        basis, count = self.basis, min(len(wanted), len(self.window))
+    def warped(self, told, exemplar=True):
+        """The pictures [T, 128, 128, 3] with the mouths that coefficients [T, 12] tell, warped, lips [T, 2, 128, 128] and the meshes
+        they have [T, 540, 2]."""
+        basis, count = self.basis, min(len(told), len(self.window))
+        expression = Expression(basis)
+        wanted = np.stack([mouth + expression(own, mouth) for own, mouth in zip(self.own[:count], told)])
         widest = np.maximum.accumulate(opening(self.shape[:count]))  # so far
-        wanted = basis.limited(wanted[:count], np.maximum(ANY_MOUTH, WIDER * widest))
+        wanted = basis.limited(wanted, np.maximum(ANY_MOUTH, WIDER * widest))
         pose = Pose(self.pose.scale[:count], self.pose.rotation[:count], self.pose.shift[:count])
         shape = with_mouth(basis, self.shape[:count], self.own[:count], wanted, basis.facing(pose))
         before, after = with_rings(self.points[:count, :, :2] + MARGIN, pose.posed(shape)[..., :2] + MARGIN)
