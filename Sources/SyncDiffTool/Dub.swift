@@ -248,7 +248,7 @@ struct Dub: ParsableCommand {
     guard learns || findsCuts, !job.picture.isStill else { return Sight() }
     let (path, began) = (job.picture.path, ContinuousClock.now)
     let model = try loadModel(element.model, precision: element.precision.format)
-    let look = try Look(
+    let look = Look(
       picture: job.picture, model: model, threads: Int(element.threads), part: format.part,
       deinterlaced: format.deinterlace, isQuick: true, findsCuts: findsCuts, learns: learns)
     let learner = try look.run(report.progress("look", of: job.picture.duration, marks: false))

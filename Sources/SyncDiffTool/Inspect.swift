@@ -54,7 +54,7 @@ struct Inspect: ParsableCommand {
       why = failure.description
     }
     if faces, why == nil {
-      let look = try Look(
+      let look = Look(
         picture: media, model: try loadModel(nil), threads: 0, part: format.part, deinterlaced: format.deinterlace)
       let report = Report(isQuiet: json)
       _ = try look.run(report.progress("look", of: media.duration, marks: false))
