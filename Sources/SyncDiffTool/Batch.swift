@@ -12,15 +12,15 @@ struct Batch: ParsableCommand {
     abstract: "Dubs a list of files in one process.",
     discussion: """
       MANIFEST is a CSV file whose first line names its columns, or a JSON array of objects. Columns and members are options of \
-      syncdiff dub without their dashes: video, audio and output at least, others as from, to or face-select; flags, as once, \
+      syncdiff dub without their dashes: video, audio and output at least, others as from, to or consent; flags, as once, \
       are true or false. Paths are relative to where the program is started.
 
       An output that is there already is not made again, and one that is there is whole: after a stop of any kind, the same \
       command goes on, and removes the unfinished files of a process that was killed. One entry that fails does not stop the others.
 
       REPORT gets a line for each entry: output, state (dubbed, skipped, failed, waiting), exit, frames, painted, seconds, spent, \
-      text (warnings or the error). It is written anew after each entry; figures of files that are skipped are taken from the report \
-      before. As .html it is a page in one file, with pictures.
+      text (warnings or the error), signed (with whose certificate: own, test or nothing), consent. It is written anew after each \
+      entry; figures of files that are skipped are taken from the report before. As .html it is a page in one file, with pictures.
 
       Exit status: 0 if every entry ended with 0 or was there; else that of the first that did not, as in syncdiff dub.
       """)
@@ -105,7 +105,7 @@ private final class Queue: @unchecked Sendable {
 
   init(_ entries: [Manifest.Entry], overwrite: Bool, quiet: Bool, reports: [BatchReport]) {
     (self.entries, self.overwrite, self.quiet, self.reports) = (entries, overwrite, quiet, reports)
-    records = entries.map { BatchRecord($0.dub.output) }
+    records = entries.map { BatchRecord($0.dub) }
     let told = reports.flatMap { $0.earlier() }.filter { $0.figures != nil }
     earlier = Dictionary(told.map { ($0.output, $0) }) { $1 }
   }
@@ -133,7 +133,7 @@ private final class Queue: @unchecked Sendable {
   }
 
   private func dub(_ dub: Dub) -> BatchRecord {
-    var record = BatchRecord(dub.output)
+    var record = BatchRecord(dub)
     var status = stat()
     let report = Report(isSilent: true)
     if !overwrite, stat(dub.output, &status) == 0 {
@@ -143,7 +143,8 @@ private final class Queue: @unchecked Sendable {
         let result = try dub.dub(report, keepsPart: false)
         (record.state, record.exit) = (.dubbed, Int(result.status?.rawValue ?? 0))
         record.figures = BatchRecord.Figures(
-          frames: result.frames, painted: result.painted, seconds: result.seconds, spent: result.spent)
+          frames: result.frames, painted: result.painted, seconds: result.seconds, spent: result.spent,
+          signed: result.signature?.rawValue ?? "")
         record.text = report.warnings.joined(separator: "; ")
       } catch {
         let failure = error as? Failure ?? Failure("\(error)", .internalFault)

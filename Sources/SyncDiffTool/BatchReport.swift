@@ -17,6 +17,8 @@ struct BatchRecord {
   var figures: Figures?
   /// Warnings or the error.
   var text = ""
+  /// Who has confirmed that there is some.
+  let consent: String?
   /// Of the original and of the dub, JPEG in base64; for the page.
   var stills: [String] = []
 
@@ -24,30 +26,36 @@ struct BatchRecord {
     let frames, painted: Int
     /// Of the picture, and what it took to dub it.
     let seconds, spent: Double
+    /// With whose certificate, own or test; empty: it is not signed.
+    let signed: String
   }
 
-  fileprivate static let names = ["output", "state", "exit", "frames", "painted", "seconds", "spent", "text"]
+  fileprivate static let names = [
+    "output", "state", "exit", "frames", "painted", "seconds", "spent", "text", "signed", "consent",
+  ]
 
   fileprivate var values: [JSON] {
     [
       .string(output), .string(state.rawValue), exit.map { .integer($0) } ?? .null,
       figures.map { .integer($0.frames) } ?? .null, figures.map { .integer($0.painted) } ?? .null,
       figures.map { .number($0.seconds) } ?? .null, figures.map { .number($0.spent) } ?? .null, .string(text),
+      .string(figures?.signed ?? ""), consent.map { .string($0) } ?? .null,
     ]
   }
 
   fileprivate var json: JSON { .object(Dictionary(uniqueKeysWithValues: zip(Self.names, values))) }
 
-  init(_ output: String) { self.output = output }
+  init(_ dub: Dub) { (output, consent) = (dub.output, dub.origin.consent) }
 
   /// Nil if the text is not what a report has of an entry.
   fileprivate init?(_ members: [String: String]) {
     guard let output = members["output"] else { return nil }
-    self.output = output
+    (self.output, consent) = (output, members["consent"])
     if let frames = members["frames"].flatMap(Int.init), let painted = members["painted"].flatMap(Int.init),
       let seconds = members["seconds"].flatMap(Double.init), let spent = members["spent"].flatMap(Double.init)
     {
-      figures = Figures(frames: frames, painted: painted, seconds: seconds, spent: spent)
+      figures = Figures(
+        frames: frames, painted: painted, seconds: seconds, spent: spent, signed: members["signed"] ?? "")
     }
   }
 }

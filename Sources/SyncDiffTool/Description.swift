@@ -39,7 +39,7 @@ extension Job {
     let frames = shown.conversion(
       to: encoding.layout, deinterlaced: deinterlaced,
       still: picture.isStill ? max(Int((spoken * 25).rounded(.up)), 1) : nil)
-    let dub = "syncdiff name=dub stall-timeout=0"
+    let dub = "syncdiff name=dub stall-timeout=0" + (label == nil ? "" : " ! \(Label.element)")
     var painted = dub
     if compares {
       let (width, height) = shown.shownSize

@@ -6,6 +6,7 @@ import CGStreamer
 import Glibc
 import GstSyncDiff
 import SyncDiff
+import SyncDiffElement
 import Tensors
 
 struct Dub: ParsableCommand {
@@ -17,7 +18,11 @@ struct Dub: ParsableCommand {
       goes on (--extend). A photo as VIDEO is shown for as long as the sound lasts, 25 frames a second. Size, pixel \
       aspect, colours, bit depth and HDR stay; a picture that is stored on its side or mirrored is turned upright. What cannot be \
       kept is named. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
-      earlier ones. The file carries a comment that says it was made by AI (MPEG-TS has no place for one).
+      earlier ones.
+
+      The file says that it was made by AI: in a comment (MPEG-TS has no place for one); in mp4 and mov in XMP, and, where the C2PA \
+      library (libc2pa_c.so, or what SYNCDIFF_C2PA names) is found, in a manifest that is signed: of which files by name and SHA-256, with \
+      which model, who confirmed consent. It is signed with --certificate, or with a test certificate that everybody has.
 
       LIST names a sound file for each line that is spoken, with the seconds of the picture at which it starts and ends, and whose face \
       speaks it (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Before and after the lines the \
@@ -62,6 +67,7 @@ struct Dub: ParsableCommand {
 
   @OptionGroup(title: "What is written") var format: FormatOptions
   @OptionGroup(title: "How it is dubbed") var element: ElementOptions
+  @OptionGroup(title: "What tells that AI made it") var origin: OriginOptions
   @OptionGroup(title: "What is said") var reporting: ReportOptions
 
   @Flag(help: "Do not look through the picture before.")
@@ -110,6 +116,9 @@ struct Dub: ParsableCommand {
     }
   }
 
+  /// Whose certificate it is.
+  enum Signature: String { case own, test }
+
   /// What has been made.
   struct Result {
     let frames, painted, hidden: Int
@@ -117,6 +126,10 @@ struct Dub: ParsableCommand {
     let seconds, spent: Double
     let output: String
     let encoding: Encoding
+    /// Nil if it is not signed.
+    let signature: Signature?
+    /// Who has confirmed that there is some.
+    let consent: String?
     /// How the program ends because of it; nil if all is well.
     let status: ExitStatus?
     /// What is wrong, if it is a fault or an interruption.
@@ -128,6 +141,7 @@ struct Dub: ParsableCommand {
         "output": .string(output), "frames": .integer(frames), "painted": .integer(painted), "hidden": .integer(hidden),
         "seconds": .number(seconds), "spent": .number(spent), "container": .string(encoding.container.rawValue),
         "video_codec": .string(encoding.video.rawValue), "audio_codec": .string(encoding.audio.rawValue),
+        "signed": signature.map { .string($0.rawValue) } ?? .null, "consent": consent.map { .string($0) } ?? .null,
         "exit": .integer(Int(status?.rawValue ?? 0)),
       ]
     }
@@ -146,10 +160,12 @@ struct Dub: ParsableCommand {
       try cues.map { try Cue.load(path: $0).map(Voice.init) } ?? audio.map {
         [try Voice(Media(path: $0), number: audioTrack)]
       } ?? []
-    let job = try Job(picture: picture, voices: voices, hasCues: cues != nil, output: output, format)
+    let label = try origin.label.map { try Label($0, in: origin.labelCorner ?? .topLeft) }
+    let job = try Job(picture: picture, voices: voices, hasCues: cues != nil, output: output, format, label: label)
     let file = try Output(
       output, inputs: [picture.path] + voices.map(\.media.path), canStream: job.encoding.container.canStream,
       mayReplace: format.overwrite)
+    let credentials = try Credentials(origin, for: output, in: job.encoding.container, report)
     for loss in losses(of: job) { report.warn(loss) }
     let sight = try look(through: job, report)
     defer { if let known = sight.known { fclose(known) } }
@@ -163,23 +179,27 @@ struct Dub: ParsableCommand {
     }
     let made = try dubbing.run(report)
     if let status = made.interruption, !keepsPart { throw Failure("interrupted", status) }
-    return try finish(file, made, job, (ContinuousClock.now - began) / .seconds(1), report)
+    return try finish(file, made, job, credentials, (ContinuousClock.now - began) / .seconds(1), report)
   }
 
   /// Checks what was made, gives it its name, and tells of it.
   private func finish(
-    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ spent: Double, _ report: Report
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ spent: Double, _ report: Report
   ) throws -> Result {
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += differences(of: try Media(path: written), from: job, frames: made.frames)
     }
-    let isFile = file.isFile
+    let (isFile, signature) = (file.isFile, try sign(file, made, job, credentials, &faults))
     try file.finish()
     report.note(
       "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
         + "\(tenths(spent)) s (\(hundredths(made.seconds / spent))x real time)")
+    if signature == .test {
+      report.note(
+        "It is signed with a test certificate, which proves nothing; --certificate and --private-key are for yours.")
+    }
     if made.hidden > 0 {
       report.note(
         "\(made.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "
@@ -202,7 +222,25 @@ struct Dub: ParsableCommand {
     return Result(
       frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
       output: output,
-      encoding: job.encoding, status: status, fault: fault)
+      encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
+  }
+
+  /// Writes down in the file that AI made it, and signs that. What goes wrong with the signature becomes a fault; the file stays as it
+  /// was.
+  private func sign(
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ faults: inout [String]
+  ) throws -> Signature? {
+    guard made.frames > 0 else { return nil }
+    if [.mp4, .mov].contains(job.encoding.container) { try addSourceType(to: file, job.encoding.container) }
+    guard let credentials else { return nil }
+    do {
+      try credentials.sign(
+        file, of: job, isPainted: made.painted > 0, model: element.model ?? defaultModel(), consent: origin.consent)
+      return credentials.isTest ? .test : .own
+    } catch let problem as C2PA.Problem {
+      faults.append("it is not signed: \(problem.text)")
+      return nil
+    }
   }
 
   /// Sets the element's properties. `known`: what was learned of the face.
@@ -248,7 +286,7 @@ struct Dub: ParsableCommand {
     guard learns || findsCuts, !job.picture.isStill else { return Sight() }
     let (path, began) = (job.picture.path, ContinuousClock.now)
     let model = try loadModel(element.model, precision: element.precision.format)
-    let look = try Look(
+    let look = Look(
       picture: job.picture, model: model, threads: Int(element.threads), part: format.part,
       deinterlaced: format.deinterlace, isQuick: true, findsCuts: findsCuts, learns: learns)
     let learner = try look.run(report.progress("look", of: job.picture.duration, marks: false))

@@ -1,7 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The options of `syncdiff dub` by purpose: what is written, and the element's properties, by the same names.
+// The options of `syncdiff dub` by purpose: what is written, the element's properties, by the same names, and what tells that AI made
+// it.
 
 import ArgumentParser
 import SyncDiff
@@ -191,6 +192,43 @@ struct ElementOptions: ParsableArguments {
   static func box(_ text: String) -> [UInt32]? {
     let numbers = text.split(separator: ",", omittingEmptySubsequences: false).compactMap { UInt32($0) }
     return numbers.count == 4 && numbers.map(String.init).joined(separator: ",") == text ? numbers : nil
+  }
+}
+
+struct OriginOptions: ParsableArguments {
+  @Flag(inversion: .prefixedNo, help: "Sign mp4 and mov with a C2PA manifest, if the C2PA library is there. See above.")
+  var sign = true
+
+  @Option(
+    help: ArgumentHelp(
+      "Certificates to sign with, yours first, as PEM. Without it: a test certificate, which proves nothing.",
+      valueName: "chain.pem"))
+  var certificate: String?
+
+  @Option(help: ArgumentHelp("Its key, as PEM (PKCS #8).", valueName: "key.pem"))
+  var privateKey: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Who has confirmed that those who are shown and heard consent. Stands in the manifest and in what --json and --report tell.",
+      valueName: "text"))
+  var consent: String?
+
+  @Option(help: ArgumentHelp("Write this in the picture.", valueName: "text"))
+  var label: String?
+
+  @Option(help: "Where. Without it: top-left.")
+  var labelCorner: Label.Corner?
+
+  func validate() throws {
+    guard (certificate == nil) == (privateKey == nil) else {
+      throw ValidationError("--certificate and --private-key go together.")
+    }
+    guard sign || certificate == nil else { throw ValidationError("--certificate does not go with --no-sign.") }
+    guard label != nil || labelCorner == nil else { throw ValidationError("--label-corner needs --label.") }
+    for (name, text) in [("--label", label), ("--consent", consent)] where text?.isEmpty ?? false {
+      throw ValidationError("\(name) is empty.")
+    }
   }
 }
 

@@ -51,6 +51,7 @@ final class Dubbing {
     let picture = stretches.isEmpty ? ["picture", "dub"] : job.own == nil ? [] : ["picture"]
     inputs = picture + job.voices.indices.map { "sound\($0)" }
     gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(output.descriptor)")
+    if stretches.isEmpty { job.label?.show(in: pipeline, on: job.shown) }
     let isStereo = job.own != nil || job.hasCues || job.voices[0].sound.becomesPairs(in: job.encoding)
     try encode(job, channels: isStereo ? 2 : job.voices[0].sound.channels)
     if job.extend != .cut, !job.picture.isStill {

@@ -14,8 +14,8 @@ struct Inspect: ParsableCommand {
       --no-faces. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
       "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
       "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
-      time)} or null, "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the \
-      picture), "why" (if not)}.
+      time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library tells it: see "syncdiff dub"), \
+      "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the picture), "why" (if not)}.
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
@@ -54,17 +54,20 @@ struct Inspect: ParsableCommand {
       why = failure.description
     }
     if faces, why == nil {
-      let look = try Look(
+      let look = Look(
         picture: media, model: try loadModel(nil), threads: 0, part: format.part, deinterlaced: format.deinterlace)
       let report = Report(isQuiet: json)
       _ = try look.run(report.progress("look", of: media.duration, marks: false))
       report.closeLine()
       found = Faces(look.sights.map(\.sight))
     }
-    print(json ? record(media, found, kept, lost, why).text : text(media, found, kept, lost, why))
+    let signed = media.isFile ? try? C2PA().manifests(of: media.path, as: media.container) : nil
+    print(json ? record(media, signed, found, kept, lost, why).text : text(media, signed, found, kept, lost, why))
   }
 
-  private func text(_ media: Media, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?) -> String {
+  private func text(
+    _ media: Media, _ signed: JSON?, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?
+  ) -> String {
     var lines = ["\(media.path): \(media.container)\(media.duration.map { ", \(tenths($0)) s" } ?? "")"]
     lines += media.pictures.map { picture in
       var words = ["picture: \(picture.width) x \(picture.height)", picture.isRGB ? "RGB" : picture.layout.text]
@@ -88,6 +91,7 @@ struct Inspect: ParsableCommand {
     } else if faces != nil {
       lines.append("faces: none")
     }
+    if let signed { lines.append("signed (C2PA): \(signature(signed))") }
     if media.isCutOff { lines.append("its end is missing") }
     if let kept { lines.append("would be written as: \(kept)") }
     lines += losses.map { "would be lost: \($0)" }
@@ -95,7 +99,21 @@ struct Inspect: ParsableCommand {
     return lines.joined(separator: "\n")
   }
 
-  private func record(_ media: Media, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?) -> JSON {
+  /// Whether the newest manifest holds, and whose certificate signed it.
+  private func signature(_ manifests: JSON) -> String {
+    func member(_ json: JSON?, _ name: String) -> JSON? {
+      guard case .object(let members)? = json else { return nil }
+      return members[name]
+    }
+    let newest = member(manifests, "active_manifest").flatMap { member(member(manifests, "manifests"), $0.plain) }
+    let signer = member(newest, "signature_info")
+    let names = ["issuer", "common_name"].compactMap { member(signer, $0)?.plain }
+    return ([member(manifests, "validation_state")?.plain ?? "unknown"] + names).joined(separator: ", ")
+  }
+
+  private func record(
+    _ media: Media, _ signed: JSON?, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?
+  ) -> JSON {
     let pictures = media.pictures.map { picture in
       JSON.object([
         "width": .integer(picture.width), "height": .integer(picture.height), "rate": .number(picture.rate.value),
@@ -120,7 +138,8 @@ struct Inspect: ParsableCommand {
           "most": .integer($0.most),
         ])
       } ?? .null,
-      "kept": kept.map { .string($0) } ?? .null, "losses": .array(losses.map { .string($0) }),
+      "credentials": signed ?? .null, "kept": kept.map { .string($0) } ?? .null,
+      "losses": .array(losses.map { .string($0) }),
       "usable": .bool(why == nil), "why": why.map { .string($0) } ?? .null,
     ])
   }

@@ -20,13 +20,17 @@ struct Job {
   let language: String?
   /// What of the picture's file is carried over.
   let kept: Kept
+  /// What stands in the picture.
+  let label: Label?
 
   /// Throws if there is no picture in the one, or no sound in the other or, where it is wanted, in the first.
-  init(picture: Media, voices: [Voice], hasCues: Bool, output: String, _ format: FormatOptions) throws {
+  init(
+    picture: Media, voices: [Voice], hasCues: Bool, output: String, _ format: FormatOptions, label: Label?
+  ) throws {
     try picture.requirePicture(deinterlaced: format.deinterlace)
     if format.mixOriginal != nil { try picture.requireSound() }
     guard let shown = picture.pictures.first else { throw Failure("nothing to dub") }
-    (self.picture, self.voices, self.hasCues, self.shown) = (picture, voices, hasCues, shown)
+    (self.picture, self.voices, self.hasCues, self.shown, self.label) = (picture, voices, hasCues, shown, label)
     encoding = try format.encoding(of: output, for: picture)
     (part, deinterlaced, language) = (format.part, format.deinterlace, format.language)
     (original, compares) = (format.mixOriginal, format.compare)

@@ -10,6 +10,8 @@ import Glibc
 struct Media {
   let path: String
   let uri: String
+  /// Not elsewhere.
+  let isFile: Bool
   /// GStreamer's name of the container, as "video/quicktime".
   var container = ""
   /// Seconds; nil if the file does not say.
@@ -37,7 +39,7 @@ struct Media {
   /// Throws if there is nothing to decode. The path may be a URL, file: or http(s):.
   init(path: String) throws {
     let local = try Self.local(path)
-    self.path = local ?? path
+    (self.path, isFile) = (local ?? path, local != nil)
     guard let uri = local.map({ gst_filename_to_uri($0, nil) }) ?? g_strdup(path) else {
       throw Failure("cannot read \(path)")
     }

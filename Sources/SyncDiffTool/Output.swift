@@ -8,8 +8,8 @@ import Glibc
 final class Output {
   /// As the user gave it; "-" is standard output.
   let name: String
-  /// Open for writing.
-  let descriptor: Int32
+  /// Open for writing, and where it is a file for reading, too.
+  private(set) var descriptor: Int32
   /// A regular file can be read again and written anywhere in.
   var isFile: Bool { temporary != nil }
   /// What is written so far; nil if it is no file.
@@ -68,6 +68,26 @@ final class Output {
       guard count >= 0 || errno == EINTR else { throw Self.failure(name) }
       rest = rest.dropFirst(max(count, 0))
     }
+  }
+
+  /// Lets `make` write a file from this one, which takes its place; if that throws, this one stays.
+  func remake(_ make: (_ from: Int32, _ to: Int32) throws -> Void) throws {
+    guard let temporary else { return }
+    let folder = temporary.lastIndex(of: "/").map { String(temporary[...$0]) } ?? ""
+    let (new, path) = openTemporary(in: folder)
+    guard new >= 0 else { throw Self.failure(name) }
+    do {
+      try make(descriptor, new)
+      var status = stat()
+      guard fstat(descriptor, &status) == 0, fchmod(new, status.st_mode & 0o777) == 0, rename(path, temporary) == 0
+      else { throw Self.failure(name) }
+    } catch {
+      unlink(path)
+      close(new)
+      throw error
+    }
+    close(descriptor)
+    descriptor = new
   }
 
   /// Gives the file its name; until then an older one is untouched.

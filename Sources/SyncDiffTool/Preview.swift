@@ -91,7 +91,7 @@ private final class Desk: Sendable {
     do {
       let media = try Media(path: path)
       try media.requirePicture(deinterlaced: true)
-      let look = try Look(picture: media, model: model, threads: 0, deinterlaced: true)
+      let look = Look(picture: media, model: model, threads: 0, deinterlaced: true)
       _ = try look.run(Report(isSilent: true).progress("look", of: nil))
       let lips = look.sights.map { time, sight in
         JSON.array([.number(time), sight.opening.map { .number(Double($0)) } ?? .null])

@@ -44,6 +44,7 @@ final class Stretch: @unchecked Sendable {
     sound = Source(
       voice.media, .sound, track: voice.track, skipping: heard, from: "sound0", to: "hearing0", in: pipeline)
     gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(fileno(file))")
+    job.label?.show(in: pipeline, on: job.shown)
     let encoder = try encodebin(job.encoding.pictures, in: pipeline)
     try link("painted", to: encoder, "video", of: job.encoding, in: pipeline)
     guard gst_pad_link(encoder.pad("src"), pipeline.element("pay").pad("sink")) == GST_PAD_LINK_OK else {

@@ -55,14 +55,16 @@ import Testing
   @Test("JSON lists and CSV reports work as well")
   func json() throws {
     let out = folder.file("a.mkv")
-    let entry = ["video": picture, "audio": sound, "output": out, "once": true, "to": 0.2, "seed": 3] as [String: Any]
+    let entry: [String: Any] = [
+      "video": picture, "audio": sound, "output": out, "once": true, "to": 0.2, "seed": 3, "consent": "Anna",
+    ]
     let manifest = folder.file("list.json")
     try JSONSerialization.data(withJSONObject: [entry]).write(to: URL(fileURLWithPath: manifest))
     let report = folder.file("report.csv")
     #expect(try syncdiff("batch", manifest, "--report", report, "--quiet").status == 3)
     let lines = try String(contentsOfFile: report, encoding: .utf8).split(separator: "\n")
-    #expect(lines.count == 2 && lines[0] == "output,state,exit,frames,painted,seconds,spent,text")
-    #expect(lines[1].hasPrefix("\(out),dubbed,3,6,0,0.2"), "\(lines)")
+    #expect(lines.count == 2 && lines[0] == "output,state,exit,frames,painted,seconds,spent,text,signed,consent")
+    #expect(lines[1].hasPrefix("\(out),dubbed,3,6,0,0.2") && lines[1].hasSuffix(",,Anna"), "\(lines)")
   }
 
   @Test(

@@ -120,7 +120,8 @@ private func timestamps(of path: String) throws -> [String] {
       "--deinterlace", "--extend", "--language", "--keep", "--overwrite", "--model", "--presenter", "--preset",
       "--once", "--steps", "--guidance-scale",
       "--strength", "--seed", "--face-select", "--max-faces", "--roi", "--silence", "--lookahead", "--audio-offset",
-      "--watermark", "--watermark-key", "--watermark-id", "--threads", "--precision", "--quiet", "--json",
+      "--watermark", "--watermark-key", "--watermark-id", "--sign", "--certificate", "--private-key", "--consent",
+      "--label", "--label-corner", "--threads", "--precision", "--quiet", "--json",
     ]
     for option in options { #expect(help.out.contains(option)) }
     #expect(help.out.contains("is left out"))

@@ -72,9 +72,10 @@ def untrained(window):
     return model.eval()
 
 
-def save(model, geometry, faces, output):
+def save(model, geometry, faces, output, consent=None):
     """Writes a model, the face's geometry and the face networks as one model file; the latter two out of any file that has
-    them, under the names geometry.* and faces.*; shape.py's file has the former without a prefix."""
+    them, under the names geometry.* and faces.*; shape.py's file has the former without a prefix. consent: who has confirmed that
+    there is some."""
     tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     for path, part in ((geometry, "geometry"), (faces, "faces")):
         with safe_open(path, "pt") as file:
@@ -89,6 +90,8 @@ def save(model, geometry, faces, output):
     if model.config.av_hubert:
         metadata["licence"] = LICENCE
         print(LICENCE)
+    if consent:
+        metadata["consent"] = consent
     metadata["crc32"] = checksum(safetensors.torch.save(tensors))
     safetensors.torch.save_file(tensors, output, metadata)
     print(f"{output}: {len(tensors)} tensors, {output.stat().st_size / 1e6:.1f} MB")

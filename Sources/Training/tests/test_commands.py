@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from convert import export
@@ -55,10 +56,13 @@ class CommandTests(unittest.TestCase):
         self.write("me__a", "me__b", "me__c")
         output = self.folder / "mine.safetensors"
         self.run_with(adapt, self.folder, "--model", self.model, "--perceptual", self.weights, "--cache", self.folder, "--output",
-                      output, "--minutes", "0.001", prepare_all=lambda videos, cache: None, LONG=15, MOST_RUNS=2)
+                      output, "--minutes", "0.001", "--consent", "the presenter, by letter",
+                      prepare_all=lambda videos, cache: None, LONG=15, MOST_RUNS=2)
         before, after = (export.load(path).state_dict() for path in (self.model, output))
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
         self.assertLessEqual({"lips", "denoiser"}, changed)  # the others learn from the second step on
+        with safe_open(output, "np") as file:
+            self.assertEqual(file.metadata()["consent"], "the presenter, by letter")
 
     def test_ablations_are_measured_and_not_again(self):
         self.write("s2__a", "s2__b", "s32__a", "s32__b")

@@ -97,6 +97,7 @@ def main():
     parser.add_argument("--perceptual", type=existing, required=True, metavar="FILE",
                         help="SqueezeNet's weights (networks/perceptual.py)")
     parser.add_argument("--model", type=existing, default=export.MODEL, help="the model file to fit")
+    parser.add_argument("--consent", metavar="TEXT", help="who has confirmed that the presenter consents; the model file says so")
     parser.add_argument("--cache", type=Path, help="folder for what is prepared and learned; without it: OUTPUT with .cache")
     args = parser.parse_args()
     needs("ffmpeg")
@@ -125,7 +126,7 @@ def main():
     painter.train(loop, losses, painter.Pool(model, runs, min(64, count), rng, look=LOOK), judge)
     fitted = loop.average["average"]
     print("after:", figures(fitted, basis, held), flush=True)
-    export.save(fitted, args.model, args.model, args.output)
+    export.save(fitted, args.model, args.model, args.output, args.consent)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,144 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a result says of itself under a signature, in a manifest after the C2PA specification 2 (Content Credentials): it was made from
+// these files, with this model, by a trained algorithm.
+
+import CGStreamer
+import Glibc
+import GstSyncDiff
+import SyncDiffElement
+import Tensors
+
+struct Credentials {
+  private let library: C2PA
+  private let signer: C2PA.Signer
+  /// Whether the certificate is the one that everybody has.
+  let isTest: Bool
+
+  /// Nil where `output` will not be signed, which is told. Throws if a certificate is given and cannot be used.
+  init?(_ options: OriginOptions, for output: String, in container: Container, _ report: Report) throws {
+    guard options.sign else { return nil }
+    isTest = options.certificate == nil
+    do {
+      guard container.mediaType != nil else {
+        throw C2PA.Problem(text: "C2PA has no place in \(container.rawValue), only in mp4 and mov")
+      }
+      library = try C2PA()
+      if let certificate = options.certificate, let key = options.privateKey {
+        signer = try library.signer(certificates: Self.bytes(certificate), key: Self.bytes(key))
+        try tryOut()
+      } else {
+        signer = try library.signer(certificates: Array(testCertificates.utf8), key: Array(testKey.utf8))
+      }
+    } catch let problem as C2PA.Problem {
+      if let certificate = options.certificate { throw Failure("cannot sign with \(certificate): \(problem.text)") }
+      report.note("\(output) will not be signed: \(problem.text)")
+      return nil
+    }
+  }
+
+  /// Gives the result its manifest. `model`: path of the model file.
+  func sign(_ file: Output, of job: Job, isPainted: Bool, model: String, consent: String?) throws {
+    guard let format = job.encoding.container.mediaType else { return }
+    let inputs = Self.inputs(of: job)
+    var edit: [String: JSON] = ["action": .string("c2pa.edited"), "softwareAgent": Self.program]
+    if isPainted { edit["digitalSourceType"] = .string(digitalSourceType) }
+    var parameters: [String: JSON] = [
+      "model": .object(["name": .string(Self.name(model)), "sha256": Self.sha256(model)])
+    ]
+    if let consent { parameters["consent"] = .string(consent) }
+    edit["parameters"] = .object(parameters)
+    let manifest = Self.manifest(inputs.map(\.action) + [.object(edit)], title: Self.name(file.name), format)
+    try file.remake { from, to in
+      try library.sign(from, to: to, as: format, manifest, inputs.map(\.ingredient), by: signer)
+    }
+  }
+
+  /// A file that the result was made from, and what was done with it.
+  private struct Input {
+    let ingredient: C2PA.Ingredient
+    let action: JSON
+
+    init(_ media: Media, _ action: String, _ relationship: String, _ label: String) {
+      ingredient = C2PA.Ingredient(
+        members: .object([
+          "title": .string(name(media.path)), "relationship": .string(relationship), "label": .string(label),
+        ]), format: media.container, path: media.isFile ? media.path : nil)
+      let hash = media.isFile ? sha256(media.path) : .null
+      self.action = .object([
+        "action": .string(action), "parameters": .object(["ingredientIds": .array([.string(label)]), "sha256": hash]),
+      ])
+    }
+  }
+
+  /// The picture, and each sound once.
+  private static func inputs(of job: Job) -> [Input] {
+    var seen: Set<String> = []
+    let sounds = job.voices.map(\.media).filter { seen.insert($0.path).inserted }
+    return [Input(job.picture, "c2pa.opened", "parentOf", "picture")]
+      + sounds.enumerated().map { Input($1, "c2pa.dubbed", "componentOf", "sound\($0)") }
+  }
+
+  /// Signs next to nothing: a certificate that readers refuse is found before, not after hours of dubbing.
+  private func tryOut() throws {
+    guard let source = tmpfile(), let target = tmpfile() else {
+      throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
+    }
+    defer { for file in [source, target] { fclose(file) } }
+    fputs(#"<svg xmlns="http://www.w3.org/2000/svg"></svg>"#, source)
+    fflush(source)
+    let created = JSON.object(["action": .string("c2pa.created"), "digitalSourceType": .string(digitalSourceType)])
+    let format = "image/svg+xml"
+    try library.sign(
+      fileno(source), to: fileno(target), as: format, Self.manifest([created], title: "trial", format), by: signer)
+  }
+
+  private static let program = JSON.object([
+    "name": .string("syncdiff"), "version": .string(GST_SYNC_DIFF_VERSION),
+  ])
+
+  private static func manifest(_ actions: [JSON], title: String, _ format: String) -> JSON {
+    .object([
+      "claim_generator_info": .array([program]), "title": .string(title), "format": .string(format),
+      "assertions": .array([
+        .object(["label": .string("c2pa.actions.v2"), "data": .object(["actions": .array(actions)])])
+      ]),
+    ])
+  }
+
+  private static func bytes(_ path: String) throws -> [UInt8] {
+    guard let bytes = readFile(path) else { throw Failure("cannot read \(path): \(String(cString: strerror(errno)))") }
+    return bytes
+  }
+
+  /// Without its folders; of a URL without what is asked for.
+  private static func name(_ path: String) -> String {
+    let file = path.contains("://") ? String(path.prefix { $0 != "?" && $0 != "#" }) : path
+    return file.split(separator: "/").last.map(String.init) ?? file
+  }
+
+  /// Of a file, in hexadecimal digits; null if it cannot be read.
+  private static func sha256(_ path: String) -> JSON {
+    guard let file = fopen(path, "re"), let checksum = g_checksum_new(G_CHECKSUM_SHA256) else { return .null }
+    defer {
+      fclose(file)
+      g_checksum_free(checksum)
+    }
+    var part = [UInt8](repeating: 0, count: 1 << 20)
+    while case let count = fread(&part, 1, part.count, file), count > 0 { g_checksum_update(checksum, part, count) }
+    guard ferror(file) == 0, let digits = g_checksum_get_string(checksum) else { return .null }
+    return .string(String(cString: digits))
+  }
+}
+
+extension Container {
+  /// Of files that hold a manifest; nil of others.
+  fileprivate var mediaType: String? {
+    switch self {
+    case .mp4: "video/mp4"
+    case .mov: "video/quicktime"
+    case .mkv, .webm, .ts: nil
+    }
+  }
+}
