@@ -31,7 +31,9 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
 
   compare("timecode", result.timecode, job.timecode) { $0?.text ?? "none" }
   if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
-  compare("sound tracks", result.sounds.count, 1 + job.kept.sounds) { "\($0)" }
-  compare("subtitles", result.subtitles, job.kept.subtitles) { "\($0)" }
+  // GStreamer 1.22 reads no track of MP4 that is shorter than a fifth of the picture.
+  let shortSounds = min(result.hiddenTracks, max(1 + job.kept.sounds - result.sounds.count, 0))
+  compare("sound tracks", result.sounds.count + shortSounds, 1 + job.kept.sounds) { "\($0)" }
+  compare("subtitles", result.subtitles + result.hiddenTracks - shortSounds, job.kept.subtitles) { "\($0)" }
   return differences
 }

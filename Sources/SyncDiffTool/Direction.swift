@@ -86,8 +86,7 @@ private func automate(
   guard let curve = gst_interpolation_control_source_new(),
     let binding = gst_direct_control_binding_new_absolute(object, property, curve)
   else { return }
-  gst_util_set_object_arg(
-    UnsafeMutableRawPointer(curve).assumingMemoryBound(to: GObject.self), "mode", glides ? "linear" : "none")
+  UnsafeMutableRawPointer(curve).assumingMemoryBound(to: GObject.self).set("mode", to: glides ? "linear" : "none")
   let values = UnsafeMutableRawPointer(curve).assumingMemoryBound(to: GstTimedValueControlSource.self)
   for (time, value) in points { gst_timed_value_control_source_set(values, nanoseconds(time), value) }
   gst_object_add_control_binding(object, binding)

@@ -36,7 +36,7 @@ final class Discovery: Sendable {
     guard let pipeline = gst_pipeline_new(nil), let source = gst_element_factory_make("uridecodebin", nil) else {
       throw Failure("GStreamer's base plugins are missing", .internalFault)
     }
-    gst_util_set_object_arg(source.object, "uri", uri)
+    source.object.set("uri", to: uri)
     preferExactDecoders()
     let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
     gst_bin_add(bin, source)
@@ -123,7 +123,7 @@ final class Discovery: Sendable {
     guard let sink = gst_element_factory_make("fakesink", nil) else { return }
     let name = structureName(of: pad) ?? ""
     if !name.hasPrefix("video/"), !name.hasPrefix("audio/") {  // subtitles may begin late
-      gst_util_set_object_arg(sink.object, "async", "false")
+      sink.object.set("async", to: "false")
     }
     gst_bin_add(bin, sink)
     state.withLock { $0.sinks.append(Sink(element: sink, name: name)) }

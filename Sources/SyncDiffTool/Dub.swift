@@ -248,8 +248,8 @@ struct Dub: ParsableCommand {
     if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
       throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive")
     }
-    for (name, value) in element.properties { gst_util_set_object_arg(dub.object, name, value) }
-    if let known { gst_util_set_object_arg(dub.object, "presenter", "/proc/self/fd/\(fileno(known))") }
+    for (name, value) in element.properties { dub.object.set(name, to: value) }
+    if let known { dub.object.set("presenter", to: "/proc/self/fd/\(fileno(known))") }
   }
 
   /// Where the picture is parted; empty: nowhere.

@@ -50,7 +50,7 @@ final class Dubbing {
     self.sounds = sounds
     let picture = stretches.isEmpty ? ["picture", "dub"] : job.own == nil ? [] : ["picture"]
     inputs = picture + job.voices.indices.map { "sound\($0)" }
-    gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(output.descriptor)")
+    pipeline.element("file").object.set("fd", to: "\(output.descriptor)")
     if stretches.isEmpty { job.label?.show(in: pipeline, on: job.shown) }
     let isStereo = job.own != nil || job.hasCues || job.voices[0].sound.becomesPairs(in: job.encoding)
     try encode(job, channels: isStereo ? 2 : job.voices[0].sound.channels)
@@ -67,7 +67,7 @@ final class Dubbing {
     let encoding = job.encoding
     let encoder = try encodebin(encoding.profile(channels: channels), in: pipeline)
     // What comes encoded stays as it is.
-    if !stretches.isEmpty { gst_util_set_object_arg(encoder.object, "avoid-reencoding", "true") }
+    if !stretches.isEmpty { encoder.object.set("avoid-reencoding", to: "true") }
     for (queue, stream) in [("painted", "video"), ("spoken", "audio")] {
       try link(queue, to: encoder, stream, of: encoding, in: pipeline)
     }
@@ -76,7 +76,7 @@ final class Dubbing {
     }
     guard let muxer = muxer(in: encoder) else { throw Failure("there is no muxer", .internalFault) }
     tag(muxer)
-    if encoding.beginsFast { gst_util_set_object_arg(muxer.object, "faststart", "true") }
+    if encoding.beginsFast { muxer.object.set("faststart", to: "true") }
     var encoded: [UnsafeMutablePointer<GstPad>] = []
     forEachSinkPad(of: muxer) { pad in
       guard let peer = gst_pad_get_peer(pad) else { return }

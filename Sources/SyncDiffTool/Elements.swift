@@ -37,6 +37,21 @@ extension UnsafeMutablePointer<GstElement> {
   }
 }
 
+extension UnsafeMutablePointer<GObject> {
+  /// Sets a property from its text; a text's own as it is, where GStreamer would take NULL, quotes and backslashes for something else.
+  func set(_ property: String, to text: String) {
+    let type = UnsafeMutableRawPointer(pointee.g_type_instance.g_class).assumingMemoryBound(to: GObjectClass.self)
+    guard let spec = g_object_class_find_property(type, property),
+      spec.pointee.value_type == g_type_from_name("gchararray")
+    else { return gst_util_set_object_arg(self, property, text) }
+    var value = GValue()
+    g_value_init(&value, spec.pointee.value_type)
+    g_value_set_string(&value, text)
+    g_object_set_property(self, property, &value)
+    g_value_unset(&value)
+  }
+}
+
 /// aiffparse 1.22 may push its first buffer before decodebin has anything to take it, which hangs: it is held back until then.
 final class EarlyPushes: Sendable {
   private struct Probe: @unchecked Sendable {
@@ -170,7 +185,7 @@ func encodebin(
   g_value_unset(&value)
   for (name, text) in [
     ("flags", "no-video-conversion"), ("queue-buffers-max", "4"), ("queue-bytes-max", "0"), ("queue-time-max", "0"),
-  ] { gst_util_set_object_arg(encoder.object, name, text) }
+  ] { encoder.object.set(name, to: text) }
   return encoder
 }
 

@@ -57,7 +57,7 @@ struct Kept {
   ) throws -> [Carrier] {
     if let chapters { gst_toc_setter_set_toc(OpaquePointer(muxer), chapters.toc) }
     return try streams.enumerated().map { index, stream in
-      gst_util_set_object_arg(pipeline.element("kept\(index)").object, "uri", uri)
+      pipeline.element("kept\(index)").object.set("uri", to: uri)
       let out = pipeline.element("out\(index)").pad("src")
       let caps = gst_caps_from_string(stream.caps)
       defer { gst_caps_unref(caps) }
@@ -140,19 +140,11 @@ private final class Stored: Sendable {
 
   init(uri: String) { self.uri = uri }
 
-  /// All but pictures. parsebin 1.22 may wait for itself for ever, one time in many.
+  /// Seconds that the first packet of a file may be on its way.
+  private static let patience = 60
+
+  /// All but pictures.
   func streams(of path: String) throws -> [Kept.Stream] {
-    for _ in 0..<Self.tries {
-      found.withLock { $0 = (0, []) }
-      if let streams = try look(path) { return streams }
-    }
-    throw Failure("cannot read \(path): it took too long to look into it")
-  }
-
-  private static let (tries, patience) = (8, GstClockTime(4_000_000_000))
-
-  /// Nil if it does not come to an end.
-  private func look(_ path: String) throws -> [Kept.Stream]? {
     let pipeline = try parse("urisourcebin name=source ! parsebin name=parser")
     let bus = gst_element_get_bus(pipeline)
     defer {
@@ -160,7 +152,7 @@ private final class Stored: Sendable {
       gst_object_unref(bus)
       gst_object_unref(pipeline)
     }
-    gst_util_set_object_arg(pipeline.element("source").object, "uri", uri)
+    pipeline.element("source").object.set("uri", to: uri)
     let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Stored>.fromOpaque($2).takeUnretainedValue().take($1)
     }
@@ -169,7 +161,12 @@ private final class Stored: Sendable {
       Unmanaged.passUnretained(self).toOpaque())
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
     let types = GstMessageType(rawValue: GST_MESSAGE_ERROR.rawValue | GST_MESSAGE_APPLICATION.rawValue)
-    guard let message = gst_bus_timed_pop_filtered(bus, Self.patience, types) else { return nil }
+    var message: UnsafeMutablePointer<GstMessage>?
+    for _ in 0..<10 * Self.patience where message == nil {
+      if let status = Interrupt.status { throw Failure("interrupted", status) }
+      message = gst_bus_timed_pop_filtered(bus, 100_000_000, types)
+    }
+    guard let message else { throw Failure("cannot read \(path): nothing came for \(Self.patience) s") }
     defer { gst_message_unref(message) }
     let (pads, streams) = found.withLock { $0 }
     guard pads > 0 else { throw Failure("cannot read \(path): \(text(of: message))") }

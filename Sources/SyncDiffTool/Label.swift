@@ -40,7 +40,7 @@ struct Label {
       ("font-desc", "Sans Bold \(max(height / 22, 8))px"), ("color", "\(0xFF00_0000 | grey * 0x01_0101)"),
       ("xpad", "\(height / 30)"), ("ypad", "\(height / 30)"),
     ]
-    for (name, value) in settings { gst_util_set_object_arg(overlay.object, name, value) }
+    for (name, value) in settings { overlay.object.set(name, to: value) }
     let escaped = g_markup_escape_text(text, -1)
     defer { g_free(escaped) }
     var value = GValue()

@@ -61,7 +61,7 @@ final class Source: Sendable {
     self.next = Pad(pad: pipeline.element(next).pad("sink"))
     self.also = also.map { Pad(pad: pipeline.element($0).pad("sink")) }
     let source = pipeline.element(name)
-    gst_util_set_object_arg(source.object, "uri", media.uri)
+    source.object.set("uri", to: media.uri)
     early.hold(in: source)
     let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Source>.fromOpaque($2).takeUnretainedValue().take($1, of: $0)

@@ -22,7 +22,7 @@ final class Stills {
     pipeline = try parse(
       "uridecodebin name=in ! videoconvert ! videoflip video-direction=\(direction) "
         + "! videoconvert ! video/x-raw,format=RGB ! fakesink name=out sync=false")
-    gst_util_set_object_arg(pipeline.element("in").object, "uri", media.uri)
+    pipeline.element("in").object.set("uri", to: media.uri)
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
     guard gst_element_get_state(pipeline, nil, nil, Self.patience) != GST_STATE_CHANGE_FAILURE else {
       throw Failure("cannot decode \(path)")

@@ -43,7 +43,7 @@ final class Stretch: @unchecked Sendable {
     let voice = job.voices[0]
     sound = Source(
       voice.media, .sound, track: voice.track, skipping: heard, from: "sound0", to: "hearing0", in: pipeline)
-    gst_util_set_object_arg(pipeline.element("file").object, "fd", "\(fileno(file))")
+    pipeline.element("file").object.set("fd", to: "\(fileno(file))")
     job.label?.show(in: pipeline, on: job.shown)
     let encoder = try encodebin(job.encoding.pictures, in: pipeline)
     try link("painted", to: encoder, "video", of: job.encoding, in: pipeline)
@@ -70,6 +70,7 @@ final class Stretch: @unchecked Sendable {
 
   /// Dubs to the end, or until a signal comes or `isOver` says so.
   func play(_ isOver: () -> Bool) {
+    guard Interrupt.status == nil else { return isCut = true }
     let bus = gst_element_get_bus(pipeline)
     defer {
       gate.open()
@@ -81,6 +82,8 @@ final class Stretch: @unchecked Sendable {
     while !isOver() {
       if Interrupt.status != nil, !isCut {
         isCut = true
+        // Nothing that could be ended has begun.
+        guard watch.progress.frames > 0 else { return }
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
       guard let message = gst_bus_timed_pop_filtered(bus, 100_000_000, GstMessageType(rawValue: types)) else {

@@ -47,7 +47,8 @@ extension Job {
     let hasFailed = Atomic(false)
     let group = DispatchGroup()
     for stretch in stretches {
-      DispatchQueue.global().async(group: group) {
+      // Each waits on a thread of its own: the global queue has no more than there are processors.
+      DispatchQueue(label: "stretch").async(group: group) {
         stretch.play { hasFailed.load(ordering: .relaxed) }
         if stretch.failure != nil { hasFailed.store(true, ordering: .relaxed) }
       }

@@ -30,9 +30,9 @@ import Testing
       #expect(json.status == 0 && json.out.contains(part), "\(json.out)")
     }
 
-    let hidden = try dub("hidden.mp4", "--watermark-key", "secret")
+    let hidden = try dub("hidden.mp4", "--watermark-key", "NULL")
     #expect(try syncdiff("detect", hidden).status == 3)
-    #expect(try syncdiff("detect", hidden, "--watermark-key", "secret").status == 0)
+    #expect(try syncdiff("detect", hidden, "--watermark-key", "NULL").status == 0)
     for unmarked in [footage, try dub("off.mp4", "--no-watermark")] {
       let none = try syncdiff("detect", unmarked)
       #expect(none.status == 3 && none.out.hasPrefix("\(unmarked): no mark in "), "\(none.out)")

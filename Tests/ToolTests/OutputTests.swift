@@ -47,6 +47,23 @@ import Testing
     #expect(folder.litter.isEmpty)
   }
 
+  @Test("A sound that is much shorter than the picture is there", arguments: ["out.mp4", "out.mov", "out.mkv"])
+  func shortSound(name: String) throws {
+    let video = try folder.make("v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -c:v ffv1 -pix_fmt yuv420p")
+    let words = ["dub", "--once", "--video", video, "--audio", try folder.tone(seconds: 0.1), "-o", folder.file(name)]
+    let outcome = try run(tool, words)
+    #expect(outcome.status == 3 && !outcome.err.contains("Error"), "\(outcome.err)")
+    let seconds = try run(
+      ffprobe,
+      [
+        "-v", "error", "-select_streams", "a", "-show_entries", "packet=duration_time", "-of", "csv=p=0",
+        folder.file(name),
+      ]
+    )
+    .out.split(separator: "\n").compactMap { Double($0.prefix { $0.isNumber || $0 == "." }) }.reduce(0, +)
+    #expect(abs(seconds - 0.1) < 0.05, "\(seconds)")
+  }
+
   @Test(
     "Frames that last differently are all shown, when they were",
     arguments: [("out.mp4", "h264"), ("out.mov", "h264"), ("out.mp4", "hevc"), ("out.mkv", "h264")])

@@ -125,4 +125,24 @@ import Testing
     #expect(bad.status == 66 && bad.err.contains(folder.file("none")), "\(bad.err)")
     #expect(folder.litter.isEmpty)
   }
+
+  @Test(
+    "A signal at any time leaves a file that plays, or none, with more stretches than processors", arguments: [0, 2, 4])
+  func soon(tenths: Int) throws {
+    _ = try folder.tone(seconds: 60)
+    let scene = { (_: Int) in "-f lavfi -i color=red:s=128x96:r=50:d=5 -f lavfi -i testsrc2=s=128x96:r=50:d=5 " }
+    let video = try folder.make(
+      "v.mp4",
+      by: (0..<4).map(scene).joined()
+        + "-filter_complex [0][1][2][3][4][5][6][7]concat=n=8,format=yuv420p -c:v libx264 -preset ultrafast")
+    let output = folder.file("a.mp4")
+    let words = [
+      "dub", "--video", video, "--audio", folder.file("tone.wav"), "-o", output, "--once", "--jobs", "8", "--json",
+    ]
+    let outcome = try run(
+      tool, words, signal: (SIGINT, at: .printed(#""share": 0\.\#(tenths)\d*, "stage": "dub""#)))
+    #expect(outcome.status == 130, "\(outcome.err)")
+    if FileManager.default.fileExists(atPath: output) { #expect(try decodedFrames(output) ?? 0 > 0) }
+    #expect(folder.litter.isEmpty)
+  }
 }
