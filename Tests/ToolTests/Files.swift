@@ -111,3 +111,16 @@ func onset(_ path: String) throws -> Double {
   let first = try #require(samples.firstIndex { abs(Int($0)) > 1500 })
   return Double(first) / 48_000
 }
+
+/// The boxes of an MP4 file, or of one in it, by type; nil if they do not fill it.
+func boxes(_ bytes: Data) -> [(type: String, body: Data)]? {
+  var (rest, found) = (bytes, [(type: String, body: Data)]())
+  while !rest.isEmpty {
+    let length = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+    guard length >= 8, length <= rest.count else { return nil }
+    let box = rest.prefix(length).dropFirst(4)
+    found.append((String(decoding: box.prefix(4), as: UTF8.self), box.dropFirst(4)))
+    rest = rest.dropFirst(length)
+  }
+  return found
+}
