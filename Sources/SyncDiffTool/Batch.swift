@@ -11,24 +11,24 @@ struct Batch: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Dubs a list of files in one process.",
     discussion: """
-      MANIFEST is a CSV file whose first line names its columns, or a JSON array of objects. Columns and members are options of \
-      syncdiff dub without their dashes: video, audio and output at least, others as from, to or consent; flags, as once, \
-      are true or false. Paths are relative to where the program is started.
+      MANIFEST is a CSV file whose first line names its columns, or a JSON array of objects. Columns and members are named like the \
+      options of syncdiff dub without dashes: video, audio and output at least, others such as from, to or consent; flags such as once \
+      are true or false. Paths are relative to the current directory.
 
-      An output that is there already is not made again, and one that is there is whole: after a stop of any kind, the same \
-      command goes on, and removes the unfinished files of a process that was killed. One entry that fails does not stop the others.
+      An existing output is complete and is not made again. After any interruption, even kill -9, the same command resumes and \
+      removes what an interrupted process left unfinished. An entry that fails does not stop the others.
 
-      REPORT gets a line for each entry: output, state (dubbed, skipped, failed, waiting), exit, frames, painted, seconds, spent, \
-      text (warnings or the error), signed (with whose certificate: own, test or nothing), consent. It is written anew after each \
-      entry; figures of files that are skipped are taken from the report before. As .html it is a page in one file, with pictures.
+      REPORT gets a row for each entry: output, state (dubbed, skipped, failed, waiting), exit, frames, painted, seconds, spent, \
+      text (warnings or the error), signed (own, test or empty), consent. It is rewritten after each entry; the figures of skipped \
+      files come from the previous report. A .html report is a single page with pictures.
 
-      Exit status: 0 if every entry ended with 0 or was there; else that of the first that did not, as in syncdiff dub.
+      Exit status: 0 if every entry succeeded or was skipped, otherwise that of the first one that did not, as in syncdiff dub.
       """)
 
-  @Argument(help: ArgumentHelp("List of what to dub, CSV or JSON.", valueName: "manifest"))
+  @Argument(help: ArgumentHelp("CSV or JSON list of what to dub.", valueName: "manifest"))
   var manifest: String
 
-  @Option(help: "Entries that are dubbed at the same time.")
+  @Option(help: "Entries to dub in parallel.")
   var jobs = 1
 
   @Option(
@@ -38,14 +38,14 @@ struct Batch: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "File to write what became of each entry to: .csv, .json or .html. May be given more than once.",
+      "Report to write: .csv, .json or .html. May be given more than once.",
       valueName: "report"))
   var report: [String] = []
 
-  @Flag(help: "Dub again what is there already.")
+  @Flag(help: "Make existing outputs again.")
   var overwrite = false
 
-  @Flag(help: "Say nothing but warnings and errors.")
+  @Flag(help: "Print only warnings and errors.")
   var quiet = false
 
   /// Of a list, as "2/8".

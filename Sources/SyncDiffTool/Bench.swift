@@ -12,18 +12,18 @@ import Tensors
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures the speed of the networks and of the whole journey on this machine.",
+    abstract: "Measures the speed of the networks and of a whole frame on this machine.",
     discussion: """
-      All combinations of the values given are run in turn, round after round, so that whatever else happens on the \
-      machine falls on all alike; a first round does not count. Times are in milliseconds. The instruction set is the \
-      best that the processor has, or the one that the environment variable SYNCDIFF_ISA names.
+      All combinations of the given values run in turn, round after round, so that other load on the machine affects all of them \
+      alike. The first round does not count. Times are in milliseconds. The instruction set is the best one of the processor, \
+      or the one named by the environment variable SYNCDIFF_ISA.
       """,
     subcommands: [BenchLayers.self, BenchDenoiser.self, BenchJourney.self])
 }
 
 /// What every measurement takes.
 struct BenchOptions: ParsableArguments {
-  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
   var model: String?
 
   @Option(parsing: .upToNextOption, help: "Number formats of the networks: auto, f32, bf16.")
@@ -32,7 +32,7 @@ struct BenchOptions: ParsableArguments {
   @Option(parsing: .upToNextOption, help: "Threads, 0 = one per core.")
   var threads: [UInt32] = [0]
 
-  @Option(help: "Seconds to measure, all in all.")
+  @Option(help: "Seconds to measure in total.")
   var seconds = 5.0
 
   @Option(help: "Rounds to measure, instead of --seconds.")
@@ -76,7 +76,7 @@ struct BenchOptions: ParsableArguments {
 
 /// What every measurement of whole frames takes besides.
 struct StepsOption: ParsableArguments {
-  @Option(parsing: .upToNextOption, help: "Denoising steps of a frame. Without it: the model's own.")
+  @Option(parsing: .upToNextOption, help: "Denoising steps per frame. Default: the model's.")
   var steps: [UInt32] = []
 
   func validate() throws {

@@ -39,7 +39,7 @@ struct BenchDenoiser: ParsableCommand {
   @Option(help: ArgumentHelp("File with x, t, tokens and prior.", valueName: "inputs.safetensors"))
   var inputs: String?
 
-  @Option(help: ArgumentHelp("File to write f to.", valueName: "outputs.safetensors"))
+  @Option(help: ArgumentHelp("Output file for f.", valueName: "outputs.safetensors"))
   var outputs: String?
 
   enum Measure: String, ExpressibleByArgument, CaseIterable { case network, step, frame }

@@ -13,17 +13,17 @@ import Tensors
 
 struct BenchJourney: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "journey", abstract: "Times the journey of a frame, stage by stage.",
+    commandName: "journey", abstract: "Times a whole frame, stage by stage.",
     discussion: """
-      One picture with a face is found, painted with the mouth of a synthetic sound, and put back, again and again:
-        find     look for cuts, follow the face, remember its mouth
-        hear     features of the newest 40 ms, audio encoder, the mouth's shape
-        warp     move the face's pixels, cut out its window
-        encode   picture to latent, and what the steps know of the sound and the frame before
-        denoise  all steps; the latent of the window before them to picture
-        decode   the new latent to picture
-        blend    the moved face and what was painted into the frame
-      The first frame, which also searches the picture, stands alone.
+      Dubs one picture with a face and a synthetic sound again and again:
+        find     detect cuts, track the face, remember its mouth
+        hear     features of the newest 40 ms, audio encoder, mouth shape
+        warp     move the face's pixels, crop the window
+        encode   window to latent; conditioning on the sound and the previous frame
+        denoise  all steps; decoding of the unpainted window
+        decode   the new latent to a picture
+        blend    moved face and painted mouth into the frame
+      The first frame, which also searches the picture, is listed separately.
 
       JSON: {"bench": "journey", "processor", "cores", "isa", "bf16", "results": [{"precision", "threads", "steps", "picture", \
       "width", "height", "format", "fps", "first_ms", "median_ms", "p95_ms", "min_ms", "ms": [each frame in order], \
@@ -34,13 +34,13 @@ struct BenchJourney: ParsableCommand {
 
   @OptionGroup var steps: StepsOption
 
-  @Option(help: "Picture or video with a face; of a video, the first frame. Without it: the sample's portrait.")
+  @Option(help: "Picture with a face, or a video whose first frame shows one. Default: the sample portrait.")
   var picture: String?
 
-  @Option(help: ArgumentHelp("Size of the frame; the picture is fitted into it.", valueName: "width>x<height"))
+  @Option(help: ArgumentHelp("Frame size; the picture is fitted into it.", valueName: "width>x<height"))
   var size = FrameSize(width: 1280, height: 720)
 
-  @Option(help: "GStreamer's name of the frame's format.")
+  @Option(help: "GStreamer video format of the frame.")
   var format = "NV12"
 
   func validate() throws {

@@ -27,7 +27,7 @@ struct BenchLayers: ParsableCommand {
 
   @OptionGroup var options: BenchOptions
 
-  @Flag(help: "Time every convolution by every method that can compute it; the first is the network's own.")
+  @Flag(help: "Time every convolution with every method that can compute it; the network's own comes first.")
   var allMethods = false
 
   func run() throws {

@@ -9,9 +9,9 @@ import Tensors
 
 struct Detect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Looks for the mark that syncdiff leaves in the mouths that it paints.",
+    abstract: "Looks for the invisible mark that syncdiff leaves in the mouths it paints.",
     discussion: """
-      Says where a mark is, what it tells, and how sure that is: chance finds one in less than one file of a million. JSON: \
+      Reports where a mark is, what it says and how certain that is; fewer than one unmarked file in a million shows one by chance. JSON: \
       {"path", "seconds" (looked at), "marks": [{"face" (its number in the file), "from", "to" (seconds), "box" (x, y, width, height of \
       the face at the end, px), "version" (of the syncdiff that painted), "model" (last byte of its model's checksum), "id" (the user's \
       number), "score" (standard deviations of chance), "false_alarm" (less than this is the probability that it is chance)}]}. Exit \
@@ -24,10 +24,10 @@ struct Detect: ParsableCommand {
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
-  @Option(help: ArgumentHelp("Of the marks, if not the public one.", valueName: "text"))
+  @Option(help: ArgumentHelp("Key of the marks, if not the public one.", valueName: "text"))
   var watermarkKey: String?
 
-  @Option(help: "Model file, for its face finder. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  @Option(help: "Model file, for its face detector. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
   var model: String?
 
   func run() throws {

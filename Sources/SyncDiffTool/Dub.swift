@@ -11,32 +11,31 @@ import Tensors
 
 struct Dub: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Dubs a file: its picture speaks the sound of another one.",
+    abstract: "Dubs a file: its picture speaks another sound.",
     discussion: """
-      The result has the frames and timestamps of VIDEO and the sound of AUDIO. Sound that VIDEO has itself is left out. Where \
-      AUDIO is shorter, the rest of the picture stays as it was, without sound; where it is longer, it is cut, or the picture \
-      goes on (--extend). A photo as VIDEO is shown for as long as the sound lasts, 25 frames a second. Size, pixel \
-      aspect, colours, bit depth and HDR stay; a picture that is stored on its side or mirrored is turned upright. What cannot be \
-      kept is named. VIDEO is looked through before: if it shows one face all the time, mouths of later frames can be shown in \
-      earlier ones.
+      The result has the frames and timestamps of VIDEO and the sound of AUDIO; VIDEO's own sound is dropped. If AUDIO is shorter, \
+      the rest of the picture stays unchanged and silent. If it is longer, it is cut, or the picture is extended (--extend). A photo \
+      as VIDEO lasts as long as the sound, at 25 frames per second. Size, pixel aspect ratio, colorimetry, bit depth and HDR are \
+      preserved; rotated and mirrored pictures are turned upright. Whatever cannot be preserved is named. VIDEO is first \
+      read through once: if it shows the same single face throughout, mouths from later frames can be used in earlier ones.
 
-      The file says that it was made by AI: in a comment (MPEG-TS has no place for one); in mp4 and mov in XMP, and, where the C2PA \
-      library (libc2pa_c.so, or what SYNCDIFF_C2PA names) is found, in a manifest that is signed: of which files by name and SHA-256, with \
-      which model, who confirmed consent. It is signed with --certificate, or with a test certificate that everybody has.
+      The file states that it was made by AI: in a comment (MPEG-TS has no place for one), and in mp4 and mov also as XMP. If the \
+      C2PA library is found (libc2pa_c.so, or the file in SYNCDIFF_C2PA), mp4 and mov get a signed manifest with the \
+      names and SHA-256 of the input files, the model, and who confirmed consent. It is signed with --certificate, otherwise \
+      with a public test certificate.
 
-      LIST names a sound file for each line that is spoken, with the seconds of the picture at which it starts and ends, and whose face \
-      speaks it (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Before and after the lines the \
-      picture is what it was, bit by bit before it is encoded, and VIDEO's own sound is heard; in them only with --mix-original.
+      LIST has a row for each spoken line: a sound file, its start and end in the picture in seconds, and the face that speaks \
+      (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Between the lines the picture goes to \
+      the encoder unchanged, and VIDEO's own sound is heard; during a line only with --mix-original.
 
-      With --jobs each stretch has a decoder, an element and an encoder of its own, and begins a second early, unseen. What is made is what one \
-      alone would make, but for what the encoder remembers across the beginning of a stretch, and, where that is within a scene, \
-      for mouths that were seen since.
+      With --jobs each stretch has its own decoder, element and encoder, and starts a second early, unseen. The result equals that of a \
+      single run except for what the encoder carries across the start of a stretch and, within a scene, for mouths \
+      seen since then.
 
-      Ctrl-C or SIGTERM ends early and leaves a playable file, or none while VIDEO is looked through.
+      Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
-      Exit status: 0 dubbed; 3 dubbed, but no face was found; 4 dubbed, but an input holds less than it announces; 64 wrong \
-      command line; 66 an input cannot be used; 70 a fault of this program; 73 the output cannot be written; 130 Ctrl-C; 143 \
-      SIGTERM.
+      Exit status: 0 dubbed; 3 no face found, the picture is unchanged; 4 dubbed, but an input is shorter than it announces; 64 wrong \
+      command line; 66 an input cannot be read; 70 internal error; 73 the output cannot be written; 130 Ctrl-C; 143 SIGTERM.
       """)
 
   @Option(help: ArgumentHelp("File or URL with the picture: anything GStreamer can decode.", valueName: "video"))
@@ -45,38 +44,39 @@ struct Dub: ParsableCommand {
   @Option(help: ArgumentHelp("File or URL with the sound: anything GStreamer can decode.", valueName: "audio"))
   var audio: String?
 
-  @Option(help: ArgumentHelp("Which of its sound tracks, from 1 on. Without it: the first.", valueName: "number"))
+  @Option(help: ArgumentHelp("Number of the sound track to use. Default: 1.", valueName: "number"))
   var audioTrack: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Instead of AUDIO: a list of several sounds, CSV or JSON, with start, end, sound and face. See above.",
+      "Instead of AUDIO: a CSV or JSON list of several sounds: start, end, sound, face. See above.",
       valueName: "list"))
   var cues: String?
 
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "File to write; its ending names the container. A pipe or a device works with mkv, webm and ts; - is standard output.",
+      "Output file; its extension chooses the container. mkv, webm and ts also go to a pipe or device; - is standard output.",
       valueName: "out"))
   var output: String
 
   @Option(
-    help: ArgumentHelp("Also write a picture of frames before and after, the original above.", valueName: "file.png"))
+    help: ArgumentHelp("Also write a contact sheet: original frames above, dubbed frames below.", valueName: "file.png")
+  )
   var sheet: String?
 
-  @OptionGroup(title: "What is written") var format: FormatOptions
-  @OptionGroup(title: "How it is dubbed") var element: ElementOptions
-  @OptionGroup(title: "What tells that AI made it") var origin: OriginOptions
-  @OptionGroup(title: "What is said") var reporting: ReportOptions
+  @OptionGroup(title: "Output") var format: FormatOptions
+  @OptionGroup(title: "Dubbing") var element: ElementOptions
+  @OptionGroup(title: "Disclosure") var origin: OriginOptions
+  @OptionGroup(title: "Messages") var reporting: ReportOptions
 
-  @Flag(help: "Do not look through the picture before.")
+  @Flag(help: "Skip the first read through VIDEO.")
   var once = false
 
   @Option(
     help: """
-      Stretches of the picture that are dubbed at the same time, and joined. They begin where scenes do; where VIDEO shows one face \
-      all the time, or with --presenter, also within one. See above.
+      Split the picture into N stretches, dub them in parallel and join them. Splits fall on scene changes; also within a scene if \
+      VIDEO shows one face throughout, or with --presenter. See above.
       """)
   var jobs = 1
 

@@ -8,69 +8,69 @@ import ArgumentParser
 import SyncDiff
 
 struct FormatOptions: ParsableArguments {
-  @Option(help: "Instead of the one that the name's ending says.")
+  @Option(help: "Container, if not the one of the output's extension.")
   var container: Container?
 
   @Option(
     help: """
-      What is usual for a purpose: web (small, mp4 that begins at once, or webm), master (mov with ProRes and PCM, mkv with FFV1 and \
-      FLAC). Other options overrule it.
+      A set of defaults: web (small, starts playing at once; mp4 or webm) or master (mov with ProRes and PCM, or mkv with FFV1 and \
+      FLAC). Other options override it.
       """)
   var profile: Profile?
 
   @Option(
-    help: "Without it: h264, in webm vp9; hevc for HDR. ffv1 loses nothing.")
+    help: "Default: h264; vp9 in webm; hevc for HDR. ffv1 is lossless.")
   var videoCodec: VideoCodec?
 
-  @Option(help: "Without it: aac, in webm opus. flac and pcm lose nothing.")
+  @Option(help: "Default: aac; opus in webm. flac and pcm are lossless.")
   var audioCodec: AudioCodec?
 
-  @Option(help: "Quality of the picture, 0 is the best: to 51 with h264 and hevc (16), to 63 with vp9 and av1 (20).")
+  @Option(help: "Picture quality, 0 is best: to 51 for h264 and hevc (default 16), to 63 for vp9 and av1 (default 20).")
   var crf: Int?
 
-  @Option(help: "Of h264 and hevc: how long the encoder looks for a smaller file. Without it: fast.")
+  @Option(help: "Speed against file size for h264 and hevc. Default: fast.")
   var encoderPreset: EncoderPreset?
 
-  @Option(help: ArgumentHelp("Of h264, hevc and vp9, instead of a quality.", valueName: "kbit/s"))
+  @Option(help: ArgumentHelp("Bitrate for h264, hevc and vp9, instead of --crf.", valueName: "kbit/s"))
   var bitrate: Int?
 
-  @Option(help: "Where of the picture to begin, seconds; the sound begins there.")
+  @Option(help: "Start of the part to dub, in seconds of VIDEO; AUDIO starts there.")
   var from = 0.0
 
-  @Option(help: "Where of the picture to end, seconds.")
+  @Option(help: "End of the part to dub, in seconds of VIDEO.")
   var to: Double?
 
-  @Flag(help: "Deinterlace an interlaced picture, one frame for every two fields.")
+  @Flag(help: "Deinterlace to one frame for every two fields. Without it, interlaced video is refused.")
   var deinterlace = false
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Keep the video's own sound under the new one, so many decibels louder or, below 0, softer than it was.",
+      "Mix VIDEO's own sound under the new one with this gain; negative is softer.",
       valueName: "dB"))
   var mixOriginal: Double?
 
-  @Flag(help: "Show the original on the left and the dub on the right. For videos of a constant frame rate.")
+  @Flag(help: "Show the original on the left and the dub on the right. Needs a constant frame rate.")
   var compare = false
 
   @Option(
     help: """
-      Where the sound is longer than the picture: cut the sound, let the last frame stand (freeze), or play the picture again \
-      from its beginning (loop) or there and back (pingpong).
+      If the sound is longer than the picture: cut the sound, hold the last frame (freeze), or repeat the picture from the start (loop) \
+      or back and forth (pingpong).
       """)
   var extend = Extend.cut
 
-  @Option(help: ArgumentHelp("Language of the new sound, as de or en-GB.", valueName: "code"))
+  @Option(help: ArgumentHelp("Language of the new sound, such as de or en-GB.", valueName: "code"))
   var language: String?
 
   @Flag(
     help: """
-      Carry over the video's own sound tracks, behind the new one, its subtitles and its chapters, as they are, where the container \
-      holds them.
+      Carry over VIDEO's own sound tracks (after the new one), subtitles and chapters without re-encoding, if the container can hold \
+      them.
       """)
   var keep = false
 
-  @Flag(inversion: .prefixedNo, help: "Replace a file that is there already.")
+  @Flag(inversion: .prefixedNo, help: "Replace an existing file.")
   var overwrite = true
 
   var part: Part { Part(from: from, to: to) }
@@ -103,56 +103,56 @@ struct FormatOptions: ParsableArguments {
 }
 
 struct ElementOptions: ParsableArguments {
-  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
   var model: String?
 
   @Option(
-    help: ArgumentHelp("What syncdiff learn wrote of the person in the picture.", valueName: "name.presenter"))
+    help: ArgumentHelp("File that syncdiff learn made of the person in the picture.", valueName: "name.presenter"))
   var presenter: String?
 
-  @Option(help: "Settings by name, as draft (a quick look) or archive (files to keep). Other options overrule them.")
+  @Option(help: "Named settings, such as draft (a quick look) or archive (files to keep). Other options override them.")
   var preset: String?
 
-  @Option(help: "Denoising steps a frame, 1 to 1000. Without it: the model's own.")
+  @Option(help: "Denoising steps per frame, 1 to 1000. Default: the model's.")
   var steps: UInt32?
 
-  @Option(help: "How far the sound moves the lips, up to 10: more opens them wider. Without it: 1.")
+  @Option(help: "How strongly the sound moves the lips, 0 to 10; more opens them wider. Default: 1.")
   var guidanceScale: Double?
 
-  @Option(help: "Blend of the new mouth over the original, 0 to 1. Without it: 1.")
+  @Option(help: "Opacity of the new mouth, 0 to 1. Default: 1.")
   var strength: Double?
 
-  @Option(help: "Seed of the noise that the mouths are made from. Without it: 0.")
+  @Option(help: "Seed of the diffusion's noise. Default: 0.")
   var seed: UInt64?
 
-  @Option(help: "Which face. Without it: largest.")
+  @Option(help: "Which face speaks. Default: largest.")
   var faceSelect: FaceSelect?
 
-  @Option(help: "How many faces at most, 1 to 16, with --face-select all. Without it: 4.")
+  @Option(help: "Most faces with --face-select all, 1 to 16. Default: 4.")
   var maxFaces: UInt32?
 
-  @Option(help: ArgumentHelp("Only the face in this box, pixels.", valueName: "x,y,w,h"))
+  @Option(help: ArgumentHelp("Only the face in this box, in pixels.", valueName: "x,y,w,h"))
   var roi: String?
 
-  @Option(help: "In silence close the mouth, or with passthrough leave frames as they are. Without it: close.")
+  @Option(help: "In silence, close the mouth or leave frames unchanged (passthrough). Default: close.")
   var silence: Silence?
 
-  @Option(help: "Seconds of future sound that a frame waits for. Without it: the model's own.")
+  @Option(help: "Seconds of future sound that a frame waits for. Default: the model's.")
   var lookahead: Double?
 
-  @Option(parsing: .unconditional, help: "Seconds by which the sound is late against the lips.")
+  @Option(parsing: .unconditional, help: "Seconds by which the sound lags behind the picture; negative if it leads.")
   var audioOffset: Double?
 
-  @Flag(inversion: .prefixedNo, help: "Mark the new mouths, invisibly, as made by AI (syncdiff detect).")
+  @Flag(inversion: .prefixedNo, help: "Mark the new mouths invisibly as made by AI; syncdiff detect reads the mark.")
   var watermark = true
 
-  @Option(help: ArgumentHelp("Only who has this text can read the mark. Without it: everybody.", valueName: "text"))
+  @Option(help: ArgumentHelp("Only those who know this text can read the mark. Default: everyone.", valueName: "text"))
   var watermarkKey: String?
 
-  @Option(help: "A number of your own that the mark tells, 0 to 65535. Without it: 0.")
+  @Option(help: "A number of your own to store in the mark, 0 to 65535. Default: 0.")
   var watermarkID: UInt16?
 
-  @Option(help: "Threads that compute one frame, 0 = one per core.")
+  @Option(help: "Threads per frame, 0 = one per core.")
   var threads: UInt32 = 0
 
   @Option(help: "Number format of the networks.")
@@ -196,28 +196,28 @@ struct ElementOptions: ParsableArguments {
 }
 
 struct OriginOptions: ParsableArguments {
-  @Flag(inversion: .prefixedNo, help: "Sign mp4 and mov with a C2PA manifest, if the C2PA library is there. See above.")
+  @Flag(inversion: .prefixedNo, help: "Sign mp4 and mov with a C2PA manifest if the C2PA library is found. See above.")
   var sign = true
 
   @Option(
     help: ArgumentHelp(
-      "Certificates to sign with, yours first, as PEM. Without it: a test certificate, which proves nothing.",
+      "Certificate chain to sign with, yours first, PEM. Default: a test certificate, which proves nothing.",
       valueName: "chain.pem"))
   var certificate: String?
 
-  @Option(help: ArgumentHelp("Its key, as PEM (PKCS #8).", valueName: "key.pem"))
+  @Option(help: ArgumentHelp("The private key, PEM (PKCS #8).", valueName: "key.pem"))
   var privateKey: String?
 
   @Option(
     help: ArgumentHelp(
-      "Who has confirmed that those who are shown and heard consent. Stands in the manifest and in what --json and --report tell.",
+      "Who confirmed that the people seen and heard consent. Recorded in the manifest, in --json and in reports.",
       valueName: "text"))
   var consent: String?
 
-  @Option(help: ArgumentHelp("Write this in the picture.", valueName: "text"))
+  @Option(help: ArgumentHelp("Show this text in the picture.", valueName: "text"))
   var label: String?
 
-  @Option(help: "Where. Without it: top-left.")
+  @Option(help: "Corner for the label. Default: top-left.")
   var labelCorner: Label.Corner?
 
   func validate() throws {

@@ -8,10 +8,10 @@ import Tensors
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Says what is in a file, and what syncdiff dub would make of it.",
+    abstract: "Reports what a file contains and what syncdiff dub would make of it.",
     discussion: """
-      Streams, length, faces, and what the result could not keep. All of the picture is looked at, which takes a while; not with \
-      --no-faces. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
+      Streams, length, faces, and what the result could not preserve. Reads the whole picture, which takes a while, unless \
+      --no-faces is given. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
       "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
       "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
       time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library tells it: see "syncdiff dub"), \

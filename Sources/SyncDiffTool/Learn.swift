@@ -9,23 +9,23 @@ import SyncDiffElement
 
 struct Learn: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Gets to know a person's mouth from footage.",
+    abstract: "Learns a person's mouth from footage.",
     discussion: """
-      The result is a file of at most 16 MB for the option --presenter of syncdiff dub and the property presenter of the element: \
-      mouths of a person, so that none of them has to be seen before it can be shown. Some ten seconds in which the person \
-      speaks are enough. The face that is followed longest counts; a cut ends that.
+      Writes a file of at most 16 MB for --presenter of syncdiff dub and for the element's property presenter. It holds mouths of the \
+      person, so that full quality is there from the first frame. Ten seconds of the person speaking are enough. The face \
+      tracked longest without a cut counts.
       """)
 
-  @Argument(help: ArgumentHelp("File with the picture: anything GStreamer can decode.", valueName: "footage"))
+  @Argument(help: ArgumentHelp("Video file: anything GStreamer can decode.", valueName: "footage"))
   var footage: String
 
   @Option(name: .shortAndLong, help: ArgumentHelp("File to write.", valueName: "name.presenter"))
   var output: String
 
-  @Option(help: "Model file. Without it: $SYNCDIFF_MODEL, else the one that came with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
   var model: String?
 
-  @Option(help: "Threads that compute one frame, 0 = one per core.")
+  @Option(help: "Threads per frame, 0 = one per core.")
   var threads: UInt32 = 0
 
   private static let least = 1.0  // seconds of a face

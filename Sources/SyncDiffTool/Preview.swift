@@ -10,16 +10,16 @@ import Tensors
 
 struct Preview: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serves a page on this machine to dub and compare the files of a folder.",
+    abstract: "Serves a local page to dub and compare the files of a folder.",
     discussion: """
-      The page shows a video beside its dub, with the curves of the sound and of the lips, and starts dubs into FOLDER. Nobody else \
-      can reach it, and it needs no internet. Ctrl-C ends it.
+      The page shows a video next to its dub, with curves of the sound and of the lips, and starts dubs into FOLDER. Only this \
+      machine can reach it, and it needs no internet. Ctrl-C ends it.
       """)
 
-  @Argument(help: "Folder with the files.")
+  @Argument(help: "Folder to serve.")
   var folder = "."
 
-  @Option(help: "Port of the page, 0 = any that is free.")
+  @Option(help: "Port, 0 = any free one.")
   var port: UInt16 = 8347
 
   func run() throws {

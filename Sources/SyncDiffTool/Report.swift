@@ -8,10 +8,11 @@ import Glibc
 import Tensors
 
 struct ReportOptions: ParsableArguments {
-  @Flag(help: "Say nothing but warnings and errors.")
+  @Flag(help: "Print only warnings and errors.")
   var quiet = false
 
-  @Flag(help: "Print JSON on stdout, an object a line: progress, warning, and result or error at the end.")
+  @Flag(
+    help: "Print JSON on standard output, one object per line: progress and warnings, then the result or the error.")
   var json = false
 }
 

@@ -7,7 +7,7 @@ import Glibc
 @main
 struct SyncDiffTool: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "syncdiff", abstract: "Makes the mouths in a video speak another sound.", version: version,
+    commandName: "syncdiff", abstract: "Makes the mouths in a video speak a different sound.", version: version,
     subcommands: [Dub.self, Batch.self, Inspect.self, Preview.self, Learn.self, Detect.self, Bench.self])
 
   static func main() {

@@ -11,26 +11,24 @@ import Testing
     #expect(help.status == 0 && help.err.isEmpty)
     #expect(
       help.out == """
-        OVERVIEW: Gets to know a person's mouth from footage.
+        OVERVIEW: Learns a person's mouth from footage.
 
-        The result is a file of at most 16 MB for the option --presenter of syncdiff
-        dub and the property presenter of the element: mouths of a person, so that none
-        of them has to be seen before it can be shown. Some ten seconds in which the
-        person speaks are enough. The face that is followed longest counts; a cut ends
-        that.
+        Writes a file of at most 16 MB for --presenter of syncdiff dub and for the
+        element's property presenter. It holds mouths of the person, so that full
+        quality is there from the first frame. Ten seconds of the person speaking are
+        enough. The face tracked longest without a cut counts.
 
         USAGE: syncdiff learn <footage> --output <name.presenter> [--model <model>] [--threads <threads>]
 
         ARGUMENTS:
-          <footage>               File with the picture: anything GStreamer can decode.
+          <footage>               Video file: anything GStreamer can decode.
 
         OPTIONS:
           -o, --output <name.presenter>
                                   File to write.
-          --model <model>         Model file. Without it: $SYNCDIFF_MODEL, else the one
-                                  that came with syncdiff.
-          --threads <threads>     Threads that compute one frame, 0 = one per core.
-                                  (default: 0)
+          --model <model>         Model file. Default: $SYNCDIFF_MODEL, then the one
+                                  shipped with syncdiff.
+          --threads <threads>     Threads per frame, 0 = one per core. (default: 0)
           --version               Show the version.
           -h, --help              Show help information.
 
