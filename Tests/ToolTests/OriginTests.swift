@@ -71,10 +71,28 @@ private let library = ProcessInfo.processInfo.environment["SYNCDIFF_C2PA"]
     #expect((450...700).contains(brightest), "\(brightest)")
   }
 
-  /// Mean red of the quarters of the first frame: upper left, upper right, lower left, lower right.
-  private func averages(_ path: String) throws -> [Double] {
+  @Test("A label stands in every stretch")
+  func labelInStretches() throws {
+    let scenes = "-f lavfi -i color=black:s=320x240:r=25:d=3 -f lavfi -i smptebars=s=320x240:r=25:d=3"
+    let video = try folder.make(
+      "scenes.mp4", by: "\(scenes) -filter_complex [0][1]concat=n=2:v=1[v] -map [v] -c:v libx264")
+    let sound = try folder.tone("long.wav", seconds: 6)
+    let words = ["dub", "--once", "--video", video, "--audio", sound, "--jobs", "2", "-o"]
+    for (name, label) in [("plain.mkv", []), ("labelled.mkv", ["--label", "HELLO"])] {
+      let outcome = try run(tool, words + [folder.file(name)] + label)
+      #expect(outcome.status == 3 && outcome.err.contains("is dubbed in 2 stretches"), "\(outcome.err)")
+    }
+    for frame in [20, 130] {
+      let light = try ["plain.mkv", "labelled.mkv"].map { try averages(folder.file($0), frame: frame) }
+      let changes = zip(light[0], light[1]).map { abs($0 - $1) }
+      #expect(changes[0] > 0.5 && changes[1...].allSatisfy { $0 < 0.2 }, "\(frame): \(light)")
+    }
+  }
+
+  /// Mean brightness of the quarters of a frame: upper left, upper right, lower left, lower right.
+  private func averages(_ path: String, frame: Int = 0) throws -> [Double] {
     try ["0:0", "160:0", "0:120", "160:120"].map { place in
-      let values = try pixels(path, "crop=160:120:\(place),format=gray")
+      let values = try pixels(path, "trim=start_frame=\(frame),crop=160:120:\(place),format=gray")
       return values.map(Double.init).reduce(0, +) / Double(values.count)
     }
   }
