@@ -191,7 +191,7 @@ struct Dub: ParsableCommand {
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += differences(of: try Media(path: written), from: job, frames: made.frames)
     }
-    let (isFile, signature) = (file.isFile, try sign(file, made, job, credentials, &faults))
+    let (isFile, signature) = (file.isFile, try sign(file, made, job, credentials, &faults, report))
     try file.finish()
     report.note(
       "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
@@ -228,10 +228,13 @@ struct Dub: ParsableCommand {
   /// Writes down in the file that AI made it, and signs that. What goes wrong with the signature becomes a fault; the file stays as it
   /// was.
   private func sign(
-    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ faults: inout [String]
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ faults: inout [String],
+    _ report: Report
   ) throws -> Signature? {
     guard made.frames > 0 else { return nil }
-    if [.mp4, .mov].contains(job.encoding.container) { try addSourceType(to: file, job.encoding.container) }
+    if [.mp4, .mov].contains(job.encoding.container), try !addSourceType(to: file) {
+      report.warn("\(output) has no room for XMP, so only its comment says that it was made by AI")
+    }
     guard let credentials else { return nil }
     do {
       try credentials.sign(

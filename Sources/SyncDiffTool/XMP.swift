@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// IPTC's digital source type as XMP in MP4 and QuickTime files, which GStreamer's muxers have no tag for. Where it lies: ISO 16684-1,
-// and Adobe's XMP specification, part 3.
+// IPTC's digital source type as XMP in MP4 and QuickTime files. GStreamer's muxer writes a packet of XMP for the tags that it knows, which
+// this is not one of; so it is put into that packet, in the place of namespaces that nothing in there uses. Where the packet lies:
+// Adobe's XMP specification, part 3.
 
 import Glibc
 import SyncDiffElement
@@ -10,52 +11,55 @@ import SyncDiffElement
 /// IPTC NewsCodes, as the comment has it.
 let digitalSourceType = String(disclosure.drop { $0 != "=" }.dropFirst())
 
-/// Adds it to a finished file: to the user data of QuickTime files, which their muxer writes last; else as a box of its own at the end.
-func addSourceType(to file: Output, _ container: Container) throws {
-  let text = """
-    <?xpacket begin="\u{FEFF}" id="W5M0MpCehiHzreSzNTczkc9d"?>
-    <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-    <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-    <Iptc4xmpExt:DigitalSourceType>\(digitalSourceType)</Iptc4xmpExt:DigitalSourceType>
-    </rdf:Description></rdf:RDF></x:xmpmeta>
-    <?xpacket end="w"?>
-    """
-  let identifier: [UInt8] = [
-    0xBE, 0x7A, 0xCF, 0xCB, 0x97, 0xA9, 0x42, 0xE8, 0x9C, 0x71, 0x99, 0x94, 0x91, 0xE3, 0xAF, 0xAC,
-  ]
+/// Changes the packet of a finished file, whose length stays. False if there is none, or no room in it.
+func addSourceType(to file: Output) throws -> Bool {
   let end = Int(lseek(file.descriptor, 0, SEEK_END))
-  var around: [Range<Int>] = []
-  if container == .mov, let movie = lastBox("moov", in: 0..<end, of: file),
-    let data = lastBox("udta", in: movie.lowerBound + 8..<end, of: file)
-  {
-    around = [movie, data]
-  }
-  let kind = around.isEmpty ? Array("uuid".utf8) + identifier : Array("XMP_".utf8)
-  let length = 4 + kind.count + text.utf8.count
-  let changes =
-    [(end, bigEndian(length) + kind + text.utf8)] + around.map { ($0.lowerBound, bigEndian($0.count + length)) }
-  for (place, bytes) in changes {
-    guard pwrite(file.descriptor, bytes, bytes.count, off_t(place)) == bytes.count else {
+  let top = boxes(in: 0..<end, of: file)
+  let data = top.filter { $0.type == "moov" }.flatMap { boxes(in: $0.body, of: file) }.filter { $0.type == "udta" }
+  let places =
+    top.filter { $0.type == "uuid" }.map { $0.body.dropFirst(16) }
+    + data.flatMap { boxes(in: $0.body, of: file) }.filter { $0.type == "XMP_" }.map { $0.body[...] }
+  for place in places where place.count < 1 << 20 {
+    var bytes = [UInt8](repeating: 0, count: place.count)
+    guard pread(file.descriptor, &bytes, bytes.count, off_t(place.startIndex)) == bytes.count,
+      let text = String(validating: bytes, as: UTF8.self), let changed = withSourceType(text)
+    else { continue }
+    let written = Array(changed.utf8)
+    guard pwrite(file.descriptor, written, written.count, off_t(place.startIndex)) == written.count else {
       throw Failure("cannot write \(file.name): \(String(cString: strerror(errno)))", .badOutput)
     }
+    return true
   }
+  return false
 }
 
-/// Where the last of the boxes in a part of a file lies; nil if it is of another type.
-private func lastBox(_ type: String, in part: Range<Int>, of file: Output) -> Range<Int>? {
-  var start = part.lowerBound
+/// A packet with the digital source type, as long in UTF-8 as it was; nil if this is no packet of GStreamer's, or has no room.
+private func withSourceType(_ packet: String) -> String? {
+  guard packet.hasPrefix("<?xpacket"), let close = packet.firstRange(of: "</rdf:Description>"),
+    let tail = packet.firstRange(of: "<?xpacket end")
+  else { return nil }
+  let element = "<Iptc4xmpExt:DigitalSourceType>\(digitalSourceType)</Iptc4xmpExt:DigitalSourceType>\n"
+  var body = String(packet[..<close.lowerBound]) + element + packet[close.lowerBound..<tail.lowerBound]
+  for namespace in packet.matches(of: /\sxmlns:(\w+)="[^"]*"/) where !body.contains("\(namespace.1):") {
+    body.replace(namespace.0, with: "")
+  }
+  let room = packet.utf8.count - body.utf8.count - packet[tail.lowerBound...].utf8.count
+  guard room >= 0 else { return nil }
+  return body + String(repeating: " ", count: room) + packet[tail.lowerBound...]
+}
+
+/// The boxes in a part of a file (ISO/IEC 14496-12), as far as they are whole.
+private func boxes(in part: Range<Int>, of file: Output) -> [(type: String, body: Range<Int>)] {
+  var (start, found) = (part.lowerBound, [(type: String, body: Range<Int>)]())
   while start < part.upperBound {
     var head = [UInt8](repeating: 0, count: 16)
-    guard pread(file.descriptor, &head, 16, off_t(start)) >= 8 else { return nil }
+    guard pread(file.descriptor, &head, 16, off_t(start)) >= 8 else { break }
     func number(_ range: Range<Int>) -> Int { head[range].reduce(0) { $0 << 8 | Int($1) } }
-    let length = number(0..<4) == 1 ? number(8..<16) : number(0..<4)
-    guard length >= 8, length <= part.upperBound - start else { return nil }
-    if start + length == part.upperBound {
-      return String(decoding: head[4..<8], as: UTF8.self) == type ? start..<part.upperBound : nil
-    }
+    let (isLong, short) = (number(0..<4) == 1, number(0..<4))
+    let (length, header) = isLong ? (number(8..<16), 16) : (short, 8)
+    guard length >= header, length <= part.upperBound - start else { break }
+    found.append((String(decoding: head[4..<8], as: UTF8.self), start + header..<start + length))
     start += length
   }
-  return nil
+  return found
 }
-
-private func bigEndian(_ number: Int) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } }
