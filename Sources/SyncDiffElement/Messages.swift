@@ -134,8 +134,12 @@ extension Stream {
       place.line)
   }
 
-  /// A line in the debug category `syncdiff`, or `syncdiff-model`.
-  func log(_ level: GstDebugLevel, model: Bool = false, _ text: @autoclosure () -> String) {
-    if gst_sync_diff_logs(model ? 1 : 0, level) != 0 { gst_sync_diff_log(element, model ? 1 : 0, level, text()) }
+  /// A line in the debug category `syncdiff`, or `syncdiff-model`. The text is not made unless somebody reads such lines.
+  func log(
+    _ level: GstDebugLevel, model: Bool = false, _ text: @autoclosure () -> String, file: String = #fileID,
+    function: String = #function, line: gint = #line
+  ) {
+    guard gst_sync_diff_logs(model ? 1 : 0, level) != 0 else { return }
+    gst_sync_diff_log(element, model ? 1 : 0, level, file, function, line, text())
   }
 }
