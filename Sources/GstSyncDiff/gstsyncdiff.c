@@ -130,7 +130,7 @@ gst_sync_diff_release_pad (GstElement *element, GstPad *pad)
 static void
 gst_sync_diff_finalize (GObject *object)
 {
-  gst_sync_diff_stream_free (SELF (object)->stream);
+  gst_sync_diff_parts_free (SELF (object)->parts);
   gst_sync_diff_settings_clear (&SELF (object)->settings);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
@@ -189,5 +189,5 @@ gst_sync_diff_init (GstSyncDiff *self)
   GST_PAD_SET_PROXY_CAPS (self->src);
   gst_element_add_pad (GST_ELEMENT (self), self->src);
 
-  self->stream = gst_sync_diff_stream_new (self);
+  self->parts = gst_sync_diff_parts_new (self);
 }

@@ -100,7 +100,7 @@ struct _GstSyncDiff {
   GstPad *sink;
   GstPad *src;
   GstSyncDiffSettings settings;  // guarded by the object lock
-  gpointer stream;               // the Swift side, for as long as the element lives
+  gpointer parts;                // the Swift side, for as long as the element lives
 };
 
 #define GST_TYPE_SYNC_DIFF (gst_sync_diff_get_type ())
@@ -140,8 +140,8 @@ void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, 
 
 // Implemented in Sources/SyncDiffElement/EntryPoints.swift.
 
-gpointer gst_sync_diff_stream_new (GstSyncDiff *self);
-void gst_sync_diff_stream_free (gpointer stream);
+gpointer gst_sync_diff_parts_new (GstSyncDiff *self);
+void gst_sync_diff_parts_free (gpointer parts);
 
 /// The folder of the presets that came with this code, NULL if there is none; the caller's to free.
 gchar *_Nullable gst_sync_diff_copy_preset_folder (void);
