@@ -5,6 +5,7 @@
 // it runs the painter is its own; between two runs it is kept here.
 
 import CGStreamer
+import GstSyncDiff
 
 struct PainterThread {
   private(set) var runs = false
@@ -62,7 +63,9 @@ extension Stream {
         guard let me else { return nil }
         let stream = Unmanaged<Stream>.fromOpaque(me).takeRetainedValue()
         let painter = stream.state.change { $0.thread.begins() } ?? Painter(of: stream)
+        stream.log(GST_LEVEL_DEBUG, "the painting thread begins")
         while painter.takeTurn() {}
+        stream.log(GST_LEVEL_DEBUG, "the painting thread ends")
         return nil
       }, me.toOpaque(), nil)
     guard let thread else {
