@@ -102,7 +102,7 @@ final class AudioInput: Sendable {
 
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     defer { gst_event_unref(event) }
-    stream.log(GST_LEVEL_DEBUG, "\(event.name) at the pad audio")
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad audio")
     switch event.pointee.type {
     case GST_EVENT_FLUSH_START: stream.state.change { $0.soundStopped = true }
     case GST_EVENT_FLUSH_STOP:

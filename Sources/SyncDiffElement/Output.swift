@@ -60,16 +60,16 @@ final class Output: Sendable {
   }
 
   private func push(_ event: UnsafeMutablePointer<GstEvent>) {
-    let (begins, name) = (event.begins, event.name)
+    let (begins, type) = (event.begins, event.pointee.type)
     let isPushed = gst_pad_push_event(pad, event) != 0
-    stream.log(GST_LEVEL_DEBUG, "pushed \(name)\(isPushed ? "" : ", which downstream refused")")
+    stream.log(GST_LEVEL_DEBUG, "pushed \(type.name)\(isPushed ? "" : ", which downstream refused")")
     if begins { stream.state.change { $0.downstream.hasBegun() } }
   }
 
   // MARK: From downstream
 
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
-    stream.log(GST_LEVEL_DEBUG, "\(event.name) from downstream")
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) from downstream")
     switch event.pointee.type {
     case GST_EVENT_QOS:
       // Frames out = frames in: nobody upstream is to drop any.

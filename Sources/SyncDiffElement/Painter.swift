@@ -268,8 +268,9 @@ final class Painter {
       if degrades, outcome != .bypassed, outcome != .unlinked { state.overload.finished(left: left) }
       return left
     }
-    let haste = left.map { ", \(seconds(nanoseconds: $0)) before it has to leave" } ?? ""
-    stream.log(GST_LEVEL_LOG, "\(frame): \(outcome.rawValue)\(haste)")
+    stream.log(
+      GST_LEVEL_LOG,
+      "\(frame): \(outcome.rawValue)" + (left.map { ", \(seconds(nanoseconds: $0)) before it has to leave" } ?? ""))
     if outcome == .overloaded { stream.postQoS(frame, late: Int64(0).subtractingClamped(left ?? 0), settings) }
     var frame = frame
     frame.buffer = buffer

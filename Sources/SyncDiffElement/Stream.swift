@@ -88,10 +88,4 @@ final class Stream: Sendable {
 extension UnsafeMutablePointer<GstEvent> {
   /// Whether frames after this one are new to downstream, whatever it has said.
   var begins: Bool { pointee.type == GST_EVENT_STREAM_START || pointee.type == GST_EVENT_SEGMENT }
-
-  var name: String { String(cString: gst_event_type_get_name(pointee.type)) }
-}
-
-extension GstFlowReturn {
-  var name: String { String(cString: gst_flow_get_name(self)) }
 }

@@ -65,7 +65,7 @@ final class VideoInput: Sendable {
 
   /// What is refused because the element stops is no error: upstream may try a sticky event again, and would report it.
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
-    stream.log(GST_LEVEL_DEBUG, "\(event.name) at the pad sink")
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad sink")
     switch event.pointee.type {
     case GST_EVENT_FLUSH_START: return flushStart(event)
     case GST_EVENT_FLUSH_STOP: return flushStop(event)
@@ -202,8 +202,7 @@ final class VideoInput: Sendable {
       }
       return .done(answer)
     }
-    let name = String(cString: gst_query_type_get_name(type))
-    stream.log(GST_LEVEL_DEBUG, "the query \(name) is \(answer == true ? "" : "not ")answered by downstream")
+    stream.log(GST_LEVEL_DEBUG, "the query \(type.name) is \(answer == true ? "" : "not ")answered by downstream")
     guard answer != nil, allocates else { return answer ?? false }
     stream.askForFrames(query)
     return true

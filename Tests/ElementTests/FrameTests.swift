@@ -74,7 +74,7 @@ import Testing
       bench.push(frame)
       gst_buffer_unref(try bench.pull())
     }
-    #expect(bench.complaints.count == 1)
+    #expect(bench.complains(once: "Frames without timestamps."))
   }
 
   @Test("New caps in mid-stream take their turn")
@@ -107,7 +107,7 @@ import Testing
       bench.push(try bench.frame(i))
       gst_buffer_unref(try bench.pull())
     }
-    #expect(bench.complaints.count == 1)
+    #expect(bench.complains(once: "Lips can only be synchronised at normal speed."))
   }
 
   @Test("A frame with a face and sound gets a new mouth, and nothing else changes")
