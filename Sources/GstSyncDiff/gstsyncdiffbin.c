@@ -328,7 +328,7 @@ gst_sync_diff_bin_class_init (GstSyncDiffBinClass *klass)
   element->provide_clock = NULL;  // clocksync has one to offer, and would win over a sound card's
 
   // A GstController reaches the syncdiff inside.
-  gst_sync_diff_install_properties (object, 0);
+  gst_sync_diff_install_properties (object, FALSE);
 
   gst_element_class_add_static_pad_template (element, &video_sink_template);
   gst_element_class_add_static_pad_template (element, &audio_sink_template);

@@ -19,42 +19,40 @@ private let versionByte: UInt8 = {
   return parts.count >= 2 ? parts[0] << 4 | parts[1] & 15 : 0
 }()
 
-extension Stream {
-  /// Whether the element may paint and the user lets it say so.
-  private var discloses: Bool {
-    let settings = Settings(of: element)
-    return settings.disclosure && mayPaint(settings)
-  }
+/// Whether a stream's tag has been sent.
+struct Disclosure {
+  private var isDone = false
 
-  /// Before a frame: sends the tag, unless a tag of upstream has brought it along.
-  func disclose() {
-    guard !disclosed, discloses, let list = gst_tag_list_new_empty() else { return }
+  /// Before a frame: the tag to be sent, unless it was, or a tag of upstream has brought it along.
+  mutating func tag(_ stream: Stream) -> UnsafeMutablePointer<GstEvent>? {
+    guard !isDone, isWanted(stream), let list = gst_tag_list_new_empty() else { return nil }
     add(to: list)
-    guard let tag = gst_event_new_tag(list) else { return }
-    makeReady(.event(tag))
-    disclosed = true
+    guard let tag = gst_event_new_tag(list) else { return nil }
+    isDone = true
+    return tag
   }
 
-  /// A TAG event of upstream, which replaces the ones before it, with the disclosure added.
-  func disclosing(_ event: UnsafeMutablePointer<GstEvent>) -> UnsafeMutablePointer<GstEvent> {
+  /// A TAG event of upstream, which replaces the ones before it, with the disclosure added. Takes the event.
+  mutating func added(
+    to event: UnsafeMutablePointer<GstEvent>, _ stream: Stream
+  ) -> UnsafeMutablePointer<GstEvent> {
     var tags: UnsafeMutablePointer<GstTagList>?
     gst_event_parse_tag(event, &tags)
-    guard let tags, gst_tag_list_get_scope(tags) == GST_TAG_SCOPE_STREAM, discloses, !carries(tags),
+    guard let tags, gst_tag_list_get_scope(tags) == GST_TAG_SCOPE_STREAM, isWanted(stream), !carries(tags),
       let list = gst_tag_list_copy(tags)
     else { return event }
     add(to: list)
     guard let merged = gst_event_new_tag(list) else { return event }
     gst_event_set_seqnum(merged, gst_event_get_seqnum(event))
     gst_event_unref(event)
-    disclosed = true
+    isDone = true
     return merged
   }
 
-  /// The mark for painted pixels; nil if the user wants none.
-  func mark(_ settings: Settings, _ model: Model) -> MarkSettings? {
-    guard settings.watermark else { return nil }
-    let payload = MarkPayload(version: versionByte, model: model.mark, user: settings.watermarkID)
-    return MarkSettings(key: settings.watermarkKey, payload: payload)
+  /// Whether the element may paint and the user lets it say so.
+  private func isWanted(_ stream: Stream) -> Bool {
+    let settings = stream.settings
+    return settings.disclosure && stream.mayPaint(settings)
   }
 
   private func add(to list: UnsafeMutablePointer<GstTagList>) {
@@ -78,4 +76,11 @@ extension Stream {
     }
     return false
   }
+}
+
+/// The mark for painted pixels; nil if the user wants none.
+func markSettings(_ settings: Settings, _ model: Model) -> MarkSettings? {
+  guard settings.watermark else { return nil }
+  let payload = MarkPayload(version: versionByte, model: model.mark, user: settings.watermarkID)
+  return MarkSettings(key: settings.watermarkKey, payload: payload)
 }

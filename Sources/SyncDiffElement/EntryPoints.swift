@@ -1,24 +1,24 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The functions that the C shim declares and calls. Each finds its stream and hands over.
+// The functions that the C shim declares and calls. Each finds its element's parts and hands over.
 
 import CGStreamer
 public import GstSyncDiff
 
-private func stream(of object: UnsafeMutableRawPointer) -> Stream {
+private func parts(of object: UnsafeMutableRawPointer) -> ElementParts {
   let element = object.assumingMemoryBound(to: GstSyncDiff.self)
-  return Unmanaged<Stream>.fromOpaque(element.pointee.stream).takeUnretainedValue()
+  return Unmanaged<ElementParts>.fromOpaque(element.pointee.parts).takeUnretainedValue()
 }
 
 @c @implementation
-public func gst_sync_diff_stream_new(_ self: UnsafeMutablePointer<GstSyncDiff>) -> gpointer {
-  Unmanaged.passRetained(Stream(of: self)).toOpaque()
+public func gst_sync_diff_parts_new(_ self: UnsafeMutablePointer<GstSyncDiff>) -> gpointer {
+  Unmanaged.passRetained(ElementParts(of: self)).toOpaque()
 }
 
 @c @implementation
-public func gst_sync_diff_stream_free(_ stream: gpointer) {
-  Unmanaged<Stream>.fromOpaque(stream).release()
+public func gst_sync_diff_parts_free(_ parts: gpointer) {
+  Unmanaged<ElementParts>.fromOpaque(parts).release()
 }
 
 @c @implementation
@@ -30,39 +30,39 @@ public func gst_sync_diff_copy_preset_folder() -> UnsafeMutablePointer<gchar>? {
 public func gst_sync_diff_before_change(
   _ self: UnsafeMutablePointer<GstSyncDiff>, _ change: GstStateChange
 ) -> gboolean {
-  stream(of: self).before(change) ? 1 : 0
+  parts(of: self).before(change) ? 1 : 0
 }
 
 @c @implementation
 public func gst_sync_diff_after_change(_ self: UnsafeMutablePointer<GstSyncDiff>, _ change: GstStateChange) {
-  stream(of: self).after(change)
+  parts(of: self).after(change)
 }
 
 @c @implementation
 public func gst_sync_diff_audio_added(_ self: UnsafeMutablePointer<GstSyncDiff>) {
-  stream(of: self).audioAdded()
+  parts(of: self).audioAdded()
 }
 
 @c @implementation
 public func gst_sync_diff_audio_linked(_ self: UnsafeMutablePointer<GstSyncDiff>, _ linked: gboolean) {
-  stream(of: self).audioLinked(linked != 0)
+  parts(of: self).audioLinked(linked != 0)
 }
 
 @c @implementation
 public func gst_sync_diff_audio_removing(_ self: UnsafeMutablePointer<GstSyncDiff>) {
-  stream(of: self).audioRemoving()
+  parts(of: self).audioRemoving()
 }
 
 @c @implementation
 public func gst_sync_diff_latency_changed(_ self: UnsafeMutablePointer<GstSyncDiff>) {
-  stream(of: self).refreshLatency()
+  parts(of: self).stream.refreshLatency()
 }
 
 @c @implementation
 public func gst_sync_diff_get_stats(
   _ self: UnsafeMutablePointer<GstSyncDiff>
 ) -> UnsafeMutablePointer<GstStructure>? {
-  stream(of: self).statistics().take()
+  parts(of: self).stream.statistics().take()
 }
 
 @c @implementation
@@ -70,7 +70,7 @@ public func gst_sync_diff_src_activate_mode(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>, _ mode: GstPadMode,
   _ active: gboolean
 ) -> gboolean {
-  mode == GST_PAD_MODE_PUSH && stream(of: parent).activate(active != 0) ? 1 : 0
+  mode == GST_PAD_MODE_PUSH && parts(of: parent).activate(active != 0) ? 1 : 0
 }
 
 @c @implementation
@@ -78,7 +78,7 @@ public func gst_sync_diff_src_event(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ event: UnsafeMutablePointer<GstEvent>
 ) -> gboolean {
-  stream(of: parent).sourceEvent(event) ? 1 : 0
+  parts(of: parent).output.event(event) ? 1 : 0
 }
 
 @c @implementation
@@ -86,7 +86,7 @@ public func gst_sync_diff_src_query(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ query: UnsafeMutablePointer<GstQuery>
 ) -> gboolean {
-  stream(of: parent).sourceQuery(query) ? 1 : 0
+  parts(of: parent).output.query(query) ? 1 : 0
 }
 
 @c @implementation
@@ -94,7 +94,7 @@ public func gst_sync_diff_sink_event(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ event: UnsafeMutablePointer<GstEvent>
 ) -> GstFlowReturn {
-  stream(of: parent).videoEvent(event)
+  parts(of: parent).video.event(event)
 }
 
 @c @implementation
@@ -102,7 +102,7 @@ public func gst_sync_diff_sink_query(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ query: UnsafeMutablePointer<GstQuery>
 ) -> gboolean {
-  stream(of: parent).videoQuery(query) ? 1 : 0
+  parts(of: parent).video.query(query) ? 1 : 0
 }
 
 @c @implementation
@@ -110,7 +110,7 @@ public func gst_sync_diff_sink_chain(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ buffer: UnsafeMutablePointer<GstBuffer>
 ) -> GstFlowReturn {
-  stream(of: parent).receiveVideo(buffer)
+  parts(of: parent).video.receive(buffer)
 }
 
 @c @implementation
@@ -118,7 +118,7 @@ public func gst_sync_diff_audio_event(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ event: UnsafeMutablePointer<GstEvent>
 ) -> gboolean {
-  stream(of: parent).soundEvent(event) ? 1 : 0
+  parts(of: parent).audio.event(event) ? 1 : 0
 }
 
 @c @implementation
@@ -126,7 +126,7 @@ public func gst_sync_diff_audio_query(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ query: UnsafeMutablePointer<GstQuery>
 ) -> gboolean {
-  stream(of: parent).soundQuery(pad, query) ? 1 : 0
+  parts(of: parent).audio.query(pad, query) ? 1 : 0
 }
 
 @c @implementation
@@ -134,5 +134,5 @@ public func gst_sync_diff_audio_chain(
   _ pad: UnsafeMutablePointer<GstPad>, _ parent: UnsafeMutablePointer<GstObject>,
   _ buffer: UnsafeMutablePointer<GstBuffer>
 ) -> GstFlowReturn {
-  stream(of: parent).receiveSound(buffer)
+  parts(of: parent).audio.receive(buffer)
 }

@@ -1,67 +1,21 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The way back: events from downstream, and what the element adds to the pipeline's latency.
+// What the element adds to the pipeline's latency, and what upstream has already.
 
 import CGStreamer
 import GstSyncDiff
-import Speech
 
 extension Stream {
-  func sourceEvent(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
-    switch event.pointee.type {
-    case GST_EVENT_QOS:
-      // Frames out = frames in: nobody upstream is to drop any.
-      lateAtSink(event)
-      gst_event_unref(event)
-      return true
-    case GST_EVENT_RECONFIGURE:
-      // Whoever asks for this is linked.
-      monitor.locked {
-        if flow == GST_FLOW_NOT_LINKED { (flow, flowTold) = (GST_FLOW_OK, false) }
-        if stridesKnown == true { stridesKnown = false }  // until somebody asks
-      }
-      return gst_pad_event_default(element.pointee.src, object, event) != 0
-    case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
-      if startsLoop(event) { monitor.locked { loopFrom = g_get_monotonic_time() } }
-      // The sound first, so that the old sound is gone when the new frames come.
-      if let audio = gst_element_get_static_pad(base, "audio") {
-        gst_pad_push_event(audio, gst_event_ref(event))
-        gst_object_unref(audio)
-      }
-      return gst_pad_push_event(element.pointee.sink, event) != 0
-    default:
-      return gst_pad_event_default(element.pointee.src, object, event) != 0
+  func answerLatency(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
+    guard let upstream = upstreamLatency() else {
+      log(GST_LEVEL_DEBUG, "upstream does not know its latency")
+      return false
     }
-  }
-
-  /// Whether this seek starts a loop: its end is told by SEGMENT_DONE.
-  private func startsLoop(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
-    guard event.pointee.type == GST_EVENT_SEEK else { return false }
-    var flags = GstSeekFlags(rawValue: 0)
-    gst_event_parse_seek(event, nil, nil, &flags, nil, nil, nil, nil)
-    return flags.rawValue & GST_SEEK_FLAG_SEGMENT.rawValue != 0
-  }
-
-  /// What a QoS event says is for the ladder of `overload` alone.
-  private func lateAtSink(_ event: UnsafeMutablePointer<GstEvent>) {
-    guard Settings(of: element).qos else { return }
-    var (jitter, time): (GstClockTimeDiff, GstClockTime) = (0, 0)
-    gst_event_parse_qos(event, nil, nil, &jitter, &time)
-    guard time != .max else { return }
-    monitor.locked { overload.qos(RunningTime(nanoseconds: UInt64(time)), jitter: Int64(jitter)) }
-  }
-
-  func sourceQuery(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
-    guard query.pointee.type == GST_QUERY_LATENCY else {
-      return gst_pad_query_default(element.pointee.src, object, query) != 0
-    }
-    guard let upstream = upstreamLatency() else { return false }
-    let own = currentLatency()
-    monitor.locked {
-      latencyReported = own
-      liveLatency = upstream.live ? upstream.least : nil
-      monitor.broadcast()
+    let own = GstClockTime(currentLatency())
+    state.change { state in
+      state.waiting.latencyReported = UInt64(own)
+      state.waiting.liveLatency = upstream.live ? UInt64(upstream.least) : nil
     }
     let least = upstream.least.addingClamped(own)
     let most = upstream.most == .max ? .max : max(upstream.most.addingClamped(own), least)
@@ -94,49 +48,45 @@ extension Stream {
   /// Asks upstream whether it is live, without waiting for the pipeline to ask.
   func refreshLiveness() {
     let upstream = upstreamLatency()
-    monitor.locked { liveLatency = upstream.flatMap { $0.live ? $0.least : nil } }
+    state.change { $0.waiting.liveLatency = upstream.flatMap { $0.live ? UInt64($0.least) : nil } }
   }
 
+  /// Nanoseconds, by the properties of this moment.
+  private func currentLatency() -> UInt64 {
+    let settings = settings
+    return state.change { $0.ownLatency(settings) }
+  }
+
+  /// Recomputes the latency, and tells the pipeline if it has changed. Nanoseconds.
+  @discardableResult
+  func refreshLatency() -> UInt64 {
+    let own = currentLatency()
+    let changed = state.change { state in
+      defer { state.waiting.latencyReported = own }
+      return state.waiting.latencyReported != own
+    }
+    if changed {
+      log(GST_LEVEL_INFO, "the element's own latency is \(own) ns now")
+      gst_element_post_message(base, gst_message_new_latency(object))
+    }
+    return own
+  }
+}
+
+extension StreamState {
   /// Look-ahead + one frame + the time to paint it, nanoseconds; 0 where every frame passes. Where the ladder of `overload`
   /// guards the time, more than one frame is not granted to painting: it could not be kept up.
-  private func currentLatency() -> GstClockTime {
-    let settings = Settings(of: element)
-    return monitor.locked {
-      pair(settings)
-      let frame = frameDuration ?? Self.usualFrame
-      let measured = GstClockTime(computeTime.estimate)
-      paintingTime =
-        settings.processingLatency.map { GstClockTime($0) }
-        ?? (settings.overload == GST_SYNC_DIFF_OVERLOAD_BLOCK ? measured : min(measured, frame))
-      guard pairing.linked else {
-        return pairing.missing == .silence ? frame.addingClamped(paintingTime) : 0
-      }
-      let wait = pairing.lookahead.addingClamped(
-        Int64(clamping: settings.audioOffset < 0 ? settings.audioOffset.magnitude : 0))
-      return GstClockTime(clamping: wait).addingClamped(frame).addingClamped(paintingTime)
-    }
-  }
-
-  /// Nanoseconds from one frame to the next where the caps do not say.
-  static let usualFrame: GstClockTime = 40_000_000
-
-  /// What the properties say about waiting. Under the monitor.
-  func pair(_ settings: Settings) {
-    (pairing.lookahead, pairing.live) = (lookahead(settings), liveLatency != nil)
-    pairing.offset = settings.audioOffset
-    pairing.hold = Int64(clamping: settings.silenceHold)
-    pairing.missing = settings.missingAudio
-  }
-
-  /// Recomputes the latency, and tells the pipeline if it has changed.
-  @discardableResult
-  func refreshLatency() -> GstClockTime {
-    let own = currentLatency()
-    let changed = monitor.locked {
-      defer { latencyReported = own }
-      return latencyReported != own
-    }
-    if changed { gst_element_post_message(base, gst_message_new_latency(object)) }
-    return own
+  fileprivate mutating func ownLatency(_ settings: Settings) -> UInt64 {
+    apply(settings)
+    let frame = waiting.frameDuration ?? Waiting.usualFrame
+    let measured = computeTime.estimate
+    let painting =
+      settings.processingLatency
+      ?? (settings.overload == GST_SYNC_DIFF_OVERLOAD_BLOCK ? measured : min(measured, frame))
+    waiting.paintingTime = painting
+    guard waiting.sync.linked else { return waiting.sync.missing == .silence ? frame.addingClamped(painting) : 0 }
+    let wait = waiting.sync.lookahead.addingClamped(
+      Int64(clamping: settings.audioOffset < 0 ? settings.audioOffset.magnitude : 0))
+    return UInt64(clamping: wait).addingClamped(frame).addingClamped(painting)
   }
 }

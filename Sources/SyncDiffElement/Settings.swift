@@ -30,7 +30,7 @@ struct Settings {
   var silenceThreshold: Double
   /// Nanoseconds.
   var silenceHold: UInt64
-  var missingAudio: Pairing.Missing
+  var missingAudio: AVSync.Missing
   var sceneThreshold: Float
   var overload: GstSyncDiffOverload
   /// Nanoseconds.

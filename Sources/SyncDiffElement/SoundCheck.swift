@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Whether the frames have sound to speak at all: the commonest mistakes are a pad that nobody has linked and a microphone that
-// is muted, and frames that pass, or mouths that stay closed, do not say why. Running times only, as in Pairing.
+// is muted, and frames that pass, or mouths that stay closed, do not say why. Running times only, as in AVSync.
 
 import Speech
 

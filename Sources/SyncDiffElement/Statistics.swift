@@ -3,22 +3,18 @@
 
 // What became of the frames: the property `stats`, the message `syncdiff-stats`, and the counts of QoS messages.
 
-import CGStreamer
-import GstSyncDiff
-import Speech
-
 /// Counts of frames since the stream began.
 package struct Statistics: Equatable, Sendable {
   /// What became of a frame.
-  package enum Outcome: Sendable {
+  package enum Outcome: String, Sendable {
     case painted
-    case reused  // with the mouth of the frame before
-    case faceless
-    case hidden  // a face that shows too little of its mouth
-    case soundless
-    case unlinked  // soundless, and nobody had anything to do
-    case overloaded  // passed for want of time
-    case bypassed  // `passthrough`, no place in time, memory that cannot be reached
+    case reused = "painted with the mouth of the frame before"
+    case faceless = "untouched, without a face to paint"
+    case hidden = "untouched, the face shows too little of its mouth"
+    case soundless = "untouched, without sound"
+    case unlinked = "untouched, no sound is linked"
+    case overloaded = "untouched for want of time"
+    case bypassed = "untouched by passthrough or strength, without a place in time, or its memory cannot be mapped"
   }
 
   package var painted: UInt64 = 0
@@ -53,33 +49,22 @@ extension Stream {
   /// Everything that is counted.
   func statistics() -> Structure {
     let structure = Structure("syncdiff-stats")
-    monitor.locked {
-      structure.set("frames", counts.processed &+ counts.passed)
-      structure.set("painted", counts.painted)
-      structure.set("reused", counts.reused)
-      structure.set("passed", counts.passed)
-      structure.set("no-face", counts.faceless)
-      structure.set("hidden", counts.hidden)
-      structure.set("no-sound", counts.soundless &+ soundCheck.silentFrames)
-      structure.set("overloaded", counts.overloaded)
-      structure.set("late", counts.late)
-      structure.set("level", Int32(clamping: overload.level.rawValue))
-      structure.set("latency", UInt64(latencyReported))
-      structure.set("processing-latency", UInt64(paintingTime))
-      structure.set("frames-held", UInt32(clamping: framesHeld))
-      structure.set("sound-held", pairing.held)
+    state.read { state in
+      structure.set("frames", state.counts.processed &+ state.counts.passed)
+      structure.set("painted", state.counts.painted)
+      structure.set("reused", state.counts.reused)
+      structure.set("passed", state.counts.passed)
+      structure.set("no-face", state.counts.faceless)
+      structure.set("hidden", state.counts.hidden)
+      structure.set("no-sound", state.counts.soundless &+ state.soundCheck.silentFrames)
+      structure.set("overloaded", state.counts.overloaded)
+      structure.set("late", state.counts.late)
+      structure.set("level", Int32(clamping: state.overload.level.rawValue))
+      structure.set("latency", state.waiting.latencyReported)
+      structure.set("processing-latency", state.waiting.paintingTime)
+      structure.set("frames-held", UInt32(clamping: state.queue.framesHeld))
+      structure.set("sound-held", state.waiting.sync.held)
     }
     return structure
-  }
-
-  /// Posts `syncdiff-stats` if it is time.
-  func postStatistics(_ frame: Frame, _ settings: Settings) {
-    guard let interval = settings.statsInterval, settings.posts(GST_SYNC_DIFF_MESSAGES_STATS), let time = frame.time
-    else { return }
-    let since = statisticsPosted ?? time
-    if statisticsPosted == nil || time < since { statisticsPosted = time }
-    guard time > since, time.nanoseconds - since.nanoseconds >= interval else { return }
-    statisticsPosted = time
-    post(statistics(), at: frame.moment)
   }
 }

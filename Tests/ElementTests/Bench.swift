@@ -229,6 +229,12 @@ final class Bench: @unchecked Sendable {
 
   /// The errors and warnings so far, as "domain code: text".
   var complaints: [String] { posts.compactMap(\.complaint) }
+
+  /// Whether there is one error or warning so far, and this text is in it.
+  func complains(once text: String) -> Bool {
+    let complaints = complaints
+    return complaints.count == 1 && complaints[0].contains(text)
+  }
 }
 
 /// A message on the bus.

@@ -13,7 +13,8 @@ import Testing
 struct Ending: Equatable {
   var eos = false
   var frames = 0
-  var warnings = 0
+  /// Their texts.
+  var warnings: [String] = []
   var error: String?
 }
 
@@ -71,12 +72,19 @@ final class Pipeline {
       guard let message = gst_bus_timed_pop_filtered(bus, second, GstMessageType(rawValue: types)) else { continue }
       switch message.pointee.type {
       case GST_MESSAGE_EOS: ending.eos = true
-      case GST_MESSAGE_WARNING: ending.warnings += 1
+      case GST_MESSAGE_WARNING: ending.warnings.append(text(of: message))
       default: ending.error = "error"
       }
       gst_message_unref(message)
     }
     return ending
+  }
+
+  private func text(of warning: UnsafeMutablePointer<GstMessage>) -> String {
+    var error: UnsafeMutablePointer<GError>?
+    gst_message_parse_warning(warning, &error, nil)
+    defer { g_clear_error(&error) }
+    return error.map { String(cString: $0.pointee.message) } ?? ""
   }
 
   /// Whether there is a warning or an error on the bus.

@@ -193,8 +193,8 @@ import Testing
     func face(_ id: Int, _ isChosen: Bool) -> Sighting {
       Sighting(id: id, box: Box(x: 0, y: 0, width: 9, height: 9), score: 1, isChosen: isChosen)
     }
-    var news = FaceNews()
-    let script: [([Sighting], FaceNews.State?)] = [
+    var news = FaceChange()
+    let script: [([Sighting], FaceChange.State?)] = [
       ([], nil), ([face(1, true)], .found), ([face(1, true)], nil), ([face(1, true), face(2, false)], .changed),
       ([face(1, false), face(2, true)], .changed), ([face(2, true)], .changed), ([face(3, true)], .changed),
       ([], .lost), ([], nil),

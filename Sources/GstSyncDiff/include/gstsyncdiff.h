@@ -58,7 +58,7 @@ typedef enum {
   GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
 } GstSyncDiffMessages;
 
-/// The properties. `model` and `watermark_key` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
+/// The properties; gstsyncdiffproperties.c says how one is added. `model` and `watermark_key` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
   gchar *_Nullable presenter;
@@ -100,7 +100,7 @@ struct _GstSyncDiff {
   GstPad *sink;
   GstPad *src;
   GstSyncDiffSettings settings;  // guarded by the object lock
-  gpointer stream;               // the Swift side, for as long as the element lives
+  gpointer parts;                // the Swift side, for as long as the element lives
 };
 
 #define GST_TYPE_SYNC_DIFF (gst_sync_diff_get_type ())
@@ -113,8 +113,14 @@ GType gst_sync_diff_get_type (void);
 gboolean gst_element_register_syncdiff (GstPlugin *_Nullable plugin);
 gboolean gst_element_register_syncdiffbin (GstPlugin *_Nullable plugin);
 
-/// The properties of `syncdiff`, for it and for `syncdiffbin`. `controllable`: flags of those that a GstController may change.
-void gst_sync_diff_install_properties (GObjectClass *object, GParamFlags controllable);
+/// The properties of `syncdiff`, for it and for `syncdiffbin`. `controllable`: whether a GstController may change those that can
+/// change from frame to frame.
+void gst_sync_diff_install_properties (GObjectClass *object, gboolean controllable);
+
+/// `syncdiff`'s own side of them.
+void gst_sync_diff_init_settings (GstSyncDiff *self);
+void gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec);
+void gst_sync_diff_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec);
 
 /// A copy of the properties; free it with `gst_sync_diff_settings_clear`.
 void gst_sync_diff_get_settings (GstSyncDiff *self, GstSyncDiffSettings *settings);
@@ -123,14 +129,19 @@ void gst_sync_diff_settings_clear (GstSyncDiffSettings *settings);
 /// Path of the file that holds this code: the plugin, or a program that the element is linked into.
 const gchar *_Nullable gst_sync_diff_file_name (void);
 
-/// Debug categories `syncdiff` and (`model` TRUE) `syncdiff-model`.
+/// The debug category `syncdiff`, of all that is logged here in C.
+GST_DEBUG_CATEGORY_EXTERN (gst_sync_diff_debug);
+#define GST_CAT_DEFAULT gst_sync_diff_debug
+
+/// Debug categories `syncdiff` and (`model` TRUE) `syncdiff-model`: whether lines of this level are wanted, and a line.
 gboolean gst_sync_diff_logs (gboolean model, GstDebugLevel level);
-void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, const gchar *text);
+void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, const gchar *file, const gchar *function,
+    gint line, const gchar *text);
 
 // Implemented in Sources/SyncDiffElement/EntryPoints.swift.
 
-gpointer gst_sync_diff_stream_new (GstSyncDiff *self);
-void gst_sync_diff_stream_free (gpointer stream);
+gpointer gst_sync_diff_parts_new (GstSyncDiff *self);
+void gst_sync_diff_parts_free (gpointer parts);
 
 /// The folder of the presets that came with this code, NULL if there is none; the caller's to free.
 gchar *_Nullable gst_sync_diff_copy_preset_folder (void);

@@ -1,11 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the model, the presenter and the presets are, and what is said when a file is not there or not good.
+// Loading the model and the presenter, and what is said when a file is not there or not good.
 
 import CGStreamer
 import Faces
-import Glibc
 import GstSyncDiff
 import Speech
 import SyncDiff
@@ -32,13 +31,15 @@ extension Stream {
   func load(_ settings: Settings) -> Bool { loadModel(settings) && loadPresenter(settings) }
 
   private func loadPresenter(_ settings: Settings) -> Bool {
-    guard let path = settings.presenter, let model = model?.model else {
-      presenter = nil
+    let (known, model) = state.read { ($0.presenter, $0.model?.model) }
+    guard let path = settings.presenter, let model else {
+      state.change { $0.presenter = nil }
       return true
     }
-    if let presenter, presenter.path == path, presenter.model === model { return true }
+    if let known, known.path == path, known.model === model { return true }
     do {
-      presenter = LoadedPresenter(presenter: try Presenter.load(path: path, for: model), path: path, model: model)
+      let loaded = LoadedPresenter(presenter: try Presenter.load(path: path, for: model), path: path, model: model)
+      state.change { $0.presenter = loaded }
       log(GST_LEVEL_INFO, model: true, "The presenter \(path) is loaded")
     } catch {
       postError(
@@ -53,7 +54,7 @@ extension Stream {
   /// one error is on the bus.
   private func loadModel(_ settings: Settings) -> Bool {
     let path = settings.model ?? defaultModel()
-    let known = model.flatMap { $0.path == path && $0.precision == settings.precision ? $0 : nil }
+    let known = state.read { $0.model }.flatMap { $0.path == path && $0.precision == settings.precision ? $0 : nil }
     if known?.threads == settings.threads { return true }
     let precision: Precision =
       switch settings.precision {
@@ -67,10 +68,10 @@ extension Stream {
       let loaded = if let known { known.model } else { try Model.load(path: path, precision: precision) }
       let ready = g_get_monotonic_time()
       let compute = warmUp(loaded, threads: settings.threads)
-      monitor.locked {
-        model = LoadedModel(
+      state.change { state in
+        state.model = LoadedModel(
           model: loaded, path: path, precision: settings.precision, threads: settings.threads)
-        computeTime = ComputeTime(warmUp: UInt64(compute))
+        state.computeTime = ComputeTime(warmUp: UInt64(compute))
       }
       postProgress(GST_PROGRESS_TYPE_COMPLETE, "The model is loaded, a frame takes \(compute / 1_000_000) ms")
       if precision == .bf16, !multipliesBF16 {
@@ -103,7 +104,7 @@ extension Stream {
     var began = g_get_monotonic_time()
     for round in 0..<2 {
       if round == 1 { began = g_get_monotonic_time() }
-      let time = RunningTime(nanoseconds: UInt64(round) * UInt64(Self.usualFrame))
+      let time = RunningTime(nanoseconds: UInt64(round) * Waiting.usualFrame)
       _ = journey.find(frame.view, at: time)
       journey.listen(to: &timeline, at: time)
       let heard = journey.heard()
@@ -122,43 +123,4 @@ extension LoadError {
     case .unsupportedProcessor: .library(GST_LIBRARY_ERROR_INIT)
     }
   }
-}
-
-/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what was installed
-/// with it.
-package func defaultModel() -> String {
-  if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
-  let beside = "\(pluginFolder())/models/syncdiff.safetensors"
-  if access(beside, R_OK) == 0 { return beside }
-  let installed = "share/syncdiff/syncdiff.safetensors"
-  return around("meta/models/syncdiff.safetensors") ?? around(installed) ?? "/usr/\(installed)"
-}
-
-/// What lies beside the plugin, else what lies in the source tree around it, else what was installed with it: GStreamer itself
-/// looks only where it is installed, and in the user's folder.
-package func presetFolder() -> String? {
-  let beside = "\(pluginFolder())/presets"
-  return access(beside, R_OK) == 0 ? beside : around("meta/presets") ?? around("share/gstreamer-1.0/presets")
-}
-
-/// A file or folder of the source tree that the plugin or program was built in, or of the prefix that it is installed in; nil where
-/// there is none.
-package func around(_ file: String) -> String? {
-  var folder = pluginFolder()
-  while let slash = folder.lastIndex(of: "/") {
-    folder = String(folder[..<slash])
-    let path = "\(folder)/\(file)"
-    if access(path, R_OK) == 0 { return path }
-  }
-  return nil
-}
-
-/// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
-private func pluginFolder() -> String {
-  // A program that was found through $PATH is known by its bare name.
-  let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
-  guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
-  defer { free(path) }
-  let file = String(cString: path)
-  return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
 }

@@ -34,13 +34,18 @@ package enum RegionOfInterest: Equatable, Sendable {
   }
 }
 
-extension Stream {
-  /// What the journey is to find in a frame of the present caps.
-  func findSettings(_ settings: Settings, _ buffer: UnsafeMutablePointer<GstBuffer>) -> FindSettings {
+/// Where the present properties look for faces.
+struct FaceSettings {
+  private var warnedRegion: RegionOfInterest?
+
+  /// What is to be found in a frame of these caps.
+  mutating func find(
+    _ settings: Settings, _ info: GstVideoInfo?, in buffer: UnsafeMutablePointer<GstBuffer>, _ stream: Stream
+  ) -> FindSettings {
     var find = FindSettings()
     find.sceneThreshold = settings.sceneThreshold
     find.selection =
-      if let box = regionOfInterest(settings) {
+      if let box = regionOfInterest(settings, info, stream) {
         .within([box], 1)
       } else {
         switch settings.faceSelect {
@@ -56,13 +61,13 @@ extension Stream {
   }
 
   /// The property `roi`; a bad one is one warning for each of its values and each size of the picture.
-  private func regionOfInterest(_ settings: Settings) -> Box? {
+  private mutating func regionOfInterest(_ settings: Settings, _ info: GstVideoInfo?, _ stream: Stream) -> Box? {
     guard let text = settings.roi, let info else { return nil }
     let (width, height) = (Int(info.width), Int(info.height))
     let region = RegionOfInterest(text, width: width, height: height)
     if case .box(let box) = region { return box }
     if case .bad(let why) = region, warnedRegion != region {
-      postWarning(
+      stream.postWarning(
         .resource(GST_RESOURCE_ERROR_SETTINGS), "roi=\"\(text)\" has no effect: \(why).",
         debug: "Give a box in pixels of the picture, such as "
           + "roi=\"\(width / 4),\(height / 4),\(width / 2),\(height / 2)\".")

@@ -6,8 +6,8 @@
 
 import Speech
 
-/// What the element knows about its sound while the frames come by.
-package struct Pairing: Sendable {
+/// What the element knows about its sound while the frames come by. Times are running times, in nanoseconds.
+package struct AVSync: Sendable {
   package enum Verdict: Equatable, Sendable {
     case paint  // its sound is there, or silence takes its place
     case pass  // it has no sound: push it untouched
@@ -187,8 +187,9 @@ package struct Pairing: Sendable {
     if oldest > held.lowerBound { sound = oldest..<held.upperBound }
   }
 
-  /// The oldest sound that is held.
+  /// Where the sound that is held begins, and where it ends.
   package var oldest: RunningTime? { sound?.lowerBound }
+  package var newest: RunningTime? { sound?.upperBound }
 
   /// Whether sound up to `end` can be kept beside what is already there.
   package func hasRoom(upTo end: RunningTime) -> Bool {

@@ -8,7 +8,7 @@ import Glibc
 import SyncDiffElement
 import Testing
 
-@Suite struct HearingTests {
+@Suite struct SoundConverterTests {
   /// A second at `rate` with a click in the middle of every channel, brought to `format` by audioconvert.
   private func click(rate: Int, channels: String, format: String) throws -> UnsafeMutablePointer<GstBuffer> {
     let harness = gst_harness_new_parse("audioconvert ! capsfilter caps=\"\(format)\"")
@@ -24,15 +24,15 @@ import Testing
     return try #require(gst_harness_pull(harness))
   }
 
-  private func hearing(_ format: String) throws -> Hearing {
+  private func converter(_ format: String) throws -> SoundConverter {
     #expect(gstreamer)
-    var hearing = Hearing()
+    var converter = SoundConverter()
     let caps = try #require(gst_caps_from_string(format))
     defer { gst_caps_unref(caps) }
-    let prepared = hearing.prepare(caps)
+    let prepared = converter.prepare(caps)
     #expect(prepared)
-    gst_segment_init(&hearing.segment, GST_FORMAT_TIME)
-    return hearing
+    gst_segment_init(&converter.segment, GST_FORMAT_TIME)
+    return converter
   }
 
   @Test(
@@ -46,10 +46,10 @@ import Testing
   func converts(sample: String, rate: Int, channels: String) throws {
     for layout in ["interleaved", "non-interleaved"] {
       let format = "audio/x-raw,format=\(sample),rate=\(rate),\(channels),layout=\(layout)"
-      var hearing = try hearing(format)
+      var converter = try converter(format)
       let buffer = try click(rate: rate, channels: channels, format: format)
       defer { gst_buffer_unref(buffer) }
-      let converted = hearing.convert(buffer)
+      let converted = converter.convert(buffer)
       let (samples, start) = try #require(converted)
       let loudest = try #require(samples.indices.max { abs(samples[$0]) < abs(samples[$1]) })
       #expect(start == 0 && (15_900...16_000).contains(samples.count), "\(samples.count)")  // the filter keeps a little
@@ -64,7 +64,7 @@ import Testing
       let layout = planar ? "non-interleaved" : "interleaved"
       let mask = channels > 1 && masked ? ",channel-mask=(bitmask)0" : ""
       let format = "audio/x-raw,format=F32LE,rate=16000,channels=\(channels),layout=\(layout)\(mask)"
-      var hearing = try hearing(format)
+      var converter = try converter(format)
       // Channel c is c + 1 throughout; less than a tenth of the loudest is silence beside it.
       let frames = 1600
       let samples = (0..<frames * channels).map { Float((planar ? $0 / frames : $0 % channels) + 1) / 64 }
@@ -79,7 +79,7 @@ import Testing
         gst_caps_unref(caps)
         gst_buffer_add_audio_meta(buffer, &info, gsize(frames), nil)
       }
-      let heard = hearing.convert(buffer)?.samples
+      let heard = converter.convert(buffer)?.samples
       let audible = (1...min(channels, 63)).filter { $0 * 10 >= min(channels, 63) }.map { Float($0) / 64 }
       let expected = audible.reduce(0, +) / Float(audible.count)
       #expect(heard?.count == frames && heard?.allSatisfy { abs($0 - expected) < 1e-6 } == true, "\(layout)")
@@ -133,22 +133,22 @@ import Testing
   @Test("Sound whose metadata is not its caps' is a hole")
   func otherMetadata() throws {
     let form = "audio/x-raw,format=S24LE,rate=48000,layout=non-interleaved"
-    var hearing = try hearing("\(form),channels=8,channel-mask=(bitmask)0")
+    var converter = try converter("\(form),channels=8,channel-mask=(bitmask)0")
     let buffer = try click(rate: 48_000, channels: "channels=2", format: "\(form),channels=2")
     defer { gst_buffer_unref(buffer) }
-    let converted = hearing.convert(buffer)
+    let converted = converter.convert(buffer)
     #expect(converted == nil)
   }
 
   @Test("The conversion leaves its thread's arithmetic as it was")
   func arithmetic() throws {
     let format = "audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved"
-    var hearing = try hearing(format)
+    var converter = try converter(format)
     let buffer = try click(rate: 48_000, channels: "channels=2", format: format)
     defer { gst_buffer_unref(buffer) }
     let before = ctensors_arithmetic_standard()
     let standard = ctensors_arithmetic_standard()
-    let converted = hearing.convert(buffer)
+    let converted = converter.convert(buffer)
     let after = ctensors_arithmetic_standard()
     ctensors_arithmetic_restore(before)
     #expect(converted != nil && after & 0x8040 == standard & 0x8040)
@@ -157,16 +157,16 @@ import Testing
   @Test("Sound without timestamps begins with its segment and follows on, through a change of caps too")
   func untimed() throws {
     let format = "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved"
-    var hearing = try hearing(format)
-    (hearing.segment.start, hearing.segment.base) = (5_000_000_000, 1_000_000_000)
+    var converter = try converter(format)
+    (converter.segment.start, converter.segment.base) = (5_000_000_000, 1_000_000_000)
     for expected in [16_000, 17_600, 19_200] as [Int64] {
       let buffer = try #require(gst_buffer_new_allocate(nil, 3200, nil))
       defer { gst_buffer_unref(buffer) }
       gst_buffer_memset(buffer, 0, 0, 3200)
-      let start = hearing.convert(buffer)?.start
+      let start = converter.convert(buffer)?.start
       #expect(start == expected)
       guard expected == 17_600, let caps = gst_caps_from_string(format) else { continue }
-      let prepared = hearing.prepare(caps)
+      let prepared = converter.prepare(caps)
       gst_caps_unref(caps)
       #expect(prepared)
     }
@@ -174,7 +174,7 @@ import Testing
 
   @Test("Jitter is counted over, a jump and DISCONT are placed by their timestamp")
   func placement() throws {
-    var hearing = try hearing("audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved")
+    var converter = try converter("audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved")
     // Timestamp in ms, DISCONT, where it belongs: 100 ms (1600 samples) each.
     let steps: [(UInt64, Bool, Int64)] = [
       (1000, true, 16_000), (1103, false, 17_600), (1161, false, 19_200), (1350, false, 21_600), (1460, true, 23_360),
@@ -186,7 +186,7 @@ import Testing
       gst_buffer_memset(buffer, 0, 0, 3200)
       buffer.pointee.pts = GstClockTime(time * 1_000_000)
       if discont { buffer.pointee.mini_object.flags |= GST_BUFFER_FLAG_DISCONT.rawValue }
-      let start = hearing.convert(buffer)?.start
+      let start = converter.convert(buffer)?.start
       #expect(start == expected)
     }
   }

@@ -1,0 +1,249 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The sound's way in: buffers are converted to 16 kHz mono and appended to the timeline, placed by running time.
+
+import CGStreamer
+import Glibc
+import GstSyncDiff
+import Speech
+
+/// The audio pad. What its thread knows of its stream is in `input`; the timeline is the stream's.
+final class AudioInput: Sendable {
+  private let stream: Stream
+  private let input = Guarded(Input())
+
+  init(of stream: Stream) { self.stream = stream }
+
+  /// A new pad, or a new stream.
+  func restart() { input.change { $0 = Input() } }
+
+  // MARK: Buffers
+
+  func receive(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
+    if buffer.pointee.pts == .max, input.change({ $0.warnsUntimed() }) {
+      stream.postWarning(
+        .stream(GST_STREAM_ERROR_FORMAT), "Sound without timestamps.",
+        debug: "Each buffer is taken to follow the one before it. A parser in front of the pad audio may know better.")
+    }
+    switch input.change({ $0.take(buffer) }) {
+    case .notNegotiated: return GST_FLOW_NOT_NEGOTIATED
+    case .outside: stream.log(GST_LEVEL_LOG, "dropped sound that belongs to no frame")
+    case .unreadable: stream.log(GST_LEVEL_WARNING, "dropped sound that cannot be read, or be placed in time")
+    case .sound(let samples, let start):
+      // In pieces, for a buffer may hold more than fits.
+      let piece = Filterbank.sampleRate / 2
+      for first in stride(from: 0, to: samples.count, by: piece) {
+        let part = Array(samples[first..<min(first + piece, samples.count)])
+        guard append(part, at: start.addingClamped(Int64(first))) else { return GST_FLOW_FLUSHING }
+      }
+    }
+    return GST_FLOW_OK
+  }
+
+  private enum Appending: String {
+    case stopped = "dropped, since the pad flushes"
+    case needless = "dropped, since no frame needs it"
+    case appended
+    case gaveWay = "appended, and the oldest dropped for it"
+  }
+
+  /// Appends to the timeline, waiting first while it is full. False when flushing.
+  private func append(_ samples: [Float], at start: Int64) -> Bool {
+    let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
+    let isLive = isLive(beyond: range.upperBound)
+    let settings = stream.settings
+    let quiet = Float(pow(10, settings.silenceThreshold / 20))
+    let isAudible = samples.contains { abs($0) >= quiet }
+    var waits = false
+    let result: Appending = stream.state.wait { state in
+      guard !state.soundStopped else { return .done(.stopped) }
+      guard !state.soundIsNeedless else { return .done(.needless) }
+      let playing = state.playing
+      let around = Waiting.Surroundings(now: stream.now, timeout: stream.settings.stallTimeout) { [stream] in
+        stream.restsInPaused(playing: playing)
+      }
+      let step = state.waiting.next(soundUpTo: range.upperBound, isLive: isLive, around)
+      if case .wait(let until) = step {
+        if !waits { stream.logWait(of: range, until: until, now: around.now) }
+        waits = true
+        return .wait(until: until)
+      }
+      if step == .giveWay { state.waiting.sync.makeRoom(upTo: range.upperBound) }
+      state.soundArrived(range, now: stream.now)
+      state.timeline.append(samples, at: start)
+      if isAudible { state.soundCheck.heard() }
+      return .done(step == .giveWay ? .gaveWay : .appended)
+    }
+    stream.log(GST_LEVEL_LOG, "sound from \(seconds(range)): \(result.rawValue)\(isAudible ? "" : ", silent")")
+    if result == .gaveWay, !isLive, input.change({ $0.warnsFull() }) {
+      stream.postWarning(
+        .stream(GST_STREAM_ERROR_FAILED), "The picture is a minute behind the sound, old sound is let go.",
+        debug:
+          "No frame has come to the pad sink while the pad audio was full. If both come from one demuxer, give "
+          + "the queue in front of the pad sink max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
+    }
+    return result != .stopped
+  }
+
+  /// Whether sound that finds no room up to `end` comes from a live source, beside which the picture may be as well.
+  private func isLive(beyond end: RunningTime) -> Bool {
+    let matters = stream.state.read { $0.waiting.liveLatency != nil && !$0.waiting.sync.hasRoom(upTo: end) }
+    guard matters else { return false }
+    if let known = input.change({ $0.isLive }) { return known }
+    guard let audio = gst_element_get_static_pad(stream.base, "audio") else { return true }
+    defer { gst_object_unref(audio) }
+    guard let live = stream.latency(of: audio)?.live else { return true }
+    input.change { $0.isLive = live }
+    return live
+  }
+
+  // MARK: Events
+
+  func event(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    defer { gst_event_unref(event) }
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad audio")
+    switch event.pointee.type {
+    case GST_EVENT_FLUSH_START: stream.state.change { $0.soundStopped = true }
+    case GST_EVENT_FLUSH_STOP:
+      input.change { $0.flushed() }
+      stream.state.change { state in
+        state.soundFlushed()
+        state.soundStopped = false
+        state.waiting.soundMoved = stream.now
+      }
+    case GST_EVENT_STREAM_START:
+      input.change { $0.streamBegins() }
+      stream.state.change { $0.waiting.sync.ended = false }
+    case GST_EVENT_SEGMENT:
+      if input.change({ $0.segmentBegins(event) }) { stream.warnTimeless("sound") }
+      stream.state.change { $0.waiting.sync.ended = false }
+    case GST_EVENT_CAPS: return useCaps(event)
+    case GST_EVENT_GAP:
+      guard let range = input.change({ $0.gap(event) }) else { break }
+      stream.log(GST_LEVEL_DEBUG, "no sound from \(seconds(range)), as upstream says")
+      stream.state.change { $0.soundArrived(range, now: stream.now) }
+    case GST_EVENT_EOS, GST_EVENT_SEGMENT_DONE: stream.state.change { $0.waiting.sync.ended = true }
+    default: break
+    }
+    return true
+  }
+
+  private func useCaps(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    var caps: UnsafeMutablePointer<GstCaps>?
+    gst_event_parse_caps(event, &caps)
+    guard let caps, let (rate, channels) = input.change({ $0.prepare(caps) }) else {
+      stream.postError(
+        .stream(GST_STREAM_ERROR_FORMAT), "The sound on the audio pad cannot be converted to 16 kHz mono.")
+      return false
+    }
+    stream.log(GST_LEVEL_INFO, "the sound's caps: \(rate) Hz, channels: \(channels)")
+    return true
+  }
+
+  func query(_ pad: UnsafeMutablePointer<GstPad>, _ query: UnsafeMutablePointer<GstQuery>) -> Bool {
+    switch query.pointee.type {
+    case GST_QUERY_DRAIN: true  // nothing of a buffer is kept
+    case GST_QUERY_ALLOCATION: false
+    default: gst_pad_query_default(pad, stream.object, query) != 0
+    }
+  }
+}
+
+extension Stream {
+  /// Why sound waits.
+  fileprivate func logWait(of range: Range<RunningTime>, until limit: Int64?, now: Int64) {
+    log(
+      GST_LEVEL_DEBUG,
+      "sound up to \(seconds(range.upperBound)) waits for the picture, which is a minute behind or has not begun: "
+        + (limit.map { "at most \(seconds(microseconds: $0 - now)) more" } ?? "for as long as it takes"))
+  }
+}
+
+/// What the sound's thread knows of its stream.
+private struct Input: ~Copyable {
+  enum Taken {
+    case notNegotiated
+    case outside
+    case unreadable
+    /// 16 kHz mono, and the index of its first sample.
+    case sound([Float], at: Int64)
+  }
+
+  private var converter = SoundConverter()
+  /// Whether the sound's source is live; nil until it matters.
+  var isLive: Bool?
+  private var warnedUntimed = false
+  private var warnedTimeless = false
+  private var warnedFull = false
+
+  mutating func flushed() {
+    gst_segment_init(&converter.segment, GST_FORMAT_UNDEFINED)
+    converter.restart()
+  }
+
+  mutating func streamBegins() {
+    isLive = nil
+    converter.restart()
+  }
+
+  /// True if the segment is not in time, which is to be told.
+  mutating func segmentBegins(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
+    gst_event_copy_segment(event, &converter.segment)
+    converter.restart()
+    guard converter.segment.format != GST_FORMAT_TIME, !warnedTimeless else { return false }
+    warnedTimeless = true
+    return true
+  }
+
+  /// Rate and channels of the sound to come; nil if it cannot be converted.
+  mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> (rate: Int32, channels: Int32)? {
+    converter.prepare(caps) ? (converter.info.rate, converter.info.channels) : nil
+  }
+
+  /// True the first time that it matters.
+  mutating func warnsUntimed() -> Bool {
+    guard converter.isReady, converter.isOfUse, !warnedUntimed else { return false }
+    warnedUntimed = true
+    return true
+  }
+
+  /// True the first time.
+  mutating func warnsFull() -> Bool {
+    defer { warnedFull = true }
+    return !warnedFull
+  }
+
+  /// Takes the buffer.
+  mutating func take(_ buffer: UnsafeMutablePointer<GstBuffer>) -> Taken {
+    guard converter.isReady, converter.isOfUse else {
+      gst_buffer_unref(buffer)
+      return converter.isReady ? .outside : .notNegotiated
+    }
+    guard let buffer = gst_audio_buffer_clip(buffer, &converter.segment, converter.info.rate, converter.info.bpf)
+    else { return .outside }
+    defer { gst_buffer_unref(buffer) }
+    let isUntimed = buffer.pointee.pts == .max
+    // Inside of the segment, but before its offset, there is no running time.
+    guard isUntimed || gst_segment_to_running_time(&converter.segment, GST_FORMAT_TIME, buffer.pointee.pts) != .max
+    else { return .outside }
+    guard let (samples, start) = converter.convert(buffer) else { return .unreadable }
+    return .sound(samples, at: start)
+  }
+
+  /// A stretch without sound is silence that has arrived; nil if it belongs to no frame.
+  mutating func gap(_ event: UnsafeMutablePointer<GstEvent>) -> Range<RunningTime>? {
+    guard converter.isOfUse else { return nil }
+    var (start, duration): (GstClockTime, GstClockTime) = (0, 0)
+    gst_event_parse_gap(event, &start, &duration)
+    let end = duration == .max ? start : start.addingClamped(duration)
+    var (first, last): (guint64, guint64) = (0, 0)
+    guard gst_segment_clip(&converter.segment, GST_FORMAT_TIME, start, end, &first, &last) != 0 else { return nil }
+    let from = gst_segment_to_running_time(&converter.segment, GST_FORMAT_TIME, first)
+    let to = gst_segment_to_running_time(&converter.segment, GST_FORMAT_TIME, last)
+    guard from != .max, to != .max, from <= to else { return nil }
+    let range = RunningTime(nanoseconds: UInt64(from))..<RunningTime(nanoseconds: UInt64(to))
+    converter.skip(to: range.upperBound)
+    return range
+  }
+}

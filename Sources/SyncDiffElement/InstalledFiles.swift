@@ -1,0 +1,46 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Where the model and the presets are.
+
+import Glibc
+import GstSyncDiff
+
+/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what was installed
+/// with it.
+package func defaultModel() -> String {
+  if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
+  let beside = "\(pluginFolder())/models/syncdiff.safetensors"
+  if access(beside, R_OK) == 0 { return beside }
+  let installed = "share/syncdiff/syncdiff.safetensors"
+  return around("meta/models/syncdiff.safetensors") ?? around(installed) ?? "/usr/\(installed)"
+}
+
+/// What lies beside the plugin, else what lies in the source tree around it, else what was installed with it: GStreamer itself
+/// looks only where it is installed, and in the user's folder.
+package func presetFolder() -> String? {
+  let beside = "\(pluginFolder())/presets"
+  return access(beside, R_OK) == 0 ? beside : around("meta/presets") ?? around("share/gstreamer-1.0/presets")
+}
+
+/// A file or folder of the source tree that the plugin or program was built in, or of the prefix that it is installed in; nil where
+/// there is none.
+package func around(_ file: String) -> String? {
+  var folder = pluginFolder()
+  while let slash = folder.lastIndex(of: "/") {
+    folder = String(folder[..<slash])
+    let path = "\(folder)/\(file)"
+    if access(path, R_OK) == 0 { return path }
+  }
+  return nil
+}
+
+/// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
+private func pluginFolder() -> String {
+  // A program that was found through $PATH is known by its bare name.
+  let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
+  guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
+  defer { free(path) }
+  let file = String(cString: path)
+  return file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
+}

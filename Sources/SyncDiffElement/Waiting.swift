@@ -1,0 +1,251 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Who waits for what, and how long: a frame for its sound, the picture for room, the sound for room. No clock, no lock, no
+// GStreamer: the callers tell the time, in microseconds as `g_get_monotonic_time` counts it, and do what they are told. All
+// other times are nanoseconds.
+
+import Speech
+
+package struct Waiting: Sendable {
+  /// Frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
+  package static let slack: UInt64 = 100_000_000
+  /// The same while sound lags, and bytes of frames up to which it counts: qtdemux tells that the sound has ended when the picture
+  /// is 2 s further on, matroskademux when it is 3 s.
+  package static let wideSlack: UInt64 = 3_500_000_000
+  package static let mostBytes = 256 << 20
+  /// Microseconds after which sound lags: a frame waits for it and none has come.
+  package static let lag: Int64 = 200_000
+  /// Microseconds that sound waits for the picture of a loop.
+  package static let loopPatience: Int64 = 1_000_000
+  /// From one frame to the next where the caps do not say.
+  package static let usualFrame: UInt64 = 40_000_000
+
+  package var sync = AVSync()
+  /// Upstream's latency if it is live: the slower of the two branches.
+  package var liveLatency: UInt64?
+  /// What the element adds to it, and the part of that which painting a frame may take.
+  package var latencyReported: UInt64 = 0
+  package var paintingTime: UInt64 = 0
+  /// From one frame to the next; nil when the caps do not say.
+  package var frameDuration: UInt64?
+  /// When sound last came, and since when the painter has had no frame, microseconds.
+  package var soundMoved: Int64 = 0
+  package var starvingSince: Int64?
+  /// Since when sound has found no room, microseconds.
+  private var fullSince: Int64?
+  /// When a loop was sought whose picture has not begun yet, microseconds.
+  package var loopFrom: Int64?
+  /// Whether sound lags behind the picture; until it is there for every frame that is held.
+  package private(set) var soundLags = false
+
+  package init() {}
+
+  /// The sound was flushed: what comes next starts anew.
+  package mutating func soundFlushed() {
+    sync.soundFlushed()
+    soundLags = false
+  }
+
+  /// The pipeline plays: nothing came while it was paused, and that was no stall.
+  package mutating func resumed(_ now: Int64) {
+    soundMoved = now
+    if starvingSince != nil { starvingSince = now }
+  }
+
+  // MARK: When frames leave
+
+  /// How long after its running time a frame without sound must go on, so as to be painted in time; nil if it is not live.
+  package var deadline: UInt64? {
+    liveLatency.map { $0.addingClamped(latencyReported - min(paintingTime, latencyReported)) }
+  }
+
+  /// How long after its running time a frame must leave so as to be in time at a sink that is. Frames that are not live have no
+  /// latency.
+  package var departure: UInt64 { liveLatency.map { $0.addingClamped(latencyReported) } ?? 0 }
+
+  // MARK: A frame waits for its sound
+
+  /// A frame that waits.
+  package struct FrameWait: Sendable {
+    package let frame: RunningTime
+    /// Since when, microseconds; time in PAUSED does not count.
+    package fileprivate(set) var began: Int64
+    fileprivate var isResting = false
+
+    package init(frame: RunningTime, now: Int64) { (self.frame, began) = (frame, now) }
+  }
+
+  /// What a frame does next.
+  package enum FrameStep: Equatable, Sendable {
+    case paint  // its sound is there, or silence takes its place
+    case pass  // it has no sound: push it untouched
+    case fail  // it has no sound, and that is an error
+    /// No sound has come for too long, which nobody has been told of yet. `ahead`: nanoseconds until the deadline of a live frame
+    /// that is too far ahead of the clock.
+    case warn(ahead: Int64?)
+    case makeRoom  // sound lags: from now on more frames may be held
+    /// Until something changes, or this time, microseconds.
+    case wait(until: Int64?)
+  }
+
+  /// What is true besides the stream's own state while something waits.
+  package struct Surroundings {
+    let now: Int64
+    /// The property `stall-timeout`, microseconds; nil: for ever.
+    let timeout: Int64?
+    /// Whether waiting is no stall: the pipeline rests in PAUSED, or downstream holds up frames of before. It costs something to
+    /// know, so it is asked only where it matters.
+    let isResting: () -> Bool
+
+    package init(now: Int64, timeout: Int64?, isResting: @escaping () -> Bool = { false }) {
+      (self.now, self.timeout, self.isResting) = (now, timeout, isResting)
+    }
+  }
+
+  /// `left`: nanoseconds until the frame's deadline; nil if it has none.
+  package mutating func next(_ wait: inout FrameWait, left: Int64?, _ around: Surroundings) -> FrameStep {
+    if wait.isResting { (wait.began, wait.isResting) = (around.now, false) }
+    let verdict = sync.verdict(for: wait.frame)
+    guard verdict == .wait else { return FrameStep(verdict) }
+    let isResting = liveLatency == nil ? around.isResting() : left == nil
+    let limit = isResting ? nil : stallTime(since: wait.began, left: left, around.timeout)
+    if let limit, around.now >= limit {
+      let isNews = sync.stall(at: wait.frame)
+      return isNews ? .warn(ahead: left.flatMap { $0 > 0 ? $0 : nil }) : FrameStep(sync.verdict(for: wait.frame))
+    }
+    if let left, left <= 0 { return FrameStep(sync.verdict(for: wait.frame, late: true)) }
+    let mayLag = liveLatency == nil && !isResting && !soundLags
+    let lags = mayLag ? max(wait.began, soundMoved).addingClamped(Self.lag) : .max
+    if around.now >= lags {
+      soundLags = true
+      return .makeRoom
+    }
+    wait.isResting = isResting
+    let until = min(limit ?? .max, lags)
+    return .wait(until: until == .max ? nil : until)
+  }
+
+  /// The frame waits no longer; `last` is the last that is held.
+  package mutating func ended(_ wait: FrameWait, last: RunningTime?) {
+    soundLags = soundLags && !sync.reaches(last ?? wait.frame)
+  }
+
+  /// A frame passes for want of time and waits for no sound. True if that none comes is to be told all the same.
+  package mutating func overlooks(_ frame: RunningTime, now: Int64, timeout: Int64?) -> Bool {
+    guard let timeout, sync.verdict(for: frame) == .wait else { return false }
+    return now >= soundMoved.addingClamped(sync.patience(timeout)) && sync.stall(at: frame)
+  }
+
+  /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, its deadline is the latency away
+  /// at most: at once if it is further away than that and the timeout, and once it is over (`left`) only the sound's own silence
+  /// counts.
+  private func stallTime(since began: Int64, left: Int64?, _ timeout: Int64?) -> Int64? {
+    guard let timeout else { return nil }
+    var since = max(began, soundMoved)
+    if let liveLatency {
+      let latency = Int64(clamping: liveLatency.addingClamped(latencyReported) / 1000)
+      let left = left ?? 0
+      if left / 1000 > latency.addingClamped(timeout) { return began }
+      since = left <= 0 ? soundMoved : began.addingClamped(latency)
+    }
+    return since.addingClamped(sync.patience(timeout))
+  }
+
+  /// What a frame waits for, in words. `left` as above, `until` as in `FrameStep.wait`.
+  package func account(of wait: FrameWait, left: Int64?, until: Int64?, _ around: Surroundings) -> String {
+    let needed = sync.soundTime(of: wait.frame)?.advanced(by: sync.lookahead)
+    let reached = sync.newest.map { "it is there up to \(seconds($0))" } ?? "there is none"
+    let came = soundMoved > 0 ? ", the last came \(seconds(microseconds: around.now - soundMoved)) ago" : ""
+    var rest = "for as long as it takes"
+    if wait.isResting {
+      rest = "for as long as the pipeline rests in PAUSED, or downstream holds up the frames before"
+    } else if let limit = stallTime(since: wait.began, left: left, around.timeout) {
+      rest = "at most \(seconds(microseconds: limit - around.now)) more"
+    }
+    if let left { rest += ", or until its deadline in \(seconds(nanoseconds: left))" }
+    return "the frame at \(seconds(wait.frame)) waits for sound up to \(needed.map(seconds) ?? "its time"): "
+      + "\(reached)\(came); it waits \(rest)"
+  }
+
+  // MARK: The picture waits for room
+
+  /// Whether another frame may be queued (two always may). Judged by running time: caps may omit or misstate the rate. `held`:
+  /// frames that are held, `first`: the first that waits for the painter.
+  package func hasRoom(forFrameAt time: RunningTime?, bytes: Int, held: Int, first: RunningTime?) -> Bool {
+    guard held >= 2 else { return true }
+    guard sync.linked else { return false }
+    // One without a place in time waits for no sound.
+    guard let time else { return held < frames(in: holdTime(Self.slack)) }
+    let fits = held < Self.mostBytes / max(bytes, 1)
+    let holdTime = holdTime(soundLags && liveLatency == nil && fits ? Self.wideSlack : Self.slack)
+    let densest: UInt64 = 4_000_000
+    guard UInt64(held) < holdTime / max(min(frameDuration ?? densest, densest), 1_000_000) + 2 else { return false }
+    guard let first, first < time else { return true }
+    return time.nanoseconds - first.nanoseconds <= holdTime
+  }
+
+  /// Frames that wait for their sound at most. What painting takes counts only where nobody upstream may wait, for elsewhere a
+  /// slow machine would hold more.
+  private func holdTime(_ slack: UInt64) -> UInt64 {
+    let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
+    return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(slack)
+  }
+
+  /// How many frames come in a time by the caps, or at 50 a second, and two.
+  private func frames(in time: UInt64) -> Int {
+    guard sync.linked else { return 2 }
+    return Int(clamping: min(time / max(frameDuration ?? 20_000_000, 1), 254)) + 2
+  }
+
+  /// Frames that may be held at the same time at most. Upstream may turn out to be live only when the pipeline asks for its
+  /// latency, which may be later.
+  package var mostFrames: Int {
+    frames(in: latencyReported.addingClamped(liveLatency ?? Self.usualFrame).addingClamped(Self.slack))
+  }
+
+  // MARK: The sound waits for room
+
+  package enum SoundStep: Equatable, Sendable {
+    case append
+    /// It has waited long enough: the oldest sound goes.
+    case giveWay
+    /// Until something changes, or this time, microseconds.
+    case wait(until: Int64?)
+  }
+
+  /// What sound up to `end` does next. Full means a minute ahead of the picture. Sound from a live source never waits, and other
+  /// sound no longer than the `stall-timeout` for a picture that does not come at all, since both may come from one thread.
+  ///
+  /// In a segment seek no sink throttles the sound, so a short loop could end (SEGMENT_DONE) before its picture has begun: it waits
+  /// for the picture, but not for long, for the same reason.
+  package mutating func next(soundUpTo end: RunningTime, isLive: Bool, _ around: Surroundings) -> SoundStep {
+    if let loopFrom {
+      let limit = loopFrom.addingClamped(Self.loopPatience)
+      if around.now < limit { return .wait(until: limit) }
+      self.loopFrom = nil
+    }
+    guard !sync.hasRoom(upTo: end) else {
+      fullSince = nil
+      return .append
+    }
+    let full = fullSince ?? around.now
+    fullSince = full
+    if isLive { return .giveWay }
+    guard let starvingSince, let timeout = around.timeout, !around.isResting() else { return .wait(until: nil) }
+    let limit = max(starvingSince, full).addingClamped(timeout)
+    return around.now >= limit ? .giveWay : .wait(until: limit)
+  }
+}
+
+extension Waiting.FrameStep {
+  fileprivate init(_ verdict: AVSync.Verdict) {
+    self =
+      switch verdict {
+      case .paint: .paint
+      case .pass: .pass
+      case .fail: .fail
+      case .wait: .wait(until: nil)
+      }
+  }
+}
