@@ -1,26 +1,26 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the pictures of a stream take in of its sound, each at its own time: features of `Front` for our own audio encoder, or
-// filterbank stacks for AV-HuBERT. A pure function of the sound around the picture, in whatever pieces it came and whatever
-// was heard before: digital silence where there is none.
+// The audio that each frame of a stream is given: features of `Front` for our own audio encoder, or filterbank stacks
+// for AV-HuBERT. The result is a pure function of the audio around the frame: it depends neither on how the audio was
+// cut into buffers nor on which frames were asked for before. Where there is no audio it is digital silence.
 
 public import Tensors
 
-/// One stream's state. It listens to one timeline, and takes over what it needs under the timeline's lock (`listen`); the work
-/// is done in `heard`.
+/// One stream's state, for one timeline. `listen` copies what it needs while the timeline is locked; `heard` does the
+/// work afterwards.
 public struct Listener: Sendable {
-  /// What is taken in around a picture in endless digital silence, `[T, C]`.
+  /// The result for a frame amid infinite digital silence, `[T, C]`.
   public let silence: Tensor
 
-  private let past, future: Int  // stacks of 40 ms before and after the picture's own
+  private let past, future: Int  // 40 ms stacks before and after the frame's own
   private var stream: FeatureStream?  // nil: filterbank stacks
   private var row = 0
   private var excerpt = Excerpt()
   private var limit: Int64 = 0
-  private var silent: [Bool] = []  // of the rows shown
+  private var silent: [Bool] = []  // one for each row in `shown`
 
-  /// `past` and `future`: stacks of 40 ms before and after a picture's own. Without a front: filterbank stacks.
+  /// `past`, `future`: 40 ms stacks before and after a frame's own. `front` nil: filterbank stacks.
   public init(_ front: Front?, past: Int, future: Int) {
     (self.past, self.future) = (past, future)
     stream = front.map { FeatureStream($0) }
@@ -30,21 +30,21 @@ public struct Listener: Sendable {
     silence = Tensor([tokens, width], (0..<tokens * width).map { one[$0 % one.count] })
   }
 
-  /// How far past a picture its sound must be known: `samplesNeeded`, and half a row since a picture's row is the nearest one.
+  /// How much audio after a frame's time is needed: `samplesNeeded` plus half a row, because a frame uses the row
+  /// nearest to it.
   public var lookahead: RunningTime { RunningTime(sample: samplesNeeded(atRow: 0) + Int64(Filterbank.step / 2)) }
 
-  /// The end of the last sample that the picture at `row` looks at: once the sound has come so far, what is still to come
-  /// changes nothing.
+  /// One past the last sample that the frame at `row` depends on: audio from there on cannot change the result.
   public func samplesNeeded(atRow row: Int) -> Int64 {
     let row = SoundTimeline.clamped(row)
     let last = stream.map { 2 * (features(row).upperBound - 1 + $0.front.after) + 2 } ?? shown(row).upperBound - 1
     return Int64(last * Filterbank.step + Filterbank.window)
   }
 
-  /// Gets ready to hear the picture at `row`. Sound further than `lookahead` past it does not count, even if it is there by
-  /// chance, so that the same input gives the same output: features that need it are not known yet (`AudioEncoder.unheard` in
-  /// Sources/Training/networks/model.py), in filterbank stacks it is digital silence; nil: the model's own. Whether the picture itself is part of a
-  /// `silence`, as far as the rows around it show it.
+  /// Copies the audio around the frame at `row`. Audio later than `lookahead` (nil: the model's own) after the frame is
+  /// ignored even when it has arrived already, so that equal input gives equal output: features that need it are
+  /// unknown (`AudioEncoder.unheard` in Sources/Training/networks/model.py), in filterbank stacks it is digital
+  /// silence. Returns whether the frame itself lies in a `silence`, as far as the rows around it tell.
   @discardableResult
   public mutating func listen(
     to timeline: inout SoundTimeline, atRow row: Int, lookahead: RunningTime? = nil, _ silence: Silence? = nil
@@ -60,25 +60,25 @@ public struct Listener: Sendable {
     return silent.isEmpty ? false : silent[min(self.row, shown.upperBound - 1) - shown.lowerBound]
   }
 
-  /// What the picture that it listened to takes in, `[T, C]`. `gated`: rows that are part of the silence are digital silence,
-  /// as the noise gate of training makes them.
+  /// The features of the frame `listen` was called for, `[T, C]`. `gated`: rows in a silence become digital silence,
+  /// like the noise gate in training.
   public mutating func heard(gated: Bool = true) -> Tensor {
     let (wanted, excerpt, limit) = (features(row), excerpt, limit)
     let heard = stream?.heard(wanted, of: excerpt, until: limit) ?? Filterbank.rows(shown(row), of: excerpt)
     let open = heard.reshaped(silence.shape)
     guard gated, silent.contains(true) else { return open }
-    let step = stream == nil ? 1 : 2  // rows of one value
+    let step = stream == nil ? 1 : 2  // rows for each value
     let width = heard.shape[1]
     return open.map { silent[step * ($0 / width)] ? silence.values[$0] : $1 }
   }
 
-  /// The features around the picture: 20 ms each, two a stack.
+  /// The features around the frame: 20 ms each, two in a stack.
   private func features(_ row: Int) -> Range<Int> {
     let own = row >> 1
     return own - 2 * past - 1..<own + 2 * future + 1
   }
 
-  /// The rows around the picture, of which some can be silence; of features each one's own row and the one behind it.
+  /// The rows that are tested for silence: all around the frame; for features, each one's own row and the row after it.
   private func shown(_ row: Int) -> Range<Int> {
     guard stream != nil else {
       return row - Filterbank.stack * past..<row + Filterbank.stack * (future + 1)
