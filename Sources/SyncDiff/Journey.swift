@@ -1,23 +1,24 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One frame's journey: find, hear, warp, encode, denoise, decode, blend. The sound says how the mouth is shaped, the person's own
-// pixels are moved there, and a latent diffusion (SyncDiff, arXiv 2503.13371, figure 2, frame after frame) paints what no warp
-// can know. Twin of Sources/Training/evaluate/journey.py. Pictures come in as views; no GStreamer here.
+// The pipeline of one frame: find faces, encode the audio, warp, encode, denoise, decode, blend. The audio determines
+// the shape of the mouth, the person's own pixels are warped to it, and a latent diffusion model (SyncDiff, arXiv
+// 2503.13371, figure 2, frame by frame) paints what no warp can know, such as the inside of the mouth. Twin of
+// Sources/Training/evaluate/journey.py. Frames come in as views; nothing here imports GStreamer.
 
 import Diffusion
 public import Faces
 public import Speech
 public import Tensors
 
-/// What may change from frame to frame.
+/// Settings that may change between frames.
 public struct PaintSettings: Equatable, Sendable {
   public var steps: Int  // denoising steps, at least 1
-  public var strength: Float  // 0 ... 1, blend of the new mouth over the old one
+  public var strength: Float  // 0 ... 1, opacity of the new mouth over the old one
   public var seed: UInt64  // of the noise
-  /// How far the sound leads the lips away from where they are in silence; 1: as in training.
+  /// Scales the coefficients' distance from those of silence; 1: as in training.
   public var guidance: Float
-  /// In what is painted; nil: none.
+  /// The watermark in the painted pixels; nil: none.
   public var mark: MarkSettings?
 
   public init(
@@ -28,114 +29,115 @@ public struct PaintSettings: Equatable, Sendable {
   }
 }
 
-/// The mark that says who painted.
+/// The invisible watermark that identifies the software and the user.
 public struct MarkSettings: Equatable, Sendable {
-  /// Whoever has it can read the mark; nil: everybody can.
+  /// Only holders of the key can read the mark; nil: everybody can.
   public var key: String?
   public var payload: MarkPayload
 
   public init(key: String? = nil, payload: MarkPayload) { (self.key, self.payload) = (key, payload) }
 }
 
-/// The parts of a frame's time, in their order.
+/// The timed stages of a frame, in order.
 public enum Stage: String, CaseIterable, Sendable {
   case find, hear, warp, encode, denoise, decode, blend
 }
 
-/// Which faces a frame is searched for.
+/// Which faces to look for in a frame.
 public struct FindSettings: Equatable, Sendable {
   public var selection = FaceSelection.largest(1)
-  /// 0 ... 1, difference from which two frames count as two shots (`CutDetector`); 0: never.
+  /// 0 ... 1, the difference from which on a frame begins a new shot (`CutDetector`); 0: never.
   public var sceneThreshold: Float = 0.4
 
   public init() {}
 }
 
-/// What is found in a frame.
+/// The faces in a frame, and whether it begins a new shot.
 public struct Scene: Sendable {
-  /// The faces to paint, with those that fade out.
+  /// The faces to paint, including those that fade out.
   public var faces: [Face]
   /// All faces in view.
   public var sightings: [Sighting]
-  /// Whether there is a chosen face, but none that shows enough of its mouth (`Visibility`).
+  /// Whether a face is selected but none shows enough of its mouth to be painted (`Visibility`).
   public var isHidden: Bool
-  /// Whether a new shot begins here, and how different it is, 0 ... 1.
+  /// Whether a new shot begins here, and how different the frame is from the previous one, 0 ... 1.
   public var isCut: Bool
   public var difference: Float
 }
 
-/// One stream's state. The frames of the stream go through `find`, and those with a face and sound on through `paint`;
-/// every other one is told with `skip`.
+/// One stream's state. Every frame goes through `find`; a frame with a face and audio then through `paint` (or
+/// `repaint`), any other frame is reported with `skip`.
 public struct Journey {
-  /// What is kept of a face from frame to frame.
+  /// What is remembered of a face between frames.
   struct Memory {
     var neutral: Neutral
     var expression: Expression
     var mouths = MouthMemory<SeenMouth>()
-    /// Outer eye distances: the widest that it was seen open.
+    /// The widest opening seen so far, outer eye distances.
     var widest: Float = 0
     var visibility = Visibility()
-    /// It fades out where it was last: nothing is learned of it.
+    /// It is no longer seen and fades out where it was last; nothing is learned from it.
     var isLost = false
-    /// 0 ... 1: falls over three frames when something is in the way, rises over three when it is gone.
+    /// 0 ... 1: opacity that falls over three frames when the mouth becomes obstructed and rises over three when it is
+    /// clear again.
     var clearness: Float?
-    /// The face in the last frame that was searched; nil if it has no pose.
+    /// Its geometry in the last frame; nil if it has no pose.
     var sight: Sight?
-    /// The latent that was made for the frame before.
+    /// The latent painted for the previous frame.
     var previous: Tensor?
-    /// The mouth that it wore in the frame before.
+    /// The mouth painted in the previous frame.
     var mouth: Mouth?
   }
 
-  /// How a face looks in a frame.
+  /// A face's geometry in one frame.
   struct Sight {
     let pose: Pose
     let shape: FaceShape
     let mesh: RingedMesh
-    /// The coefficients of its own mouth.
+    /// The coefficients of its mouth in the original frame.
     let own: [Float]
-    /// Since the frame before.
+    /// Since the previous frame.
     let seconds: Double
   }
 
-  /// What a face is given: the coefficients of its mouth, and what the networks add to the warped window.
+  /// A painted mouth: its coefficients, and what the networks added to the warped crop.
   struct Mouth {
     let coefficients: [Float]
     let difference: Tensor
   }
 
-  private static let fade: Float = 1 / 3  // of the clearness, a frame
-  private static let anyMouth: Float = 0.14  // outer eye distances, an opening that every mouth may have
-  private static let wider: Float = 1.15  // times as wide as it was seen, a mouth may open
+  private static let fade: Float = 1 / 3  // step of the clearness for each frame
+  private static let anyMouth: Float = 0.14  // outer eye distances, an opening that any mouth may have
+  private static let wider: Float = 1.15  // times the widest opening seen, the limit for a mouth
 
   let model: Model
   let presenter: Presenter?
-  /// The presenter's mouths as frames of this kind would show them.
+  /// The presenter's mouths, converted to the format of this kind of frame.
   package private(set) var presented: (kind: FrameView.Kind, mouths: MouthMemory<SeenMouth>)?
-  /// The id of the face that is the presenter's.
+  /// The id of the face taken for the presenter's.
   var introduced: Int?
   let threads: Int
   private var listener: Listener
   var tracker: FaceTracker
   var cuts = CutDetector()
-  var last: RunningTime?  // of the frame that was searched last
+  var last: RunningTime?  // of the last frame passed to `find`
   /// By the face's id.
   var memories: [Int: Memory] = [:]
   var noise: (seed: UInt64, values: Tensor)?
   var mark: (settings: MarkSettings, pattern: Watermark)?
   var schedule: (steps: Int, times: Schedule)?
   var silent: [Float]?
-  /// A stopwatch: called whenever a stage of a frame ends, on the thread that called `find` or `paint`.
+  /// For timing: called at the end of each stage, on the thread that called `find` or `paint`.
   public var stageEnded: ((Stage) -> Void)?
 
-  /// `presenter`: what is known of the face that is chosen first in every shot; of several the largest. `threads` for the work on one
-  /// frame, the caller's included; 0: all processors.
+  /// `presenter`: known mouths of the first face chosen in every shot, or of the largest of several. `threads`: for the
+  /// work on one frame, including the calling thread; 0: all processors.
   public init(model: Model, presenter: Presenter? = nil, threads: Int = 0) {
     (self.model, self.presenter, self.threads, listener) = (model, presenter, threads, model.listener)
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
-  /// What is in a frame, shown at `time`. Without faces it is to go on untouched.
+  /// Finds the faces in the frame shown at `time`. A frame without faces to paint must be passed on unchanged.
   public mutating func find(
     _ frame: FrameView, at time: RunningTime, _ settings: FindSettings = FindSettings()
   ) -> Scene {
@@ -173,7 +175,8 @@ public struct Journey {
       difference: difference)
   }
 
-  /// What is known of the presenter belongs to this face for as long as it is followed; then to the only face in view.
+  /// Gives the face the presenter's mouths for as long as it is tracked. When it is lost, the next face that is alone
+  /// in view takes over.
   private mutating func introduce(_ face: Face) {
     guard let presenter, let presented else { return }
     memories[face.id] = Memory(
@@ -182,7 +185,7 @@ public struct Journey {
     introduced = face.id
   }
 
-  /// Remembers how a face looks and how it shows its mouth.
+  /// Updates what is remembered of a face from the frame.
   private mutating func see(_ face: Face, in frame: FrameView, after seconds: Double) {
     let geometry = model.geometry
     var memory = memories[face.id] ?? Memory(neutral: Neutral(geometry), expression: Expression(geometry))
@@ -194,7 +197,7 @@ public struct Journey {
       let obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
       let target: Float = obstacle == nil ? 1 : 0
       memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
-      // The mouths of the old look are another's.
+      // The mouths remembered so far show the old look.
       if memory.visibility.isNewLook { (memory.mouths, memory.widest) = (MouthMemory(), 0) }
       memory.widest = max(memory.widest, shape.opening)
       let closed = memory.neutral(shape, after: seconds)
@@ -209,7 +212,8 @@ public struct Journey {
     memories[face.id] = memory
   }
 
-  /// Gets ready to hear the sound that belongs to a frame, see `Listener.listen`: cheap, for the timeline may be locked.
+  /// Copies the audio for the frame at `time`, see `Listener.listen`. Cheap, because the timeline may be locked
+  /// meanwhile.
   @discardableResult
   public mutating func listen(
     to timeline: inout SoundTimeline, at time: RunningTime, lookahead: RunningTime? = nil, _ silence: Silence? = nil
@@ -217,13 +221,13 @@ public struct Journey {
     listener.listen(to: &timeline, atRow: time.row, lookahead: lookahead, silence)
   }
 
-  /// The sound that `listen` was called for as `paint` wants it, see `Listener.heard`.
+  /// The features of the audio that `listen` copied, as `paint` takes them, see `Listener.heard`.
   public mutating func heard(gated: Bool = true) -> Tensor {
     ThreadPool.shared.limited(to: threads) { listener.heard(gated: gated) }
   }
 
-  /// Gives the face of `frame` the mouth that speaks `sound`: what is `heard` around the frame's running time, `[T, C]`. Only
-  /// bytes of the lower face and around it change.
+  /// Paints on `frame` the mouth that speaks `sound`, `[T, C]` from `heard`. Only bytes of the lower face and around it
+  /// change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
     ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
   }
@@ -264,8 +268,8 @@ public struct Journey {
     stageEnded?(.blend)
   }
 
-  /// The frame's pixels with the face's mouth moved, and where its mesh is then; nil when the face has no pose or lies outside of
-  /// the frame.
+  /// The frame's pixels with the mouth warped to `coefficients`, and the mesh it has then; nil if the face has no pose
+  /// or lies outside the frame.
   private mutating func moved(
     _ frame: FrameView, _ face: Face, _ coefficients: [Float]
   ) -> (patch: Patch, mesh: RingedMesh)? {
@@ -281,7 +285,7 @@ public struct Journey {
     return (patch, mesh)
   }
 
-  /// The coefficients of a mouth that speaks and keeps the face's expression.
+  /// The predicted coefficients with the face's expression added.
   private mutating func expressed(_ told: [Float], by face: Face) -> [Float] {
     guard let sight = memories[face.id]?.sight,
       let expression = memories[face.id]?.expression(own: sight.own, told: told, after: sight.seconds)
@@ -289,16 +293,18 @@ public struct Journey {
     return zip(told, expression).map { $0 + $1 }
   }
 
-  /// The shape of a face with the mouth that it is to have; nil when the face has no pose.
+  /// The face's shape with the mouth it is to have; nil if the face has no pose.
   private func wanted(of face: Face, _ coefficients: [Float]) -> FaceShape? {
     guard let memory = memories[face.id], let sight = memory.sight else { return nil }
-    // What lies in a mouth that opens much wider than it was ever seen is a guess, and teeth would grow.
+    // Limited, because the inside of a mouth that opens much wider than was ever seen is a guess, in which teeth would
+    // grow.
     let wanted = model.geometry.limited(coefficients, to: max(Self.anyMouth, Self.wider * memory.widest))
     return model.geometry.shape(
       sight.shape, from: sight.own, to: wanted, facing: model.geometry.facing(sight.pose))
   }
 
-  /// How far the mouth that a face wore in the frame before was to open, and its own, outer eye distances; nil if it wore none.
+  /// For the mouth painted in the previous frame: the opening of the original mouth, and the one that was aimed at,
+  /// outer eye distances. nil if none was painted.
   package func openings(of face: Face) -> (own: Float, wanted: Float)? {
     guard let memory = memories[face.id], let sight = memory.sight, let mouth = memory.mouth else { return nil }
     return wanted(of: face, mouth.coefficients).map { (sight.shape.opening, $0.opening) }
@@ -311,7 +317,7 @@ public struct Journey {
     apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
   }
 
-  /// A difference with the mark, for a window that it is to be added to.
+  /// Adds the watermark to a difference that is about to be added to `window`.
   private mutating func marked(
     _ difference: Tensor, over window: @autoclosure () -> Tensor, _ settings: MarkSettings?
   ) -> Tensor {
@@ -323,18 +329,18 @@ public struct Journey {
     return mark?.pattern.added(to: difference, over: window()) ?? difference
   }
 
-  /// What is known of a face, as a file would hold it; nil without a mouth.
+  /// What has been learned of a face, ready for a presenter file; nil if no mouth was seen.
   package func presenter(of face: Face) -> Presenter? {
     memories[face.id].flatMap { Presenter($0.neutral, $0.mouths) }
   }
 
-  /// Bytes of the mouths that are remembered of a face.
+  /// Bytes that the remembered mouths of a face occupy.
   package func bytesRemembered(of face: Face) -> Int { memories[face.id]?.mouths.bytes ?? 0 }
 
-  /// Whether there is a mouth that the face wore in the frame before.
+  /// Whether the previous frame painted a mouth on this face.
   public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
 
-  /// Gives the face of `frame` the mouth that it wore in the frame before, if there is one: no network runs.
+  /// Paints the previous frame's mouth again, if there is one, without running any network on it.
   public mutating func repaint(
     _ frame: MutableFrameView, face: Face, strength: Float, mark: MarkSettings? = nil
   ) {
@@ -347,7 +353,7 @@ public struct Journey {
     }
   }
 
-  /// A frame went on untouched: the next one has no frame before it.
+  /// Reports a frame that was passed on unchanged: the next frame has no predecessor.
   public mutating func skip() {
     for id in memories.keys { skip(id) }
   }
@@ -358,7 +364,7 @@ public struct Journey {
     memories[id]?.mouths.interrupt()
   }
 
-  /// A new size or place in the stream: nothing of what was seen counts any more.
+  /// Discards everything learned so far: after a seek or a new frame size.
   public mutating func reset() {
     cuts = CutDetector()
     forget()
@@ -369,7 +375,7 @@ public struct Journey {
     (memories, last, introduced) = ([:], nil, nil)
   }
 
-  /// One noise for all frames of a stream, so that the picture does not boil.
+  /// The same noise for all frames of a stream, so that the result does not flicker.
   private mutating func noise(_ seed: UInt64, _ shape: [Int]) -> Tensor {
     if let noise, noise.seed == seed { return noise.values }
     var generator = GaussianNoise(seed: seed)
@@ -378,7 +384,7 @@ public struct Journey {
     return values
   }
 
-  /// The coefficients of the mouth in digital silence.
+  /// The coefficients predicted for digital silence.
   private mutating func silence() -> [Float] {
     if let silent { return silent }
     let mouth = model.lips(model.hearing(model.listener.silence))
