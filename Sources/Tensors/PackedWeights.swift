@@ -4,8 +4,8 @@
 import CTensors
 import KernelInterface
 
-/// Weights of a convolution or a linear layer in the order in which a kernel reads them: blocks of two vectors of output
-/// channels, the last of one if that suffices; channels beyond the last one are zero.
+/// Weights of a convolution or linear layer in the order in which a kernel reads them: blocks of two vectors of output
+/// channels; the last block has one vector if that suffices. Channels beyond the last one are zero.
 final class PackedWeights: Sendable {
   /// How the layer is computed.
   enum Method: Equatable, Sendable {
@@ -13,25 +13,25 @@ final class PackedWeights: Sendable {
     case pairs  // [block][tap][cin / 2][width][2] of bf16
     case winograd(m: Int)  // [block][(m + 2)^2][cin][width]
     case tiles  // [16 channels][kernel row][32 products] of tiles of bf16, see ctiles.h
-    case split  // the same, each tile followed by what its rounding left
+    case split  // the same, each tile followed by one of the rounding residues
   }
 
   let outputs: Int  // of a group
   let inputs: Int
-  let group: Int  // output pixels that are computed as one, see ctiles.h; 1 elsewhere
+  let group: Int  // output pixels computed as one, see ctiles.h; otherwise 1
   let taps: Int
   let method: Method
-  let products: any Products.Type  // that it is packed for
+  let products: any Products.Type  // what it is packed for
   let format: WeightFormat
   let blocks: Int
-  let bias: Storage  // [outputs], then zeros to whole blocks
+  let bias: Storage  // [outputs], padded with zeros to whole blocks
   private let storage: Storage
 
   var weights: UnsafeRawPointer { UnsafeRawPointer(storage.memory) }
 
-  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
-  /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
-  /// `rows`: of the kernel.
+  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are exactly halves, as in our model files,
+  /// are stored as halves, and so are their transforms for F(2x2, 3x3); those for F(4x4, 3x3) are not, because it would
+  /// amplify their rounding errors. `rows`: of the kernel.
   init(
     weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, rows: Int, method: Method, stride: Int = 1,
     group: Int = 1, products: any Products.Type
@@ -52,7 +52,7 @@ final class PackedWeights: Sendable {
         weight, outputs, inputs, taps: taps, rows: rows, stride: stride, group: group, isSplit: method == .split)
       return
     }
-    let rows =  // what a block holds for each of its channels
+    let rows =  // values that a block holds for each of its channels
       switch method {
       case .direct: taps * inputs
       case .pairs: taps * ((inputs + 1) / 2) * 2
