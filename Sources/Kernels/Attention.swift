@@ -4,8 +4,8 @@
 import KernelInterface
 
 extension Kernels {
-  /// In the scratch the keys lie transposed, so that a vector of them is scored at a time. Four queries at a time, since
-  /// additions take several cycles.
+  /// The keys are transposed in the scratch memory, so that one instruction scores a vector of them. Four queries are
+  /// processed together to hide the latency of additions.
   public static func attend(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
@@ -87,7 +87,7 @@ extension Kernels {
   }
 }
 
-/// Makes e^(score - top) of the scores, up to whole vectors of them, and returns the sum of those that count.
+/// Replaces the scores by e^(score - maximum), up to whole vectors, and returns the sum of the first `count`.
 @inline(__always)
 private func exponentials(_ scores: UnsafeMutablePointer<Float>, _ count: Int) -> Float {
   var top = scores[0]

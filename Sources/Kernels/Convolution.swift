@@ -1,19 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Direct convolution over [H, W, C]. The picture has been padded, so that no tap falls outside; then one kernel row of
-// a pixel reads kw * cin values that lie side by side, and a matrix product is the case of one row of cin values.
-// A tile is some pixels x two vectors of output channels, all sums in registers: 6 pixels fill the 16 registers of AVX2
-// (12 sums, two weights, one value), 12 pixels those 32 of AVX-512, and each loaded weight serves all pixels.
+// Direct convolution over [H, W, C]. The image is padded first, so that no tap falls outside. One kernel row of a pixel
+// then reads kw * cin contiguous values; a matrix product is the special case of one row of cin values. A tile is some
+// pixels x two vectors of output channels with all sums in registers: 6 pixels fill the 16 registers of AVX2 (12 sums,
+// two weights, one value), 12 pixels the 32 of AVX-512, and each loaded weight serves all pixels.
 
 import CKernels
 import KernelInterface
 
-/// What is multiplied with what.
+/// The number formats that are multiplied.
 private protocol Arithmetic {
-  associatedtype Value  // one of the input's: of every pixel, one after the other
-  associatedtype Weights  // a vector of them
-  static var size: Int { get }  // of a vector of them in memory, bytes
+  associatedtype Value  // an input element, broadcast to all lanes
+  associatedtype Weights  // a vector of weights
+  static var size: Int { get }  // bytes of a vector of weights in memory
   static func weights(_ from: UnsafeRawPointer) -> Weights
   static func product(_ sum: Vector, _ value: Value, _ weights: Weights) -> Vector
 }
@@ -45,7 +45,7 @@ private enum Single: Arithmetic {
 #endif
 
 #if BF16
-  /// Two bf16 at once: their products are added to the same sum.
+  /// Pairs of bf16: both products are added to the same sum.
   private enum Pair: Arithmetic {
     @inline(__always) static var size: Int { vectorSize }
 
@@ -71,13 +71,13 @@ extension Kernels {
   }
 }
 
-/// Where the input of an output pixel begins.
+/// The offset of an output pixel's input.
 @inline(__always)
 private func start(_ pixel: Int, _ c: Convolution) -> Int {
   pixel / c.outputWidth * c.rowStep + pixel % c.outputWidth * c.pixelStep
 }
 
-/// The same, pixel after pixel: a division costs as much as a dozen products.
+/// The same for consecutive pixels, without a division, which costs as much as a dozen products.
 private struct Walk {
   private var row, column: Int
 
@@ -92,15 +92,16 @@ private struct Walk {
   }
 }
 
-/// Some pixels' sums. Types instead of loops over arrays, so that every sum is a variable and stays in a register.
+/// The sums of some pixels. Nested types instead of loops over arrays, so that every sum is a variable and stays in a
+/// register.
 private protocol Rows {
   associatedtype A: Arithmetic
   static var count: Int { get }
   init(_ c: Convolution, _ walk: inout Walk, _ low: Vector, _ high: Vector)
-  /// The next value of every pixel times two vectors of weights.
+  /// Multiplies the next value of every pixel by two vectors of weights.
   mutating func multiply(_ k: Int, _ low: A.Weights, _ high: A.Weights)
   mutating func nextRow(_ step: Int)
-  /// Two vectors for every pixel, pixels `step` floats apart.
+  /// Stores two vectors for every pixel; pixels are `step` floats apart.
   func store(_ to: UnsafeMutablePointer<Float>, _ step: Int)
 }
 
@@ -195,7 +196,7 @@ private func tiles<A: Arithmetic>(
       pixel += 8
       continue
     }
-    // As evenly as possible: 9 pixels are 5 + 4 rather than 6 + 3.
+    // Split evenly: 9 pixels are 5 + 4 rather than 6 + 3.
     let rest = pixels.upperBound - pixel
     let parts = (rest + mostRows - 1) / mostRows
     let rows = (rest + parts - 1) / parts
@@ -221,7 +222,7 @@ private func tiles<A: Arithmetic>(
   }
 }
 
-/// Some pixels by two vectors of channels.
+/// Computes some pixels by two vectors of channels.
 @inline(__always)
 private func tile2<R: Rows>(
   _: R.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ walk: inout Walk, _ pixel: Int, _ first: Int,
@@ -247,7 +248,7 @@ private func tile2<R: Rows>(
   }
 }
 
-/// 8 pixels by one vector of channels; pixels from `end` on repeat the last one and are not stored.
+/// Computes 8 pixels by one vector of channels. Pixels from `end` on repeat the last one and are not stored.
 @inline(__always)
 private func tile1<A: Arithmetic>(
   _: A.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ pixel: Int, _ end: Int, _ first: Int, _ to: Destination
@@ -278,8 +279,7 @@ private func tile1<A: Arithmetic>(
 }
 
 extension Kernels {
-  /// Residual and activation for some channels of some pixels, whose sums lie `step` floats apart. Not inlined into
-  /// every tile, for that made the compiler a quarter slower.
+  /// Not inlined into every tile, which would make compiling a quarter slower.
   @inline(never)
   public static func finishRows(
     _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination
@@ -310,7 +310,7 @@ extension Kernels {
   }
 }
 
-/// Residual and activation, for `count` channels at output position `at`.
+/// Applies residual and activation to `count` channels at output offset `at`.
 @inline(__always)
 func finish(_ sum: Vector, _ at: Int, _ count: Int, _ to: Destination) {
   var y = sum
@@ -319,7 +319,7 @@ func finish(_ sum: Vector, _ at: Int, _ count: Int, _ to: Destination) {
 }
 
 extension Kernels {
-  /// Four pixels at a time: their sums do not wait for each other.
+  /// Four pixels at a time, because their sums are independent.
   public static func convolveDepthwise(
     _ c: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination
   ) {
@@ -350,8 +350,8 @@ extension Kernels {
     }
   }
 
-  /// A copy with the padding's zeros around it, so that the convolution needs no borders; what stands before the
-  /// convolution (norm, activation) is done on the way.
+  /// Copies the image with its padding, so that the convolution needs no border cases, and applies the preceding norm
+  /// and activation on the way.
   public static func pad(_ p: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer) {
     switch p.activation {
     case .none: padRows(Line.self, p, rows, paired, output)
@@ -387,7 +387,7 @@ private func padRows<C: Curve>(
   }
 }
 
-/// `channels`: of the output, those that the picture lacks are zero.
+/// `channels`: of the output; those beyond the image's are zero.
 @inline(__always)
 private func padRows<C: Curve, Element: ExpressibleByIntegerLiteral>(
   _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,

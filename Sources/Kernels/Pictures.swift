@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is done for every sample of a frame around a face, a line at a time: reading along any line through a plane, the
-// mask and the window's colours along a row, painting on it. Frames are read and written in their own format.
+// Reading and writing frames in their own pixel format, one line at a time: sampling along any line through a plane,
+// blending into a row. And cubic sampling of a float picture.
 
 import CKernels
 import KernelInterface
@@ -13,7 +13,7 @@ extension Kernels {
     x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   ) {
     let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
-    // The last place in the plane that four bytes can be read from, there and in the row below.
+    // The last offset in the plane from which four bytes can be read, in this row and the one below.
     let end = (height &- 1) &* stride &+ offset &+ (width &- 1) &* step &+ 1
     let last = end < 1 << 31 && right < 4 ? Int32(truncatingIfNeeded: end &- below &- 4) : -1
     @inline(__always) func run<S: Storage>(_: S.Type, words: Bool = false) {
@@ -26,7 +26,8 @@ extension Kernels {
         let (x0, y0) = (whole(px, lastX), whole(py, lastY))
         let (fx, fy) = (px - x0, py - y0)
         let (columns, rows) = (integers(x0), integers(y0))
-        // Two neighbours in one word: level | level << 16.
+        // Two neighbours in one word: level
+        // level << 16.
         var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
         var isRead = false
         #if AVX2
@@ -153,14 +154,14 @@ extension Kernels {
   }
 }
 
-// Not stored, as that would ask at every use whether they are there.
+// Computed rather than stored, because every access to a stored global checks whether it is initialised.
 var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7) } }
 
 /// After this addition the low bits of a float hold its nearest whole number.
 private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
 
-/// Whether a condition holds in any lane. Swift's `any` may become a function that all instruction sets share, in the
-/// instructions of one of them.
+/// Whether a condition holds in any lane. Swift's `any` might be compiled to a function that all instruction sets
+/// share, but in the instructions of one of them.
 @inline(__always)
 func holds(_ condition: SIMDMask<SIMD8<Int32>>) -> Bool {
   ckernels_any(unsafeBitCast(condition, to: SIMD8<Int32>.self)) != 0
@@ -171,20 +172,20 @@ func eight(_ from: UnsafePointer<Float>) -> SIMD8<Float> {
   UnsafeRawPointer(from).loadUnaligned(as: SIMD8<Float>.self)
 }
 
-/// Unrolled, so that no lane is looked up in memory.
+/// Unrolled, so that no lane is indexed in memory.
 @inline(__always)
 func vector<Scalar: SIMDScalar>(_ lane: (Int) -> Scalar) -> SIMD8<Scalar> {
   SIMD8(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7))
 }
 
-/// Each value brought to 0 ... high; not a number counts as 0.
+/// Clamps each value to 0 ... high; NaN becomes 0.
 @inline(__always)
 func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let low = v.replacing(with: 0, where: .!(v .> 0))
   return low.replacing(with: high, where: low .> high)
 }
 
-/// A whole number next to each value of 0 ... 2^21, not above it nor above `high`: the value lies 0 ... 1 behind it.
+/// The integer at or just below each value of 0 ... 2^21, limited to `high`: the value lies 0 ... 1 after it.
 @inline(__always)
 private func whole(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let below = v - 0.5 + round - round
@@ -203,8 +204,8 @@ func floats(_ v: SIMD8<UInt32>) -> SIMD8<Float> {
   unsafeBitCast(v | 0x4B00_0000, to: SIMD8<Float>.self) - 0x1p23
 }
 
-/// Interpolated by cubics through 4 x 4 pixels (Catmull-Rom; Keys 1981, a = -0.5), at (fx, fy) behind the second of each
-/// direction: sharper than bilinear where the window is enlarged.
+/// Cubic interpolation over 4 x 4 pixels (Catmull-Rom; Keys 1981, a = -0.5) at (fx, fy) after the second pixel in each
+/// direction: sharper than bilinear where the picture is enlarged.
 @inline(__always)
 private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Float, _ fy: Float) -> Float {
   typealias V = SIMD4<Float>
@@ -218,10 +219,10 @@ private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Flo
   return (wx * column).sum()
 }
 
-/// A sample in a row. Storing leaves the bits around the sample alone.
+/// Access to a sample in a row. Storing preserves the bits around the sample.
 protocol Storage {
   static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
-  /// A sample, and the one that lies `right` behind it in the high 16 bits.
+  /// A sample, with the one `right` after it in the high 16 bits.
   static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32
   static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
 }
