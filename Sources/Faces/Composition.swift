@@ -1,20 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A face that moves: the frame's own samples, warped, and a mouth of another frame over them. And the way back into the
-// frame, together with what a network has added.
+// Compositing of a moved face: the frame's own samples, warped, and over them the mouth of other frames.
 
 import Tensors
 
-/// A mouth as another frame of the same stream shows it.
+/// A mouth taken from another frame of the same stream.
 public struct Exemplar: Sendable {
   public var patch: Patch
-  /// Where the warp's mesh lies in that frame, px.
+  /// The positions of the warp's mesh in that frame, px.
   public var source: [SIMD2<Float>]
-  /// Its share under the mask, 0 ... 1. What the exemplars' weights lack of 1 stays the frame's; if their sum is more they
-  /// are divided by it.
+  /// Its weight under the mask, 0 ... 1. If the exemplars' weights sum to less than 1, the frame contributes the rest;
+  /// if to more, they are normalised.
   public var weight: Float
-  /// What is added to its levels, one value for each component (`Composition.offset`).
+  /// Added to its levels, one value for each component (`Composition.offset`).
   public var offset: SIMD3<Float>
 
   public init(_ patch: Patch, source: [SIMD2<Float>], weight: Float = 1, offset: SIMD3<Float> = .zero) {
@@ -22,9 +21,9 @@ public struct Exemplar: Sendable {
   }
 }
 
-/// A frame, how it is warped, and where exemplars may cover it. It copies what it needs of the frame.
+/// A frame, its warp, and the mask under which exemplars may cover it. Copies what it needs of the frame.
 public struct Composition {
-  /// What an offset may be, as a part of a component's range.
+  /// The largest offset, as a fraction of a component's range.
   private static let mostOffset: Float = 0.12
 
   private let own: Patch
@@ -32,17 +31,17 @@ public struct Composition {
   private let mask: SoftMask?
   private let region: Region
 
-  /// nil when nothing of the warp's region lies in the frame.
+  /// nil if the warp's region lies outside the frame.
   public init?(_ frame: FrameView, _ warp: Warp, mask: SoftMask? = nil) {
     region = warp.region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
     guard !region.isEmpty, let own = Patch(frame, warp.looked(region)) else { return nil }
     (self.own, self.warp, self.mask) = (own, warp, mask)
   }
 
-  /// The frame in the warp's region, warped, with the exemplars under the mask. Samples that move by at most 1/64 px and have
-  /// no mask are the frame's.
+  /// The warped frame in the warp's region, with the exemplars blended in under the mask. Samples that move by at most
+  /// 1/64 px outside the mask are unchanged.
   ///
-  /// An exemplar of another format counts as none. Offsets bring no level out of the range that colours may have.
+  /// Exemplars of another format are ignored. Offsets bring no level out of the valid range.
   public func patch(mixing exemplars: [Exemplar] = []) -> Patch? {
     guard let result = Patch(own, region) else { return nil }
     let (_, _, low, high) = own.view.transforms
@@ -67,15 +66,16 @@ public struct Composition {
     return result
   }
 
-  /// What brings the exemplar's colours to the frame's, component by component: the mean difference of the two over the
-  /// mask's border (weight alpha (1 - alpha)), both warped, in every second row, of larger masks in fewer; at most 12 % of a component's range. The
-  /// exemplar's own offset does not count. 0 where there is nothing to compare.
+  /// The offset that matches the exemplar's colours to the frame's. For each component, it is the mean difference of
+  /// the two, both warped, along the mask's border (weight alpha (1 - alpha)), limited to 12 % of the component's
+  /// range. It samples every second row, fewer in larger masks. The exemplar's own offset is ignored. 0 if there is
+  /// nothing to compare.
   public func offset(of exemplar: Exemplar) -> SIMD3<Float> {
     guard let mask, exemplar.patch.view.kind == own.view.kind else { return .zero }
     let region = mask.region.even(within: region)
     guard !region.isEmpty else { return .zero }
     let layers = [(exemplar: exemplar, share: Float(1))]
-    let rows = region.height + 1  // of a component, at most
+    let rows = region.height + 1  // upper bound for each component
     let everyRow = region.height < 192 ? 2 : region.height < 384 ? 4 : 8
     let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
       guard let sums = sums.baseAddress else { return }
@@ -100,7 +100,7 @@ public struct Composition {
     return offset
   }
 
-  /// Exemplars that have a part in the picture, with their shares of it, which sum to 1 at most.
+  /// The contributing exemplars and their normalised weights, whose sum is at most 1.
   private typealias Layer = (exemplar: Exemplar, share: Float)
 
   private static func layers(of exemplars: [Exemplar]) -> [Layer] {
@@ -109,13 +109,13 @@ public struct Composition {
     return zip(exemplars, weights).filter { $1 > 0 }.map { ($0, $1 / max(total, 1)) }
   }
 
-  /// Calls `body` with a component, a row and its levels, for every row in `region` that has any; on several threads. `borderEvery`: of
-  /// every so many rows only what lies under the mask's border.
+  /// Calls `body`, on several threads, with a component, a row and its levels, for every row in `region` that has any.
+  /// `borderEvery` n: only in every n-th row, and only under the mask's border.
   private func eachLine(
     in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, Weaver.Line) -> Void
   ) {
     let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.share })
-    // Components whose samples lie in the same places.
+    // Components whose samples are at the same positions.
     let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]
     for group in groups {
       let component = samples[group.lowerBound].component
@@ -138,13 +138,13 @@ public struct Composition {
   }
 }
 
-/// A patch, warped, and its share of the picture.
+/// A warped patch and its weight.
 private struct Strand {
   let patch: Patch
   let field: Field
   let share: Float
 
-  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where shares are above 0.
+  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where `shares` are above 0.
   func add(
     _ c: Int, row: Int, _ columns: Range<Int>, moved: Field.Lines, shares: UnsafePointer<Float>,
     to out: UnsafeMutablePointer<Float>
@@ -159,29 +159,30 @@ private struct Strand {
   }
 }
 
-/// Own and exemplars' levels, line by line, of components whose samples lie in the same places.
+/// Composites line by line, for components whose samples are at the same positions.
 private struct Weaver {
-  /// Rows that are warped at a time, so that their displacements stay in the cache.
+  /// Rows that are warped together, so that their displacements stay in the cache.
   static let band = 16
 
   let own: Strand
   let covers: [Strand]
-  let cover: Float  // how much of what is under the mask they are
+  let cover: Float  // the exemplars' total weight under the mask
   let mask: SoftMask?
   let masked: (columns: Range<Int>, rows: Range<Int>)  // samples
   let group: Range<Int>
   let component: Component
   let columns: Range<Int>
-  let borderEvery: Int?  // `Composition.eachLine`
+  let borderEvery: Int?  // see `Composition.eachLine`
 
-  /// Levels of a row of a component.
+  /// The levels of a row of a component.
   struct Line {
-    /// The frame's, where `shares` are 1 (it is moved or masked there) and `alpha` is less than 1. Elsewhere these are 0.
+    /// The warped frame's levels where `shares` is 1, that is, where a sample moves or is masked, and `alpha` is less
+    /// than 1; elsewhere 0.
     let own, shares: UnsafeMutablePointer<Float>
-    /// The exemplars' where `alpha`, their part of the picture, is above 0. Only if there are any in this row.
+    /// The exemplars' levels where `alpha`, their opacity, is above 0. Valid only if `isMasked`.
     let other, alpha: UnsafeMutablePointer<Float>
     let isMasked: Bool
-    /// What may be under the mask, counted from the line's first sample.
+    /// The range that may be under the mask, relative to the line's first sample.
     let masked: Range<Int>
     let count: Int
   }
@@ -213,7 +214,7 @@ private struct Weaver {
     }
   }
 
-  /// `seen`: room for where the frame's own levels are needed.
+  /// `seen`: scratch for the opacity with which the frame itself shows.
   private func write(
     _ row: Int, _ fields: [Field.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
     _ body: (Int, Int, Line) -> Void

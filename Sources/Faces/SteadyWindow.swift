@@ -3,28 +3,28 @@
 
 import Glibc
 
-/// One-Euro filter (Casiez et al., CHI 2012) on a window's place, scale and turn: a still head gives a still window, a
-/// moving one is followed at once. One cutoff for all four values, all measured in window pixels, time in seconds, so
-/// that it does the same at every frame rate.
+/// One-Euro filter (Casiez et al., CHI 2012) for a face's alignment, on its position, scale and rotation: a still head
+/// gives a still window, and a moving head is followed without lag. All four values share one cutoff and are measured
+/// in window px, time in seconds, so it behaves the same at every frame rate.
 ///
-/// The constants are the knee of a sweep over the GRID clips (25 frames a second) against the Gaussian over time that
-/// training used: 0.37 px rms from it, and a third of the raw mesh's jitter (second difference 0.27 px instead of 0.80 px).
+/// The constants are the knee of a sweep over the GRID clips (25 frames a second) against the temporal Gaussian used in
+/// training: 0.37 px rms from it, and a third of the raw mesh's jitter (second difference 0.27 px instead of 0.80 px).
 package struct SteadyWindow: Sendable {
-  private static let cutoff = 1.25  // Hz, of a still head
-  private static let slope = 0.15  // Hz more per window px a second of speed
-  private static let speedCutoff = 1.705  // Hz, of the speed itself
-  private static let jump = (least: 16.0, speed: 400.0)  // window px, window px a second: not motion but another face
-  private static let arm = 53.0  // window px, turns turn and logarithm of scale into a distance
+  private static let cutoff = 1.25  // Hz, for a still head
+  private static let slope = 0.15  // Hz for each window px / s of speed
+  private static let speedCutoff = 1.705  // Hz, for the speed itself
+  private static let jump = (least: 16.0, speed: 400.0)  // window px, window px / s: beyond this it is another face
+  private static let arm = 53.0  // window px: converts rotation and log scale to a distance
 
   private var value: SIMD4<Double>?
   private var last = SIMD4<Double>.zero
-  private var speed = SIMD4<Double>.zero  // window px a second
-  /// The last window was not followed but began anew.
+  private var speed = SIMD4<Double>.zero  // window px / s
+  /// Whether the last call restarted the filter.
   package private(set) var started = false
 
   package init() {}
 
-  /// The window `elapsed` seconds after the one before; a time out of 1 ms ... 0.5 s counts as the nearest of them.
+  /// The filtered alignment, `elapsed` seconds after the previous one (clamped to 1 ms ... 0.5 s).
   package mutating func callAsFunction(_ window: Similarity, after elapsed: Double) -> Similarity {
     let elapsed = min(max(elapsed, 0.001), 0.5)
     let place = window.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)  // measured at the mouth
@@ -42,7 +42,7 @@ package struct SteadyWindow: Sendable {
     return Similarity(center: [new.x, new.y], on: FaceWindow.mouth, angle: new.w, scale: exp(new.z)) ?? window
   }
 
-  /// How much of a new value counts in a low-pass filter of this cutoff (Hz) after a time (seconds).
+  /// The weight of a new value in a low-pass filter with this cutoff (Hz) after this time (seconds).
   private static func share(_ cutoff: Double, _ elapsed: Double) -> Double {
     1 / (1 + 1 / (2 * .pi * cutoff * elapsed))
   }
