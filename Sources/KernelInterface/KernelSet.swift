@@ -216,22 +216,22 @@ public protocol KernelSet: Products {
   )
 
   /// Samples a square picture along a line with cubic interpolation: writes `count` levels to `out`, the first at (x,
-  /// y), each (dx, dy) after the previous one; up to 7 more are written. Groups of eight whose `shares` are all 0 are
+  /// y), each (dx, dy) after the previous one; up to 7 more are written. Groups of eight whose `alpha` are all 0 are
   /// skipped.
   ///
   /// `source` has rows of `side + 3` floats with the border replicated, one pixel before and two after, so that
   /// interpolation needs no bounds checks. Each level is the mean over the offsets `points`.
   static func windowLine(
     _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
-    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, alpha: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>
   )
 
   /// Blends `colors[i]`, clamped to `low ... high`, into samples `first ..< first + count` of a row with opacity
-  /// `shares[i]` (0 ... 1). Samples with opacity 0 keep all their bits.
+  /// `alpha[i]` (0 ... 1). Samples with opacity 0 keep all their bits.
   static func paintLine(
     _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
-    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+    colors: UnsafePointer<Float>, low: Float, high: Float, alpha: UnsafePointer<Float>
   )
 
   /// Copies samples `first ..< first + count` of a row to a planar row of bytes, or of `low10` for 10 bits. The first
@@ -255,7 +255,7 @@ public protocol KernelSet: Products {
   ) -> Bool
 
   /// Adds `weight` times the levels of a planar picture at `count` displaced positions to `out`: position i is (x + i,
-  /// y) plus its displacement. Groups of eight whose `shares` are all 0 are skipped; up to 7 more are read and written.
+  /// y) plus its displacement. Groups of eight whose `alpha` are all 0 are skipped; up to 7 more are read and written.
   ///
   /// Interpolation is cubic over 4 x 4 samples (Keys, a = -1), limited to the least and greatest of these. Each row of
   /// the picture is replicated by one sample before and two after, and so is each column. Positions outside are clamped
@@ -266,7 +266,7 @@ public protocol KernelSet: Products {
   static func warpLine(
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, width: Int, height: Int, x: Float, y: Float,
     across: UnsafePointer<Float>, down: UnsafePointer<Float>, kinds: UnsafePointer<Int32>,
-    footprints: UnsafePointer<SIMD4<Float>>, shares: UnsafePointer<Float>, weight: Float, count: Int,
+    footprints: UnsafePointer<SIMD4<Float>>, alpha: UnsafePointer<Float>, weight: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>)
 
   /// Blends `other[i] + offset` into `out[i]` with opacity `alpha[i]` (0 ... 1). The sum is clamped to `low ... high`,

@@ -28,8 +28,8 @@ extension Kernels {
         for n in 0..<count { put(sums[n].value * factor, scores + n * stride + first) }
         first += lanes
       }
-      var shares = SIMD4<Float>()
-      for n in 0..<count { shares[n] = 1 / exponentials(scores + n * stride, keys) }
+      var weights = SIMD4<Float>()
+      for n in 0..<count { weights[n] = 1 / exponentials(scores + n * stride, keys) }
       forEachVector(depth) { at, valid in
         var sums = InlineArray<4, Sum>(repeating: Sum(Vector()))
         for key in 0..<keys {
@@ -38,7 +38,7 @@ extension Kernels {
             sums[n].value = madd(sums[n].value, Vector(repeating: scores[n * stride + key]), value)
           }
         }
-        for n in 0..<count { store(sums[n].value * shares[n], to + n * outputWidth + at, valid) }
+        for n in 0..<count { store(sums[n].value * weights[n], to + n * outputWidth + at, valid) }
       }
     }
     var query = queries.lowerBound

@@ -73,7 +73,7 @@ extension Kernels {
 
 /// The offset of an output pixel's input.
 @inline(__always)
-private func start(_ pixel: Int, _ c: Convolution) -> Int {
+func start(_ pixel: Int, _ c: Convolution) -> Int {
   pixel / c.outputWidth * c.rowStep + pixel % c.outputWidth * c.pixelStep
 }
 
@@ -285,8 +285,8 @@ extension Kernels {
     _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination
   ) {
     switch to.activation {
-    case .none: finishRows(Line.self, sums, step, pixels, channels, to)
-    case .relu: finishRows(Ramp.self, sums, step, pixels, channels, to)
+    case .none: finishRows(Identity.self, sums, step, pixels, channels, to)
+    case .relu: finishRows(ReLU.self, sums, step, pixels, channels, to)
     case .silu: finishRows(SiLU.self, sums, step, pixels, channels, to)
     case .gelu: finishRows(GELU.self, sums, step, pixels, channels, to)
     case .erfGELU: finishRows(ErfGELU.self, sums, step, pixels, channels, to)
@@ -294,7 +294,7 @@ extension Kernels {
   }
 
   @inline(__always)
-  private static func finishRows<C: Curve>(
+  private static func finishRows<C: ActivationFunction>(
     _: C.Type, _ sums: UnsafePointer<Float>, _ step: Int, _ pixels: Range<Int>, _ channels: Range<Int>,
     _ to: Destination
   ) {
@@ -316,112 +316,4 @@ func finish(_ sum: Vector, _ at: Int, _ count: Int, _ to: Destination) {
   var y = sum
   if let residual = to.residual { y += load(residual + at, count) }
   store(to.activation(y), to.output + at, count)
-}
-
-extension Kernels {
-  /// Four pixels at a time, because their sums are independent.
-  public static func convolveDepthwise(
-    _ c: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination
-  ) {
-    let input = c.input.assumingMemoryBound(to: Float.self)
-    let last = pixels.upperBound - 1
-    var pixel = pixels.lowerBound
-    while pixel <= last {
-      var from = InlineArray<4, Place<Float>>(repeating: Place(input))
-      for r in 0..<4 { from[r].pointer = input + start(min(pixel + r, last), c) }
-      forEachVector(to.channels) { channel, valid in
-        var sums = InlineArray<4, Sum>(repeating: Sum(load(to.bias + channel, valid)))
-        var w = weights + channel
-        for row in 0..<c.kernelRows {
-          var at = row * c.inputRow + channel
-          let end = at + c.rowLength
-          while at < end {
-            let v = load(w, valid)
-            for r in 0..<4 { sums[r].value = madd(sums[r].value, load(from[r].pointer + at, valid), v) }
-            at += to.channels
-            w += to.channels
-          }
-        }
-        for r in 0..<4 where pixel + r <= last {
-          finish(sums[r].value, (pixel + r) * to.channels + channel, valid, to)
-        }
-      }
-      pixel += 4
-    }
-  }
-
-  /// Copies the image with its padding, so that the convolution needs no border cases, and applies the preceding norm
-  /// and activation on the way.
-  public static func pad(_ p: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer) {
-    switch p.activation {
-    case .none: padRows(Line.self, p, rows, paired, output)
-    case .relu: padRows(Ramp.self, p, rows, paired, output)
-    case .silu: padRows(SiLU.self, p, rows, paired, output)
-    case .gelu: padRows(GELU.self, p, rows, paired, output)
-    case .erfGELU: padRows(ErfGELU.self, p, rows, paired, output)
-    }
-  }
-}
-
-@inline(__always)
-private func padRows<C: Curve>(
-  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ paired: Bool, _ output: UnsafeMutableRawPointer
-) {
-  #if BF16
-    if paired {
-      let channels = (p.channels + 1) / 2 * 2
-      return padRows(C.self, p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
-        if count >= lanes {
-          ckernels_store_halves(to, values)
-        } else {
-          withUnsafeTemporaryAllocation(of: UInt16.self, capacity: lanes) { whole in
-            ckernels_store_halves(whole.baseAddress, values)
-            for i in 0..<count { to[i] = whole[i] }
-          }
-        }
-      }
-    }
-  #endif
-  padRows(C.self, p, rows, p.channels, output.assumingMemoryBound(to: Float.self)) { values, to, count in
-    store(values, to, count)
-  }
-}
-
-/// `channels`: of the output; those beyond the image's are zero.
-@inline(__always)
-private func padRows<C: Curve, Element: ExpressibleByIntegerLiteral>(
-  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,
-  store: (Vector, UnsafeMutablePointer<Element>, Int) -> Void
-) {
-  let width = p.paddedWidth
-  for row in rows {
-    var to = output + (row - rows.lowerBound) * width * channels
-    let y = row - p.top
-    guard y >= 0, y < p.height else {
-      to.update(repeating: 0, count: width * channels)
-      continue
-    }
-    to.update(repeating: 0, count: p.left * channels)
-    to += p.left * channels
-    let from = p.input + y * p.width * p.channels
-    if let factor = p.factor, let offset = p.offset {
-      for x in 0..<p.width {
-        forEachVector(p.channels) { c, valid in
-          let values = madd(load(offset + c, valid), load(from + x * p.channels + c, valid), load(factor + c, valid))
-          store(C.of(values), to + x * channels + c, valid)
-        }
-      }
-    } else if channels == p.channels {
-      forEachVector(p.width * channels) { i, valid in store(C.of(load(from + i, valid)), to + i, valid) }
-    } else {
-      for x in 0..<p.width {
-        forEachVector(p.channels) { c, valid in
-          store(C.of(load(from + x * p.channels + c, valid)), to + x * channels + c, valid)
-        }
-      }
-    }
-    if channels > p.channels { for x in 0..<p.width { to[x * channels + p.channels] = 0 } }
-    to += p.width * channels
-    to.update(repeating: 0, count: p.right * channels)
-  }
 }

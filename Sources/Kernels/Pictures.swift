@@ -26,8 +26,7 @@ extension Kernels {
         let (x0, y0) = (whole(px, lastX), whole(py, lastY))
         let (fx, fy) = (px - x0, py - y0)
         let (columns, rows) = (integers(x0), integers(y0))
-        // Two neighbours in one word: level
-        // level << 16.
+        // Two neighbours in one word: the left level, and the right one shifted left by 16.
         var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
         var isRead = false
         #if AVX2
@@ -57,11 +56,7 @@ extension Kernels {
         let (c, d) = (floats(lower & 0xFFFF), floats(lower &>> 16))
         let above = a + fx * (b - a)
         let levels = above + fy * (c + fx * (d - c) - above)
-        if count &- i >= 8 {
-          for k in 0..<8 { out[4 &* (i &+ k)] = levels[k] }
-        } else {
-          for k in 0..<count &- i { out[4 &* (i &+ k)] = levels[k] }
-        }
+        scatter(levels, count &- i, out + 4 &* i)
         i &+= 8
       }
     }
@@ -93,15 +88,15 @@ extension Kernels {
 
   public static func windowLine(
     _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
-    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, alpha: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>
   ) {
     let part = 1 / Float(pointCount)
     let (last, stride) = (Float(side &- 1), side &+ 3)
     var i = 0
     while i < count {
-      let share = UnsafeRawPointer(shares + i).loadUnaligned(as: SIMD8<Float>.self)
-      if holds(share .> 0) {
+      let opacity = UnsafeRawPointer(alpha + i).loadUnaligned(as: SIMD8<Float>.self)
+      if holds(opacity .> 0) {
         let t = places + Float(i)
         let (px, py) = (x + t * dx, y + t * dy)
         var sum = SIMD8<Float>.zero
@@ -120,28 +115,28 @@ extension Kernels {
 
   public static func paintLine(
     _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
-    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+    colors: UnsafePointer<Float>, low: Float, high: Float, alpha: UnsafePointer<Float>
   ) {
     var start = 0
     if storage == .byte && step == 1 {
       while count &- start >= 8 {
         let at = row + (offset &+ first &+ start)
-        let (old, share) = (ckernels_bytes(at), eight(shares + start))
+        let (old, opacity) = (ckernels_bytes(at), eight(alpha + start))
         let color = eight(colors + start)
         let above = color.replacing(with: low, where: color .< low)
-        let new = old + share * (above.replacing(with: high, where: above .> high) - old)
-        let kept = new.replacing(with: old, where: .!(share .> 0))
+        let new = old + opacity * (above.replacing(with: high, where: above .> high) - old)
+        let kept = new.replacing(with: old, where: .!(opacity .> 0))
         ckernels_store_bytes(at, unsafeBitCast(kept + 0x1p23, to: SIMD8<Int32>.self))
         start &+= 8
       }
     }
     @inline(__always) func run<S: Storage>(_: S.Type) {
-      for i in start..<count where shares[i] > 0 {
+      for i in start..<count where alpha[i] > 0 {
         let at = offset &+ (first &+ i) &* step
         let old = Float(Int32(truncatingIfNeeded: S.load(row, at)))
         let bounded = colors[i] < low ? low : colors[i] > high ? high : colors[i]
         // After this addition the low bits hold the nearest level.
-        let new = old + shares[i] * (bounded - old) + 0x1p23
+        let new = old + alpha[i] * (bounded - old) + 0x1p23
         S.store(new.bitPattern & 0xFFFF, row, at)
       }
     }
@@ -151,6 +146,16 @@ extension Kernels {
     case .high10: run(High10.self)
     case .packed10: run(Packed10.self)
     }
+  }
+}
+
+/// Writes the first `count` levels, eight at most, to every fourth float.
+@inline(__always)
+private func scatter(_ levels: SIMD8<Float>, _ count: Int, _ out: UnsafeMutablePointer<Float>) {
+  if count >= 8 {
+    for k in 0..<8 { out[4 &* k] = levels[k] }
+  } else {
+    for k in 0..<count { out[4 &* k] = levels[k] }
   }
 }
 

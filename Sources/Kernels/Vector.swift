@@ -131,24 +131,24 @@ func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
 }
 
 /// An activation as a type, so that it is compiled into the loops that use it.
-protocol Curve {
+protocol ActivationFunction {
   static func of(_ x: Vector) -> Vector
 }
 
-enum Line: Curve {
+enum Identity: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x }
 }
 
-enum Ramp: Curve {
+enum ReLU: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x.replacing(with: 0, where: x .< 0) }
 }
 
-enum SiLU: Curve {
+enum SiLU: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x / (1 + exponential(-x)) }
 }
 
 /// 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u).
-enum GELU: Curve {
+enum GELU: ActivationFunction {
   @inline(__always)
   static func of(_ x: Vector) -> Vector {
     let u = x * (0.7978845608 + 0.0356774081 * (x * x))
@@ -158,7 +158,7 @@ enum GELU: Curve {
 
 /// With the polynomial 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", for erf; the error is at
 /// most 1.5e-7.
-enum ErfGELU: Curve {
+enum ErfGELU: ActivationFunction {
   @inline(__always)
   static func of(_ x: Vector) -> Vector {
     let magnitude = x.replacing(with: -x, where: x .< 0)
@@ -177,8 +177,8 @@ extension Activation {
   @inline(__always)
   func callAsFunction(_ x: Vector) -> Vector {
     switch self {
-    case .none: Line.of(x)
-    case .relu: Ramp.of(x)
+    case .none: Identity.of(x)
+    case .relu: ReLU.of(x)
     case .silu: SiLU.of(x)
     case .gelu: GELU.of(x)
     case .erfGELU: ErfGELU.of(x)

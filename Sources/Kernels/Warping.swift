@@ -74,14 +74,14 @@ extension Kernels {
   public static func warpLine(
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, width: Int, height: Int, x: Float, y: Float,
     across: UnsafePointer<Float>, down: UnsafePointer<Float>, kinds: UnsafePointer<Int32>,
-    footprints: UnsafePointer<SIMD4<Float>>, shares: UnsafePointer<Float>, weight: Float, count: Int,
+    footprints: UnsafePointer<SIMD4<Float>>, alpha: UnsafePointer<Float>, weight: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>
   ) {
     @inline(__always) func run<P: Planar>(_: P.Type) {
       let picture = Picture<P>(plane, stride, width, height)
       var i = 0
       while i < count {
-        if holds(eight(shares + i) .> 0) {
+        if holds(eight(alpha + i) .> 0) {
           let (px, py) = (eight(across + i) + (places + (x + Float(i))), eight(down + i) + y)
           let kind = UnsafeRawPointer(kinds + i).loadUnaligned(as: SIMD8<Int32>.self)
           let level = holds(kind .!= 0) ? picture.mean(px, py, kind, footprints) : picture.level(px, py)

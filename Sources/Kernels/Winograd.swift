@@ -118,8 +118,8 @@ extension Kernels {
     to: Destination
   ) {
     switch to.activation {
-    case .none: transformOutput(Line.self, w, products, rows, channels, width, to)
-    case .relu: transformOutput(Ramp.self, w, products, rows, channels, width, to)
+    case .none: transformOutput(Identity.self, w, products, rows, channels, width, to)
+    case .relu: transformOutput(ReLU.self, w, products, rows, channels, width, to)
     case .silu: transformOutput(SiLU.self, w, products, rows, channels, width, to)
     case .gelu: transformOutput(GELU.self, w, products, rows, channels, width, to)
     case .erfGELU: transformOutput(ErfGELU.self, w, products, rows, channels, width, to)
@@ -156,7 +156,7 @@ private func transformInput<F: Form>(
   }
 }
 
-private func transformOutput<C: Curve>(
+private func transformOutput<C: ActivationFunction>(
   _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ channels: Range<Int>,
   _ width: Int, _ to: Destination
 ) {
@@ -168,7 +168,7 @@ private func transformOutput<C: Curve>(
 }
 
 @inline(__always)
-private func transformOutput<F: Form, C: Curve>(
+private func transformOutput<F: Form, C: ActivationFunction>(
   _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>,
   _ channels: Range<Int>, _ width: Int, _ to: Destination
 ) {

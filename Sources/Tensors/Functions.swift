@@ -179,7 +179,7 @@ public func attention(qkv: Tensor, heads: Int, by kernels: any KernelSet.Type = 
 /// it, itself and the rows after it, `before + 1 + after` in all, which is the number of rows of `near` and `carry`
 /// (`[before + 1 + after, C]`). `near` is added to the keys, `carry` to the values.
 public func attention(
-  qkv: Track, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int,
+  qkv: RowHistory, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int,
   by kernels: any KernelSet.Type = kernels
 ) -> Tensor {
   let (span, _, c) = near.picture

@@ -10,7 +10,7 @@ package enum OpenBLAS: Products {
   package static let hasHalves = false
 
   /// Whether OpenBLAS is installed and usable.
-  package static var isHere: Bool { library != nil }
+  package static var isAvailable: Bool { library != nil }
 
   private static let library = ctensors_openblas_load()?.pointee
   private static let kernels = genericKernels()

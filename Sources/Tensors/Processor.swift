@@ -29,19 +29,19 @@ package struct InstructionSet: Sendable {
   package let hasFastPairs: Bool
 
   /// Whether to use OpenBLAS for products, if it is installed.
-  private let asksOpenBLAS: Bool
+  private let prefersOpenBLAS: Bool
 
   package init(
     name: String, kernels: any KernelSet.Type, hasTiles: Bool = false, hasFastPairs: Bool = false,
-    asksOpenBLAS: Bool = false
+    prefersOpenBLAS: Bool = false
   ) {
-    (self.name, self.kernels, self.asksOpenBLAS) = (name, kernels, asksOpenBLAS)
+    (self.name, self.kernels, self.prefersOpenBLAS) = (name, kernels, prefersOpenBLAS)
     (self.hasTiles, self.hasFastPairs) = (hasTiles, hasFastPairs)
   }
 
   /// What layers multiply with. Streamed layers use the kernels instead, because OpenBLAS's sum for a row depends on
   /// the number of rows.
-  package var products: any Products.Type { asksOpenBLAS && OpenBLAS.isHere ? OpenBLAS.self : kernels }
+  package var products: any Products.Type { prefersOpenBLAS && OpenBLAS.isAvailable ? OpenBLAS.self : kernels }
 
   /// Whether bf16 is faster than `f32`.
   var multipliesBF16: Bool { hasTiles || hasFastPairs }
@@ -103,7 +103,7 @@ private let choice: (set: InstructionSet, problem: String?) = {
 private let plainSets: [InstructionSet] = {
   let generic = genericKernels()
   let others = [
-    InstructionSet(name: generic.name, kernels: generic, asksOpenBLAS: true),
+    InstructionSet(name: generic.name, kernels: generic, prefersOpenBLAS: true),
     InstructionSet(name: "plain", kernels: generic),
   ]
   #if arch(x86_64)

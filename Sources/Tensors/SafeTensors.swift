@@ -103,9 +103,9 @@ public struct SafeTensors: Sendable {
       entries[entry.name] = entry
     }
     guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
-    if let told = metadata["crc32"] {
+    if let expected = metadata["crc32"] {
       let found = bytes.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[first...])) }
-      guard told == found else { throw .damaged(crc32: found) }
+      guard expected == found else { throw .damaged(crc32: found) }
     }
     (self.entries, self.bytes, self.first) = (entries, bytes, first)
   }

@@ -28,8 +28,10 @@ extension SafeTensors {
   /// metadata must not need JSON escapes.
   public static func written(_ tensors: [WrittenTensor], metadata: [String: String]) -> [UInt8] {
     let values = tensors.flatMap(\.bytes)
-    let told = metadata.merging(["crc32": values.withUnsafeBytes { checksum($0) }]) { $1 }
-    var entries = ["\"__metadata__\":{\(told.sorted { $0 < $1 }.map { "\"\($0)\":\"\($1)\"" }.joined(separator: ","))}"]
+    let metadata = metadata.merging(["crc32": values.withUnsafeBytes { checksum($0) }]) { $1 }
+    var entries = [
+      "\"__metadata__\":{\(metadata.sorted { $0 < $1 }.map { "\"\($0)\":\"\($1)\"" }.joined(separator: ","))}"
+    ]
     var end = 0
     for tensor in tensors {
       let (begin, shape) = (end, tensor.shape.map { "\($0)" }.joined(separator: ","))

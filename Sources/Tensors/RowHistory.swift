@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The most recent rows of a stream, `[T, width]` in contiguous memory, addressed by their index in the stream.
-public struct Track: Sendable {
+public struct RowHistory: Sendable {
   public let width: Int
   /// The index of the oldest row.
   public private(set) var first = 0
