@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The autoencoder: RGB images to latents of a quarter of the width and height, and back (twin of `Encoder` and
-// `Decoder` in Sources/Training/networks/model.py). It has no normalisation across the image, so a latent pixel depends
+// `Decoder` in Sources/Training/networks/autoencoder.py). It has no normalisation across the image, so a latent pixel depends
 // only on the pixels near it. RGB is -1 ... 1.
 
 import Tensors

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The sizes of the networks, read from the metadata of a model file (twin of `Config` in
-// Sources/Training/networks/model.py). A field that is missing, unknown, of the wrong type or out of range is rejected,
+// Sources/Training/networks/config.py). A field that is missing, unknown, of the wrong type or out of range is rejected,
 // so networks built from a `Configuration` always have valid shapes.
 
 import Tensors

@@ -13,8 +13,8 @@ public struct Denoiser: Sendable {
   public init(_ w: Weights, _ name: String, _ config: Configuration) { unet = UNet(w, "\(name).unet", config) }
 
   /// Everything that conditions one frame's latent, for the steps of one schedule.
-  public struct Frame: Sendable {
-    let seen: Tensor  // [20, 20, 4 + 2 + 4]: masked latent, lips, identity latent
+  public struct Conditioning: Sendable {
+    let inputs: Tensor  // [20, 20, 4 + 2 + 4]: masked latent, lips, identity latent
     let identity: Tensor  // [20, 20, 4]
     let times: [Float]  // one for each step, above 0
     let context: UNet.Context
@@ -31,16 +31,16 @@ public struct Denoiser: Sendable {
   /// of the same schedule.
   package func prepare(
     masked: Tensor, lips: Tensor, identity: Tensor, _ context: UNet.Context, schedule: Schedule
-  ) -> Frame {
-    Frame(
-      seen: concat(concat(masked, lips), identity), identity: identity, times: schedule.times, context: context)
+  ) -> Conditioning {
+    Conditioning(
+      inputs: concat(concat(masked, lips), identity), identity: identity, times: schedule.times, context: context)
   }
 
   /// The velocity at x `[20, 20, 4]` and the time of `step`.
-  public func callAsFunction(_ x: Tensor, step: Int, _ frame: Frame) -> Tensor {
-    let f = unet(concat(x, frame.seen), step: step, frame.context)
-    let t = frame.times[step]
-    return x.map { ($1 - frame.identity.values[$0] - f.values[$0]) / t }
+  public func callAsFunction(_ x: Tensor, step: Int, _ conditioning: Conditioning) -> Tensor {
+    let f = unet(concat(x, conditioning.inputs), step: step, conditioning.context)
+    let t = conditioning.times[step]
+    return x.map { ($1 - conditioning.identity.values[$0] - f.values[$0]) / t }
   }
 }
 

@@ -22,21 +22,21 @@ public struct Schedule: Sendable {
 /// The latents `[20, 20, 4]` of one frame after each step; the last one is the result.
 public struct Sampler: Sequence, IteratorProtocol {
   let denoiser: Denoiser
-  let frame: Denoiser.Frame
+  let conditioning: Denoiser.Conditioning
   var x: Tensor
   var before: Tensor?  // velocity of the previous step
   var step = 0
 
   /// `noise`: `[20, 20, 4]`, standard normal.
-  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor) {
-    (self.denoiser, self.frame, x) = (denoiser, frame, noise)
+  public init(_ denoiser: Denoiser, _ conditioning: Denoiser.Conditioning, noise: Tensor) {
+    (self.denoiser, self.conditioning, x) = (denoiser, conditioning, noise)
   }
 
   public mutating func next() -> Tensor? {
-    guard step < frame.times.count else { return nil }
-    let velocity = denoiser(x, step: step, frame)
+    guard step < conditioning.times.count else { return nil }
+    let velocity = denoiser(x, step: step, conditioning)
     let before = self.before ?? velocity
-    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.times.count) }
+    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(conditioning.times.count) }
     self.before = velocity
     step += 1
     return x

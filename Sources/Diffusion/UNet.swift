@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root, in the order of the same
-// section of Sources/Training/networks/model.py. Images are [H, W, C]; E is the width of the conditioning vector, T the
+// section of Sources/Training/networks/unet.py. Images are [H, W, C]; E is the width of the conditioning vector, T the
 // number of audio tokens. Whatever depends only on the audio, the previous frame and the step times is computed once
 // per frame (`prepare`), not once per step.
 
@@ -63,8 +63,8 @@ package struct CrossAttention: Sendable {
 
   package func callAsFunction(_ x: Tensor, _ memory: Memory) -> Tensor {
     let q = query(norm(x.tokens))
-    let heard = attention(q: q, k: memory.keys, v: memory.values, heads: heads)
-    return out(heard, adding: x).asPicture(like: x)
+    let attended = attention(q: q, k: memory.keys, v: memory.values, heads: heads)
+    return out(attended, adding: x).asPicture(like: x)
   }
 }
 
@@ -176,8 +176,8 @@ package struct UNet: Sendable {
   /// which selects the learned null token. `times`: all steps' time embeddings, from `embedded`.
   package func prepare(tokens: Tensor, prior values: Tensor?, times: Tensor) -> Context {
     let pose = values.map { prior($0) } ?? noPrior
-    let heard = audio(tokens.reshaped([1, tokens.values.count])) + pose
-    let e = silu(times.map { $1 + heard.values[$0 % embedding] })
+    let condition = audio(tokens.reshaped([1, tokens.values.count])) + pose
+    let e = silu(times.map { $1 + condition.values[$0 % embedding] })
     return Context(
       modulations: blocks.map { $0.condition(e) },
       down2Attn1: down2Attn1.memory(tokens), down2Attn2: down2Attn2.memory(tokens),
