@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Audio tokens from stacks of features: a small transformer over the stacks around one frame (twin of `AudioEncoder` in
-// Sources/Training/networks/model.py). Every frame's window is encoded on its own.
+// Sources/Training/networks/audio.py). Every frame's window is encoded on its own.
 
 import Tensors
 
@@ -31,13 +31,15 @@ package struct AudioLayer: Sendable {
     fc2 = Linear(w, "\(name).fc2", expansion * width, width, rows: rows, streamed: streamed)
   }
 
-  package func callAsFunction(_ x: Tensor) -> Tensor { told(attention(qkv: asked(x), heads: heads), adding: x) }
+  package func callAsFunction(_ x: Tensor) -> Tensor {
+    output(attention(qkv: queriesKeysValues(x), heads: heads), adding: x)
+  }
 
   /// Queries, keys and values, `[T, 3C]`.
-  func asked(_ x: Tensor) -> Tensor { qkv(norm1(x)) }
+  func queriesKeysValues(_ x: Tensor) -> Tensor { qkv(norm1(x)) }
 
   /// The layer's output, from its input `x` and the result of the attention.
-  func told(_ attended: Tensor, adding x: Tensor) -> Tensor {
+  func output(_ attended: Tensor, adding x: Tensor) -> Tensor {
     let x = out(attended, adding: x)
     return fc2(fc1(norm2(x), activation: activation), adding: x)
   }

@@ -4,7 +4,7 @@
 import Tensors
 
 /// Predicts a frame's mouth shape from its audio tokens `[T, C]`: 12 coefficients in standard deviations (twin of
-/// `Lips` in Sources/Training/networks/model.py).
+/// `LipsHead` in Sources/Training/networks/audio.py).
 public struct LipsHead: Sendable {
   let fc1: Linear
   let fc2: Linear

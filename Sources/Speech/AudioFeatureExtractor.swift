@@ -7,9 +7,9 @@
 
 public import Tensors
 
-/// One stream's state, for one timeline. `listen` copies what it needs while the timeline is locked; `heard` does the
+/// One stream's state, for one timeline. `capture` copies what it needs while the timeline is locked; `features` does the
 /// work afterwards.
-public struct Listener: Sendable {
+public struct AudioFeatureExtractor: Sendable {
   /// The result for a frame amid infinite digital silence, `[T, C]`.
   public let silence: Tensor
 
@@ -36,54 +36,55 @@ public struct Listener: Sendable {
 
   /// One past the last sample that the frame at `row` depends on: audio from there on cannot change the result.
   public func samplesNeeded(atRow row: Int) -> Int64 {
-    let row = SoundTimeline.clamped(row)
-    let last = stream.map { 2 * (features(row).upperBound - 1 + $0.front.after) + 2 } ?? shown(row).upperBound - 1
+    let row = AudioTimeline.clamped(row)
+    let last =
+      stream.map { 2 * (featureRange(row).upperBound - 1 + $0.front.after) + 2 } ?? silenceRange(row).upperBound - 1
     return Int64(last * Filterbank.step + Filterbank.window)
   }
 
   /// Copies the audio around the frame at `row`. Audio later than `lookahead` (nil: the model's own) after the frame is
   /// ignored even when it has arrived already, so that equal input gives equal output: features that need it are
-  /// unknown (`AudioEncoder.unheard` in Sources/Training/networks/model.py), in filterbank stacks it is digital
+  /// unknown (`AudioEncoder.mask_unknown` in Sources/Training/networks/audio.py), in filterbank stacks it is digital
   /// silence. Returns whether the frame itself lies in a `silence`, as far as the rows around it tell.
   @discardableResult
-  public mutating func listen(
-    to timeline: inout SoundTimeline, atRow row: Int, lookahead: RunningTime? = nil, _ silence: Silence? = nil
+  public mutating func capture(
+    from timeline: inout AudioTimeline, atRow row: Int, lookahead: RunningTime? = nil, _ silence: Silence? = nil
   ) -> Bool {
-    self.row = SoundTimeline.clamped(row)
+    self.row = AudioTimeline.clamped(row)
     let ahead = (lookahead ?? self.lookahead).samples - Int64(Filterbank.step / 2)
     limit = Int64(self.row * Filterbank.step) + ahead
     stream?.cut(to: timeline.takeChange())
-    let (wanted, shown) = (features(self.row), shown(self.row))
+    let (wanted, shown) = (featureRange(self.row), silenceRange(self.row))
     let first = stream?.prepare(for: wanted) ?? Int64(shown.lowerBound * Filterbank.step - 1)
     excerpt = timeline.excerpt(first, to: min(samplesNeeded(atRow: row), limit))
     silent = silence.map { timeline.silent(shown, until: limit, $0) } ?? []
     return silent.isEmpty ? false : silent[min(self.row, shown.upperBound - 1) - shown.lowerBound]
   }
 
-  /// The features of the frame `listen` was called for, `[T, C]`. `gated`: rows in a silence become digital silence,
+  /// The features of the frame `capture` was called for, `[T, C]`. `gated`: rows in a silence become digital silence,
   /// like the noise gate in training.
-  public mutating func heard(gated: Bool = true) -> Tensor {
-    let (wanted, excerpt, limit) = (features(row), excerpt, limit)
-    let heard = stream?.heard(wanted, of: excerpt, until: limit) ?? Filterbank.rows(shown(row), of: excerpt)
-    let open = heard.reshaped(silence.shape)
+  public mutating func features(gated: Bool = true) -> Tensor {
+    let (wanted, excerpt, limit) = (featureRange(row), excerpt, limit)
+    let values = stream?.read(wanted, of: excerpt, until: limit) ?? Filterbank.rows(silenceRange(row), of: excerpt)
+    let open = values.reshaped(silence.shape)
     guard gated, silent.contains(true) else { return open }
     let step = stream == nil ? 1 : 2  // rows for each value
-    let width = heard.shape[1]
+    let width = values.shape[1]
     return open.map { silent[step * ($0 / width)] ? silence.values[$0] : $1 }
   }
 
   /// The features around the frame: 20 ms each, two in a stack.
-  private func features(_ row: Int) -> Range<Int> {
+  private func featureRange(_ row: Int) -> Range<Int> {
     let own = row >> 1
     return own - 2 * past - 1..<own + 2 * future + 1
   }
 
   /// The rows that are tested for silence: all around the frame; for features, each one's own row and the row after it.
-  private func shown(_ row: Int) -> Range<Int> {
+  private func silenceRange(_ row: Int) -> Range<Int> {
     guard stream != nil else {
       return row - Filterbank.stack * past..<row + Filterbank.stack * (future + 1)
     }
-    let features = features(row)
+    let features = featureRange(row)
     return 2 * features.lowerBound..<2 * features.upperBound - 1
   }
 }

@@ -42,8 +42,8 @@ struct Excerpt: Sendable {
 ///
 /// Samples are 16 kHz mono, -1 ... 1, with absolute indices (`RunningTime.sample`). Whatever is not held reads as
 /// digital silence: gaps, the time before the first and after the last sample, and samples that are not finite. A chunk
-/// that overlaps held samples replaces them. A `Listener` reads what a frame needs.
-public struct SoundTimeline: Sendable {
+/// that overlaps held samples replaces them. A `AudioFeatureExtractor` reads what a frame needs.
+public struct AudioTimeline: Sendable {
   /// Samples held at most, 65.5 s in 4 MB.
   static let capacity = 1 << 20
   static let rowsCached = capacity / Filterbank.step
@@ -51,7 +51,7 @@ public struct SoundTimeline: Sendable {
   /// A ring buffer: sample i is at i mod capacity. Only indices in `held` are valid.
   private var samples = [Float](repeating: 0, count: capacity)
   private var held: Range<Int64> = 0..<0
-  /// The first sample that changed since the listener last asked.
+  /// The first sample that changed since the extractor last asked.
   private var changed = Int64.min
 
   /// Cached mean squares of complete rows: row r is at r mod `rowsCached`.
@@ -80,7 +80,7 @@ public struct SoundTimeline: Sendable {
     write(from: max(start, held.lowerBound, end - capacity), to: end) { sound[Int($0 - start)] }
   }
 
-  /// The first sample that changed since the last call, for the one listener.
+  /// The first sample that changed since the last call, for the one extractor.
   mutating func takeChange() -> Int64 {
     defer { changed = .max }
     return changed
