@@ -46,8 +46,8 @@ public struct Composition {
     guard let result = Patch(own, region) else { return nil }
     let (_, _, low, high) = own.view.transforms
     let layers = Self.layers(of: exemplars.filter { $0.patch.view.kind == own.view.kind })
-    let cover = layers.reduce(0) { $0 + $1.share }
-    let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.share / cover * $1.exemplar.offset }
+    let cover = layers.reduce(0) { $0 + $1.weight }
+    let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.weight / cover * $1.exemplar.offset }
     let offset = sum.replacing(with: 0, where: sum .!= sum)
     let most = Float(1 << own.view.format.depth) - 1
     eachLine(in: region, of: layers) { c, row, line in
@@ -61,7 +61,7 @@ public struct Composition {
       let y = row - (region.y >> component.shiftY)
       kernels.paintLine(
         plane.base + y * plane.stride, storage: component.storage, offset: 0, step: component.step, first: 0,
-        count: line.count, colors: line.own, low: 0, high: most, shares: line.shares)
+        count: line.count, colors: line.own, low: 0, high: most, alpha: line.written)
     }
     return result
   }
@@ -74,7 +74,7 @@ public struct Composition {
     guard let mask, exemplar.patch.view.kind == own.view.kind else { return .zero }
     let region = mask.region.even(within: region)
     guard !region.isEmpty else { return .zero }
-    let layers = [(exemplar: exemplar, share: Float(1))]
+    let layers = [(exemplar: exemplar, weight: Float(1))]
     let rows = region.height + 1  // upper bound for each component
     let everyRow = region.height < 192 ? 2 : region.height < 384 ? 4 : 8
     let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
@@ -101,7 +101,7 @@ public struct Composition {
   }
 
   /// The contributing exemplars and their normalised weights, whose sum is at most 1.
-  private typealias Layer = (exemplar: Exemplar, share: Float)
+  private typealias Layer = (exemplar: Exemplar, weight: Float)
 
   private static func layers(of exemplars: [Exemplar]) -> [Layer] {
     let weights = exemplars.map { $0.weight > 0 ? min($0.weight, 1) : 0 }
@@ -112,41 +112,43 @@ public struct Composition {
   /// Calls `body`, on several threads, with a component, a row and its levels, for every row in `region` that has any.
   /// `borderEvery` n: only in every n-th row, and only under the mask's border.
   private func eachLine(
-    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, Weaver.Line) -> Void
+    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, LineCompositor.Line) -> Void
   ) {
-    let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.share })
+    let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.weight })
     // Components whose samples are at the same positions.
     let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]
     for group in groups {
       let component = samples[group.lowerBound].component
       let (columns, rows) = component.samples(of: region)
       let masked = mask.map { component.samples(of: $0.region) } ?? (columns: 0..<0, rows: 0..<0)
-      let field = Field(warp, samples[group.lowerBound], rows: rows)
-      let covers = layers.map { exemplar, share in
-        let field = Field(
+      let field = DisplacementField(warp, samples[group.lowerBound], rows: rows)
+      let covers = layers.map { exemplar, weight in
+        let field = DisplacementField(
           warp.from(exemplar.source), samples[group.lowerBound], rows: masked.rows.clamped(to: rows))
-        return Strand(patch: exemplar.patch, field: field, share: share / cover)
+        return WarpedLayer(patch: exemplar.patch, field: field, weight: weight / cover)
       }
-      let weaver = Weaver(
-        own: Strand(patch: own, field: field, share: 1), covers: covers, cover: cover, mask: mask, masked: masked,
+      let compositor = LineCompositor(
+        own: WarpedLayer(patch: own, field: field, weight: 1), covers: covers, cover: cover, mask: mask, masked: masked,
         group: group, component: component, columns: columns, borderEvery: borderEvery)
-      inStripes((rows.count + Weaver.band - 1) / Weaver.band) { stripe in
-        let some = rows.lowerBound + stripe.lowerBound * Weaver.band..<rows.lowerBound + stripe.upperBound * Weaver.band
-        weaver.eachLine(in: some.clamped(to: rows), body)
+      inStripes((rows.count + LineCompositor.band - 1) / LineCompositor.band) { stripe in
+        let some =
+          rows.lowerBound + stripe.lowerBound * LineCompositor.band..<rows.lowerBound + stripe.upperBound
+          * LineCompositor.band
+        compositor.eachLine(in: some.clamped(to: rows), body)
       }
     }
   }
 }
 
 /// A warped patch and its weight.
-private struct Strand {
+private struct WarpedLayer {
   let patch: Patch
-  let field: Field
-  let share: Float
+  let field: DisplacementField
+  let weight: Float
 
-  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where `shares` are above 0.
+  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where `alpha` is above 0.
   func add(
-    _ c: Int, row: Int, _ columns: Range<Int>, moved: Field.Lines, shares: UnsafePointer<Float>,
+    _ c: Int, row: Int, _ columns: Range<Int>, moved: DisplacementField.Lines, alpha: UnsafePointer<Float>,
     to out: UnsafeMutablePointer<Float>
   ) {
     let (component, plane) = (patch.view.samples[c].component, patch.planes[c])
@@ -155,17 +157,17 @@ private struct Strand {
       plane.base, storage: component.storage, stride: plane.stride, width: held.columns.count,
       height: held.rows.count, x: Float(columns.lowerBound - held.columns.lowerBound),
       y: Float(row - held.rows.lowerBound), across: moved.across, down: moved.down, kinds: moved.kinds,
-      footprints: field.footprints, shares: shares, weight: share, count: columns.count, out)
+      footprints: field.footprints, alpha: alpha, weight: weight, count: columns.count, out)
   }
 }
 
 /// Composites line by line, for components whose samples are at the same positions.
-private struct Weaver {
+private struct LineCompositor {
   /// Rows that are warped together, so that their displacements stay in the cache.
   static let band = 16
 
-  let own: Strand
-  let covers: [Strand]
+  let own: WarpedLayer
+  let covers: [WarpedLayer]
   let cover: Float  // the exemplars' total weight under the mask
   let mask: SoftMask?
   let masked: (columns: Range<Int>, rows: Range<Int>)  // samples
@@ -176,9 +178,9 @@ private struct Weaver {
 
   /// The levels of a row of a component.
   struct Line {
-    /// The warped frame's levels where `shares` is 1, that is, where a sample moves or is masked, and `alpha` is less
+    /// The warped frame's levels where `written` is 1, that is, where a sample moves or is masked, and `alpha` is less
     /// than 1; elsewhere 0.
-    let own, shares: UnsafeMutablePointer<Float>
+    let own, written: UnsafeMutablePointer<Float>
     /// The exemplars' levels where `alpha`, their opacity, is above 0. Valid only if `isMasked`.
     let other, alpha: UnsafeMutablePointer<Float>
     let isMasked: Bool
@@ -189,24 +191,26 @@ private struct Weaver {
 
   func eachLine(in rows: Range<Int>, _ body: (Int, Int, Line) -> Void) {
     let length = columns.count + 8  // room for what the kernels write behind
-    let size = Field.Lines.size(length * Self.band)
+    let size = DisplacementField.Lines.size(length * Self.band)
     let (under, everyRow) = (masked.columns.clamped(to: columns), borderEvery ?? 1)
     let start = under.lowerBound - columns.lowerBound
     withUnsafeTemporaryAllocation(byteCount: 20 * length + size * (1 + covers.count), alignment: 64) { memory in
       guard let memory = memory.baseAddress else { return }
       let floats = memory.bindMemory(to: Float.self, capacity: 5 * length)
       floats.initialize(repeating: 0, count: 5 * length)
-      let fields = (0...covers.count).map { Field.Lines(memory + (20 * length + $0 * size), length * Self.band) }
+      let fields = (0...covers.count).map {
+        DisplacementField.Lines(memory + (20 * length + $0 * size), length * Self.band)
+      }
       for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
         let band = first..<min(first + Self.band, rows.upperBound)
         own.field.write(rows: band, everyRow: everyRow, columns: columns, to: fields[0], stride: length)
         let isMasked = !covers.isEmpty && masked.rows.overlaps(band)
-        for (strand, lines) in zip(covers, fields.dropFirst()) where isMasked {
-          strand.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
+        for (layer, lines) in zip(covers, fields.dropFirst()) where isMasked {
+          layer.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
         }
         for row in band where (row - band.lowerBound) % everyRow == 0 {
           let line = Line(
-            own: floats, shares: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
+            own: floats, written: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
             isMasked: isMasked && masked.rows.contains(row), masked: start..<start + under.count, count: columns.count)
           write(row, fields.map { $0 + (row - first) * length }, line, seen: floats + 4 * length, body)
         }
@@ -216,7 +220,7 @@ private struct Weaver {
 
   /// `seen`: scratch for the opacity with which the frame itself shows.
   private func write(
-    _ row: Int, _ fields: [Field.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
+    _ row: Int, _ fields: [DisplacementField.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
     _ body: (Int, Int, Line) -> Void
   ) {
     line.alpha.update(repeating: 0, count: columns.count + 8)
@@ -232,18 +236,18 @@ private struct Weaver {
       guard
         kernels.movedLine(
           fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
-          own: seen, line.shares)
+          own: seen, line.written)
       else { return }
     }
     let start = line.masked.lowerBound
     let under = columns.lowerBound + start..<columns.lowerBound + line.masked.upperBound
     for c in group {
       line.own.update(repeating: 0, count: columns.count + 8)
-      own.add(c, row: row, columns, moved: fields[0], shares: seen, to: line.own)
+      own.add(c, row: row, columns, moved: fields[0], alpha: seen, to: line.own)
       if line.isMasked {
         (line.other + start).update(repeating: 0, count: under.count + 8)
-        for (strand, lines) in zip(covers, fields.dropFirst()) {
-          strand.add(c, row: row, under, moved: lines + start, shares: line.alpha + start, to: line.other + start)
+        for (layer, lines) in zip(covers, fields.dropFirst()) {
+          layer.add(c, row: row, under, moved: lines + start, alpha: line.alpha + start, to: line.other + start)
         }
       }
       body(c, row, line)

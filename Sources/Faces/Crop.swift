@@ -8,13 +8,13 @@
 import Glibc
 import Tensors
 
-/// The window's crop of the frame for a face with alignment `place`: `[side, side, 3]`, RGB in -1 ... 1. Outside the
+/// The window's crop of the frame for a face with `alignment`: `[side, side, 3]`, RGB in -1 ... 1. Outside the
 /// frame, edges are replicated.
 ///
 /// Bilinear. When downscaling, the frame is first smoothed by a Gaussian of 0.4 window px against aliasing. Twin of
 /// `windows` in Sources/Training/data/prepare.py.
-public func crop(_ frame: FrameView, _ window: FaceWindow, at place: Similarity) -> Tensor {
-  let transform = window.transform(place)
+public func crop(_ frame: FrameView, _ window: FaceWindow, at alignment: Similarity) -> Tensor {
+  let transform = window.transform(alignment)
   guard transform.scale < 0.7 else { return plainCrop(frame, transform, side: window.side) }
   // Sampled on a finer grid, nearly as dense as the frame, then filtered and decimated in each direction.
   let fine = min(max(Int((0.6 / transform.scale).rounded(.up)), 2), 8)

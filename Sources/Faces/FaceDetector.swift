@@ -121,10 +121,10 @@ public struct FaceDetector: Sendable {
   }
 
   /// The network's detections in one tile, in frame px.
-  private func detections(_ frame: FrameView, _ place: Tile) -> [Detection] {
-    let scale = place.side / Double(Self.side)
-    let (boxes, scores) = network(tile(frame, x: place.x, y: place.y, scale: scale, side: Self.side))
-    let (side, origin, picture) = (Float(place.side), SIMD2(Float(place.x), Float(place.y)), Float(Self.side))
+  private func detections(_ frame: FrameView, _ square: Tile) -> [Detection] {
+    let scale = square.side / Double(Self.side)
+    let (boxes, scores) = network(tile(frame, x: square.x, y: square.y, scale: scale, side: Self.side))
+    let (side, origin, picture) = (Float(square.side), SIMD2(Float(square.x), Float(square.y)), Float(Self.side))
     return anchors.indices.compactMap { i in
       let score = 1 / (1 + expf(-scores.values[i]))
       guard score >= Self.threshold else { return nil }

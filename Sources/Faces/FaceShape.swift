@@ -116,18 +116,18 @@ public struct RingedMesh: Sendable {
     var mesh = self
     let trace = Self.trace * unit * unit
     for _ in 0..<Self.rounds {
-      var shares = [Float](repeating: 1, count: points.count)
+      var limits = [Float](repeating: 1, count: points.count)
       var isFolded = false
       for triangle in triangles {
         let (old, new) = (before.area(triangle), mesh.area(triangle))
         guard old > 0 ? new < -trace : new > trace && old < 0 && !Self.isBetweenLips(triangle) else { continue }
         isFolded = true
-        let share = mesh.flat(triangle, from: before)
-        for i in 0..<3 { shares[Int(triangle[i])] = min(shares[Int(triangle[i])], share) }
+        let limit = mesh.flat(triangle, from: before)
+        for i in 0..<3 { limits[Int(triangle[i])] = min(limits[Int(triangle[i])], limit) }
       }
       if !isFolded { return mesh }
-      for (i, share) in shares.enumerated() where share < 1 {
-        mesh.points[i] = before.points[i] + share * (mesh.points[i] - before.points[i])
+      for (i, limit) in limits.enumerated() where limit < 1 {
+        mesh.points[i] = before.points[i] + limit * (mesh.points[i] - before.points[i])
       }
     }
     return nil

@@ -31,8 +31,8 @@ public struct FaceWindow: Equatable, Sendable {
   }
 
   /// The transform from frame px to px of this window, given the transform to template px.
-  public func transform(_ place: Similarity) -> Similarity {
-    place.scaled(Double(side) / Double(Self.templateSide))
+  public func transform(_ alignment: Similarity) -> Similarity {
+    alignment.scaled(Double(side) / Double(Self.templateSide))
   }
 
   /// The difference to add to a crop `[side, side, 3]`: the decoder's output `made` for the painted latent minus its
@@ -54,11 +54,11 @@ public struct FaceWindow: Equatable, Sendable {
     }
   }
 
-  /// The lips of a mesh at the latent's resolution, for a face with alignment `place`: `[side / 4, side / 4, 2]`, the
+  /// The lips of a mesh at the latent's resolution, for a face with `alignment`: `[side / 4, side / 4, 2]`, the
   /// fraction of each latent pixel covered by the opening between the lips, and by the lips including that opening.
-  /// Twin of `lips` in Sources/Training/data/warp.py and `small` in networks/model.py.
-  public func lips(_ mesh: RingedMesh, at place: Similarity) -> Tensor {
-    let (transform, size) = (transform(place), side / 4)
+  /// Twin of `lips` in Sources/Training/data/warp.py and `pooled_lips` in networks/model.py.
+  public func lips(_ mesh: RingedMesh, at alignment: Similarity) -> Tensor {
+    let (transform, size) = (transform(alignment), side / 4)
     var values = [Float](repeating: 0, count: size * size * 2)
     for (channel, outline) in [mesh.inner, mesh.outer].enumerated() {
       let corners = outline.map { transform(Double($0.x), Double($0.y)) + 0.5 }  // here pixels begin at integers

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The exemplar memory: mouths of a face seen earlier, and the choice of which to show (twin of `Memory` in
-// Sources/Training/evaluate/journey.py). The lips and the inside of the mouth come from the frame whose inner lip edges
+// The exemplar memory: mouths of a face seen earlier, and the choice of which to show (twin of `MouthMemory` in
+// Sources/Training/evaluate/frame_pipeline.py). The lips and the inside of the mouth come from the frame whose inner lip edges
 // were most like the wanted ones, from nearly the same viewing angle.
 
 private let apart: Float = 0.004  // outer eye distances: mouths closer than this are the same

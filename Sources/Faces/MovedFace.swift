@@ -54,13 +54,13 @@ public struct MovedFace {
   private let mask: SoftMask
 
   /// nil if its points are not finite or far outside. Hidden parts of the face do not move. The patch includes all that
-  /// `window` shows for alignment `place`. `unit`: outer eye distance, px.
+  /// `window` shows for `alignment`. `unit`: outer eye distance, px.
   public init?(
     _ before: RingedMesh, to after: RingedMesh, triangles: [SIMD3<Int32>], unit: Float, _ window: FaceWindow,
-    at place: Similarity
+    at alignment: Similarity
   ) {
     let side = Double(window.side - 1)
-    let whole = window.transform(place)
+    let whole = window.transform(alignment)
     let shown = [(0.0, 0.0), (side, 0.0), (0.0, side), (side, side)].map { SIMD2<Float>(whole.inverse($0.0, $0.1)) }
     let source = before.inset(unit: unit).points
     let visible = triangles.filter { before.shows($0) }

@@ -96,8 +96,8 @@ public final class Patch: @unchecked Sendable {
 }
 
 /// The window's crop of the patch, as of a frame; outside the patch, edges are replicated.
-public func crop(_ patch: Patch, _ window: FaceWindow, at place: Similarity) -> Tensor {
+public func crop(_ patch: Patch, _ window: FaceWindow, at alignment: Similarity) -> Tensor {
   withExtendedLifetime(patch) {
-    crop(patch.view, window, at: place.counted(fromX: patch.region.x, y: patch.region.y))
+    crop(patch.view, window, at: alignment.counted(fromX: patch.region.x, y: patch.region.y))
   }
 }

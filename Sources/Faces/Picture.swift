@@ -57,7 +57,7 @@ extension Patch {
       let origin = frame.samples[c].origin
       let columns = (0..<size.width).map { Tent($0, shift: component.shiftX, origin: origin.x, count: width) }
       // The weights of RGB levels (0 ... 255) in this component, and its level for black.
-      let share = SIMD3(fromRGB.x[c], fromRGB.y[c], fromRGB.z[c]) / 127.5
+      let weights = SIMD3(fromRGB.x[c], fromRGB.y[c], fromRGB.z[c]) / 127.5
       let base = fromRGB(SIMD4(-1, -1, -1, 0))[c]
       inStripes(size.height) { rows in
         var levels = [Float](repeating: 0, count: width)
@@ -65,8 +65,8 @@ extension Patch {
         for i in rows {
           let row = Tent(i, shift: component.shiftY, origin: origin.y, count: height)
           for x in 0..<width { levels[x] = base }
-          for tap in 0..<4 where row.shares[tap] > 0 {
-            let (from, down) = (3 * width * Int(row.pixels[tap]), row.shares[tap] * share)
+          for tap in 0..<4 where row.weights[tap] > 0 {
+            let (from, down) = (3 * width * Int(row.pixels[tap]), row.weights[tap] * weights)
             for x in 0..<width {
               let at = from + 3 * x
               levels[x] +=
@@ -76,7 +76,7 @@ extension Patch {
           }
           for (j, column) in columns.enumerated() {
             var sum: Float = 0
-            for tap in 0..<4 { sum += column.shares[tap] * levels[Int(column.pixels[tap])] }
+            for tap in 0..<4 { sum += column.weights[tap] * levels[Int(column.pixels[tap])] }
             line[j] = UInt16(min(max(sum, low[c]), high[c]).rounded()).littleEndian
           }
           // For byte samples, the low byte of each word.
@@ -96,7 +96,7 @@ extension Patch {
 /// without subsampling, otherwise those within two pixels, weighted by proximity.
 private struct Tent {
   private(set) var pixels = SIMD4<Int32>.zero
-  private(set) var shares = SIMD4<Float>(1, 0, 0, 0)
+  private(set) var weights = SIMD4<Float>(1, 0, 0, 0)
 
   init(_ sample: Int, shift: Int, origin: Float, count: Int) {
     guard shift > 0 else {
@@ -106,8 +106,8 @@ private struct Tent {
     for tap in 0..<4 {
       let pixel = 2 * sample - 1 + tap
       pixels[tap] = Int32(min(max(pixel, 0), count - 1))
-      shares[tap] = max(1 - abs(Float(tap - 1) - origin) / 2, 0)
+      weights[tap] = max(1 - abs(Float(tap - 1) - origin) / 2, 0)
     }
-    shares /= shares.sum()
+    weights /= weights.sum()
   }
 }

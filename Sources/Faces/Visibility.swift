@@ -37,7 +37,7 @@ public struct Light: Equatable, Sendable {
   }
 }
 
-/// Judges one face, frame by frame, with hysteresis, so that a face at a limit does not alternate between two mouths.
+/// Checks one face, frame by frame, with hysteresis, so that a face at a limit does not alternate between two mouths.
 ///
 /// A mouth is covered if it does not look as it has looked so far. The window is reduced to 16 x 16 px; for each pixel
 /// it keeps the mean colour and the usual deviation from it. A change common to all pixels is light. Speech and nods
@@ -78,17 +78,17 @@ public struct Visibility: Sendable {
   public init() {}
 
   /// The obstacle in a frame `seconds` after the previous one. `turn`: the sine of the angle between the face's
-  /// direction and the camera's. `window`: frame px -> template px.
+  /// direction and the camera's. `alignment`: frame px -> template px.
   public mutating func callAsFunction(
-    _ frame: FrameView, _ points: [SIMD3<Float>], turn: Float, at window: Similarity, after seconds: Double
+    _ frame: FrameView, _ points: [SIMD3<Float>], turn: Float, at alignment: Similarity, after seconds: Double
   ) -> Obstacle? {
     let before = obstacle
-    let isCovered = covers(frame, window, after: min(max(seconds, 0), 0.5))
-    obstacle = judge(frame, points, turn, isCovered, before)
+    let isCovered = covers(frame, alignment, after: min(max(seconds, 0), 0.5))
+    obstacle = newObstacle(frame, points, turn, isCovered, before)
     return obstacle
   }
 
-  private func judge(
+  private func newObstacle(
     _ frame: FrameView, _ points: [SIMD3<Float>], _ turn: Float, _ isCovered: Bool, _ before: Obstacle?
   ) -> Obstacle? {
     guard points.count == FaceMeshPoints.count, let box = Box(around: points) else { return .outside }
@@ -107,8 +107,8 @@ public struct Visibility: Sendable {
   }
 
   /// Compares the window with how it has looked so far, and learns from it.
-  private mutating func covers(_ frame: FrameView, _ window: Similarity, after seconds: Double) -> Bool {
-    let picture = crop(frame, Self.small, at: window).values
+  private mutating func covers(_ frame: FrameView, _ alignment: Similarity, after seconds: Double) -> Bool {
+    let picture = crop(frame, Self.small, at: alignment).values
     let seen = (0..<Self.side * Self.side).map {
       SIMD4(picture[3 * $0], picture[3 * $0 + 1], picture[3 * $0 + 2], 0)
     }

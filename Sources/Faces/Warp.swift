@@ -48,7 +48,7 @@ public struct Warp: Sendable {
     let places = corners.lazy.map { $0.lowHalf + $0.highHalf }
     guard let first = places.first else { return region }
     let (low, high) = places.reduce((first, first)) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
-    let looked = Region(from: low, to: high, reach: 2 + Field.longest)
+    let looked = Region(from: low, to: high, reach: 2 + DisplacementField.longest)
     let (x, y) = (min(region.x, looked.x), min(region.y, looked.y))
     return Region(
       x: x, y: y, width: max(region.x + region.width, looked.x + looked.width) - x,
@@ -57,7 +57,7 @@ public struct Warp: Sendable {
 }
 
 /// A warp as displacements on the sample grid of a component, in units of its samples.
-struct Field {
+struct DisplacementField {
   /// The maximum length of a footprint, samples.
   static let longest: Float = 8
   /// The shrinking, in each direction, from which one sample is not enough.
