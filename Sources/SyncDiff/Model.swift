@@ -29,9 +29,9 @@ public final class Model: Sendable {
   public let mark: UInt8
   let window: FaceWindow
   /// The initial state of a stream's audio features: every stream copies it.
-  public let listener: Listener
+  public let featureExtractor: AudioFeatureExtractor
   /// The audio encoder: a frame's features -> audio tokens `[T, C]`.
-  let hearing: @Sendable (Tensor) -> Tensor
+  let encodeAudio: @Sendable (Tensor) -> Tensor
   let lips: LipsHead
   let encoder: Encoder
   let decoder: Decoder
@@ -42,13 +42,13 @@ public final class Model: Sendable {
   let mesh: FaceMesh
 
   /// How much audio after a frame's time is needed to paint it.
-  public var lookahead: RunningTime { listener.lookahead }
+  public var lookahead: RunningTime { featureExtractor.lookahead }
 
   /// A synthetic face in the middle of a frame of `side` x `side` px, for warming up and timing.
   public func face(side: Int) -> Face? {
     let unit = Float(side) / 3
     let points = geometry.canonical.map { unit * $0 + [1.5 * unit, 1.2 * unit, 0] }
-    return FaceWindow.aligned(points).map { Face(points: points, score: 1, window: $0) }
+    return FaceWindow.aligned(points).map { Face(points: points, score: 1, alignment: $0) }
   }
 
   /// A reader of watermarks in a stream. `key`: as in `MarkSettings`.
@@ -111,15 +111,15 @@ public final class Model: Sendable {
       let encoder = AVHuBERT(
         weights, "audio_encoder", tokens: configuration.tokens, width: configuration.avHuBERT,
         layers: configuration.audioLayers, output: configuration.audioWidth)
-      (front, hearing) = (nil, { encoder($0) })
+      (front, encodeAudio) = (nil, { encoder($0) })
     } else {
       let features = Front(weights, "audio_encoder.front")
       let encoder = AudioEncoder(
         weights, "audio_encoder", inputs: 2 * features.width, tokens: configuration.tokens,
         width: configuration.audioWidth, layers: configuration.audioLayers, head: configuration.head)
-      (front, hearing) = (features, { encoder($0) })
+      (front, encodeAudio) = (features, { encoder($0) })
     }
-    listener = Listener(front, past: configuration.audioPast, future: configuration.audioFuture)
+    featureExtractor = AudioFeatureExtractor(front, past: configuration.audioPast, future: configuration.audioFuture)
     lips = LipsHead(
       weights, "lips", tokens: configuration.tokens, width: configuration.audioWidth,
       coefficients: configuration.coefficients)

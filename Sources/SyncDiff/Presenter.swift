@@ -128,18 +128,18 @@ public struct Presenter: Sendable {
 /// Learns a presenter from the frames of a stream, in order: the face that is tracked longest without interruption. It
 /// runs no painting network.
 public struct Learner {
-  private var journey: Journey
+  private var pipeline: FramePipeline
   private var size = SIMD2(0, 0)  // px
   private var last: RunningTime?
   /// For each face in view, by id: seconds during which it was tracked with its mouth visible.
   private var seconds: [Int: Double] = [:]
-  private var best: (seconds: Double, memory: Journey.Memory)?
+  private var best: (seconds: Double, memory: FramePipeline.FaceState)?
   /// The number of faces tracked so far. A face that is lost and found again counts twice.
   public private(set) var faces = 0
   /// What the latest frame showed.
-  public private(set) var newest = Sight()
+  public private(set) var newest = Observation()
 
-  public struct Sight: Sendable {
+  public struct Observation: Sendable {
     /// Faces in view.
     public var faces = 0
     /// Whether any of their mouths can be painted.
@@ -148,8 +148,8 @@ public struct Learner {
     public var opening: Float?
   }
 
-  /// `threads`: as in `Journey`.
-  public init(model: Model, threads: Int = 0) { journey = Journey(model: model, threads: threads) }
+  /// `threads`: as in `FramePipeline`.
+  public init(model: Model, threads: Int = 0) { pipeline = FramePipeline(model: model, threads: threads) }
 
   /// How long the longest-tracked face showed its mouth, seconds.
   public var secondsOfFace: Double { best?.seconds ?? 0 }
@@ -158,23 +158,23 @@ public struct Learner {
   public var presenter: Presenter? { best.flatMap { Presenter($0.memory.neutral, $0.memory.mouths) } }
 
   /// Processes the next frame, shown at `time`.
-  public mutating func look(_ frame: FrameView, at time: RunningTime) {
+  public mutating func observe(_ frame: FrameView, at time: RunningTime) {
     let size = SIMD2(frame.width, frame.height)
-    if size != self.size { journey.reset() }
-    let scene = journey.find(frame, at: time)
+    if size != self.size { pipeline.reset() }
+    let found = pipeline.find(frame, at: time)
     let elapsed = last.map { (Double(time.nanoseconds) - Double($0.nanoseconds)) / 1e9 } ?? 0
     (self.size, last) = (size, time)
-    seconds = seconds.filter { journey.memories[$0.key] != nil }
-    for (id, memory) in journey.memories.sorted(by: { $0.key < $1.key }) {
+    seconds = seconds.filter { pipeline.faceStates[$0.key] != nil }
+    for (id, memory) in pipeline.faceStates.sorted(by: { $0.key < $1.key }) {
       faces += seconds[id] == nil ? 1 : 0
-      let isSeen = !memory.isLost && memory.sight != nil && memory.visibility.obstacle == nil
+      let isSeen = !memory.isLost && memory.observed != nil && memory.visibility.obstacle == nil
       let long = seconds[id].map { $0 + (isSeen ? min(max(elapsed, 0), 0.5) : 0) } ?? 0
       seconds[id] = long
       if long >= best?.seconds ?? 0 { best = (long, memory) }
     }
-    let shown = scene.faces.first.flatMap { journey.memories[$0.id] }
-    newest = Sight(
-      faces: scene.sightings.count, isUsable: !scene.faces.isEmpty && !scene.isHidden,
-      opening: shown.flatMap { $0.isLost ? nil : $0.sight?.shape.opening })
+    let shown = found.faces.first.flatMap { pipeline.faceStates[$0.id] }
+    newest = Observation(
+      faces: found.trackedFaces.count, isUsable: !found.faces.isEmpty && !found.isHidden,
+      opening: shown.flatMap { $0.isLost ? nil : $0.observed?.shape.opening })
   }
 }

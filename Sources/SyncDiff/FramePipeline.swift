@@ -4,7 +4,7 @@
 // The pipeline of one frame: find faces, encode the audio, warp, encode, denoise, decode, blend. The audio determines
 // the shape of the mouth, the person's own pixels are warped to it, and a latent diffusion model (SyncDiff, arXiv
 // 2503.13371, figure 2, frame by frame) paints what no warp can know, such as the inside of the mouth. Twin of
-// Sources/Training/evaluate/journey.py. Frames come in as views; nothing here imports GStreamer.
+// Sources/Training/evaluate/frame_pipeline.py. Frames come in as views; nothing here imports GStreamer.
 
 import Diffusion
 public import Faces
@@ -53,11 +53,11 @@ public struct FindSettings: Equatable, Sendable {
 }
 
 /// The faces in a frame, and whether it begins a new shot.
-public struct Scene: Sendable {
+public struct FrameFaces: Sendable {
   /// The faces to paint, including those that fade out.
   public var faces: [Face]
   /// All faces in view.
-  public var sightings: [Sighting]
+  public var trackedFaces: [TrackedFace]
   /// Whether a face is selected but none shows enough of its mouth to be painted (`Visibility`).
   public var isHidden: Bool
   /// Whether a new shot begins here, and how different the frame is from the previous one, 0 ... 1.
@@ -67,9 +67,9 @@ public struct Scene: Sendable {
 
 /// One stream's state. Every frame goes through `find`; a frame with a face and audio then through `paint` (or
 /// `repaint`), any other frame is reported with `skip`.
-public struct Journey {
+public struct FramePipeline {
   /// What is remembered of a face between frames.
-  struct Memory {
+  struct FaceState {
     var neutral: Neutral
     var expression: Expression
     var mouths = MouthMemory<SeenMouth>()
@@ -80,9 +80,9 @@ public struct Journey {
     var isLost = false
     /// 0 ... 1: opacity that falls over three frames when the mouth becomes obstructed and rises over three when it is
     /// clear again.
-    var clearness: Float?
+    var clearOpacity: Float?
     /// Its geometry in the last frame; nil if it has no pose.
-    var sight: Sight?
+    var observed: ObservedFace?
     /// The latent painted for the previous frame.
     var previous: Tensor?
     /// The mouth painted in the previous frame.
@@ -90,7 +90,7 @@ public struct Journey {
   }
 
   /// A face's geometry in one frame.
-  struct Sight {
+  struct ObservedFace {
     let pose: Pose
     let shape: FaceShape
     let mesh: RingedMesh
@@ -106,127 +106,127 @@ public struct Journey {
     let difference: Tensor
   }
 
-  private static let fade: Float = 1 / 3  // step of the clearness for each frame
+  private static let fade: Float = 1 / 3  // step of `clearOpacity` for each frame
   private static let anyMouth: Float = 0.14  // outer eye distances, an opening that any mouth may have
   private static let wider: Float = 1.15  // times the widest opening seen, the limit for a mouth
 
   let model: Model
   let presenter: Presenter?
   /// The presenter's mouths, converted to the format of this kind of frame.
-  package private(set) var presented: (kind: FrameView.Kind, mouths: MouthMemory<SeenMouth>)?
+  package private(set) var presenterMouths: (kind: FrameView.Kind, mouths: MouthMemory<SeenMouth>)?
   /// The id of the face taken for the presenter's.
-  var introduced: Int?
+  var presenterFaceID: Int?
   let threads: Int
-  private var listener: Listener
+  private var extractor: AudioFeatureExtractor
   var tracker: FaceTracker
   var cuts = CutDetector()
   var last: RunningTime?  // of the last frame passed to `find`
   /// By the face's id.
-  var memories: [Int: Memory] = [:]
+  var faceStates: [Int: FaceState] = [:]
   var noise: (seed: UInt64, values: Tensor)?
   var mark: (settings: MarkSettings, pattern: Watermark)?
   var schedule: (steps: Int, times: Schedule)?
-  var silent: [Float]?
+  var cachedSilence: [Float]?
   /// For timing: called at the end of each stage, on the thread that called `find` or `paint`.
   public var stageEnded: ((Stage) -> Void)?
 
   /// `presenter`: known mouths of the first face chosen in every shot, or of the largest of several. `threads`: for the
   /// work on one frame, including the calling thread; 0: all processors.
   public init(model: Model, presenter: Presenter? = nil, threads: Int = 0) {
-    (self.model, self.presenter, self.threads, listener) = (model, presenter, threads, model.listener)
+    (self.model, self.presenter, self.threads, extractor) = (model, presenter, threads, model.featureExtractor)
     tracker = FaceTracker(detector: model.detector, mesh: model.mesh)
   }
 
   /// Finds the faces in the frame shown at `time`. A frame without faces to paint must be passed on unchanged.
   public mutating func find(
     _ frame: FrameView, at time: RunningTime, _ settings: FindSettings = FindSettings()
-  ) -> Scene {
+  ) -> FrameFaces {
     let (difference, isCut) = cuts(frame, threshold: settings.sceneThreshold)
     if isCut { forget() }
-    if let presenter, presented?.kind != frame.kind {
-      presented = ThreadPool.shared.limited(to: threads) { (frame.kind, presenter.memory(like: frame)) }
+    if let presenter, presenterMouths?.kind != frame.kind {
+      presenterMouths = ThreadPool.shared.limited(to: threads) { (frame.kind, presenter.memory(like: frame)) }
     }
     let faces = ThreadPool.shared.limited(to: threads) {
       tracker.track(frame, at: Double(time.nanoseconds) / 1e9, selecting: settings.selection)
     }
-    memories = memories.filter { memory in faces.contains { $0.id == memory.key } }
+    faceStates = faceStates.filter { entry in faces.contains { $0.id == entry.key } }
     let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
     ThreadPool.shared.limited(to: threads) {
-      let isNew = introduced.map { memories[$0] == nil && faces.count == 1 } ?? true
-      if isNew, let first = faces.min(by: { $0.window.scale < $1.window.scale }) { introduce(first) }
+      let isNew = presenterFaceID.map { faceStates[$0] == nil && faces.count == 1 } ?? true
+      if isNew, let first = faces.min(by: { $0.alignment.scale < $1.alignment.scale }) { assignPresenter(first) }
       for face in faces {
-        memories[face.id]?.isLost = face.isLost
-        if !face.isLost { see(face, in: frame, after: elapsed / 1e9) }
+        faceStates[face.id]?.isLost = face.isLost
+        if !face.isLost { observe(face, in: frame, after: elapsed / 1e9) }
       }
     }
     last = time
     stageEnded?(.find)
     let clear = faces.compactMap { face in
       var face = face
-      face.presence *= memories[face.id]?.clearness ?? 1
-      return face.presence > 0 ? face : nil
+      face.opacity *= faceStates[face.id]?.clearOpacity ?? 1
+      return face.opacity > 0 ? face : nil
     }
-    for face in faces where memories[face.id]?.clearness == 0 { skip(face.id) }
-    let sightings = tracker.sightings.map { sighting in
-      memories[sighting.id]?.visibility.obstacle.map { sighting.hidden(by: $0) } ?? sighting
+    for face in faces where faceStates[face.id]?.clearOpacity == 0 { skip(face.id) }
+    let trackedFaces = tracker.trackedFaces.map { face in
+      faceStates[face.id]?.visibility.obstacle.map { face.hidden(by: $0) } ?? face
     }
-    return Scene(
-      faces: clear, sightings: sightings, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
+    return FrameFaces(
+      faces: clear, trackedFaces: trackedFaces, isHidden: clear.isEmpty && !faces.isEmpty, isCut: isCut,
       difference: difference)
   }
 
   /// Gives the face the presenter's mouths for as long as it is tracked. When it is lost, the next face that is alone
   /// in view takes over.
-  private mutating func introduce(_ face: Face) {
-    guard let presenter, let presented else { return }
-    memories[face.id] = Memory(
-      neutral: presenter.neutral, expression: Expression(model.geometry), mouths: presented.mouths,
+  private mutating func assignPresenter(_ face: Face) {
+    guard let presenter, let presenterMouths else { return }
+    faceStates[face.id] = FaceState(
+      neutral: presenter.neutral, expression: Expression(model.geometry), mouths: presenterMouths.mouths,
       widest: presenter.widest)
-    introduced = face.id
+    presenterFaceID = face.id
   }
 
   /// Updates what is remembered of a face from the frame.
-  private mutating func see(_ face: Face, in frame: FrameView, after seconds: Double) {
+  private mutating func observe(_ face: Face, in frame: FrameView, after seconds: Double) {
     let geometry = model.geometry
-    var memory = memories[face.id] ?? Memory(neutral: Neutral(geometry), expression: Expression(geometry))
-    memory.sight = nil
+    var state = faceStates[face.id] ?? FaceState(neutral: Neutral(geometry), expression: Expression(geometry))
+    state.observed = nil
     if let pose = Pose(of: face.points, canonical: geometry.canonical),
       let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
     {
       let (turn, step) = ((pose.turn * pose.turn).sum().squareRoot(), Self.fade)
-      let obstacle = memory.visibility(frame, face.points, turn: turn, at: face.window, after: seconds)
+      let obstacle = state.visibility(frame, face.points, turn: turn, at: face.alignment, after: seconds)
       let target: Float = obstacle == nil ? 1 : 0
-      memory.clearness = memory.clearness.map { min(max(target, $0 - step), $0 + step) } ?? target
+      state.clearOpacity = state.clearOpacity.map { min(max(target, $0 - step), $0 + step) } ?? target
       // The mouths remembered so far show the old look.
-      if memory.visibility.isNewLook { (memory.mouths, memory.widest) = (MouthMemory(), 0) }
-      memory.widest = max(memory.widest, shape.opening)
-      let closed = memory.neutral(shape, after: seconds)
-      memory.sight = Sight(
+      if state.visibility.isNewLook { (state.mouths, state.widest) = (MouthMemory(), 0) }
+      state.widest = max(state.widest, shape.opening)
+      let closed = state.neutral(shape, after: seconds)
+      state.observed = ObservedFace(
         pose: pose, shape: shape, mesh: mesh, own: geometry.coefficients(shape, closed), seconds: seconds)
       if obstacle == nil {
-        memory.mouths.remember(MouthKey(shape, pose), light: memory.visibility.light) { most in
+        state.mouths.remember(MouthKey(shape, pose), light: state.visibility.light) { most in
           SeenMouth(frame, mesh, unit: Float(pose.scale), most: most).map { ($0, $0.bytes) }
         }
       }
     }
-    memories[face.id] = memory
+    faceStates[face.id] = state
   }
 
-  /// Copies the audio for the frame at `time`, see `Listener.listen`. Cheap, because the timeline may be locked
+  /// Copies the audio for the frame at `time`, see `AudioFeatureExtractor.capture`. Cheap, because the timeline may be locked
   /// meanwhile.
   @discardableResult
-  public mutating func listen(
-    to timeline: inout SoundTimeline, at time: RunningTime, lookahead: RunningTime? = nil, _ silence: Silence? = nil
+  public mutating func capture(
+    from timeline: inout AudioTimeline, at time: RunningTime, lookahead: RunningTime? = nil, _ silence: Silence? = nil
   ) -> Bool {
-    listener.listen(to: &timeline, atRow: time.row, lookahead: lookahead, silence)
+    extractor.capture(from: &timeline, atRow: time.row, lookahead: lookahead, silence)
   }
 
-  /// The features of the audio that `listen` copied, as `paint` takes them, see `Listener.heard`.
-  public mutating func heard(gated: Bool = true) -> Tensor {
-    ThreadPool.shared.limited(to: threads) { listener.heard(gated: gated) }
+  /// The features of the audio that `capture` copied, as `paint` takes them, see `AudioFeatureExtractor.features`.
+  public mutating func audioFeatures(gated: Bool = true) -> Tensor {
+    ThreadPool.shared.limited(to: threads) { extractor.features(gated: gated) }
   }
 
-  /// Paints on `frame` the mouth that speaks `sound`, `[T, C]` from `heard`. Only bytes of the lower face and around it
+  /// Paints on `frame` the mouth that speaks `sound`, `[T, C]` from `audioFeatures`. Only bytes of the lower face and around it
   /// change.
   public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
     ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
@@ -234,22 +234,22 @@ public struct Journey {
 
   private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
     let config = model.configuration
-    if memories[face.id]?.sight == nil, !face.isLost { see(face, in: frame.view, after: 0) }
-    let tokens = model.hearing(sound)
-    let quiet = silence()
-    let told = zip(model.lips(tokens), quiet).map { $1 + settings.guidance * ($0 - $1) }
-    let coefficients = expressed(told, by: face)
+    if faceStates[face.id]?.observed == nil, !face.isLost { observe(face, in: frame.view, after: 0) }
+    let tokens = model.encodeAudio(sound)
+    let silent = silenceCoefficients()
+    let predicted = zip(model.lips(tokens), silent).map { $1 + settings.guidance * ($0 - $1) }
+    let coefficients = withExpression(predicted, of: face)
     stageEnded?(.hear)
-    guard let (patch, mesh) = moved(frame.view, face, coefficients) else { return }
-    let window = crop(patch, model.window, at: face.window)
+    guard let (patch, mesh) = warped(frame.view, face, coefficients) else { return }
+    let window = crop(patch, model.window, at: face.alignment)
     stageEnded?(.warp)
-    let (model, previous, schedule) = (model, memories[face.id]?.previous, schedule(settings.steps))
+    let (model, previous, schedule) = (model, faceStates[face.id]?.previous, schedule(settings.steps))
     let (identity, context) = ThreadPool.shared.both {
       model.encoder(window)
     } and: {
       model.denoiser.context(tokens: tokens, prior: previous.map { model.bottleneck($0) }, schedule: schedule)
     }
-    let lips = model.window.lips(mesh, at: face.window)
+    let lips = model.window.lips(mesh, at: face.alignment)
     let conditions = model.denoiser.prepare(
       masked: masked(identity, lips: lips), lips: lips, identity: identity, context, schedule: schedule)
     stageEnded?(.encode)
@@ -262,59 +262,61 @@ public struct Journey {
     stageEnded?(.denoise)
     let difference = model.window.difference(model.decoder(inner(latent)), decoded)
     stageEnded?(.decode)
-    memories[face.id]?.previous = latent
-    memories[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)
+    faceStates[face.id]?.previous = latent
+    faceStates[face.id]?.mouth = Mouth(coefficients: coefficients, difference: difference)
     blend(patch, marked(difference, over: window, settings.mark), into: frame, face, settings.strength)
     stageEnded?(.blend)
   }
 
   /// The frame's pixels with the mouth warped to `coefficients`, and the mesh it has then; nil if the face has no pose
   /// or lies outside the frame.
-  private mutating func moved(
+  private mutating func warped(
     _ frame: FrameView, _ face: Face, _ coefficients: [Float]
   ) -> (patch: Patch, mesh: RingedMesh)? {
-    guard let sight = memories[face.id]?.sight, let shape = wanted(of: face, coefficients) else { return nil }
-    let (unit, triangles) = (Float(sight.pose.scale), model.geometry.triangles)
-    let mouths = memories[face.id]?.mouths.choose(MouthKey(shape, sight.pose)) ?? []
-    guard let moved = sight.mesh.moved(to: sight.pose.posed(shape.points)),
-      let mesh = moved.unfolded(from: sight.mesh, triangles, unit: unit),
+    guard let observed = faceStates[face.id]?.observed, let shape = targetShape(of: face, coefficients) else {
+      return nil
+    }
+    let (unit, triangles) = (Float(observed.pose.scale), model.geometry.triangles)
+    let mouths = faceStates[face.id]?.mouths.choose(MouthKey(shape, observed.pose)) ?? []
+    guard let moved = observed.mesh.moved(to: observed.pose.posed(shape.points)),
+      let mesh = moved.unfolded(from: observed.mesh, triangles, unit: unit),
       let face = MovedFace(
-        sight.mesh, to: mesh, triangles: triangles, unit: unit, model.window, at: face.window),
+        observed.mesh, to: mesh, triangles: triangles, unit: unit, model.window, at: face.alignment),
       let patch = face.patch(of: frame, mouths)
     else { return nil }
     return (patch, mesh)
   }
 
   /// The predicted coefficients with the face's expression added.
-  private mutating func expressed(_ told: [Float], by face: Face) -> [Float] {
-    guard let sight = memories[face.id]?.sight,
-      let expression = memories[face.id]?.expression(own: sight.own, told: told, after: sight.seconds)
-    else { return told }
-    return zip(told, expression).map { $0 + $1 }
+  private mutating func withExpression(_ predicted: [Float], of face: Face) -> [Float] {
+    guard let observed = faceStates[face.id]?.observed,
+      let expression = faceStates[face.id]?.expression(own: observed.own, predicted: predicted, after: observed.seconds)
+    else { return predicted }
+    return zip(predicted, expression).map { $0 + $1 }
   }
 
   /// The face's shape with the mouth it is to have; nil if the face has no pose.
-  private func wanted(of face: Face, _ coefficients: [Float]) -> FaceShape? {
-    guard let memory = memories[face.id], let sight = memory.sight else { return nil }
+  private func targetShape(of face: Face, _ coefficients: [Float]) -> FaceShape? {
+    guard let state = faceStates[face.id], let observed = state.observed else { return nil }
     // Limited, because the inside of a mouth that opens much wider than was ever seen is a guess, in which teeth would
     // grow.
-    let wanted = model.geometry.limited(coefficients, to: max(Self.anyMouth, Self.wider * memory.widest))
+    let wanted = model.geometry.limited(coefficients, to: max(Self.anyMouth, Self.wider * state.widest))
     return model.geometry.shape(
-      sight.shape, from: sight.own, to: wanted, facing: model.geometry.facing(sight.pose))
+      observed.shape, from: observed.own, to: wanted, facing: model.geometry.facing(observed.pose))
   }
 
   /// For the mouth painted in the previous frame: the opening of the original mouth, and the one that was aimed at,
   /// outer eye distances. nil if none was painted.
   package func openings(of face: Face) -> (own: Float, wanted: Float)? {
-    guard let memory = memories[face.id], let sight = memory.sight, let mouth = memory.mouth else { return nil }
-    return wanted(of: face, mouth.coefficients).map { (sight.shape.opening, $0.opening) }
+    guard let state = faceStates[face.id], let observed = state.observed, let mouth = state.mouth else { return nil }
+    return targetShape(of: face, mouth.coefficients).map { (observed.shape.opening, $0.opening) }
   }
 
   private func blend(
     _ patch: Patch, _ difference: Tensor, into frame: MutableFrameView, _ face: Face, _ strength: Float
   ) {
-    let place = model.window.transform(face.window)
-    apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.presence)
+    let place = model.window.transform(face.alignment)
+    apply(patch, Difference(difference, at: place), to: frame, strength: strength * face.opacity)
   }
 
   /// Adds the watermark to a difference that is about to be added to `window`.
@@ -331,37 +333,37 @@ public struct Journey {
 
   /// What has been learned of a face, ready for a presenter file; nil if no mouth was seen.
   package func presenter(of face: Face) -> Presenter? {
-    memories[face.id].flatMap { Presenter($0.neutral, $0.mouths) }
+    faceStates[face.id].flatMap { Presenter($0.neutral, $0.mouths) }
   }
 
   /// Bytes that the remembered mouths of a face occupy.
-  package func bytesRemembered(of face: Face) -> Int { memories[face.id]?.mouths.bytes ?? 0 }
+  package func bytesRemembered(of face: Face) -> Int { faceStates[face.id]?.mouths.bytes ?? 0 }
 
   /// Whether the previous frame painted a mouth on this face.
-  public func remembersMouth(of face: Face) -> Bool { memories[face.id]?.mouth != nil }
+  public func remembersMouth(of face: Face) -> Bool { faceStates[face.id]?.mouth != nil }
 
   /// Paints the previous frame's mouth again, if there is one, without running any network on it.
   public mutating func repaint(
     _ frame: MutableFrameView, face: Face, strength: Float, mark: MarkSettings? = nil
   ) {
-    guard let mouth = memories[face.id]?.mouth else { return }
+    guard let mouth = faceStates[face.id]?.mouth else { return }
     ThreadPool.shared.limited(to: threads) {
-      guard let (patch, _) = moved(frame.view, face, mouth.coefficients) else { return }
+      guard let (patch, _) = warped(frame.view, face, mouth.coefficients) else { return }
       let window = model.window
-      let made = marked(mouth.difference, over: crop(patch, window, at: face.window), mark)
+      let made = marked(mouth.difference, over: crop(patch, window, at: face.alignment), mark)
       blend(patch, made, into: frame, face, strength)
     }
   }
 
   /// Reports a frame that was passed on unchanged: the next frame has no predecessor.
   public mutating func skip() {
-    for id in memories.keys { skip(id) }
+    for id in faceStates.keys { skip(id) }
   }
 
   private mutating func skip(_ id: Int) {
-    memories[id]?.previous = nil
-    memories[id]?.mouth = nil
-    memories[id]?.mouths.interrupt()
+    faceStates[id]?.previous = nil
+    faceStates[id]?.mouth = nil
+    faceStates[id]?.mouths.interrupt()
   }
 
   /// Discards everything learned so far: after a seek or a new frame size.
@@ -372,7 +374,7 @@ public struct Journey {
 
   private mutating func forget() {
     tracker.reset()
-    (memories, last, introduced) = ([:], nil, nil)
+    (faceStates, last, presenterFaceID) = ([:], nil, nil)
   }
 
   /// The same noise for all frames of a stream, so that the result does not flicker.
@@ -385,10 +387,10 @@ public struct Journey {
   }
 
   /// The coefficients predicted for digital silence.
-  private mutating func silence() -> [Float] {
-    if let silent { return silent }
-    let mouth = model.lips(model.hearing(model.listener.silence))
-    silent = mouth
+  private mutating func silenceCoefficients() -> [Float] {
+    if let cachedSilence { return cachedSilence }
+    let mouth = model.lips(model.encodeAudio(model.featureExtractor.silence))
+    cachedSilence = mouth
     return mouth
   }
 
