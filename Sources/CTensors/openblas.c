@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A copy of OpenBLAS in a namespace of its own (dlmopen), with a C library of its own, whose environment tells OpenBLAS what
-// it would otherwise have to be told for the whole process. Why: meta/decisions/0024-processors.md.
+// Loads a private copy of OpenBLAS in its own linker namespace (dlmopen), together with a private C library, whose
+// environment configures OpenBLAS without changing the environment of the whole process. Why:
+// meta/decisions/0024-processors.md.
 
 #define _GNU_SOURCE
 
@@ -13,8 +14,8 @@
 #include <stddef.h>
 #include <string.h>
 
-// The kernels by OpenBLAS's name. It knows the processors of its time only; on others it takes its oldest ones, which are
-// slower than ours.
+// OpenBLAS's name for this processor. It only recognises processors known at its release; on newer ones it would fall
+// back to its oldest kernels, which are slower than ours.
 static const char *core(void) {
 #if defined(__x86_64__)
   if (ctensors_processor_level() >= 2) return "SkylakeX";
@@ -46,7 +47,7 @@ static void load(void) {
   char *(*chosen)(void) = dlsym(library, "openblas_get_corename");
   openblas.multiply = dlsym(library, "cblas_sgemm");
   openblas.multiplyVector = dlsym(library, "cblas_sgemv");
-  // A build without threads has no locks either: two threads at a time get wrong sums.
+  // A build without threads has no locks either: concurrent calls would give wrong sums.
   if (config && !strstr(config(), "SINGLE_THREADED") && chosen && strcmp(chosen(), name) == 0 && openblas.multiply
       && openblas.multiplyVector)
     loaded = &openblas;

@@ -88,7 +88,7 @@ void ctensors_sleep(const void *word, uint32_t value) { syscall(SYS_futex, word,
 
 void ctensors_wake(const void *word, int threads) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads); }
 
-// Swift declares this with a parameter `(Int) -> Void` in place of the first two.
+// Swift declares this with a parameter of type `(Int) -> Void` in place of the first two.
 __attribute__((swiftcall)) void ctensors_closure_take(
     const void *code, const void *captured, ctensors_closure *closure) {
   *closure = (ctensors_closure){code, captured};

@@ -34,7 +34,7 @@ bool ctiles_permitted(void) {
 
 // Values
 
-/// 2^x for x below 128, 2e-7 off.
+/// 2^x for x below 128, with a relative error of 2e-7.
 INLINE __m512 power(__m512 x) {
   const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT), f = _mm512_sub_ps(x, whole);
   __m512 p = _mm512_set1_ps(1.54035304e-4f);  // ln(2)^n / n!
@@ -47,7 +47,7 @@ INLINE __m512 power(__m512 x) {
   return _mm512_scalef_ps(p, whole);
 }
 
-/// 1 / x for x in 2^-126 ... 2^126, 1e-7 off.
+/// 1 / x for x in 2^-126 ... 2^126, with a relative error of 1e-7.
 INLINE __m512 reciprocal(__m512 x) {
   const __m512 r = _mm512_rcp14_ps(x);
   return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(x, r, _mm512_set1_ps(1)), r);
@@ -85,13 +85,13 @@ INLINE __m512 activated(__m512 x, enum ctiles_activation activation) {
     case ctiles_silu: return gated(x, x);
     case ctiles_gelu: return gelu(x);
     case ctiles_erf_gelu: return erf_gelu(x);
-    case ctiles_prelu: return x;  // not here
+    case ctiles_prelu: return x;  // handled in `finish`
   }
 }
 
 INLINE __mmask16 first_lanes(int count) { return count >= 16 ? 0xFFFF : count <= 0 ? 0 : (1u << count) - 1; }
 
-/// The nearest bf16, and at `rest` (or nowhere) the nearest bf16 of what is left.
+/// Stores the nearest bf16 and, `rest` values further on unless that is 0, the bf16 nearest to the rounding residue.
 INLINE void store_halves(__m512 x, uint16_t *to, size_t rest, __mmask16 lanes) {
   const __m256i high = (__m256i)_mm512_cvtneps_pbh(x);
   _mm256_mask_storeu_epi16(to, lanes, high);
@@ -145,7 +145,7 @@ INLINE void pad(const ctiles_picture *p, int first, int end, uint16_t *output, s
 }
 
 void ctiles_pad(const ctiles_picture *p, int first, int end, uint16_t *output, size_t rest) {
-  switch (p->activation) {  // constants, so that each becomes a loop of its own
+  switch (p->activation) {  // constants, so that each gets a specialised loop
     case ctiles_none: pad(p, first, end, output, rest, ctiles_none); break;
     case ctiles_relu: pad(p, first, end, output, rest, ctiles_relu); break;
     case ctiles_silu: pad(p, first, end, output, rest, ctiles_silu); break;
@@ -172,7 +172,7 @@ INLINE void convolve_depthwise(
       __m512 w[9], x[3][3];
       for (int i = 0; i < 9; i++) w[i] = _mm512_maskz_loadu_ps(lanes, d->weights + i * channels + c);
       const __m512 bias = _mm512_maskz_loadu_ps(lanes, d->bias + c);
-// A column of three, zeros beyond the picture.
+// A column of three values, zeros outside the image.
 #define COLUMN(to, at) \
   { \
     const int column = (at); \
@@ -204,19 +204,20 @@ void ctiles_convolve_depthwise(const ctiles_depthwise *d, int first, int end, ui
   }
 }
 
-// Products. A block is up to four tiles of sums: some tiles of pixels times one or two tiles of output channels. While the unit
-// multiplies for one block the vector unit finishes the sums of the block before.
+// Products. A block is up to four tiles of sums: some tiles of pixels times one or two tiles of output channels. While
+// the tile unit multiplies for one block, the vector unit finishes the sums of the previous one.
 
-/// Sums that wait to be finished. Without branches, which would end what the unit does ahead whenever they go wrong.
+/// Sums of a block that have not been finished. Branch-free, because a mispredicted branch would discard the work that
+/// the tile unit has been issued ahead.
 typedef struct {
   float sums[4 * 256] __attribute__((aligned(64)));  // [pixels][16 or 32]
-  int places[4 * 16] __attribute__((aligned(64)));   // of the pixels in the output, counted in pixels
-  uint64_t counts;                                   // a bit for each: whether it is not thrown away
+  int places[4 * 16] __attribute__((aligned(64)));  // index of each pixel in the output
+  uint64_t counts;  // a bit for each pixel: whether it is kept
   int next, pixels;
   int channel;  // the first
 } Waiting;
 
-/// The places of `pixels` pixels from `first` on.
+/// Computes the output indices of `pixels` pixels from `first` on.
 INLINE void start(const ctiles_convolution *c, Waiting *w, int first, int end, int pixels, int channel) {
   const int y = first / c->pitch, x = first % c->pitch;
   const __m512i pitch = _mm512_set1_epi32(c->pitch), width = _mm512_set1_epi32(c->width);
@@ -240,7 +241,7 @@ INLINE void start(const ctiles_convolution *c, Waiting *w, int first, int end, i
   w->channel = channel;
 }
 
-/// The next `count` pixels, four at a time.
+/// Finishes the next `count` pixels, four at a time.
 INLINE void finish(const ctiles_convolution *c, Waiting *w, const int columns, int count) {
   for (const int end = w->next + count < w->pixels ? w->next + count : w->pixels; w->next < end; w->next += 4) {
     const unsigned counts = w->counts >> w->next;
@@ -278,7 +279,7 @@ INLINE void finish(const ctiles_convolution *c, Waiting *w, const int columns, i
   }
 }
 
-/// Weights come from far away, once for each picture: fetched four tiles ahead for its first block.
+/// Weights come from a distant cache, once for each image: prefetched four tiles ahead for its first block.
 INLINE void fetch(const uint16_t *weights) {
   const char *at = (const char *)(weights + 4 * ctiles_size);
   for (int line = 0; line < 16; line++) _mm_prefetch(at + 64 * line, _MM_HINT_T1);
@@ -289,7 +290,8 @@ INLINE void fetch(const uint16_t *weights) {
   _tile_loadd(tile, from, 64)
 #define PIXELS(tile, from, m) _tile_loadd(tile, from + (m) * ctiles_side * step, 2 * step)
 
-/// The sums of `rows` x `columns` tiles. `columns` is 1 or 2; the order of products is the same for all of them.
+/// Computes the sums of `rows` x `columns` tiles. `columns` is 1 or 2. The order of products is the same in all
+/// variants.
 INLINE void multiply(
     const ctiles_convolution *c, const uint16_t *input, const uint16_t *weights, float *sums, const int rows,
     const int columns, const bool split, bool is_first, Waiting *waiting, int rate) {
@@ -377,7 +379,7 @@ INLINE void blocks(
     const uint16_t *weights = c->weights + n * panel;
     int rows;
     for (int pixel = first; pixel < end; pixel += 16 * rows) {
-      // As evenly as possible: six tiles are 3 + 3 rather than 4 + 2, since a tile's sums wait for each other.
+      // Split evenly: six tiles are 3 + 3 rather than 4 + 2, because products for the same tile of sums are serial.
       const int tiles = (end - pixel + 15) / 16, parts = (tiles + most - 1) / most;
       rows = (tiles + parts - 1) / parts;
       Waiting *before = waiting + turn, *now = waiting + (turn ^= 1);

@@ -1,9 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Pictures <-> latents, a quarter of the size in each direction (twin of `Encoder` and `Decoder` in
-// Sources/Training/networks/model.py). No normalisation over the picture: what a latent pixel holds depends only on the
-// pixels near it. RGB is -1 ... 1.
+// The autoencoder: RGB images to latents of a quarter of the width and height, and back (twin of `Encoder` and
+// `Decoder` in Sources/Training/networks/autoencoder.py). It has no normalisation across the image, so a latent pixel depends
+// only on the pixels near it. RGB is -1 ... 1.
 
 import Tensors
 
@@ -20,7 +20,7 @@ struct Block: Sendable {
   func callAsFunction(_ x: Tensor) -> Tensor { conv2(conv1(x, before: .silu, activation: .silu), adding: x) }
 }
 
-/// RGB `[H, W, 3]` -> latent `[H/4, W/4, 4]` of mean 0 and deviation 1 over the training set.
+/// RGB `[H, W, 3]` -> latent `[H/4, W/4, 4]`, normalised to mean 0 and standard deviation 1 over the training set.
 public struct Encoder: Sendable {
   let input: Conv2d
   let block1: Block

@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The previous-frame prior (twin of `Bottleneck` in Sources/Training/networks/model.py): SyncDiff's bottleneck layer "BN", which
-// passes on the pose of the frame before but too little to copy its mouth.
+// The previous-frame prior, SyncDiff's bottleneck layer "BN" (twin of `Bottleneck` in
+// Sources/Training/networks/model.py). It is wide enough to carry the previous frame's pose and too narrow to copy its
+// mouth.
 
 import Glibc
 import Tensors

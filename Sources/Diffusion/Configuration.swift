@@ -1,34 +1,36 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The sizes of the networks, from the metadata of a model file (twin of `Config` in Sources/Training/networks/model.py). Refuses
-// what is missing, unknown, of another type or out of range, so that networks built from it never meet a bad shape.
+// The sizes of the networks, read from the metadata of a model file (twin of `Config` in
+// Sources/Training/networks/config.py). A field that is missing, unknown, of the wrong type or out of range is rejected,
+// so networks built from a `Configuration` always have valid shapes.
 
 import Tensors
 
 public struct Configuration: Equatable, Sendable {
-  public let window: Int  // px, side of the mouth's window
+  public let window: Int  // side of the face window, px
   public let latentChannels: Int
   public let autoencoderChannels: [Int]  // three, finest first
   public let unetChannels: [Int]  // three, finest first
   public let groups: Int  // of every GroupNorm
   public let head: Int  // channels of one attention head
   public let embedding: Int  // width of the conditioning vector
-  public let prior: Int  // values that pass the previous-frame bottleneck
+  public let prior: Int  // width of the previous-frame bottleneck
   public let audioWidth: Int
   public let audioLayers: Int
-  public let avHuBERT: Int  // channels of AV-HuBERT if that is the audio encoder; 0: ours
-  public let audioPast: Int  // stacks of 40 ms before the picture's own
-  public let audioFuture: Int  // stacks after it
-  public let coefficients: Int  // numbers that say how a mouth is shaped
+  public let avHuBERT: Int  // width of AV-HuBERT if it is the audio encoder; 0: our own encoder
+  public let audioPast: Int  // 40 ms stacks before the frame's own
+  public let audioFuture: Int  // 40 ms stacks after it
+  public let coefficients: Int  // mouth-shape coefficients
   public let steps: Int
 
-  /// Stacks of sound that one picture sees.
+  /// Stacks of audio around one frame.
   public var tokens: Int { audioPast + 1 + audioFuture }
   /// Side of a latent.
   public var latentSide: Int { window / 4 }
 
-  /// Of the metadata entry `config`: a JSON object of exactly the fields of `Config`; `av_hubert` may be left out.
+  /// Parses the metadata entry `config`: a JSON object with exactly the fields of `Config`; only `av_hubert` is
+  /// optional.
   public init(json: String) throws(ConfigurationError) {
     var fields = try Fields(json: json)
     window = try fields.integer("window", in: 32...512, multipleOf: 16)
@@ -81,7 +83,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// The fields of the object, each taken once.
+/// The object's fields. Taking one removes it, so what is left at the end is unknown.
 private struct Fields {
   var values: [String: JSON]
 

@@ -1,9 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Preconditioning, written once (twin of `Denoiser` in Sources/Training/networks/model.py): x_t = (1 - t) z + t noise, velocity
-// v = noise - z (flow matching, Lipman et al. 2023), and v = (x_t - identity - F) / t: F is what has to be added to the identity
-// frame's latent, so that an untrained network (F = 0) copies it.
+// The denoiser's preconditioning (twin of `Denoiser` in Sources/Training/networks/model.py). Flow matching (Lipman et
+// al. 2023): x_t = (1 - t) z + t noise, with velocity v = noise - z. The U-Net F predicts what to add to the identity
+// frame's latent: v = (x_t - identity - F) / t. An untrained network (F = 0) therefore reproduces the identity frame.
 
 import Tensors
 
@@ -12,39 +12,40 @@ public struct Denoiser: Sendable {
 
   public init(_ w: Weights, _ name: String, _ config: Configuration) { unet = UNet(w, "\(name).unet", config) }
 
-  /// All that one frame's latent is made from, prepared for the steps of a schedule.
-  public struct Frame: Sendable {
-    let seen: Tensor  // [20, 20, 4 + 2 + 4], masked latent, lips, identity latent
+  /// Everything that conditions one frame's latent, for the steps of one schedule.
+  public struct Conditioning: Sendable {
+    let inputs: Tensor  // [20, 20, 4 + 2 + 4]: masked latent, lips, identity latent
     let identity: Tensor  // [20, 20, 4]
-    let times: [Float]  // of the steps, above 0
+    let times: [Float]  // one for each step, above 0
     let context: UNet.Context
   }
 
-  /// What a frame hears and remembers: `tokens` are the audio encoder's, `prior` the bottleneck's values of the latent made for
-  /// the frame before, nil at the start and after a cut.
+  /// The conditioning on audio and on the previous frame. `tokens` come from the audio encoder; `prior` is the
+  /// bottleneck's output for the previous frame's latent, nil at the start and after a cut.
   package func context(tokens: Tensor, prior: Tensor?, schedule: Schedule) -> UNet.Context {
     unet.prepare(tokens: tokens, prior: prior, times: schedule.embedded)
   }
 
-  /// `identity` is the latent `[20, 20, 4]` of the warped frame's window, `masked` what `masked` leaves of it, `lips`
-  /// `[20, 20, 2]` where the lips are to be, `context` of the same schedule.
+  /// Assembles a frame's conditioning. `identity` is the latent `[20, 20, 4]` of the warped frame's crop, `masked` the
+  /// same latent after `masked(_:lips:)`, `lips` `[20, 20, 2]` the target position of the lips, and `context` must be
+  /// of the same schedule.
   package func prepare(
     masked: Tensor, lips: Tensor, identity: Tensor, _ context: UNet.Context, schedule: Schedule
-  ) -> Frame {
-    Frame(
-      seen: concat(concat(masked, lips), identity), identity: identity, times: schedule.times, context: context)
+  ) -> Conditioning {
+    Conditioning(
+      inputs: concat(concat(masked, lips), identity), identity: identity, times: schedule.times, context: context)
   }
 
-  /// The velocity at x `[20, 20, 4]` and the time of a step.
-  public func callAsFunction(_ x: Tensor, step: Int, _ frame: Frame) -> Tensor {
-    let f = unet(concat(x, frame.seen), step: step, frame.context)
-    let t = frame.times[step]
-    return x.map { ($1 - frame.identity.values[$0] - f.values[$0]) / t }
+  /// The velocity at x `[20, 20, 4]` and the time of `step`.
+  public func callAsFunction(_ x: Tensor, step: Int, _ conditioning: Conditioning) -> Tensor {
+    let f = unet(concat(x, conditioning.inputs), step: step, conditioning.context)
+    let t = conditioning.times[step]
+    return x.map { ($1 - conditioning.identity.values[$0] - f.values[$0]) / t }
   }
 }
 
-/// The masked frame: a warped frame's latent `[h, w, 4]` without the places that the lips `[h, w, 2]` reach, and those around them
-/// (5 x 5), into which the encoder has carried the old mouth.
+/// The masked frame: a warped frame's latent `[h, w, 4]` with zeros wherever the lips `[h, w, 2]` reach, and within two
+/// latent pixels of that (a 5 x 5 neighbourhood), because the encoder has leaked the old mouth that far.
 public func masked(_ latent: Tensor, lips: Tensor) -> Tensor {
   let (h, w, channels) = (latent.shape[0], latent.shape[1], latent.shape[2])
   precondition(lips.shape == [h, w, 2], "lips of the latent's size")

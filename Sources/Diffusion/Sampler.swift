@@ -1,14 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// From noise to a latent (twin of `SyncDiff.sample` in Sources/Training/networks/model.py): Adams and Bashforth's two-step
-// method from t = 1 to 0 in equal steps, the first one Euler's: the velocity goes on changing over a step as it did over
-// the one before.
+// The sampler, from noise to a latent (twin of `SyncDiff.sample` in Sources/Training/networks/model.py). It integrates
+// from t = 1 to 0 in equal steps with the two-step Adams-Bashforth method, whose first step is Euler's.
 
 import Tensors
 
-/// The times of a number of steps, 1, 1 - 1/n, ... 1/n, and what the network knows of them. Made once, used for every
-/// frame. Fewer steps than one count as one.
+/// The times of n steps, 1, 1 - 1/n, ... 1/n, and their embeddings. Made once and used for every frame. n below 1
+/// counts as 1.
 public struct Schedule: Sendable {
   public let times: [Float]
   let embedded: Tensor  // [steps, E]
@@ -20,24 +19,24 @@ public struct Schedule: Sendable {
   }
 }
 
-/// The latents `[20, 20, 4]` after each step of one frame; the last is the frame's.
+/// The latents `[20, 20, 4]` of one frame after each step; the last one is the result.
 public struct Sampler: Sequence, IteratorProtocol {
   let denoiser: Denoiser
-  let frame: Denoiser.Frame
+  let conditioning: Denoiser.Conditioning
   var x: Tensor
-  var before: Tensor?  // velocity of the step before
+  var before: Tensor?  // velocity of the previous step
   var step = 0
 
-  /// `noise` `[20, 20, 4]` is normal.
-  public init(_ denoiser: Denoiser, _ frame: Denoiser.Frame, noise: Tensor) {
-    (self.denoiser, self.frame, x) = (denoiser, frame, noise)
+  /// `noise`: `[20, 20, 4]`, standard normal.
+  public init(_ denoiser: Denoiser, _ conditioning: Denoiser.Conditioning, noise: Tensor) {
+    (self.denoiser, self.conditioning, x) = (denoiser, conditioning, noise)
   }
 
   public mutating func next() -> Tensor? {
-    guard step < frame.times.count else { return nil }
-    let velocity = denoiser(x, step: step, frame)
+    guard step < conditioning.times.count else { return nil }
+    let velocity = denoiser(x, step: step, conditioning)
     let before = self.before ?? velocity
-    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(frame.times.count) }
+    x = x.map { $1 - (1.5 * velocity.values[$0] - 0.5 * before.values[$0]) / Float(conditioning.times.count) }
     self.before = velocity
     step += 1
     return x

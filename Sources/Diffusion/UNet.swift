@@ -1,15 +1,16 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root; twin of the same chapter in
-// Sources/Training/networks/model.py. Pictures are [H, W, C]; E is the width of the conditioning vector, T the audio tokens.
-// What one frame hears and remembers is computed once for all its steps (`prepare`).
+// The U-Net (Ronneberger et al. 2015, in the form of Ho et al. 2020), leaves before root, in the order of the same
+// section of Sources/Training/networks/unet.py. Images are [H, W, C]; E is the width of the conditioning vector, T the
+// number of audio tokens. Whatever depends only on the audio, the previous frame and the step times is computed once
+// per frame (`prepare`), not once per step.
 
 import Glibc
 import Tensors
 
-/// GroupNorm, SiLU, convolution, twice, `[H, W, Cin]` -> `[H, W, Cout]`; the second norm is scaled and shifted by the
-/// conditioning vector `[E]` of the step.
+/// Twice GroupNorm, SiLU and convolution, with a residual connection: `[H, W, Cin]` -> `[H, W, Cout]`. The conditioning
+/// vector `[E]` of the step scales and shifts the second norm.
 package struct ResBlock: Sendable {
   let norm1: GroupNorm
   let conv1: Conv2d
@@ -18,7 +19,7 @@ package struct ResBlock: Sendable {
   let conv2: Conv2d
   let skip: Conv2d?
 
-  /// `size`: the pixels of its pictures.
+  /// `size`: the number of pixels of its images.
   package init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, size: Int, _ config: Configuration) {
     norm1 = GroupNorm(w, "\(name).norm1", cin, groups: config.groups)
     conv1 = Conv2d(w, "\(name).conv1", cin, cout, size: size)
@@ -28,16 +29,16 @@ package struct ResBlock: Sendable {
     skip = cin == cout ? nil : Conv2d(w, "\(name).skip", cin, cout, kernel: 1, size: size)
   }
 
-  /// `modulation`: `condition` of the conditioning vectors of all steps, `[steps, 2 Cout]`.
+  /// `modulation`: `[steps, 2 Cout]`, the output of `condition` for the conditioning vectors of all steps.
   package func callAsFunction(_ x: Tensor, _ modulation: Tensor, step: Int) -> Tensor {
     let h = conv1(x, norm: norm1(x), before: .silu)
     return conv2(h, norm: norm2(h, modulation: modulation, row: step), before: .silu, adding: skip?(x) ?? x)
   }
 }
 
-/// Every position of a picture listens to the audio tokens.
+/// Cross-attention from every position of an image to the audio tokens.
 package struct CrossAttention: Sendable {
-  /// Keys and values of the tokens, `[T, C]` each.
+  /// The keys and values of the tokens, `[T, C]` each.
   package typealias Memory = (keys: Tensor, values: Tensor)
 
   let heads: Int
@@ -47,7 +48,7 @@ package struct CrossAttention: Sendable {
   let value: Linear
   let out: Linear
 
-  /// `size`: the pixels of its pictures.
+  /// `size`: the number of pixels of its images.
   package init(_ w: Weights, _ name: String, _ channels: Int, size: Int, _ config: Configuration) {
     heads = channels / config.head
     norm = LayerNorm(w, "\(name).norm", channels)
@@ -57,24 +58,24 @@ package struct CrossAttention: Sendable {
     out = Linear(w, "\(name).out", channels, channels, rows: size)
   }
 
-  /// Of the tokens `[T, audioWidth]` of one frame.
+  /// The keys and values of one frame's tokens `[T, audioWidth]`.
   package func memory(_ tokens: Tensor) -> Memory { (key(tokens), value(tokens)) }
 
   package func callAsFunction(_ x: Tensor, _ memory: Memory) -> Tensor {
     let q = query(norm(x.tokens))
-    let heard = attention(q: q, k: memory.keys, v: memory.values, heads: heads)
-    return out(heard, adding: x).asPicture(like: x)
+    let attended = attention(q: q, k: memory.keys, v: memory.values, heads: heads)
+    return out(attended, adding: x).asPicture(like: x)
   }
 }
 
-/// Every position of a picture sees all others.
+/// Self-attention among the positions of an image.
 package struct SelfAttention: Sendable {
   let heads: Int
   let norm: LayerNorm
   let qkv: Linear
   let out: Linear
 
-  /// `size`: the pixels of its pictures.
+  /// `size`: the number of pixels of its images.
   package init(_ w: Weights, _ name: String, _ channels: Int, size: Int, _ config: Configuration) {
     heads = channels / config.head
     norm = LayerNorm(w, "\(name).norm", channels)
@@ -87,7 +88,8 @@ package struct SelfAttention: Sendable {
   }
 }
 
-/// Sinusoids of 1000 t, cosines first: each t in 0 ... 1 -> a row of `[T, width]`. Ho et al. 2020, Vaswani et al. 2017.
+/// Sinusoidal embedding of 1000 t, cosines first (Ho et al. 2020, Vaswani et al. 2017): each t in 0 ... 1 gives a row
+/// of `[T, width]`.
 package func timestepEmbedding(_ times: [Float], _ width: Int) -> Tensor {
   let half = width / 2
   let rows = times.flatMap { t in
@@ -97,7 +99,7 @@ package func timestepEmbedding(_ times: [Float], _ width: Int) -> Tensor {
   return Tensor([times.count, width], rows)
 }
 
-/// Predicts F, see `Denoiser`.
+/// The network F of `Denoiser`.
 package struct UNet: Sendable {
   let embedding: Int
   let time1, time2: Linear
@@ -124,7 +126,7 @@ package struct UNet: Sendable {
   package init(_ w: Weights, _ name: String, _ config: Configuration) {
     let (e, z) = (config.embedding, config.latentChannels)
     let (a, b, c) = (config.unetChannels[0], config.unetChannels[1], config.unetChannels[2])
-    let size = config.latentSide * config.latentSide  // pixels, then a quarter and a sixteenth of them
+    let size = config.latentSide * config.latentSide  // pixels; the lower levels have 1/4 and 1/16
     func res(_ part: String, _ cin: Int, _ cout: Int, _ size: Int) -> ResBlock {
       ResBlock(w, "\(name).\(part)", cin, cout, size: size, config)
     }
@@ -164,18 +166,18 @@ package struct UNet: Sendable {
     ]
   }
 
-  /// What one frame hears and remembers, and what every step's time makes of it.
+  /// What stays the same over the steps of one frame.
   package struct Context: Sendable {
-    let modulations: [Tensor]  // of each of `blocks`, [steps, 2 Cout]
+    let modulations: [Tensor]  // one for each of `blocks`, [steps, 2 Cout]
     let down2Attn1, down2Attn2, midAttn1, midAttn2, up2Attn1, up2Attn2: CrossAttention.Memory
   }
 
-  /// Of audio tokens `[T, C]`, the bottleneck's values `[1, 6]`, nil when there is no frame before, and the times of all
-  /// steps (`embedded`).
+  /// `tokens`: `[T, C]` from the audio encoder. `values`: `[1, 6]` from the bottleneck; nil without a previous frame,
+  /// which selects the learned null token. `times`: all steps' time embeddings, from `embedded`.
   package func prepare(tokens: Tensor, prior values: Tensor?, times: Tensor) -> Context {
     let pose = values.map { prior($0) } ?? noPrior
-    let heard = audio(tokens.reshaped([1, tokens.values.count])) + pose
-    let e = silu(times.map { $1 + heard.values[$0 % embedding] })
+    let condition = audio(tokens.reshaped([1, tokens.values.count])) + pose
+    let e = silu(times.map { $1 + condition.values[$0 % embedding] })
     return Context(
       modulations: blocks.map { $0.condition(e) },
       down2Attn1: down2Attn1.memory(tokens), down2Attn2: down2Attn2.memory(tokens),
@@ -183,12 +185,13 @@ package struct UNet: Sendable {
       up2Attn1: up2Attn1.memory(tokens), up2Attn2: up2Attn2.memory(tokens))
   }
 
-  /// `[steps, E]` of the steps' times in 0 ... 1.
+  /// The time embeddings `[steps, E]` of times in 0 ... 1.
   package func embedded(_ times: [Float]) -> Tensor {
     time2(time1(timestepEmbedding(times, embedding / 2), activation: .silu))
   }
 
-  /// F `[20, 20, 4]` of x `[20, 20, 4 + 4 + 2 + 4]` = noisy, masked, lips, identity, at the time of a step.
+  /// F `[20, 20, 4]` at x `[20, 20, 4 + 4 + 2 + 4]`, the channels being noisy latent, masked latent, lips and identity
+  /// latent, at the time of `step`.
   package func callAsFunction(_ x: Tensor, step: Int, _ context: Context) -> Tensor {
     let m = context.modulations
     var x1 = input(x)

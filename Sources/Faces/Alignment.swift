@@ -1,47 +1,48 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the face window lies in a frame. Twin of Sources/Training/data/geometry.py.
+// Alignment of the face window. Twin of Sources/Training/data/geometry.py.
 //
-// A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
-// forehead) onto a template of 80 x 80 px by least squares: from under the nose to under the chin of most faces, eye centres
-// 64 px apart and 40 px above its top edge. Windows of other sides are that one, enlarged.
+// A least-squares similarity transform maps ten points of the face mesh that do not move with the mouth (eye corners,
+// nose bridge, forehead) onto a template of 80 x 80 px. The template reaches from under the nose to under the chin of
+// most faces; the eye centres are 64 px apart and 40 px above its top edge. Windows of other sizes are scaled versions
+// of it.
 
 import Glibc
 
 extension FaceWindow {
-  /// Face-mesh points that do not move with the mouth.
+  /// Mesh points that do not move with the mouth.
   private static let stable = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151]
-  /// Where they lie in it, px, x right, y down (data/geometry.py, TEMPLATE).
+  /// Their positions in the template, px, x right, y down (data/geometry.py, TEMPLATE).
   private static let template: [SIMD2<Float>] = [
     [-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
     [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85],
   ]
-  /// Where the middle of the mouth lies in it, px (data/geometry.py, MOUTH).
+  /// The middle of the mouth in the template, px (data/geometry.py, MOUTH).
   static let mouth = SIMD2(40.0, 29.0)
 
-  /// Frame px -> px of the template, of a face with these 468 mesh points; nil when they span no area.
+  /// The transform from frame px to template px for a face with these 468 mesh points; nil if they span no area.
   package static func aligned(_ points: [SIMD3<Float>]) -> Similarity? {
     let stable = stable.compactMap { $0 < points.count ? SIMD2(points[$0].x, points[$0].y) : nil }
     return Similarity(from: stable, to: template)
   }
 }
 
-/// Rotation, uniform scale and shift: `(a x - b y + tx, b x + a y + ty)`. Whole coordinates are pixel centres, as in
-/// OpenCV's warpAffine.
+/// Rotation, uniform scale and translation: `(a x - b y + tx, b x + a y + ty)`. Integer coordinates are pixel centres,
+/// as in OpenCV's warpAffine.
 ///
-/// Always usable: a transform that is not finite, scales by more than 100 either way or shifts by more than a million
-/// pixels cannot be made, so nothing that takes one needs to check it.
+/// Always valid: a transform that is not finite, scales by more than 100 either way or shifts by more than a million
+/// pixels cannot be constructed, so users need not check it.
 public struct Similarity: Equatable, Sendable {
   public let a, b, tx, ty: Double
 
   public init?(a: Double, b: Double, tx: Double, ty: Double) {
     let scale = (a * a + b * b).squareRoot()
-    guard scale >= 0.01, scale <= 100, abs(tx) <= 1e6, abs(ty) <= 1e6 else { return nil }  // false for not-a-number
+    guard scale >= 0.01, scale <= 100, abs(tx) <= 1e6, abs(ty) <= 1e6 else { return nil }  // false for NaN
     (self.a, self.b, self.tx, self.ty) = (a, b, tx, ty)
   }
 
-  /// The least-squares transform that takes `points` to `template` (Umeyama 1991); nil when there is none.
+  /// The least-squares transform from `points` to `template` (Umeyama 1991); nil if there is none.
   public init?(from points: [SIMD2<Float>], to template: [SIMD2<Float>]) {
     guard points.count == template.count, points.count > 1 else { return nil }
     let count = Double(points.count)
@@ -58,25 +59,25 @@ public struct Similarity: Equatable, Sendable {
     self.init(a: a, b: b, tx: mq.x - a * mp.x + b * mp.y, ty: mq.y - b * mp.x - a * mp.y)
   }
 
-  /// The transform that puts frame point `center` on `target`, turned by -angle (radians), scaled by `scale`.
+  /// The transform that maps frame point `center` to `target`, rotates by -angle (radians) and scales by `scale`.
   init?(center: SIMD2<Double>, on target: SIMD2<Double>, angle: Double, scale: Double) {
     let (a, b) = (scale * cos(angle), -scale * sin(angle))
     self.init(
       a: a, b: b, tx: target.x - a * center.x + b * center.y, ty: target.y - b * center.x - a * center.y)
   }
 
-  /// Followed by an enlargement of `factor`, 0.1 ... 10, of the target.
+  /// Followed by scaling by `factor`, 0.1 ... 10.
   func scaled(_ factor: Double) -> Similarity {
     Similarity(unchecked: factor * a, factor * b, factor * tx, factor * ty)
   }
 
-  /// The same transform of points that are counted from (x, y), a pixel of the frame.
+  /// The same transform for points relative to pixel (x, y) of the frame.
   func counted(fromX x: Int, y: Int) -> Similarity {
     let origin = self(Double(x), Double(y))
     return Similarity(unchecked: a, b, origin.x, origin.y)
   }
 
-  /// The same with `shift` added to both of the target's coordinates.
+  /// Followed by adding `shift` to both coordinates.
   func shifted(by shift: Double) -> Similarity { Similarity(unchecked: a, b, tx + shift, ty + shift) }
 
   private init(unchecked a: Double, _ b: Double, _ tx: Double, _ ty: Double) {
@@ -86,7 +87,7 @@ public struct Similarity: Equatable, Sendable {
   /// Target pixels per source pixel.
   public var scale: Double { (a * a + b * b).squareRoot() }
 
-  /// Clockwise turn of the target's x axis in the source, radians.
+  /// Clockwise rotation of the target's x axis in the source, radians.
   var angle: Double { -atan2(b, a) }
 
   @inline(__always)
@@ -94,7 +95,7 @@ public struct Similarity: Equatable, Sendable {
     [a * x - b * y + tx, b * x + a * y + ty]
   }
 
-  /// The source point of a target point.
+  /// The source point for a target point.
   @inline(__always)
   public func inverse(_ x: Double, _ y: Double) -> SIMD2<Double> {
     let (u, v, d) = (x - tx, y - ty, a * a + b * b)

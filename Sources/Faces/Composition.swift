@@ -1,20 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A face that moves: the frame's own samples, warped, and a mouth of another frame over them. And the way back into the
-// frame, together with what a network has added.
+// Compositing of a moved face: the frame's own samples, warped, and over them the mouth of other frames.
 
 import Tensors
 
-/// A mouth as another frame of the same stream shows it.
+/// A mouth taken from another frame of the same stream.
 public struct Exemplar: Sendable {
   public var patch: Patch
-  /// Where the warp's mesh lies in that frame, px.
+  /// The positions of the warp's mesh in that frame, px.
   public var source: [SIMD2<Float>]
-  /// Its share under the mask, 0 ... 1. What the exemplars' weights lack of 1 stays the frame's; if their sum is more they
-  /// are divided by it.
+  /// Its weight under the mask, 0 ... 1. If the exemplars' weights sum to less than 1, the frame contributes the rest;
+  /// if to more, they are normalised.
   public var weight: Float
-  /// What is added to its levels, one value for each component (`Composition.offset`).
+  /// Added to its levels, one value for each component (`Composition.offset`).
   public var offset: SIMD3<Float>
 
   public init(_ patch: Patch, source: [SIMD2<Float>], weight: Float = 1, offset: SIMD3<Float> = .zero) {
@@ -22,9 +21,9 @@ public struct Exemplar: Sendable {
   }
 }
 
-/// A frame, how it is warped, and where exemplars may cover it. It copies what it needs of the frame.
+/// A frame, its warp, and the mask under which exemplars may cover it. Copies what it needs of the frame.
 public struct Composition {
-  /// What an offset may be, as a part of a component's range.
+  /// The largest offset, as a fraction of a component's range.
   private static let mostOffset: Float = 0.12
 
   private let own: Patch
@@ -32,23 +31,23 @@ public struct Composition {
   private let mask: SoftMask?
   private let region: Region
 
-  /// nil when nothing of the warp's region lies in the frame.
+  /// nil if the warp's region lies outside the frame.
   public init?(_ frame: FrameView, _ warp: Warp, mask: SoftMask? = nil) {
     region = warp.region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
     guard !region.isEmpty, let own = Patch(frame, warp.looked(region)) else { return nil }
     (self.own, self.warp, self.mask) = (own, warp, mask)
   }
 
-  /// The frame in the warp's region, warped, with the exemplars under the mask. Samples that move by at most 1/64 px and have
-  /// no mask are the frame's.
+  /// The warped frame in the warp's region, with the exemplars blended in under the mask. Samples that move by at most
+  /// 1/64 px outside the mask are unchanged.
   ///
-  /// An exemplar of another format counts as none. Offsets bring no level out of the range that colours may have.
+  /// Exemplars of another format are ignored. Offsets bring no level out of the valid range.
   public func patch(mixing exemplars: [Exemplar] = []) -> Patch? {
     guard let result = Patch(own, region) else { return nil }
     let (_, _, low, high) = own.view.transforms
     let layers = Self.layers(of: exemplars.filter { $0.patch.view.kind == own.view.kind })
-    let cover = layers.reduce(0) { $0 + $1.share }
-    let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.share / cover * $1.exemplar.offset }
+    let cover = layers.reduce(0) { $0 + $1.weight }
+    let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.weight / cover * $1.exemplar.offset }
     let offset = sum.replacing(with: 0, where: sum .!= sum)
     let most = Float(1 << own.view.format.depth) - 1
     eachLine(in: region, of: layers) { c, row, line in
@@ -62,20 +61,21 @@ public struct Composition {
       let y = row - (region.y >> component.shiftY)
       kernels.paintLine(
         plane.base + y * plane.stride, storage: component.storage, offset: 0, step: component.step, first: 0,
-        count: line.count, colors: line.own, low: 0, high: most, shares: line.shares)
+        count: line.count, colors: line.own, low: 0, high: most, alpha: line.written)
     }
     return result
   }
 
-  /// What brings the exemplar's colours to the frame's, component by component: the mean difference of the two over the
-  /// mask's border (weight alpha (1 - alpha)), both warped, in every second row, of larger masks in fewer; at most 12 % of a component's range. The
-  /// exemplar's own offset does not count. 0 where there is nothing to compare.
+  /// The offset that matches the exemplar's colours to the frame's. For each component, it is the mean difference of
+  /// the two, both warped, along the mask's border (weight alpha (1 - alpha)), limited to 12 % of the component's
+  /// range. It samples every second row, fewer in larger masks. The exemplar's own offset is ignored. 0 if there is
+  /// nothing to compare.
   public func offset(of exemplar: Exemplar) -> SIMD3<Float> {
     guard let mask, exemplar.patch.view.kind == own.view.kind else { return .zero }
     let region = mask.region.even(within: region)
     guard !region.isEmpty else { return .zero }
-    let layers = [(exemplar: exemplar, share: Float(1))]
-    let rows = region.height + 1  // of a component, at most
+    let layers = [(exemplar: exemplar, weight: Float(1))]
+    let rows = region.height + 1  // upper bound for each component
     let everyRow = region.height < 192 ? 2 : region.height < 384 ? 4 : 8
     let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
       guard let sums = sums.baseAddress else { return }
@@ -100,8 +100,8 @@ public struct Composition {
     return offset
   }
 
-  /// Exemplars that have a part in the picture, with their shares of it, which sum to 1 at most.
-  private typealias Layer = (exemplar: Exemplar, share: Float)
+  /// The contributing exemplars and their normalised weights, whose sum is at most 1.
+  private typealias Layer = (exemplar: Exemplar, weight: Float)
 
   private static func layers(of exemplars: [Exemplar]) -> [Layer] {
     let weights = exemplars.map { $0.weight > 0 ? min($0.weight, 1) : 0 }
@@ -109,44 +109,46 @@ public struct Composition {
     return zip(exemplars, weights).filter { $1 > 0 }.map { ($0, $1 / max(total, 1)) }
   }
 
-  /// Calls `body` with a component, a row and its levels, for every row in `region` that has any; on several threads. `borderEvery`: of
-  /// every so many rows only what lies under the mask's border.
+  /// Calls `body`, on several threads, with a component, a row and its levels, for every row in `region` that has any.
+  /// `borderEvery` n: only in every n-th row, and only under the mask's border.
   private func eachLine(
-    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, Weaver.Line) -> Void
+    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, LineCompositor.Line) -> Void
   ) {
-    let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.share })
-    // Components whose samples lie in the same places.
+    let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.weight })
+    // Components whose samples are at the same positions.
     let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]
     for group in groups {
       let component = samples[group.lowerBound].component
       let (columns, rows) = component.samples(of: region)
       let masked = mask.map { component.samples(of: $0.region) } ?? (columns: 0..<0, rows: 0..<0)
-      let field = Field(warp, samples[group.lowerBound], rows: rows)
-      let covers = layers.map { exemplar, share in
-        let field = Field(
+      let field = DisplacementField(warp, samples[group.lowerBound], rows: rows)
+      let covers = layers.map { exemplar, weight in
+        let field = DisplacementField(
           warp.from(exemplar.source), samples[group.lowerBound], rows: masked.rows.clamped(to: rows))
-        return Strand(patch: exemplar.patch, field: field, share: share / cover)
+        return WarpedLayer(patch: exemplar.patch, field: field, weight: weight / cover)
       }
-      let weaver = Weaver(
-        own: Strand(patch: own, field: field, share: 1), covers: covers, cover: cover, mask: mask, masked: masked,
+      let compositor = LineCompositor(
+        own: WarpedLayer(patch: own, field: field, weight: 1), covers: covers, cover: cover, mask: mask, masked: masked,
         group: group, component: component, columns: columns, borderEvery: borderEvery)
-      inStripes((rows.count + Weaver.band - 1) / Weaver.band) { stripe in
-        let some = rows.lowerBound + stripe.lowerBound * Weaver.band..<rows.lowerBound + stripe.upperBound * Weaver.band
-        weaver.eachLine(in: some.clamped(to: rows), body)
+      inStripes((rows.count + LineCompositor.band - 1) / LineCompositor.band) { stripe in
+        let some =
+          rows.lowerBound + stripe.lowerBound * LineCompositor.band..<rows.lowerBound + stripe.upperBound
+          * LineCompositor.band
+        compositor.eachLine(in: some.clamped(to: rows), body)
       }
     }
   }
 }
 
-/// A patch, warped, and its share of the picture.
-private struct Strand {
+/// A warped patch and its weight.
+private struct WarpedLayer {
   let patch: Patch
-  let field: Field
-  let share: Float
+  let field: DisplacementField
+  let weight: Float
 
-  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where shares are above 0.
+  /// Adds its levels at samples `columns` of a row of component `c` to `out`, where `alpha` is above 0.
   func add(
-    _ c: Int, row: Int, _ columns: Range<Int>, moved: Field.Lines, shares: UnsafePointer<Float>,
+    _ c: Int, row: Int, _ columns: Range<Int>, moved: DisplacementField.Lines, alpha: UnsafePointer<Float>,
     to out: UnsafeMutablePointer<Float>
   ) {
     let (component, plane) = (patch.view.samples[c].component, patch.planes[c])
@@ -155,57 +157,60 @@ private struct Strand {
       plane.base, storage: component.storage, stride: plane.stride, width: held.columns.count,
       height: held.rows.count, x: Float(columns.lowerBound - held.columns.lowerBound),
       y: Float(row - held.rows.lowerBound), across: moved.across, down: moved.down, kinds: moved.kinds,
-      footprints: field.footprints, shares: shares, weight: share, count: columns.count, out)
+      footprints: field.footprints, alpha: alpha, weight: weight, count: columns.count, out)
   }
 }
 
-/// Own and exemplars' levels, line by line, of components whose samples lie in the same places.
-private struct Weaver {
-  /// Rows that are warped at a time, so that their displacements stay in the cache.
+/// Composites line by line, for components whose samples are at the same positions.
+private struct LineCompositor {
+  /// Rows that are warped together, so that their displacements stay in the cache.
   static let band = 16
 
-  let own: Strand
-  let covers: [Strand]
-  let cover: Float  // how much of what is under the mask they are
+  let own: WarpedLayer
+  let covers: [WarpedLayer]
+  let cover: Float  // the exemplars' total weight under the mask
   let mask: SoftMask?
   let masked: (columns: Range<Int>, rows: Range<Int>)  // samples
   let group: Range<Int>
   let component: Component
   let columns: Range<Int>
-  let borderEvery: Int?  // `Composition.eachLine`
+  let borderEvery: Int?  // see `Composition.eachLine`
 
-  /// Levels of a row of a component.
+  /// The levels of a row of a component.
   struct Line {
-    /// The frame's, where `shares` are 1 (it is moved or masked there) and `alpha` is less than 1. Elsewhere these are 0.
-    let own, shares: UnsafeMutablePointer<Float>
-    /// The exemplars' where `alpha`, their part of the picture, is above 0. Only if there are any in this row.
+    /// The warped frame's levels where `written` is 1, that is, where a sample moves or is masked, and `alpha` is less
+    /// than 1; elsewhere 0.
+    let own, written: UnsafeMutablePointer<Float>
+    /// The exemplars' levels where `alpha`, their opacity, is above 0. Valid only if `isMasked`.
     let other, alpha: UnsafeMutablePointer<Float>
     let isMasked: Bool
-    /// What may be under the mask, counted from the line's first sample.
+    /// The range that may be under the mask, relative to the line's first sample.
     let masked: Range<Int>
     let count: Int
   }
 
   func eachLine(in rows: Range<Int>, _ body: (Int, Int, Line) -> Void) {
     let length = columns.count + 8  // room for what the kernels write behind
-    let size = Field.Lines.size(length * Self.band)
+    let size = DisplacementField.Lines.size(length * Self.band)
     let (under, everyRow) = (masked.columns.clamped(to: columns), borderEvery ?? 1)
     let start = under.lowerBound - columns.lowerBound
     withUnsafeTemporaryAllocation(byteCount: 20 * length + size * (1 + covers.count), alignment: 64) { memory in
       guard let memory = memory.baseAddress else { return }
       let floats = memory.bindMemory(to: Float.self, capacity: 5 * length)
       floats.initialize(repeating: 0, count: 5 * length)
-      let fields = (0...covers.count).map { Field.Lines(memory + (20 * length + $0 * size), length * Self.band) }
+      let fields = (0...covers.count).map {
+        DisplacementField.Lines(memory + (20 * length + $0 * size), length * Self.band)
+      }
       for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
         let band = first..<min(first + Self.band, rows.upperBound)
         own.field.write(rows: band, everyRow: everyRow, columns: columns, to: fields[0], stride: length)
         let isMasked = !covers.isEmpty && masked.rows.overlaps(band)
-        for (strand, lines) in zip(covers, fields.dropFirst()) where isMasked {
-          strand.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
+        for (layer, lines) in zip(covers, fields.dropFirst()) where isMasked {
+          layer.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
         }
         for row in band where (row - band.lowerBound) % everyRow == 0 {
           let line = Line(
-            own: floats, shares: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
+            own: floats, written: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
             isMasked: isMasked && masked.rows.contains(row), masked: start..<start + under.count, count: columns.count)
           write(row, fields.map { $0 + (row - first) * length }, line, seen: floats + 4 * length, body)
         }
@@ -213,9 +218,9 @@ private struct Weaver {
     }
   }
 
-  /// `seen`: room for where the frame's own levels are needed.
+  /// `seen`: scratch for the opacity with which the frame itself shows.
   private func write(
-    _ row: Int, _ fields: [Field.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
+    _ row: Int, _ fields: [DisplacementField.Lines], _ line: Line, seen: UnsafeMutablePointer<Float>,
     _ body: (Int, Int, Line) -> Void
   ) {
     line.alpha.update(repeating: 0, count: columns.count + 8)
@@ -231,18 +236,18 @@ private struct Weaver {
       guard
         kernels.movedLine(
           fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
-          own: seen, line.shares)
+          own: seen, line.written)
       else { return }
     }
     let start = line.masked.lowerBound
     let under = columns.lowerBound + start..<columns.lowerBound + line.masked.upperBound
     for c in group {
       line.own.update(repeating: 0, count: columns.count + 8)
-      own.add(c, row: row, columns, moved: fields[0], shares: seen, to: line.own)
+      own.add(c, row: row, columns, moved: fields[0], alpha: seen, to: line.own)
       if line.isMasked {
         (line.other + start).update(repeating: 0, count: under.count + 8)
-        for (strand, lines) in zip(covers, fields.dropFirst()) {
-          strand.add(c, row: row, under, moved: lines + start, shares: line.alpha + start, to: line.other + start)
+        for (layer, lines) in zip(covers, fields.dropFirst()) {
+          layer.add(c, row: row, under, moved: lines + start, alpha: line.alpha + start, to: line.other + start)
         }
       }
       body(c, row, line)

@@ -1,22 +1,22 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Pictures out of frames, straight from the frame's own format: the face window, and the small copies that the detector
-// looks at. Components are interpolated and smoothed first and turned into RGB then; that is the same, as the turn is
-// linear, and cheaper. Only what a picture shows is read.
+// Crops from frames, directly from the frame's pixel format: the face window, and the downscaled tiles for the
+// detector. Components are interpolated and filtered before they are converted to RGB, which is equivalent, because the
+// conversion is linear, and cheaper. Only the visible pixels are read.
 
 import Glibc
 import Tensors
 
-/// What `window` shows of the frame when a face lies at `place`: `[side, side, 3]`, RGB in -1 ... 1. Beyond the frame its
-/// edges go on.
+/// The window's crop of the frame for a face with `alignment`: `[side, side, 3]`, RGB in -1 ... 1. Outside the
+/// frame, edges are replicated.
 ///
-/// Bilinear; where the window is smaller than the face in the frame the frame is first smoothed by a Gaussian of 0.4
-/// window px, so that nothing aliases. Twin of `windows` in Sources/Training/data/prepare.py.
-public func crop(_ frame: FrameView, _ window: FaceWindow, at place: Similarity) -> Tensor {
-  let transform = window.transform(place)
+/// Bilinear. When downscaling, the frame is first smoothed by a Gaussian of 0.4 window px against aliasing. Twin of
+/// `windows` in Sources/Training/data/prepare.py.
+public func crop(_ frame: FrameView, _ window: FaceWindow, at alignment: Similarity) -> Tensor {
+  let transform = window.transform(alignment)
   guard transform.scale < 0.7 else { return plainCrop(frame, transform, side: window.side) }
-  // A finer grid, nearly as dense as the frame, smoothed and thinned in each direction.
+  // Sampled on a finer grid, nearly as dense as the frame, then filtered and decimated in each direction.
   let fine = min(max(Int((0.6 / transform.scale).rounded(.up)), 2), 8)
   let reach = Int((1.2 * Double(fine)).rounded(.up))
   let taps = (-reach...reach).map { Float(exp(-pow(Double($0) / Double(fine) / 0.4, 2) / 2)) }
@@ -28,15 +28,15 @@ private func plainCrop(_ frame: FrameView, _ window: Similarity, side: Int) -> T
   Grid(frame, window, fine: 1, taps: [1]).picture(side: side)
 }
 
-/// The same for the face mesh, at less cost: in a picture less than half as large as in the frame, a pixel is the mean of
-/// 2 x 2 samples.
+/// A cheaper crop for the face mesh: when downscaling by more than 2, a pixel is the mean of 2 x 2 samples.
 func coarseCrop(_ frame: FrameView, _ window: Similarity, side: Int) -> Tensor {
   guard window.scale < 0.5 else { return plainCrop(frame, window, side: side) }
   return Grid(frame, window, fine: 2, taps: [1, 1]).picture(side: side)
 }
 
-/// `side` x `side` pixels, one for `scale` x `scale` of the frame's, the first at frame position (x, y); black (-1) outside
-/// of the frame. `[side, side, 3]`. A pixel is the mean of 2 x 2 samples, so little of a large frame is read.
+/// A downscaled tile of `side` x `side` pixels, one for `scale` x `scale` px of the frame, the first at frame position
+/// (x, y); black (-1) outside the frame. `[side, side, 3]`. A pixel is the mean of 2 x 2 samples, so only a small part
+/// of a large frame is read.
 func tile(_ frame: FrameView, x: Double, y: Double, scale: Double, side: Int) -> Tensor {
   let columns = Places(from: x, scale: scale, count: side, size: frame.width)
   let rows = Places(from: y, scale: scale, count: side, size: frame.height)
@@ -63,7 +63,8 @@ func tile(_ frame: FrameView, x: Double, y: Double, scale: Double, side: Int) ->
   }
 }
 
-/// One direction of a tile: which of its pixels lie inside of the frame, and where two samples of each of these are.
+/// One dimension of a tile: which of its pixels lie inside the frame, and the positions of two samples for each of
+/// these.
 private struct Places {
   let inside: Range<Int>
   let samples: [Int32]
@@ -79,16 +80,15 @@ private struct Places {
   }
 }
 
-/// A square grid of places in a frame, `fine` times as dense as the picture that is made of it, and the filter between
-/// the two.
+/// A square grid of positions in a frame, `fine` times as dense as the crop, and the filter that reduces it.
 private struct Grid {
   private let frame: FrameView
   private let toRGB: Affine
-  private let start, step: SIMD2<Double>  // frame px, along a row; down a column it is (-step.y, step.x)
+  private let start, step: SIMD2<Double>  // frame px along a row; down a column it is (-step.y, step.x)
   private let fine: Int
-  private let taps: [Float]  // of sum 1, in both directions
+  private let taps: [Float]  // sum 1, used in both directions
 
-  /// The picture's pixel (0, 0) shows frame position `origin`, the next in its row `origin + across`.
+  /// Pixel (0, 0) of the crop shows frame position `origin`, the next one in its row `origin + across`.
   init(_ frame: FrameView, origin: SIMD2<Double>, across: SIMD2<Double>, fine: Int, taps: [Float]) {
     (self.frame, self.fine) = (frame, fine)
     toRGB = frame.transforms.toRGB
@@ -98,7 +98,7 @@ private struct Grid {
     self.taps = taps.map { $0 / total }
   }
 
-  /// The picture's pixels are those of `window`.
+  /// The crop's pixels are those of `window`.
   init(_ frame: FrameView, _ window: Similarity, fine: Int, taps: [Float]) {
     let origin = window.inverse(0, 0)
     self.init(frame, origin: origin, across: window.inverse(1, 0) - origin, fine: fine, taps: taps)
@@ -114,7 +114,8 @@ private struct Grid {
   private func write(_ rows: Range<Int>, of side: Int, to out: UnsafeMutablePointer<Float>) {
     let width = (side - 1) * fine + taps.count
     let height = (rows.count - 1) * fine + taps.count
-    // One line of the grid, and all its lines filtered along: Y, Cb, Cr or R, G, B levels, the fourth value is nothing.
+    // One line of the grid, and all lines after horizontal filtering: Y, Cb, Cr or R, G, B levels; the fourth lane is
+    // unused.
     withUnsafeTemporaryAllocation(of: SIMD4<Float>.self, capacity: width + height * side) { memory in
       guard let line = memory.baseAddress else { return }
       line.initialize(repeating: .zero, count: width)
@@ -147,7 +148,7 @@ private struct Grid {
     }
   }
 
-  /// Output i is the sum over the taps k of input `i * spacing + k * apart`.
+  /// Output i is the weighted sum over the taps k of input `i * spacing + k * apart`.
   @inline(__always)
   private func filter(
     _ input: UnsafePointer<SIMD4<Float>>, spacing: Int, _ apart: Int, _ output: UnsafeMutablePointer<SIMD4<Float>>,
@@ -166,7 +167,7 @@ private struct Grid {
   }
 }
 
-/// Hands out `0..<count` in a few pieces to all threads; worth it from some ten thousand operations on.
+/// Splits `0..<count` among all threads; pays off from about ten thousand operations on.
 func inStripes(_ count: Int, _ body: (Range<Int>) -> Void) {
   let pieces = min(count, 6)
   ThreadPool.shared.parallel(count: pieces) { body($0 * count / pieces..<($0 + 1) * count / pieces) }

@@ -3,23 +3,23 @@
 
 import Tensors
 
-/// Tells where one shot ends and the next begins, from small luma images of successive frames.
+/// Detects cuts from small luma images of consecutive frames.
 ///
-/// Their difference is sqrt(1 - r^2) with r the correlation of the two images, so neither light that changes nor a fade
-/// counts, only what is where: 0 for the same picture, 1 for unrelated ones. What differs already from frame to frame, as
-/// in a pan, is taken off.
+/// The difference of two frames is sqrt(1 - r^2), where r is the correlation of their images: 0 for the same picture, 1
+/// for unrelated ones. It responds to structure and not to brightness, so neither changing light nor a fade counts. The
+/// average difference of recent frames, as in a pan, is subtracted.
 public struct CutDetector: Sendable {
   private static let (width, height) = (64, 36)  // cells of the small image
   private static let points = 3  // samples across one cell
-  private static let noise: Float = 4e-4  // variance below which a picture counts as flat, levels 0 ... 1
-  private static let share: Float = 0.3  // of a new difference in the usual one
+  private static let noise: Float = 4e-4  // variance below which a picture counts as flat; levels 0 ... 1
+  private static let share: Float = 0.3  // weight of a new difference in the running average
 
   private var last: [Float] = []
   private var usual: Float = 0
 
   public init() {}
 
-  /// How much of a cut there is between the frame before and this one, 0 ... 1; the first frame has none before it.
+  /// How likely a cut between the previous frame and this one is, 0 ... 1; 0 for the first frame.
   public mutating func callAsFunction(_ frame: FrameView, threshold: Float) -> (score: Float, isCut: Bool) {
     let image = Self.image(frame)
     defer { last = image }
@@ -30,7 +30,7 @@ public struct CutDetector: Sendable {
     return (score, threshold > 0 && score >= threshold)
   }
 
-  /// Mean luma (of RGB: mean of the three) of each cell, 0 ... 1, less the mean of all.
+  /// Each cell's mean luma (for RGB, the mean of the three components), 0 ... 1, minus the mean over all cells.
   private static func image(_ frame: FrameView) -> [Float] {
     let components = frame.format.isRGB ? frame.samples : [frame.samples[0]]
     var image = [Float](repeating: 0, count: width * height)

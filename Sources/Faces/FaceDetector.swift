@@ -1,17 +1,18 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Finds faces in a frame: BlazeFace, short range (Bazarevsky et al., arXiv 1907.05047), with MediaPipe's preprocessing,
-// anchors and suppression. The network sees faces from about a sixth of its picture on, so after the whole frame it looks
-// at overlapping tiles, down to a sixth of the frame's longer side: 60 px in a 1920 x 1080 frame.
+// The face detector: BlazeFace, short range (Bazarevsky et al., arXiv 1907.05047), with MediaPipe's preprocessing,
+// anchors and non-maximum suppression. The network detects faces that fill at least about a sixth of its input, so
+// after the whole frame it searches overlapping tiles down to a sixth of the frame's longer side, which finds faces of
+// 60 px in a 1920 x 1080 frame.
 
 import Glibc
 import Tensors
 
-/// A face that the detector saw. Frame px; pixel centres have whole coordinates.
+/// A detected face, in frame px; integer coordinates are pixel centres.
 public struct Detection: Equatable, Sendable {
   public var x, y, width, height: Float
-  /// Eyes (right, left), nose tip, mouth, ears (right, left) of the person.
+  /// The person's eyes (right, left), nose tip, mouth, ears (right, left).
   public var keypoints: [SIMD2<Float>]
   public var score: Float
 
@@ -21,9 +22,9 @@ public struct Detection: Equatable, Sendable {
 }
 
 public struct FaceDetector: Sendable {
-  private static let side = 128  // px, the network's picture
-  private static let threshold: Float = 0.5  // of the score
-  static let sameFace: Float = 0.3  // overlap from which two boxes mean one face
+  private static let side = 128  // px, the network's input
+  private static let threshold: Float = 0.5  // minimum score
+  static let sameFace: Float = 0.3  // IoU above which two boxes are the same face
 
   private let input: Conv2d
   private let blocks: [MobileBlock]
@@ -43,7 +44,7 @@ public struct FaceDetector: Sendable {
     scores2 = Conv2d(w, "\(name).scores2", 96, 6, kernel: 1, same: 0)
     boxes1 = Conv2d(w, "\(name).boxes1", 88, 32, kernel: 1, same: 0)
     boxes2 = Conv2d(w, "\(name).boxes2", 96, 96, kernel: 1, same: 0)
-    // The middles of 16 x 16 squares, two boxes each, and of 8 x 8 squares, six boxes each.
+    // The centres of 16 x 16 cells with two boxes each, and of 8 x 8 cells with six boxes each.
     anchors = [(16, 2), (8, 6)].flatMap { (cells: Int, boxes: Int) in
       (0..<cells * cells * boxes).map { i in
         SIMD2(Float(i / boxes % cells) + 0.5, Float(i / boxes / cells) + 0.5) / Float(cells)
@@ -51,8 +52,8 @@ public struct FaceDetector: Sendable {
     }
   }
 
-  /// Picture `[128, 128, 3]` in -1 ... 1 -> `[896, 16]` box and keypoints around each anchor in px, `[896]` scores before
-  /// the sigmoid.
+  /// Image `[128, 128, 3]` in -1 ... 1 -> `[896, 16]` box and keypoints relative to each anchor, in px, and `[896]`
+  /// scores before the sigmoid.
   package func network(_ picture: Tensor) -> (boxes: Tensor, scores: Tensor) {
     var x = input(picture, activation: .relu)
     for block in blocks[..<11] { x = block(x) }
@@ -64,8 +65,8 @@ public struct FaceDetector: Sendable {
     )
   }
 
-  /// Looks at the whole frame, then at tiles of a third and of a sixth of its longer side, until `accept` is content with
-  /// what was found there (best first, every face once) and returns something.
+  /// Searches the whole frame, then tiles of a third and of a sixth of its longer side, until `accept` returns a result
+  /// for what one size of tiles found (best first, duplicates merged).
   func search<Found>(_ frame: FrameView, accept: ([Detection]) -> Found?) -> Found? {
     let tiles = Self.tiles(frame.width, frame.height)
     for side in Self.sides(frame.width, frame.height) {
@@ -75,14 +76,15 @@ public struct FaceDetector: Sendable {
     return nil
   }
 
-  /// Looks at the whole frame and at three of the tiles: others for every `turn`, all of them in some turns.
+  /// Searches the whole frame and three of the tiles, different ones for every `turn`, so that a number of turns covers
+  /// all of them.
   func glance<Found>(_ frame: FrameView, turn: Int, accept: ([Detection]) -> Found?) -> Found? {
     let tiles = Self.tiles(frame.width, frame.height)
     let first = 1 + 3 * (turn % max((tiles.count + 1) / 3, 1))
     return accept(Self.merged((tiles[..<1] + tiles[first...].prefix(3)).flatMap { detections(frame, $0) }))
   }
 
-  /// px, of the tiles to look at: the whole frame, a third and a sixth of its longer side.
+  /// Tile sizes, px: the whole frame, a third and a sixth of its longer side.
   private static func sides(_ width: Int, _ height: Int) -> [Double] {
     let longer = Double(max(width, height))
     return [longer] + [longer / 3, longer / 6].filter { $0 >= Double(side) }
@@ -100,16 +102,17 @@ public struct FaceDetector: Sendable {
     }
   }
 
-  /// What is seen in one tile, every face once.
+  /// The detections in one tile, duplicates merged.
   func look(_ frame: FrameView, _ tile: Tile) -> [Detection] { Self.merged(detections(frame, tile)) }
 
-  /// The same in the square three times as wide as `box` around it.
+  /// The detections in the square around `box` that is three times as wide.
   func look(_ frame: FrameView, around box: Box) -> [Detection] {
     let (side, middle) = (3 * Double(max(box.width, box.height)), SIMD2<Double>(box.middle))
     return look(frame, Tile(x: middle.x - side / 2, y: middle.y - side / 2, side: side))
   }
 
-  /// Where tiles of `side` start along `length` pixels: overlapping by a third at least; in the middle when one is enough.
+  /// The start positions of tiles of `side` along `length` pixels: overlapping by at least a third, or centred if one
+  /// is enough.
   private static func starts(_ length: Int, _ side: Double) -> [Double] {
     let rest = Double(length) - side
     guard rest > 0 else { return [rest / 2] }
@@ -117,11 +120,11 @@ public struct FaceDetector: Sendable {
     return (0...count).map { rest * Double($0) / Double(count) }
   }
 
-  /// The network's answers about one tile, in frame px.
-  private func detections(_ frame: FrameView, _ place: Tile) -> [Detection] {
-    let scale = place.side / Double(Self.side)
-    let (boxes, scores) = network(tile(frame, x: place.x, y: place.y, scale: scale, side: Self.side))
-    let (side, origin, picture) = (Float(place.side), SIMD2(Float(place.x), Float(place.y)), Float(Self.side))
+  /// The network's detections in one tile, in frame px.
+  private func detections(_ frame: FrameView, _ square: Tile) -> [Detection] {
+    let scale = square.side / Double(Self.side)
+    let (boxes, scores) = network(tile(frame, x: square.x, y: square.y, scale: scale, side: Self.side))
+    let (side, origin, picture) = (Float(square.side), SIMD2(Float(square.x), Float(square.y)), Float(Self.side))
     return anchors.indices.compactMap { i in
       let score = 1 / (1 + expf(-scores.values[i]))
       guard score >= Self.threshold else { return nil }
@@ -135,7 +138,7 @@ public struct FaceDetector: Sendable {
     }
   }
 
-  /// Weighted suppression: boxes that mean one face become their mean, weighted by score; the best score stays.
+  /// Weighted non-maximum suppression: overlapping boxes become their mean, weighted by score, with the best score.
   static func merged(_ detections: [Detection]) -> [Detection] {
     var rest = detections.sorted { $0.score > $1.score }
     var faces: [Detection] = []

@@ -1,17 +1,18 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// 468 points on a face: MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without its eyes. The network sees an
-// upright square around the face, 1.5 times as wide as its box. Twin of Sources/Training/data/landmarks.py.
+// The face mesh: 468 points from MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without the eye
+// refinement. The network's input is an upright square around the face, 1.5 times as wide as its box. Twin of
+// Sources/Training/data/landmarks.py.
 
 import Glibc
 import Tensors
 
 public struct FaceMesh: Sendable {
-  private static let side = 192  // px, the network's picture
-  private static let eyes = (33, 263)  // outer corners: the line between them is level in the picture
-  private static let brightness: Float = 0.45  // mean that a darker picture is brought to
-  private static let darkest: Float = 0.05  // mean from which on it is: the gain ends at 9
+  private static let side = 192  // px, the network's input
+  private static let eyes = (33, 263)  // outer corners; the line between them is horizontal in the input
+  private static let brightness: Float = 0.45  // the mean to which darker inputs are brightened
+  private static let darkest: Float = 0.05  // the darkest mean that is fully brightened, which limits the gain to 9
 
   private let input: Conv2d
   private let inputSlope: Tensor
@@ -32,8 +33,9 @@ public struct FaceMesh: Sendable {
     lips = Lips(w)
   }
 
-  /// Picture `[192, 192, 3]` in 0 ... 1 -> the 468 points without the look at the lips, x, y in px of the picture from its edge
-  /// on, depth in the same px, smaller is nearer; features `[48, 48, 32]` for that look; 0 ... 1 that it is a face.
+  /// Image `[192, 192, 3]` in 0 ... 1 -> the 468 points before lip refinement (x, y in image px from the image's
+  /// corner, depth in the same unit, smaller is nearer); features `[48, 48, 32]` for the refinement; and the
+  /// probability that it is a face.
   package func network(_ picture: Tensor) -> (points: [SIMD3<Float>], features: Tensor, score: Float) {
     let features = first.reduce(prelu(input(picture), slope: inputSlope)) { $1($0) }
     let x = rest(features)
@@ -42,22 +44,22 @@ public struct FaceMesh: Sendable {
     return (points, features, 1 / (1 + expf(-logit)))
   }
 
-  /// The 468 points, looked for in `region` (frame px -> px of the network's picture): x, y in frame px, depth in the same px.
+  /// Finds the 468 points in `region` (frame px -> input px): x, y in frame px, depth in the same unit.
   func callAsFunction(_ frame: FrameView, region: Similarity) -> (points: [SIMD3<Float>], score: Float) {
     let (points, features, score) = network(Self.picture(frame, region))
     let places = lips.refined(points, features).map { point in
-      // The network counts px from the picture's edge, a frame from its first pixel's centre.
+      // The network's coordinates start at the image's corner, a frame's at the centre of its first pixel.
       let place = region.inverse(Double(point.x) - 0.5, Double(point.y) - 0.5)
       return SIMD3(Float(place.x), Float(place.y), point.z / Float(region.scale))
     }
     return (places, score)
   }
 
-  /// What the network sees, `[192, 192, 3]` in 0 ... 1, brightened where it is dark.
+  /// The network's input `[192, 192, 3]` in 0 ... 1, brightened if it is dark.
   private static func picture(_ frame: FrameView, _ region: Similarity) -> Tensor {
     let picture = coarseCrop(frame, region, side: side)
     typealias Levels = SIMD16<Float>
-    let count = picture.values.count  // whole vectors, as the side is
+    let count = picture.values.count  // a multiple of the vector size
     return picture.values.withUnsafeBufferPointer { values in
       let levels = UnsafeRawBufferPointer(values)
       let places = stride(from: 0, to: 4 * count, by: MemoryLayout<Levels>.size)
@@ -75,20 +77,20 @@ public struct FaceMesh: Sendable {
     }
   }
 
-  /// Where to look for the points of a face that the detector saw.
+  /// The input region for a detection.
   static func region(_ detection: Detection) -> Similarity? {
     guard detection.keypoints.count == 6 else { return nil }
     let middle = SIMD2(detection.x + detection.width / 2, detection.y + detection.height / 2)
     return region(middle, max(detection.width, detection.height), detection.keypoints[0], detection.keypoints[1])
   }
 
-  /// Where to look for the points of a face that stands upright in this box.
+  /// The input region for an upright face in this box.
   static func region(_ box: Box) -> Similarity? {
     let half = SIMD2(box.width / 4, 0)
     return region(box.middle, max(box.width, box.height), box.middle - half, box.middle + half)
   }
 
-  /// Where to look for the points of a face whose points in the frame before are known.
+  /// The input region for a face whose points in the previous frame are known.
   static func region(_ points: [SIMD3<Float>]) -> Similarity? {
     guard points.count == 468, let box = Box(around: points) else { return nil }
     let (right, left) = (points[eyes.0], points[eyes.1])

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// A rectangle of a frame, px; pixel centres have whole coordinates.
+/// A rectangle of a frame, px; integer coordinates are pixel centres.
 public struct Box: Equatable, Sendable {
   public var x, y, width, height: Float
 
@@ -9,7 +9,7 @@ public struct Box: Equatable, Sendable {
     (self.x, self.y, self.width, self.height) = (x, y, width, height)
   }
 
-  /// Around points; nil without any.
+  /// The bounding box of points; nil if there are none.
   init?(around points: [SIMD3<Float>]) {
     guard var low = points.first, var high = points.first else { return nil }
     for point in points {
@@ -26,7 +26,7 @@ public struct Box: Equatable, Sendable {
     point.x >= x && point.x <= x + width && point.y >= y && point.y <= y + height
   }
 
-  /// Part of the two boxes' union that both cover.
+  /// Intersection over union (IoU).
   func overlap(_ other: Box) -> Float {
     let w = min(x + width, other.x + other.width) - max(x, other.x)
     let h = min(y + height, other.y + other.height) - max(y, other.y)
@@ -35,17 +35,17 @@ public struct Box: Equatable, Sendable {
   }
 }
 
-/// Which of the faces in view are meant.
+/// Which of the faces in view to paint.
 ///
-/// A face that was chosen before stays until another is clearly preferable, so that two faces of the same size do not take
-/// turns: half as large again, or half of a face's width nearer to the middle or the side.
+/// There is hysteresis, so that two similar faces do not alternate: a selected face stays selected until another is
+/// half as large again, or nearer to the middle or the side by half a face's width.
 public enum FaceSelection: Equatable, Sendable {
-  /// The one nearest to the picture's middle, its left edge, its right edge.
+  /// The face nearest to the frame's middle, left edge or right edge.
   case center, left, right
-  /// The largest ones, so many at most.
+  /// The largest faces, up to this many.
   case largest(Int)
-  /// The largest faces in these regions, so many at most, and no search elsewhere. Without any region those go on that
-  /// were found in earlier ones.
+  /// The largest faces whose middle is in one of these regions, up to this many; elsewhere nothing is searched. Without
+  /// a region, faces found in earlier regions are still tracked.
   case within([Box], Int)
 
   package struct Candidate {
@@ -56,7 +56,7 @@ public enum FaceSelection: Equatable, Sendable {
     package init(id: Int, box: Box, isChosen: Bool) { (self.id, self.box, self.isChosen) = (id, box, isChosen) }
   }
 
-  /// The ids of those to be chosen in a picture of this width and height, best first.
+  /// The ids of the faces to select in a frame of this size, best first.
   package func chosen(_ candidates: [Candidate], _ width: Int, _ height: Int) -> [Int] {
     candidates.map { (id: $0.id, cost: cost($0, Float(width), Float(height))) }
       .sorted { ($0.cost, $0.id) < ($1.cost, $1.id) }.prefix(most).map { $0.id }
@@ -69,7 +69,7 @@ public enum FaceSelection: Equatable, Sendable {
     }
   }
 
-  /// The lower, the better.
+  /// Lower is better.
   private func cost(_ candidate: Candidate, _ width: Float, _ height: Float) -> Float {
     let (box, bonus) = (candidate.box, candidate.isChosen ? candidate.box.width / 2 : 0)
     switch self {

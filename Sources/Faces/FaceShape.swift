@@ -1,27 +1,28 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A face's mesh without its pose, and what of it lies where (twin of Sources/Training/data/geometry.py).
+// A face's mesh without its pose, and the meaning of its points (twin of Sources/Training/data/geometry.py).
 
-/// Which points of the mesh are what.
+/// Indices of mesh points.
 package enum FaceMeshPoints {
   package static let count = 468
-  /// Those that speech does not move, by which the pose is found.
+  /// Points that speech does not move, which determine the pose.
   static let rigid = [
     10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 162, 389, 21, 251,
   ]
-  /// The lips' rims, from the right corner of the mouth to the left one, upper and lower.
+  /// The edges of the lips, from the right corner of the mouth to the left one, upper and lower.
   static let upperInner = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
   static let lowerInner = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
   static let upperOuter = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291]
   static let lowerOuter = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291]
-  /// The same as closed outlines, in order.
+  /// The same as closed outlines.
   static let inner = upperInner + lowerInner.dropFirst().dropLast().reversed()
   static let outer = upperOuter + lowerOuter.dropFirst().dropLast().reversed()
-  /// Pairs of points of the inner rims, upper and lower, without the corners; and those whose mean gap is the opening.
+  /// Upper and lower points of the inner lip edges in pairs, without the corners; and the pairs whose mean gap is the
+  /// opening.
   package static let pairs = Array(zip(upperInner, lowerInner).dropFirst().dropLast())
   static let middle = Array(pairs[3..<6])
-  /// The mesh's outline, and points whose mean is the centre of the rings around it.
+  /// The outline of the mesh, and points whose mean is the centre of the rings around it.
   static let oval = [
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136,
@@ -29,16 +30,17 @@ package enum FaceMeshPoints {
   ]
   static let nose = [4, 195, 1]
   package static let chin = 152
-  /// Rings outside of the oval: how far from the nose, how much of the oval's motion they share.
+  /// Rings outside the oval: their distance from the nose relative to the oval's, and the fraction of the oval's motion
+  /// that they follow.
   static let rings: [(far: Float, share: Float)] = [(1.14, 0.45), (1.42, 0)]
-  /// Points of a mesh with its rings.
+  /// The number of points of a mesh with rings.
   package static let ringed = count + rings.count * oval.count
 }
 
-/// The 468 points of a face in its own coordinates: origin between the outer eye corners, unit their distance, x to the right of
-/// whoever looks at it, y down, z into the head.
+/// The 468 points of a face in its own coordinates: origin midway between the outer eye corners, unit their distance, x
+/// to the viewer's right, y down, z into the head.
 ///
-/// Always usable: all points are there and within 100 eye distances.
+/// Always valid: all points exist and are within 100 eye distances.
 public struct FaceShape: Equatable, Sendable {
   public internal(set) var points: [SIMD3<Float>]
 
@@ -57,13 +59,13 @@ public struct FaceShape: Equatable, Sendable {
   }
 }
 
-/// A mesh in a frame, px: `[540]` with the rings around its oval, so that what lies beside the face moves less and less.
+/// A mesh in a frame, px: 540 points, including rings around the face's oval, over which the motion fades out.
 public struct RingedMesh: Sendable {
   private static let inset: Float = 0.14  // of the lip's height
-  private static let insetFrom: Float = 0.04  // outer eye distances: the gap from which on that counts fully
-  private static let grown = SIMD2<Float>(1.10, 1.22)  // across, down
-  private static let trace: Float = 1e-5  // squared outer eye distances: triangles of less have turned neither way
-  private static let rounds = 24  // in which moves are shortened; five are enough for most faces
+  private static let insetFrom: Float = 0.04  // outer eye distances, the gap from which the inset is full
+  private static let grown = SIMD2<Float>(1.10, 1.22)  // horizontally, vertically
+  private static let trace: Float = 1e-5  // squared outer eye distances: smaller triangles count as flat
+  private static let rounds = 24  // maximum iterations; most faces need at most five
   private static let isInner = (0..<FaceMeshPoints.ringed).map { FaceMeshPoints.inner.contains($0) }
 
   public private(set) var points: [SIMD2<Float>]
@@ -78,7 +80,8 @@ public struct RingedMesh: Sendable {
     }
   }
 
-  /// The mesh after a move to `points`, 468 of them; the rings share the oval's motion. nil of another number.
+  /// The mesh moved to `points`, 468 of them; the rings follow the oval's motion in part. nil for another number of
+  /// points.
   public func moved(to points: [SIMD3<Float>]) -> RingedMesh? {
     guard points.count == FaceMeshPoints.count else { return nil }
     var moved = self
@@ -93,44 +96,44 @@ public struct RingedMesh: Sendable {
     return moved
   }
 
-  /// Twice the area of a triangle, px: above 0 where it faces the camera.
+  /// Twice the signed area of a triangle, px squared: positive if it faces the camera.
   package func area(_ triangle: SIMD3<Int32>) -> Float {
     let a = points[Int(triangle.x)]
     return cross(points[Int(triangle.y)] - a, points[Int(triangle.z)] - a)
   }
 
-  /// Whether a triangle is to be seen: it faces the camera, or lies between the lips, where the rims of a closed mouth may lie in any
-  /// order.
+  /// Whether a triangle is visible: it faces the camera, or lies between the lips, where the points of a closed mouth
+  /// may be in any order.
   package func shows(_ triangle: SIMD3<Int32>) -> Bool { area(triangle) > 0 || Self.isBetweenLips(triangle) }
 
   private static func isBetweenLips(_ triangle: SIMD3<Int32>) -> Bool {
     isInner[Int(triangle.x)] && isInner[Int(triangle.y)] && isInner[Int(triangle.z)]
   }
 
-  /// This mesh, which was moved from `before`, with moves that are so much shorter that no triangle turns over: those of its corners end
-  /// where it becomes flat. nil when that cannot be had. `unit`: outer eye distance, px.
+  /// This mesh, which was moved from `before`, with motions shortened until no triangle flips: the corners of such a
+  /// triangle stop where it becomes flat. nil if that fails. `unit`: outer eye distance, px.
   public func unfolded(from before: RingedMesh, _ triangles: [SIMD3<Int32>], unit: Float) -> RingedMesh? {
     var mesh = self
     let trace = Self.trace * unit * unit
     for _ in 0..<Self.rounds {
-      var shares = [Float](repeating: 1, count: points.count)
+      var limits = [Float](repeating: 1, count: points.count)
       var isFolded = false
       for triangle in triangles {
         let (old, new) = (before.area(triangle), mesh.area(triangle))
         guard old > 0 ? new < -trace : new > trace && old < 0 && !Self.isBetweenLips(triangle) else { continue }
         isFolded = true
-        let share = mesh.flat(triangle, from: before)
-        for i in 0..<3 { shares[Int(triangle[i])] = min(shares[Int(triangle[i])], share) }
+        let limit = mesh.flat(triangle, from: before)
+        for i in 0..<3 { limits[Int(triangle[i])] = min(limits[Int(triangle[i])], limit) }
       }
       if !isFolded { return mesh }
-      for (i, share) in shares.enumerated() where share < 1 {
-        mesh.points[i] = before.points[i] + share * (mesh.points[i] - before.points[i])
+      for (i, limit) in limits.enumerated() where limit < 1 {
+        mesh.points[i] = before.points[i] + limit * (mesh.points[i] - before.points[i])
       }
     }
     return nil
   }
 
-  /// At which share of its way from `before`, 0 ... 1, a triangle that turns over has no area.
+  /// The fraction of the way from `before`, 0 ... 1, at which a flipping triangle has no area.
   private func flat(_ triangle: SIMD3<Int32>, from before: RingedMesh) -> Float {
     func sides(_ points: [SIMD2<Float>]) -> (SIMD2<Float>, SIMD2<Float>) {
       let a = points[Int(triangle.x)]
@@ -138,14 +141,14 @@ public struct RingedMesh: Sendable {
     }
     let ((e, f), (g, h)) = (sides(before.points), sides(points))
     let (u, v) = (g - e, h - f)
-    // The area at a share t of the way: a + b t + c t^2. Its roots without a difference of like numbers.
+    // The area at fraction t of the way is a + b t + c t^2. The roots are computed without cancellation.
     let (a, b, c) = (cross(e, f), cross(e, v) + cross(u, f), cross(u, v))
     let q = -(b + (b < 0 ? -1 : 1) * max(b * b - 4 * a * c, 0).squareRoot()) / 2
     return [q / c, a / q].filter { $0 > 0 && $0 < 1 }.min() ?? 0
   }
 
-  /// The mesh with its inner rim moved into the lips, so that no tooth shows on the rim of a mouth that is closed by a warp.
-  /// `unit`: outer eye distance, px.
+  /// The mesh with its inner lip edges moved into the lips. Reading pixels there keeps teeth off the lip edges of a
+  /// mouth that a warp closes. `unit`: outer eye distance, px.
   public func inset(unit: Float) -> RingedMesh {
     var inset = self
     let (inner, outer) = (FaceMeshPoints.pairs, zip(FaceMeshPoints.upperOuter, FaceMeshPoints.lowerOuter).dropFirst())
@@ -158,11 +161,11 @@ public struct RingedMesh: Sendable {
     return inset
   }
 
-  /// Closed outlines: of what is between the lips, and of the lips with what is between them.
+  /// Closed outlines: between the lips, and around the lips.
   package var inner: [SIMD2<Float>] { points(FaceMeshPoints.inner) }
   package var outer: [SIMD2<Float>] { points(FaceMeshPoints.outer) }
 
-  /// The lips' outline, enlarged: inside of it the mouth is another frame's.
+  /// The enlarged lip outline, inside which the mouth is taken from another frame.
   public var mouth: [SIMD2<Float>] {
     let outline = outer
     let middle = outline.reduce(.zero, +) / Float(outline.count)

@@ -3,104 +3,104 @@
 
 import Tensors
 
-/// A face to be painted.
+/// A face to paint.
 public struct Face: Sendable {
-  /// The same for as long as the face is followed, never used again.
+  /// Constant while the face is tracked, and never reused.
   public var id: Int
-  /// The 468 points of the face mesh: x, y in frame px, depth in the same px, smaller is nearer.
+  /// The 468 points of the face mesh: x, y in frame px, depth in the same unit, smaller is nearer.
   public var points: [SIMD3<Float>]
-  /// How sure the mesh is that this is a face, 0.5 ... 1.
+  /// The mesh's confidence that this is a face, 0.5 ... 1.
   public var score: Float
-  /// Frame px -> px of the face window, steadied over time.
-  public var window: Similarity
-  /// 0 ... 1, how much of its new mouth is to be seen: rises over three frames when the face is found or chosen, falls
-  /// over three when it is lost or another one is chosen. 1 at once in the first frame of a shot.
-  public var presence: Float
-  /// Not seen in this frame: points and window are where it was last, while its mouth fades out.
+  /// The transform from frame px to template px, smoothed over time.
+  public var alignment: Similarity
+  /// 0 ... 1, the opacity of its new mouth: rises over three frames after the face is found or selected, and falls over
+  /// three after it is lost or another is selected. 1 at once in the first frame of a shot.
+  public var opacity: Float
+  /// Not seen in this frame: its points and alignment are the last known ones, while its mouth fades out.
   public var isLost: Bool
 
   public init(
-    id: Int = 0, points: [SIMD3<Float>], score: Float, window: Similarity, presence: Float = 1, isLost: Bool = false
+    id: Int = 0, points: [SIMD3<Float>], score: Float, alignment: Similarity, opacity: Float = 1, isLost: Bool = false
   ) {
-    (self.id, self.points, self.score, self.window) = (id, points, score, window)
-    (self.presence, self.isLost) = (presence, isLost)
+    (self.id, self.points, self.score, self.alignment) = (id, points, score, alignment)
+    (self.opacity, self.isLost) = (opacity, isLost)
   }
 }
 
-/// A face in view, chosen or not.
-public struct Sighting: Equatable, Sendable {
+/// A face in view, selected or not.
+public struct TrackedFace: Equatable, Sendable {
   public let id: Int
   public let box: Box
   public let score: Float
   public let isChosen: Bool
-  /// Why it is left as it is although it was chosen; it does not count as chosen then.
+  /// Why it is not painted although it was selected; it then does not count as selected.
   public let obstacle: Obstacle?
 
   package init(id: Int, box: Box, score: Float, isChosen: Bool, obstacle: Obstacle? = nil) {
     (self.id, self.box, self.score, self.isChosen, self.obstacle) = (id, box, score, isChosen, obstacle)
   }
 
-  /// The same face, which shows too little of its mouth.
-  package func hidden(by obstacle: Obstacle) -> Sighting {
-    Sighting(id: id, box: box, score: score, isChosen: false, obstacle: obstacle)
+  /// The same face, not painted because of an obstacle.
+  package func hidden(by obstacle: Obstacle) -> TrackedFace {
+    TrackedFace(id: id, box: box, score: score, isChosen: false, obstacle: obstacle)
   }
 }
 
-/// Follows the faces of a shot, frame by frame.
+/// Tracks the faces of a shot.
 ///
-/// Those that are chosen are followed by the mesh, which looks where the face was in the frame before. The others have
-/// only their boxes, which the detector refreshes. It looks at one square of the frame every 80 ms, in turn at the place
-/// of such a face and at the next tile of the frame, so what it costs does not grow with the faces. The whole frame is searched
-/// at once only when no face is in view any more; while that found none, every frame is glanced at: the whole of it and
-/// three tiles, others each time.
+/// Selected faces are tracked by the mesh, which starts from the face's position in the previous frame. For all others
+/// only the box is known. The detector refreshes it: every 80 ms it searches one square, alternately around such a face
+/// and at the next tile of the frame, so its cost does not grow with the number of faces. The whole frame is searched
+/// at once only when no face is in view. Once that has found none, every frame is searched coarsely: as a whole and in
+/// three tiles, different ones each time.
 public struct FaceTracker: Sendable {
-  private static let threshold: Float = 0.5  // of the mesh's score
-  private static let rest = 0.22  // seconds without a look into a region after one that found nothing
-  private static let glance = 0.038  // seconds from one glance at a frame to the next
-  private static let pace = 0.078  // seconds from one look around to the next
-  private static let patience = 3  // looks that may miss a face that is not chosen
-  private static let fade: Float = 1 / 3  // of the presence, a frame
-  private static let most = 16  // faces in view
-  private static let one: Float = 0.6  // overlap from which two that are followed are one
+  private static let minimumScore: Float = 0.5  // minimum score of the mesh
+  private static let retryInterval = 0.22  // seconds until a region in which nothing was found is searched again
+  private static let coarseInterval = 0.038  // seconds between coarse searches
+  private static let lookInterval = 0.078  // seconds between searches for other faces
+  private static let maximumMisses = 3  // consecutive misses after which an unselected face is gone
+  private static let opacityStep: Float = 1 / 3  // step of the opacity for each frame
+  private static let maximumFaces = 16  // faces tracked at most
+  private static let mergeIoU: Float = 0.6  // IoU above which two tracked faces are the same
 
   private let detector: FaceDetector
   private let mesh: FaceMesh
   private var tracks: [Track] = []
   private var ids = 0
-  private var last: Double?  // seconds, time of the frame before
+  private var last: Double?  // seconds, time of the previous frame
   private var searchFrom = -Double.infinity  // seconds
   private var lookFrom = -Double.infinity  // seconds
   private var looks = 0
-  private var glances: Int?  // since the frame was searched in vain
+  private var coarseSearches: Int?  // coarse searches since the full search found nothing
 
   private struct Track: Sendable {
     var id: Int
     var box: Box
     var score: Float
-    /// Where the mesh saw it in the last frame; empty while only its box is known.
+    /// Its mesh in the last frame; empty while only its box is known.
     var points: [SIMD3<Float>]
-    var window: Similarity?
-    var steady = SteadyWindow()
-    var presence: Float = 0
+    var alignment: Similarity?
+    var filter = OneEuroFilter()
+    var opacity: Float = 0
     var isChosen = false
     /// No longer in view, only fading out.
     var isLost = false
     var misses = 0
 
-    init(_ id: Int, _ sight: Sight) { (self.id, box, score, points) = (id, sight.box, sight.score, sight.points) }
+    init(_ id: Int, _ fit: MeshFit) { (self.id, box, score, points) = (id, fit.box, fit.score, fit.points) }
   }
 
-  /// What the mesh sees in one place, its window not steadied.
-  private struct Sight {
+  /// The mesh's result in one region, with the alignment not yet smoothed.
+  private struct MeshFit {
     let points: [SIMD3<Float>]
     let score: Float
-    let window: Similarity
+    let alignment: Similarity
     let box: Box
   }
 
   public init(detector: FaceDetector, mesh: FaceMesh) { (self.detector, self.mesh) = (detector, mesh) }
 
-  /// Forgets the faces: after a cut, a seek, or new caps.
+  /// Discards all faces: after a cut, a seek, or new caps.
   public mutating func reset() { self = FaceTracker(detector: detector, mesh: mesh, ids: ids) }
 
   private init(detector: FaceDetector, mesh: FaceMesh, ids: Int) {
@@ -108,12 +108,12 @@ public struct FaceTracker: Sendable {
     self.ids = ids
   }
 
-  /// All faces in view of the last frame.
-  public var sightings: [Sighting] {
-    tracks.filter { !$0.isLost }.map { Sighting(id: $0.id, box: $0.box, score: $0.score, isChosen: $0.isChosen) }
+  /// All faces in view in the last frame.
+  public var trackedFaces: [TrackedFace] {
+    tracks.filter { !$0.isLost }.map { TrackedFace(id: $0.id, box: $0.box, score: $0.score, isChosen: $0.isChosen) }
   }
 
-  /// The faces to be painted in the next frame of the stream, which is shown at `time` (seconds).
+  /// Processes the next frame, shown at `time` (seconds), and returns the faces to paint.
   public mutating func track(
     _ frame: FrameView, at time: Double, selecting selection: FaceSelection = .largest(1)
   ) -> [Face] {
@@ -129,40 +129,41 @@ public struct FaceTracker: Sendable {
 
   // MARK: Following
 
-  /// The mesh looks again where it saw a face in the frame before; where it sees none, the detector around that place.
+  /// Runs the mesh where each face was in the previous frame; if it finds none, the detector around that position.
   private mutating func follow(_ frame: FrameView, _ elapsed: Double) {
-    for i in tracks.indices where tracks[i].window != nil && !tracks[i].isLost {
+    for i in tracks.indices where tracks[i].alignment != nil && !tracks[i].isLost {
       let (box, points) = (tracks[i].box, tracks[i].points)
-      let seen = FaceMesh.region(points).flatMap { sight(frame, $0) } ?? around(box, in: frame)
-      if let seen, isSteady(i, seen, elapsed) || around(seen.box, in: frame) != nil {
+      let seen = FaceMesh.region(points).flatMap { fitMesh(frame, $0) } ?? around(box, in: frame)
+      if let seen, isPlausibleMotion(i, seen, elapsed) || around(seen.box, in: frame) != nil {
         update(i, seen, elapsed)
       } else {
         lose(i)
       }
     }
-    // Two that meet on one face are one, the one followed for longer.
+    // Two tracks on the same face: keep the older one.
     for i in tracks.indices.reversed() {
-      let (box, isFollowed) = (tracks[i].box, tracks[i].window != nil)
+      let (box, isFollowed) = (tracks[i].box, tracks[i].alignment != nil)
       let other = tracks.indices.contains { j in
-        j != i && tracks[j].window != nil && !tracks[j].isLost && (j < i || !isFollowed)
-          && tracks[j].box.overlap(box) > Self.one
+        j != i && tracks[j].alignment != nil && !tracks[j].isLost && (j < i || !isFollowed)
+          && tracks[j].box.overlap(box) > Self.mergeIoU
       }
       if other { tracks.remove(at: i) }
     }
   }
 
-  /// Whether what the mesh sees is where the face can have moved to. Otherwise it may be none: the mesh sees faces in hands, too.
-  private func isSteady(_ i: Int, _ seen: Sight, _ elapsed: Double) -> Bool {
-    var steady = tracks[i].steady
-    _ = steady(seen.window, after: elapsed)
-    return !steady.started
+  /// Whether the face can have moved to where the mesh sees it. Otherwise it may not be a face: the mesh also finds
+  /// faces in hands.
+  private func isPlausibleMotion(_ i: Int, _ seen: MeshFit, _ elapsed: Double) -> Bool {
+    var filter = tracks[i].filter
+    _ = filter(seen.alignment, after: elapsed)
+    return !filter.hasRestarted
   }
 
-  private mutating func update(_ i: Int, _ seen: Sight, _ elapsed: Double) {
-    let wasFollowed = tracks[i].window != nil
-    tracks[i].window = tracks[i].steady(seen.window, after: elapsed)
-    // A jump is no motion: another face took its place, which the detector has seen.
-    if wasFollowed, tracks[i].steady.started { tracks[i].id = nextID() }
+  private mutating func update(_ i: Int, _ seen: MeshFit, _ elapsed: Double) {
+    let wasFollowed = tracks[i].alignment != nil
+    tracks[i].alignment = tracks[i].filter(seen.alignment, after: elapsed)
+    // A jump is not motion: another face, confirmed by the detector, has taken its place.
+    if wasFollowed, tracks[i].filter.hasRestarted { tracks[i].id = nextID() }
     (tracks[i].box, tracks[i].score, tracks[i].points) = (seen.box, seen.score, seen.points)
     (tracks[i].isLost, tracks[i].misses) = (false, 0)
   }
@@ -186,38 +187,40 @@ public struct FaceTracker: Sendable {
     }
   }
 
-  /// In the given regions only; faces elsewhere no longer count.
+  /// Searches the given regions only; faces elsewhere are lost.
   private mutating func find(_ frame: FrameView, _ time: Double, _ regions: [Box]) {
     for i in tracks.indices where !regions.contains(where: { $0.contains(tracks[i].box.middle) }) { lose(i) }
     guard time >= searchFrom else { return }
-    for region in regions.prefix(Self.most)
+    for region in regions.prefix(Self.maximumFaces)
     where !tracks.contains(where: { !$0.isLost && region.contains($0.box.middle) }) {
-      if let seen = largest(in: region, of: frame) { add(seen) } else { searchFrom = time + Self.rest }
+      if let seen = largest(in: region, of: frame) { add(seen) } else { searchFrom = time + Self.retryInterval }
     }
   }
 
-  /// The whole frame, or a glance at it: until a face is found if the largest is meant, in every tile otherwise.
+  /// Searches the whole frame, or part of it. If only the largest face is wanted, it stops once one is found; otherwise
+  /// it searches every tile.
   private mutating func search(_ frame: FrameView, _ time: Double, _ selection: FaceSelection) {
-    var seen: [Sight] = []
+    var seen: [MeshFit] = []
     func accept(_ detections: [Detection]) -> Bool? {
       for detection in detections where !seen.contains(where: { $0.box.overlap(detection.box) > FaceDetector.sameFace })
       {
-        if let face = sight(frame, detection) { seen.append(face) }
+        if let face = fitMesh(frame, detection) { seen.append(face) }
       }
       return selection == .largest(1) && !seen.isEmpty ? true : nil
     }
-    _ = glances.map { detector.glance(frame, turn: $0, accept: accept) } ?? detector.search(frame, accept: accept)
+    _ =
+      coarseSearches.map { detector.glance(frame, turn: $0, accept: accept) } ?? detector.search(frame, accept: accept)
     for face in seen { add(face) }
-    glances = seen.isEmpty ? (glances ?? -1) &+ 1 : nil
-    if seen.isEmpty { searchFrom = time + Self.glance }
+    coarseSearches = seen.isEmpty ? (coarseSearches ?? -1) &+ 1 : nil
+    if seen.isEmpty { searchFrom = time + Self.coarseInterval }
   }
 
-  /// One square: the place of a face that is not followed, or a tile of the frame.
+  /// Searches one square: around a face that the mesh does not track, or a tile of the frame.
   private mutating func lookAround(_ frame: FrameView, _ time: Double) {
     guard time >= lookFrom else { return }
-    lookFrom = time + Self.pace
+    lookFrom = time + Self.lookInterval
     looks &+= 1
-    let idle = tracks.indices.filter { tracks[$0].window == nil && !tracks[$0].isLost }
+    let idle = tracks.indices.filter { tracks[$0].alignment == nil && !tracks[$0].isLost }
     if looks % 2 == 0, !idle.isEmpty {
       let i = idle[looks / 2 % idle.count]
       let box = tracks[i].box
@@ -227,22 +230,22 @@ public struct FaceTracker: Sendable {
         (tracks[i].box, tracks[i].score, tracks[i].misses) = (best.box, best.score, 0)
       } else {
         tracks[i].misses += 1
-        if tracks[i].misses >= Self.patience { tracks.remove(at: i) }
+        if tracks[i].misses >= Self.maximumMisses { tracks.remove(at: i) }
       }
     } else {
       let tiles = FaceDetector.tiles(frame.width, frame.height)
       for detection in detector.look(frame, tiles[looks / (idle.isEmpty ? 1 : 2) % tiles.count]) {
         let known = tracks.contains { !$0.isLost && $0.box.overlap(detection.box) > FaceDetector.sameFace }
-        if !known, let seen = sight(frame, detection) { add(seen) }
+        if !known, let seen = fitMesh(frame, detection) { add(seen) }
       }
     }
   }
 
-  /// A face that is found: one that was just lost there, or a new one.
-  private mutating func add(_ seen: Sight) {
+  /// Adds a found face, or revives one that was just lost there.
+  private mutating func add(_ seen: MeshFit) {
     if let i = tracks.firstIndex(where: { $0.box.overlap(seen.box) > FaceDetector.sameFace }) {
       (tracks[i].box, tracks[i].score, tracks[i].points, tracks[i].isLost) = (seen.box, seen.score, seen.points, false)
-    } else if tracks.count < Self.most {
+    } else if tracks.count < Self.maximumFaces {
       tracks.append(Track(nextID(), seen))
     }
   }
@@ -256,16 +259,16 @@ public struct FaceTracker: Sendable {
       }
       let chosen = selection.chosen(candidates, frame.width, frame.height)
       for i in tracks.indices { tracks[i].isChosen = !tracks[i].isLost && chosen.contains(tracks[i].id) }
-      guard let i = tracks.firstIndex(where: { $0.isChosen && $0.window == nil }) else { return }
-      // The mesh has the last word.
+      guard let i = tracks.firstIndex(where: { $0.isChosen && $0.alignment == nil }) else { return }
+      // The mesh decides whether it is a face.
       if !begin(i, frame, elapsed) { tracks.remove(at: i) }
     }
   }
 
-  /// From now on the mesh follows this face.
+  /// Starts tracking a face with the mesh.
   private mutating func begin(_ i: Int, _ frame: FrameView, _ elapsed: Double) -> Bool {
-    // The detector's region is rough; the mesh's own is the one the face will be followed by.
-    let seen = FaceMesh.region(tracks[i].points).flatMap { sight(frame, $0) }
+    // The detector's region is rough; run the mesh again on the region it will be tracked in.
+    let seen = FaceMesh.region(tracks[i].points).flatMap { fitMesh(frame, $0) }
     guard let seen = seen ?? around(tracks[i].box, in: frame) else { return false }
     update(i, seen, elapsed)
     return true
@@ -273,18 +276,18 @@ public struct FaceTracker: Sendable {
 
   private mutating func painted(_ isFirst: Bool) -> [Face] {
     for i in tracks.indices {
-      let step = isFirst ? 1 : Self.fade
-      let presence = tracks[i].presence + (tracks[i].isChosen ? step : -step)
-      tracks[i].presence = presence < step / 2 ? 0 : min(presence, 1)
-      if tracks[i].presence == 0 {  // from now on its box will do
-        (tracks[i].window, tracks[i].points, tracks[i].steady) = (nil, [], SteadyWindow())
+      let step = isFirst ? 1 : Self.opacityStep
+      let opacity = tracks[i].opacity + (tracks[i].isChosen ? step : -step)
+      tracks[i].opacity = opacity < step / 2 ? 0 : min(opacity, 1)
+      if tracks[i].opacity == 0 {  // from now on only its box is tracked
+        (tracks[i].alignment, tracks[i].points, tracks[i].filter) = (nil, [], OneEuroFilter())
       }
     }
-    tracks.removeAll { $0.isLost && $0.presence == 0 }
+    tracks.removeAll { $0.isLost && $0.opacity == 0 }
     return tracks.compactMap { track in
-      track.window.map {
+      track.alignment.map {
         Face(
-          id: track.id, points: track.points, score: track.score, window: $0, presence: track.presence,
+          id: track.id, points: track.points, score: track.score, alignment: $0, opacity: track.opacity,
           isLost: track.isLost)
       }
     }
@@ -292,34 +295,34 @@ public struct FaceTracker: Sendable {
 
   // MARK: Seeing
 
-  /// The face in `region`; nil when the mesh sees none or its mouth lies outside of the frame.
-  private func sight(_ frame: FrameView, _ region: Similarity) -> Sight? {
+  /// The face in `region`; nil if the mesh finds none, or its mouth is outside the frame.
+  private func fitMesh(_ frame: FrameView, _ region: Similarity) -> MeshFit? {
     let (points, score) = mesh(frame, region: region)
-    guard score >= Self.threshold, let window = FaceWindow.aligned(points), let box = Box(around: points) else {
+    guard score >= Self.minimumScore, let alignment = FaceWindow.aligned(points), let box = Box(around: points) else {
       return nil
     }
-    let mouth = window.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)
+    let mouth = alignment.inverse(FaceWindow.mouth.x, FaceWindow.mouth.y)
     guard mouth.x >= 0, mouth.y >= 0, mouth.x < Double(frame.width), mouth.y < Double(frame.height) else { return nil }
-    return Sight(points: points, score: score, window: window, box: box)
+    return MeshFit(points: points, score: score, alignment: alignment, box: box)
   }
 
-  private func sight(_ frame: FrameView, _ detection: Detection) -> Sight? {
-    FaceMesh.region(detection).flatMap { sight(frame, $0) }
+  private func fitMesh(_ frame: FrameView, _ detection: Detection) -> MeshFit? {
+    FaceMesh.region(detection).flatMap { fitMesh(frame, $0) }
   }
 
-  /// The detector looks where a face was.
-  private func around(_ box: Box, in frame: FrameView) -> Sight? {
+  /// Runs the detector around a face's last position.
+  private func around(_ box: Box, in frame: FrameView) -> MeshFit? {
     detector.look(frame, around: box).filter { $0.box.overlap(box) > FaceDetector.sameFace }.lazy
-      .compactMap { sight(frame, $0) }.first
+      .compactMap { fitMesh(frame, $0) }.first
   }
 
-  /// A region may be a face, which then needs no detector, or of any size and hold one.
-  private func largest(in region: Box, of frame: FrameView) -> Sight? {
-    let whole = FaceMesh.region(region).flatMap { sight(frame, $0) }
+  /// A given region may be the box of a face, which then needs no detector, or an area of any size that contains one.
+  private func largest(in region: Box, of frame: FrameView) -> MeshFit? {
+    let whole = FaceMesh.region(region).flatMap { fitMesh(frame, $0) }
     if let whole, whole.box.overlap(region) > FaceDetector.sameFace { return whole }
-    func seen(_ detections: [Detection]) -> Sight? {
+    func seen(_ detections: [Detection]) -> MeshFit? {
       detections.filter { region.contains($0.box.middle) }.sorted { $0.width > $1.width }.lazy
-        .compactMap { sight(frame, $0) }.first
+        .compactMap { fitMesh(frame, $0) }.first
     }
     let size = (width: Int(min(region.width, Float(frame.width))), height: Int(min(region.height, Float(frame.height))))
     if let face = seen(detector.look(frame, around: region)) { return face }

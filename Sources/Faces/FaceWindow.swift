@@ -1,24 +1,24 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The face window of a model: how many pixels it cuts out around the mouth, and how much of them it paints.
+// The geometry of a model's face window: its size in pixels, and which part of it is painted.
 
 import Tensors
 
-/// A square of `side` px. Faces lie in it as in the template of 80 px (`FaceWindow.aligned`), so that windows of every side
-/// show the same part of a face.
+/// A square of `side` px in which faces are aligned as in the 80 px template (`FaceWindow.aligned`), so windows of any
+/// size show the same part of a face.
 public struct FaceWindow: Equatable, Sendable {
-  /// px, width and height of the template.
+  /// px, width and height of the template
   static let templateSide = 80
-  /// px at the window's edges that are not painted: one place of a latent.
+  /// px at the edges that are not painted: one latent pixel
   private static let border = 4
-  /// px, over which the painting fades out inside of the border.
+  /// px, over which the painted difference fades out inside the border
   private static let edge: Float = 10
 
   /// px, width and height.
   public let side: Int
-  /// `[side, side]`: how much of what is painted counts: 1 in the middle, 0 in the border. It depends on nothing in the picture,
-  /// so it tells nothing about the mouth. Twin of `fade` in Sources/Training/networks/model.py.
+  /// `[side, side]`: the opacity of the painted difference, 1 in the middle and 0 in the border. It does not depend on
+  /// the image, so it reveals nothing about the mouth. Twin of `fade` in Sources/Training/networks/model.py.
   let fade: [Float]
 
   public init(side: Int) {
@@ -30,13 +30,14 @@ public struct FaceWindow: Equatable, Sendable {
     fade = ramp.flatMap { row in ramp.map { row * $0 } }
   }
 
-  /// Frame px -> px of this window, of a transform to px of the template.
-  public func transform(_ place: Similarity) -> Similarity {
-    place.scaled(Double(side) / Double(Self.templateSide))
+  /// The transform from frame px to px of this window, given the transform to template px.
+  public func transform(_ alignment: Similarity) -> Similarity {
+    alignment.scaled(Double(side) / Double(Self.templateSide))
   }
 
-  /// What is to be added to a picture `[side, side, 3]`, when a network made `made` and `was` is what it makes of the picture
-  /// itself, both without the border, `[side - 8, side - 8, 3]`: their difference, faded out.
+  /// The difference to add to a crop `[side, side, 3]`: the decoder's output `made` for the painted latent minus its
+  /// output `was` for the crop's own latent, both without the border (`[side - 8, side - 8, 3]`), faded out towards the
+  /// border.
   public func difference(_ made: Tensor, _ was: Tensor) -> Tensor {
     let inner = side - 2 * Self.border
     precondition(made.shape == [inner, inner, 3] && was.shape == made.shape, "two pictures without the border")
@@ -53,14 +54,14 @@ public struct FaceWindow: Equatable, Sendable {
     }
   }
 
-  /// Where the lips of a mesh lie that is at `place`, at the size of the window's latent: `[side / 4, side / 4, 2]`, the share of each
-  /// place that is covered by what is between the lips, and by the lips with what is between them. Twin of `lips` in
-  /// Sources/Training/data/warp.py and `small` in networks/model.py.
-  public func lips(_ mesh: RingedMesh, at place: Similarity) -> Tensor {
-    let (transform, size) = (transform(place), side / 4)
+  /// The lips of a mesh at the latent's resolution, for a face with `alignment`: `[side / 4, side / 4, 2]`, the
+  /// fraction of each latent pixel covered by the opening between the lips, and by the lips including that opening.
+  /// Twin of `lips` in Sources/Training/data/warp.py and `pooled_lips` in networks/model.py.
+  public func lips(_ mesh: RingedMesh, at alignment: Similarity) -> Tensor {
+    let (transform, size) = (transform(alignment), side / 4)
     var values = [Float](repeating: 0, count: size * size * 2)
     for (channel, outline) in [mesh.inner, mesh.outer].enumerated() {
-      let corners = outline.map { transform(Double($0.x), Double($0.y)) + 0.5 }  // pixels meet at whole numbers
+      let corners = outline.map { transform(Double($0.x), Double($0.y)) + 0.5 }  // here pixels begin at integers
       for (i, covered) in coverage(of: corners, side: side).enumerated() where covered > 0 {
         values[2 * (i / side / 4 * size + i % side / 4) + channel] += covered / 16
       }
@@ -69,10 +70,10 @@ public struct FaceWindow: Equatable, Sendable {
   }
 }
 
-/// The share of each of `side` x `side` squares, row by row, that a closed outline covers, exactly; square (x, y) reaches from there
-/// to (x + 1, y + 1). 0 of an outline with a corner that is not a number or more than 65536 away.
+/// The exact area that a closed outline covers in each of `side` x `side` unit squares, row by row; square (x, y)
+/// extends to (x + 1, y + 1). All 0 if a corner is NaN or more than 65536 away.
 func coverage(of outline: [SIMD2<Double>], side: Int) -> [Float] {
-  let trace = 1e-6  // of a square: what counts as nothing
+  let trace = 1e-6  // area of a square that counts as 0
   var covered = [Double](repeating: 0, count: side * side)
   guard let left = outline.map({ $0.x }).min(), let right = outline.map({ $0.x }).max(),
     outline.allSatisfy({ abs($0.x) <= 65536 && abs($0.y) <= 65536 })
@@ -83,7 +84,7 @@ func coverage(of outline: [SIMD2<Double>], side: Int) -> [Float] {
     let (low, high) = (max(min(p.y, q.y), 0), min(max(p.y, q.y), Double(side)))
     guard low < high else { continue }
     for y in Int(low)..<Int(high.rounded(.up)) {
-      // The edge's part in this row: what lies right of it counts, upwards less than nothing.
+      // The edge's segment in this row adds the area to its right; upward segments subtract it.
       func inRow(_ v: Double) -> Double { min(max(v, Double(y)), Double(y + 1)) }
       let (start, end) = (inRow(p.y), inRow(q.y))
       let slope = (q.x - p.x) / (q.y - p.y)
@@ -94,9 +95,9 @@ func coverage(of outline: [SIMD2<Double>], side: Int) -> [Float] {
   return covered.map { abs($0) < trace ? 0 : Float(min(abs($0), 1)) }
 }
 
-/// The share of a square of width 1 that begins at `x` that lies right of an edge from x = `a` to `b` over its whole height.
+/// The fraction of the unit square at `x` that is right of an edge from x = `a` to `b` over its full height.
 private func rightOf(_ a: Double, _ b: Double, in x: Double) -> Double {
-  /// The integral of what lies right of 0 in a square that ends at u.
+  /// The integral of the area right of 0 in a square that ends at u.
   func ramp(_ u: Double) -> Double {
     let inside = min(max(u, 0), 1)
     return inside * inside / 2 + max(u - 1, 0)

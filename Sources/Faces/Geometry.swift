@@ -1,39 +1,41 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// How mouths move (twin of `Basis` and its functions in Sources/Training/data/geometry.py, learned by data/shape.py). What speech
-// does to a face are 12 coefficients: offsets of the lower face from this person's closed mouth, along principal components, in
-// standard deviations of the training talkers. A face is given another mouth by adding the difference of the two mouths to where
-// its points are, so that whatever is not speech, and the noise of the landmarks, stays as it is.
+// The geometry of mouth motion (twin of `Basis` and its functions in Sources/Training/data/geometry.py, learned by
+// data/shape.py). Speech moves a face by 12 coefficients: offsets of the lower face from the person's closed mouth,
+// along principal components, in standard deviations of the training speakers. To give a face another mouth, the
+// difference of the two mouths' offsets is added to its points, so everything that is not speech is preserved,
+// including the landmarks' noise.
 
 import Glibc
 import Tensors
 
-/// The closed mouth of a person: the lower face's points `[L, 3]` in the face's own coordinates.
+/// A person's closed mouth: the points of the lower face `[L, 3]` in the face's own coordinates.
 public typealias ClosedMouth = [SIMD3<Float>]
 
 public struct Geometry: Sendable {
-  /// Outer eye distances: the gap that the landmarks leave between closed lips.
+  /// The gap that the landmarks leave between closed lips, outer eye distances.
   private static let closedGap: Float = 0.004
-  /// Deviations, the most that a coefficient can be.
+  /// The limit of a coefficient, standard deviations.
   private static let most: Float = 20
-  /// Cosines: from where on a point that a face shows when it looks into the camera counts as facing it, and the least of these.
+  /// Cosines for `facing`: above `most`, a point that faces the camera in a frontal face counts as facing it fully;
+  /// `least` is the lower limit.
   private static let facing: (most: Float, least: Float) = (0.25, 0.05)
 
-  /// The mean face: 468 points in a face's own coordinates.
+  /// The mean face: 468 points in face coordinates.
   public let canonical: [SIMD3<Float>]
-  /// The mesh's triangles, with its rings', in drawing order: the lips last. All wind alike where they face the camera
-  /// (`RingedMesh.area`).
+  /// The triangles of the mesh and its rings in drawing order, the lips last. All have the same winding where they face
+  /// the camera (`RingedMesh.area`).
   public let triangles: [SIMD3<Int32>]
-  /// The points that coefficients move, L of them.
+  /// The L points that coefficients move.
   public let low: [Int]
-  private let components: [[SIMD3<Float>]]  // [12][L]: offset of every point for one unit of a coefficient
+  private let components: [[SIMD3<Float>]]  // [12][L]: the offset of every point for one unit of a coefficient
   private let analysis: [[SIMD3<Float>]]  // [12][L]: the dot product with offsets gives the coefficients
-  private let gap: [Float]  // [12], outer eye distances: how far each coefficient opens the lips
-  private let middle: [(upper: Int, lower: Int)]  // places in `low` of the points between which a gap is measured
-  private let normals: [SIMD3<Float>]  // [L] where the canonical face's lower points look, length 1
+  private let gap: [Float]  // [12]: how far one unit of each coefficient opens the lips, outer eye distances
+  private let middle: [(upper: Int, lower: Int)]  // indices into `low` of the points between which the gap is measured
+  private let normals: [SIMD3<Float>]  // [L]: unit normals of the canonical face's lower points
 
-  /// Tensors `geometry.*`. `coefficients`: as many as `LipsHead` predicts.
+  /// Takes the tensors `geometry.*`. `coefficients`: the number that `LipsHead` predicts.
   public init(_ w: Weights, coefficients: Int) {
     let name = "geometry"
     func points(_ part: String, _ shape: [Int], within most: Float) -> [SIMD3<Float>] {
@@ -87,7 +89,7 @@ public struct Geometry: Sendable {
     }
   }
 
-  /// What coefficients move the lower face's points by. A coefficient beyond 20 counts as 20, one that is not a number as 0.
+  /// The offsets of the lower face's points for these coefficients. Coefficients are limited to 20; NaN counts as 0.
   func offsets(_ coefficients: [Float]) -> [SIMD3<Float>] {
     var offsets = [SIMD3<Float>](repeating: .zero, count: low.count)
     for (coefficient, component) in zip(coefficients, components) where !coefficient.isNaN {
@@ -97,25 +99,25 @@ public struct Geometry: Sendable {
     return offsets
   }
 
-  /// Coefficients whose mouth opens at most so far (outer eye distances): changed in the likeliest way.
+  /// The coefficients, changed by the smallest amount that limits the opening to `most` (outer eye distances).
   public func limited(_ coefficients: [Float], to most: Float) -> [Float] {
     let excess = max(Self.dot(coefficients, gap) - most, 0)
     return zip(coefficients, likeliest(excess)).map { $0 - $1 }
   }
 
-  /// Coefficients without what opens the lips.
+  /// Coefficients without their component along the opening.
   package func unopened(_ coefficients: [Float]) -> [Float] {
     zip(coefficients, likeliest(Self.dot(coefficients, gap))).map { $0 - $1 }
   }
 
-  /// A lower face brought to a gap that closed lips have.
+  /// A lower face with its gap reduced to that of closed lips.
   func closed(_ mouth: ClosedMouth) -> ClosedMouth {
     let excess = max(Self.gap(mouth, middle) - Self.closedGap, 0)
     return zip(mouth, offsets(likeliest(excess))).map { $0 - $1 }
   }
 
-  /// How much of its motion each of the lower face's points is given in a pose, 0 ... 1: all where it faces the camera, less towards
-  /// the head's outline, and nothing behind it, where it is hidden. A face that looks into the camera moves as a whole.
+  /// How much of its motion each of the lower face's points gets in this pose, 0 ... 1: all where it faces the camera,
+  /// less towards the head's outline, none on the far side, where it is hidden. A frontal face moves as a whole.
   public func facing(_ pose: Pose) -> [Float] {
     zip(normals, pose.turned(normals)).map { normal, turned in
       let t = -turned.z / Float(pose.scale) / min(max(-normal.z, Self.facing.least), Self.facing.most)
@@ -124,8 +126,8 @@ public struct Geometry: Sendable {
     }
   }
 
-  /// The shape whose mouth has the coefficients `now`, with a mouth that has `wanted`; lips do not cross. `facing`: how much of its
-  /// motion each point is given; nil: all.
+  /// The shape with its mouth's coefficients changed from `now` to `wanted`; lips are kept from crossing. `facing`: the
+  /// fraction of its motion that each point gets; nil: all of it.
   public func shape(
     _ shape: FaceShape, from now: [Float], to wanted: [Float], facing: [Float]? = nil
   ) -> FaceShape {
@@ -139,13 +141,13 @@ public struct Geometry: Sendable {
     return shape
   }
 
-  /// The least coefficients that open the lips so far.
+  /// The smallest coefficients (least squares) that open the lips this far.
   private func likeliest(_ opening: Float) -> [Float] {
     let scale = opening / Self.dot(gap, gap)
     return gap.map { scale * $0 }
   }
 
-  /// Where points of a face look: out of it, length 1 (0 of one that no triangle has). Smoothed, since lips are small hills.
+  /// Outward unit normals at the points of a face (0 for a point in no triangle). Smoothed, because lips are convex.
   private static func normals(_ points: [SIMD3<Float>], _ triangles: [SIMD3<Int32>]) -> [SIMD3<Float>] {
     let faces = triangles.map { [Int($0.x), Int($0.y), Int($0.z)] }.filter { face in
       face.allSatisfy { $0 < points.count }
@@ -168,20 +170,21 @@ public struct Geometry: Sendable {
 
   private static func dot(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
 
-  /// Mean of what lower points lie below upper ones.
+  /// The mean vertical distance of lower points below upper ones.
   private static func gap(_ points: [SIMD3<Float>], _ pairs: [(upper: Int, lower: Int)]) -> Float {
     pairs.reduce(0) { $0 + points[$1.lower].y - points[$1.upper].y } / Float(max(pairs.count, 1))
   }
 }
 
-/// The closed mouth of a person, found as the stream runs: the mean of the lower face, where each frame counts the more the less
-/// its mouth is open, and the less the longer ago; what is left of the gap is closed.
+/// Estimates a person's closed mouth while the stream runs: a weighted mean of the lower face, in which frames count
+/// more the less the mouth is open and the more recent they are. The gap that remains is then closed.
 public struct Neutral: Sendable {
-  private static let soft: Float = 0.015  // outer eye distances: the opening at which a frame counts 1 / e
+  private static let soft: Float = 0.015  // outer eye distances: the opening at which a frame's weight is 1 / e
   private static let memory: Float = 20  // seconds
 
   private let geometry: Geometry
-  /// Of the frames so far: the sum of the lower face's points `[L, 3]`, and of what each counts, 0 ... 21.
+  /// Accumulated over the frames so far: the weighted sum of the lower face's points `[L, 3]`, and the sum of weights,
+  /// 0 ... 21.
   public private(set) var total: [SIMD3<Float>]
   public private(set) var weight: Float
 
@@ -189,14 +192,13 @@ public struct Neutral: Sendable {
     self.init(geometry, total: [SIMD3<Float>](repeating: .zero, count: geometry.low.count), weight: 0)
   }
 
-  /// One that has seen frames, with their sums.
+  /// Restores the state after earlier frames.
   public init(_ geometry: Geometry, total: [SIMD3<Float>], weight: Float) {
     precondition(total.count == geometry.low.count, "the lower face's points")
     (self.geometry, self.total, self.weight) = (geometry, total, weight)
   }
 
-  /// The closed mouth after one more frame, `seconds` after the one before; a time out of 1 ms ... 0.5 s counts as the nearest of
-  /// them.
+  /// Adds a frame `seconds` after the previous one (clamped to 1 ms ... 0.5 s), and returns the closed mouth.
   public mutating func callAsFunction(_ shape: FaceShape, after seconds: Double) -> ClosedMouth {
     let seconds = Float(seconds > 0.001 ? min(seconds, 0.5) : 0.001)
     let share = max(exp(-shape.opening / Self.soft), 1e-4) * seconds

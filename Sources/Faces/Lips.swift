@@ -1,13 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The lips of the face mesh, seen again from near: a network that sees the mesh's features around them, and what MediaPipe
-// does around it in three operations of its own. Twin of Sources/Training/data/landmarks.py.
+// Refinement of the mesh's lips: a network on the mesh's features around them, and the three custom operations of
+// MediaPipe around it. Twin of Sources/Training/data/landmarks.py.
 
 import Tensors
 
 package struct Lips: Sendable {
-  /// The points of the network, in its order: the lips' outline, the mouth's, and two rings between them.
+  /// The network's points, in order: the outer lip edge, the inner lip edge, and two rings between them.
   package static let points = [
     61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
@@ -17,7 +17,7 @@ package struct Lips: Sendable {
   private static let outline = points[..<20]
   private static let skin = (0..<468).filter { !points.contains($0) }
   private static let corners = (61, 291)
-  /// Lips' widths beside the lips in which the skin goes with them: up to the nostrils.
+  /// Distance from the lips within which skin moves along, in widths of the lips: up to the nostrils.
   private static let reach: Float = 0.4
 
   private let chain: MobileChain
@@ -29,12 +29,12 @@ package struct Lips: Sendable {
     output = Conv2d(w, "faces.lips.points", 32, 160, kernel: 2, same: 0)
   }
 
-  /// Features `[16, 16, 32]` of a grid -> `[80, 2]` in quarters of the grid's px.
+  /// Features `[16, 16, 32]` on a grid -> positions `[80, 2]` in quarters of grid px.
   package func network(_ features: Tensor) -> Tensor { output(chain(features)).reshaped([80, 2]) }
 
-  /// `points` (468, px of the mesh's picture) with the lips where the network sees them in the mesh's features
-  /// `[48, 48, 32]`. It looks twice, the second time where it saw the lips the first time, which halves what is left open
-  /// of a closed mouth. The lips' depth is that of the mesh.
+  /// `points` (468, px of the mesh's input) with lips refined from the mesh's features `[48, 48, 32]`. It runs twice,
+  /// the second time around the lips that the first run found, which halves the gap that it leaves in a closed mouth.
+  /// Depth stays the mesh's.
   package func refined(_ points: [SIMD3<Float>], _ features: Tensor) -> [SIMD3<Float>] {
     var moved = points
     for _ in 0..<2 {
@@ -47,9 +47,9 @@ package struct Lips: Sendable {
     return Self.spread(points, moved)
   }
 
-  /// `moved`, where only the lips are not where they were in `points`, with the skin around them moved as well, so that no
-  /// triangle folds: by the mean of the outline's moves, weighted by 1 / distance^4, and less with the distance from the
-  /// nearest of them.
+  /// Moves the skin around the lips along, so that no triangle folds, given `moved`, which differs from `points` only
+  /// in the lips. Skin moves by the mean of the outline's motions, weighted by 1 / distance^4, and less with the
+  /// distance from the nearest outline point.
   package static func spread(_ points: [SIMD3<Float>], _ moved: [SIMD3<Float>]) -> [SIMD3<Float>] {
     let flat = points.map { SIMD2($0.x, $0.y) }
     let moves = outline.map { SIMD2(moved[$0].x, moved[$0].y) - flat[$0] }
@@ -71,20 +71,20 @@ package struct Lips: Sendable {
     return result
   }
 
-  /// The 16 x 16 places around the lips that the network sees: level with the corners of the lips, and half as wide and high
-  /// again as they.
+  /// The 16 x 16 grid around the lips on which the network sees the features: parallel to the line between the lips'
+  /// corners, and 1.5 times as wide and high as the lips.
   package struct Grid {
     private static let side = 16  // px
-    private static let scale: Float = 4  // px of the mesh's picture for one of its features
+    private static let scale: Float = 4  // px of the mesh's input for one of its features
 
-    /// px of the features: from one column to the next, from one row to the next, and the grid's upper left corner.
+    /// In feature px: the step from column to column, from row to row, and the grid's top left corner.
     package let across, down, start: SIMD2<Float>
 
     package init(across: SIMD2<Float>, down: SIMD2<Float>, start: SIMD2<Float>) {
       (self.across, self.down, self.start) = (across, down, start)
     }
 
-    /// MediaPipe's Landmarks2TransformMatrix, for the 468 points in px of the mesh's picture.
+    /// MediaPipe's Landmarks2TransformMatrix, for the 468 points in px of the mesh's input.
     package init(around points: [SIMD3<Float>]) {
       func place(_ i: Int) -> SIMD2<Float> { SIMD2(points[i].x, points[i].y) / Self.scale }
       let line = place(corners.1) - place(corners.0)
@@ -100,8 +100,8 @@ package struct Lips: Sendable {
       start = middle.x * right + middle.y * below - Float(Self.side) / 2 * (across + down)
     }
 
-    /// TransformTensorBilinear: `[H, W, C]` -> `[16, 16, C]`, zero outside. The grid's edges lie on edges, so the centres of
-    /// both sides' px are at halves.
+    /// TransformTensorBilinear: `[H, W, C]` -> `[16, 16, C]`, zero outside. Grids align at their edges, so pixel
+    /// centres are at halves.
     package func samples(of features: Tensor) -> Tensor {
       let (height, width, channels) = (features.shape[0], features.shape[1], features.shape[2])
       return Tensor([Self.side, Self.side, channels]) { out in
@@ -109,7 +109,7 @@ package struct Lips: Sendable {
           for i in 0..<Self.side * Self.side {
             let p = start + (Float(i % Self.side) + 0.5) * across + (Float(i / Self.side) + 0.5) * down - 0.5
             let to = out + i * channels
-            guard p.x >= 0, p.y >= 0, p.x <= Float(width - 1), p.y <= Float(height - 1) else {  // nor not-a-number
+            guard p.x >= 0, p.y >= 0, p.x <= Float(width - 1), p.y <= Float(height - 1) else {  // also false for NaN
               to.initialize(repeating: 0, count: channels)
               continue
             }
@@ -127,7 +127,7 @@ package struct Lips: Sendable {
       }
     }
 
-    /// TransformLandmarks: the network's answers `[80, 2]` in px of the mesh's picture.
+    /// TransformLandmarks: the network's output `[80, 2]` in px of the mesh's input.
     package func places(_ answers: Tensor) -> [SIMD2<Float>] {
       (0..<answers.values.count / 2).map {
         answers.values[2 * $0] * across + answers.values[2 * $0 + 1] * down + Self.scale * start

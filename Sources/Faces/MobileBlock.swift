@@ -1,12 +1,12 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What all face networks are made of (converted by Sources/Training/convert/faces.py).
+// Building blocks of all face networks (weights converted by Sources/Training/convert/faces.py).
 
 import Tensors
 
-/// A 3 x 3 depthwise and a pointwise convolution beside a shortcut, then the activation: ReLU, or PReLU where the
-/// network has slopes. At stride 2 the shortcut is the largest of 2 x 2; where channels are added it gives zeros.
+/// A 3 x 3 depthwise and a pointwise convolution with a residual connection, then ReLU, or PReLU if the network has
+/// slopes. At stride 2 the shortcut is max-pooled by 2 x 2; additional channels are zero.
 struct MobileBlock: Sendable {
   private let depthwise, pointwise: Conv2d
   private let slope: Tensor?
@@ -28,8 +28,9 @@ struct MobileBlock: Sendable {
 }
 
 extension Conv2d {
-  /// TFLite's "same" padding: `same` pixels in all, the odd one at the right and at the bottom. Always in f32: the
-  /// points' last tenths of a pixel are worth more than the little time that bf16 saves here. Pointwise on the tile unit.
+  /// TFLite's "same" padding: `same` pixels in total, the odd one at the right and bottom. Always f32, because accuracy
+  /// of tenths of a pixel matters more than the little time that bf16 would save. Pointwise convolutions use the tile
+  /// unit.
   init(
     _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int, stride: Int = 1, same: Int, groups: Int = 1
   ) {
@@ -41,15 +42,15 @@ extension Conv2d {
   }
 }
 
-/// A chain of blocks with slopes, every third of which halves the picture and doubles the channels up to 128; then 32 channels
-/// from `reduce` on, and one more block.
+/// A chain of blocks with PReLU, in which every third block halves the resolution and doubles the channels up to 128;
+/// then a reduction to 32 channels and one more block.
 struct MobileChain: Sendable {
   private let blocks: [MobileBlock]
   private let reduce: Conv2d
   private let slope: Tensor
   private let last: MobileBlock
 
-  /// Blocks `range` of network `name`, whose first one gets `channels`.
+  /// Blocks `range` of network `name`, the first of which has `channels` input channels.
   init(_ w: Weights, _ name: String, _ range: ClosedRange<Int>, channels: Int) {
     blocks = MobileChain.blocks(w, name, range, channels: channels)
     reduce = Conv2d(w, "\(name).reduce", 128, 32, kernel: 1, same: 0)

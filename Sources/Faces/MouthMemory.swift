@@ -1,23 +1,24 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Mouths of a face that were seen before, and which of them to show (twin of `Memory` in Sources/Training/evaluate/journey.py).
-// Lips and what is between them come from the frame whose inner lips were most like the wanted ones, seen from most nearly the
-// same side.
+// The exemplar memory: mouths of a face seen earlier, and the choice of which to show (twin of `MouthMemory` in
+// Sources/Training/evaluate/frame_pipeline.py). The lips and the inside of the mouth come from the frame whose inner lip edges
+// were most like the wanted ones, from nearly the same viewing angle.
 
-private let apart: Float = 0.004  // outer eye distances: mouths that differ less are the same
-private let turnCounts: Float = 0.3  // outer eye distances, a turn by one radian
-private let better: Float = 0.01  // outer eye distances, by how much another mouth must be nearer to be shown
-private let fade = 3  // pictures in which one mouth becomes another
+private let apart: Float = 0.004  // outer eye distances: mouths closer than this are the same
+private let turnCounts: Float = 0.3  // outer eye distances that a turn by one radian counts as
+private let better: Float = 0.01  // outer eye distances: hysteresis before another mouth is shown
+private let fade = 3  // frames over which one mouth crossfades to another
 
-/// What mouths are compared by: the inner rim in the face's own coordinates, its middle taken away, and where the face looks.
+/// The key by which mouths are compared: the inner lip edge in face coordinates, centred, and the direction of the
+/// face.
 public struct MouthKey: Equatable, Sendable {
   public static let count = 2 * FaceMeshPoints.inner.count + 2
 
-  /// The rim's 20 points, x and y of each, and the turn.
+  /// x and y of the lip edge's 20 points, then the turn.
   public let values: [Float]
 
-  /// nil of another number of values.
+  /// nil for any other number of values.
   public init?(_ values: [Float]) {
     guard values.count == Self.count else { return nil }
     self.values = values
@@ -45,19 +46,20 @@ public struct MouthKey: Equatable, Sendable {
     return [values[2 * i], values[2 * i + 1]]
   }
 
-  /// Root mean square over the rim's points, outer eye distances.
+  /// Root mean square distance over the lip edge's points, outer eye distances.
   func distance(_ other: MouthKey) -> Float {
     zip(values, other.values).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
   }
 }
 
-/// The mouths of one face, at most 32, and at most so many bytes. A new one is kept if none is like it, or those are lit otherwise: it
-/// takes their place. When they become too many, the older one of the two that are most alike goes. The same input gives the same
-/// result.
+/// The mouths of one face, at most 32, within a memory budget. A new mouth is kept if no kept one is like it, or if
+/// those that are were lit differently; it then replaces them. When there are too many, the older of the two most
+/// similar mouths is dropped. Deterministic.
 public struct MouthMemory<Mouth: Sendable>: Sendable {
   public static var most: Int { 32 }  // mouths
-  /// Bytes of all that it holds at any time: those that are kept, the one or two that are shown but no longer kept, and one that is
-  /// being made. With what else is known of a face (latent, difference, mesh: less than 1 MB) that is less than 16 MB a face.
+  /// Maximum bytes at any time: the kept mouths, one or two that are still shown but no longer kept, and one being
+  /// added. Together with what else is known of a face (latent, difference, mesh: less than 1 MB) that is less than 16
+  /// MB for each face.
   public static var budget: Int { 15_000_000 }
 
   private struct Entry {
@@ -69,26 +71,26 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
   }
 
   private let budget: Int
-  /// Bytes of one mouth, at most: the two that are shown and a new one always leave room for it.
+  /// Maximum bytes of one mouth, so that the two shown and a new one always fit.
   private var largest: Int { budget / 4 }
   private var entries: [Entry] = []  // oldest first
   private var ids = 0
-  private var now, before: Entry?  // shown; that which it takes the place of
-  private var age = 0  // pictures that `now` has been shown
+  private var now, before: Entry?  // the mouth shown, and the one it is crossfading from
+  private var age = 0  // frames for which `now` has been shown
 
   public init(budget: Int = Self.budget) { self.budget = budget }
 
   public var count: Int { entries.count }
-  /// Of all that it holds; those that are shown but no longer kept count.
+  /// Bytes held, including mouths that are shown but no longer kept.
   public var bytes: Int {
     let shown = [now, before].compactMap(\.self).filter { shown in !entries.contains { $0.id == shown.id } }
     return (entries + shown).reduce(0) { $0 + $1.bytes }
   }
-  /// All that are kept, oldest first.
+  /// All kept mouths, oldest first.
   public var mouths: [(key: MouthKey, mouth: Mouth)] { entries.map { ($0.key, $0.mouth) } }
 
-  /// Keeps what `make` makes, if no mouth is like it, or all that are have another light; otherwise nothing is made. `make` is told how
-  /// many bytes a mouth may have, and should not begin with one that has more; it is not kept.
+  /// Keeps the mouth from `make`, unless there is one like it with the same light, in which case `make` is not called.
+  /// `make` gets the maximum size of a mouth in bytes and should not start on a larger one, which would not be kept.
   public mutating func remember(
     _ key: MouthKey, light: Light = Light(), _ make: (_ most: Int) -> (mouth: Mouth, bytes: Int)?
   ) {
@@ -114,10 +116,11 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
     return older
   }
 
-  /// The mouths to show in the next picture, whose lips shall be like `key`, and their shares, of sum 1; none while none is kept.
+  /// The mouths to show in the next frame, whose lips shall be like `key`, and their weights, of sum 1; empty if none
+  /// is kept.
   ///
-  /// While one takes another's place no third one begins to, so that no share jumps; what is shown until then may no longer be
-  /// kept.
+  /// A crossfade always completes before the next one begins, so that no weight jumps; it may use mouths that are no
+  /// longer kept.
   public mutating func choose(_ key: MouthKey) -> [(mouth: Mouth, share: Float)] {
     let distances = entries.map { $0.key.distance(key) }
     guard let least = distances.min(), let nearest = distances.firstIndex(of: least) else { return [] }
@@ -131,6 +134,6 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
     return [(now.mouth, share), (before.mouth, 1 - share)]
   }
 
-  /// A picture was not shown: the next mouth takes no other's place.
+  /// Reports a frame that was not painted: the next mouth starts without a crossfade.
   public mutating func interrupt() { (now, before, age) = (nil, nil, 0) }
 }

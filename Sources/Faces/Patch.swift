@@ -1,40 +1,40 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A piece of a frame to keep or to work on, with the frame's own samples: nothing is converted but the way they lie.
+// A copied piece of a frame, in the frame's own sample values; only the memory layout changes.
 
 internal import KernelInterface
 import Tensors
 
-/// The samples of a rectangle of a frame, each component in a plane of its own: bytes, or words for 10 bits.
+/// The samples of a rectangle of a frame, each component in its own plane: bytes, or 16-bit words for 10-bit samples.
 public final class Patch: @unchecked Sendable {
   // Sendable: only `Composition.patch` writes, into a patch that it has just made.
 
-  /// The frame's pixels that it shows; x and y are even, so that chroma lies in it as in the frame.
+  /// The pixels of the frame that it covers; x and y are even, so that chroma is aligned as in the frame.
   public let region: Region
-  /// Of memory.
+  /// Its size in memory.
   public let bytes: Int
-  /// The pixels of the region as a frame of their own.
+  /// The region as a frame of its own.
   let view: FrameView
-  /// Of `view`. Each has its edges once more around it, one sample before and above, two behind and below.
+  /// The planes of `view`. Each is surrounded by replicated edges, one sample before and above, two after and below.
   let planes: [MutableFrameView.Plane]
   private let memory: UnsafeMutableRawPointer
 
-  /// Copies a frame's pixels in `region`, which grows to even x and y and ends at the frame's edges; nil if none are left, or they
-  /// need more bytes than `most`.
+  /// Copies `region` of a frame, extended to even x and y and clipped to the frame; nil if it is empty, or would take
+  /// more than `most` bytes.
   public convenience init?(_ frame: FrameView, _ region: Region, most: Int = .max) {
     let region = region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
     self.init(frame, region, startingAt: region.x, region.y, most: most)
   }
 
-  /// A copy of what another shows of `region`.
+  /// Copies `region` of another patch.
   convenience init?(_ other: Patch, _ region: Region) {
     let region = region.even(within: other.region)
     self.init(other.view, region, startingAt: region.x - other.region.x, region.y - other.region.y)
     withExtendedLifetime(other) {}
   }
 
-  /// The pixels of `view` from (x, y) on, which are `region` of a frame.
+  /// Copies the pixels of `view` from (x, y) on, which are `region` of a frame.
   private convenience init?(
     _ view: FrameView, _ region: Region, startingAt x: Int, _ y: Int, most: Int = .max
   ) {
@@ -52,8 +52,8 @@ public final class Patch: @unchecked Sendable {
     }
   }
 
-  /// Pixels of the format of `view`; nil without any, or if they need more bytes than `most`. `fill` writes the rows of every component
-  /// into its plane (`unpackLine`).
+  /// A patch in the format of `view`; nil if it is empty, or would take more than `most` bytes. `fill` writes the rows
+  /// of each component into its plane (`unpackLine`).
   init?(
     like view: FrameView, _ region: Region, most: Int = .max,
     filledBy fill: (Int, Component, (width: Int, height: Int), MutableFrameView.Plane) -> Void
@@ -66,7 +66,7 @@ public final class Patch: @unchecked Sendable {
       return Component(plane: i, offset: 0, step: bytes, shiftX, shiftY, storage)
     }
     let sizes = components.map { $0.size(region.width, region.height) }
-    // Rows of eight may be read from any sample on.
+    // Kernels may read eight samples from any position.
     let total = sizes.reduce(8 * bytes) { $0 + ($1.width + 3) * ($1.height + 3) * bytes }
     guard total <= most else { return nil }
     memory = .allocate(byteCount: total, alignment: 64)
@@ -95,9 +95,9 @@ public final class Patch: @unchecked Sendable {
   deinit { memory.deallocate() }
 }
 
-/// What the window shows of the patch, as of a frame; beyond the patch its edges go on.
-public func crop(_ patch: Patch, _ window: FaceWindow, at place: Similarity) -> Tensor {
+/// The window's crop of the patch, as of a frame; outside the patch, edges are replicated.
+public func crop(_ patch: Patch, _ window: FaceWindow, at alignment: Similarity) -> Tensor {
   withExtendedLifetime(patch) {
-    crop(patch.view, window, at: place.counted(fromX: patch.region.x, y: patch.region.y))
+    crop(patch.view, window, at: alignment.counted(fromX: patch.region.x, y: patch.region.y))
   }
 }

@@ -1,18 +1,18 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A piece of a frame that outlives its stream: RGB, whatever the format. There and back again no level of 8 bits moves by more
-// than rounding where chroma is not shared; where it is, it comes back as smooth as it was interpolated.
+// A piece of a frame in RGB, independent of any stream's format. A round trip changes 8-bit levels only by rounding;
+// subsampled chroma comes back as smooth as interpolation made it.
 
 internal import KernelInterface
 import Tensors
 
-/// RGB of 8 bits, full range, row by row: `[height, width, 3]`.
+/// 8-bit full-range RGB, row by row: `[height, width, 3]`.
 public struct Picture: Equatable, Sendable {
   public let width, height: Int
   public let pixels: [UInt8]
 
-  /// nil unless there are as many bytes as pixels need.
+  /// nil unless the number of bytes matches the size.
   public init?(width: Int, height: Int, pixels: [UInt8]) {
     guard width >= 0, height >= 0, width <= 1 << 20, height <= 1 << 20, pixels.count == 3 * width * height else {
       return nil
@@ -45,19 +45,19 @@ public struct Picture: Equatable, Sendable {
 }
 
 extension Patch {
-  /// What it shows.
+  /// The patch in RGB.
   public var picture: Picture { withExtendedLifetime(self) { Picture(view) } }
 
-  /// A picture as frames like `frame` would show it, its first pixel at (0, 0); nil without a pixel, or if it would need more bytes than
-  /// `most`. Shared chroma is the mean of the pixels around its place.
+  /// A picture in the format of `frame`, with its first pixel at (0, 0); nil if it has no pixels, or would take more
+  /// than `most` bytes. Subsampled chroma is the mean of the pixels around its site.
   public convenience init?(_ picture: Picture, like frame: FrameView, most: Int = .max) {
     let (_, fromRGB, low, high) = frame.transforms
     let (width, height) = (picture.width, picture.height)
     self.init(like: frame, Region(x: 0, y: 0, width: width, height: height), most: most) { c, component, size, plane in
       let origin = frame.samples[c].origin
       let columns = (0..<size.width).map { Tent($0, shift: component.shiftX, origin: origin.x, count: width) }
-      // What a level of RGB, 0 ... 255, counts in this component, and what it begins with.
-      let share = SIMD3(fromRGB.x[c], fromRGB.y[c], fromRGB.z[c]) / 127.5
+      // The weights of RGB levels (0 ... 255) in this component, and its level for black.
+      let weights = SIMD3(fromRGB.x[c], fromRGB.y[c], fromRGB.z[c]) / 127.5
       let base = fromRGB(SIMD4(-1, -1, -1, 0))[c]
       inStripes(size.height) { rows in
         var levels = [Float](repeating: 0, count: width)
@@ -65,8 +65,8 @@ extension Patch {
         for i in rows {
           let row = Tent(i, shift: component.shiftY, origin: origin.y, count: height)
           for x in 0..<width { levels[x] = base }
-          for tap in 0..<4 where row.shares[tap] > 0 {
-            let (from, down) = (3 * width * Int(row.pixels[tap]), row.shares[tap] * share)
+          for tap in 0..<4 where row.weights[tap] > 0 {
+            let (from, down) = (3 * width * Int(row.pixels[tap]), row.weights[tap] * weights)
             for x in 0..<width {
               let at = from + 3 * x
               levels[x] +=
@@ -76,10 +76,10 @@ extension Patch {
           }
           for (j, column) in columns.enumerated() {
             var sum: Float = 0
-            for tap in 0..<4 { sum += column.shares[tap] * levels[Int(column.pixels[tap])] }
+            for tap in 0..<4 { sum += column.weights[tap] * levels[Int(column.pixels[tap])] }
             line[j] = UInt16(min(max(sum, low[c]), high[c]).rounded()).littleEndian
           }
-          // Bytes are every second one of the words.
+          // For byte samples, the low byte of each word.
           line.withUnsafeBytes { line in
             guard let line = line.baseAddress else { return }
             kernels.unpackLine(
@@ -92,11 +92,11 @@ extension Patch {
   }
 }
 
-/// The pixels that a sample is the mean of, in one direction, and their shares, of sum 1: one if it is a pixel's own, else those
-/// within two of it, the nearer the more.
+/// A tent filter in one dimension: the pixels that a sample is the mean of, and their weights, of sum 1. Just one pixel
+/// without subsampling, otherwise those within two pixels, weighted by proximity.
 private struct Tent {
   private(set) var pixels = SIMD4<Int32>.zero
-  private(set) var shares = SIMD4<Float>(1, 0, 0, 0)
+  private(set) var weights = SIMD4<Float>(1, 0, 0, 0)
 
   init(_ sample: Int, shift: Int, origin: Float, count: Int) {
     guard shift > 0 else {
@@ -106,8 +106,8 @@ private struct Tent {
     for tap in 0..<4 {
       let pixel = 2 * sample - 1 + tap
       pixels[tap] = Int32(min(max(pixel, 0), count - 1))
-      shares[tap] = max(1 - abs(Float(tap - 1) - origin) / 2, 0)
+      weights[tap] = max(1 - abs(Float(tap - 1) - origin) / 2, 0)
     }
-    shares /= shares.sum()
+    weights /= weights.sum()
   }
 }

@@ -1,13 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a video frame looks like in memory. Every format is told by one table: where the samples of its three components
-// lie. Names and plane order are GStreamer's (gst-plugins-base, "Raw Video Media Types").
+// The memory layout of video frames. A single table describes every format by where the samples of its three components
+// are. Names and plane order are GStreamer's (gst-plugins-base, "Raw Video Media Types").
 
 package import KernelInterface
 import Tensors
 
-/// Formats of three components, 8 or 10 bits each; a fourth (alpha or padding) is never touched. The raw values are
+/// Formats with three components of 8 or 10 bits; a fourth (alpha or padding) is never touched. Raw values are
 /// GStreamer's names in lower case.
 public enum PixelFormat: String, CaseIterable, Sendable {
   case i420, yv12, nv12, nv21, y42b, y444, yuy2, uyvy
@@ -79,8 +79,8 @@ public enum PixelFormat: String, CaseIterable, Sendable {
   }
 }
 
-/// Where the samples of one component lie: sample (x, y) is at `offset + x * step` in row y of `plane`, counted in bytes,
-/// or for `packed10` in samples of the row. The component has one sample for 2^shiftX x 2^shiftY pixels.
+/// The layout of one component: sample (x, y) is at `offset + x * step` in row y of `plane`, in bytes, or for
+/// `packed10` in samples of the row. There is one sample for 2^shiftX x 2^shiftY pixels.
 package struct Component: Equatable, Sendable {
   package let plane, offset, step, shiftX, shiftY: Int
   package let storage: SampleStorage
@@ -90,12 +90,12 @@ package struct Component: Equatable, Sendable {
     self.storage = storage
   }
 
-  /// Samples in a row of `width` pixels, rows in `height` pixels: the last one may be shared by fewer pixels.
+  /// The samples in a row of `width` pixels and the rows in `height` pixels, rounded up.
   package func size(_ width: Int, _ height: Int) -> (width: Int, height: Int) {
     ((width + (1 << shiftX) - 1) >> shiftX, (height + (1 << shiftY) - 1) >> shiftY)
   }
 
-  /// Bytes of a row up to the end of its last sample.
+  /// The bytes of a row up to the end of its last sample.
   package func rowBytes(_ width: Int) -> Int {
     let last = offset + (size(width, 1).width - 1) * step
     return storage == .packed10 ? last / 3 * 4 + 4 : last + storage.bytes
@@ -103,17 +103,18 @@ package struct Component: Equatable, Sendable {
 }
 
 extension SampleStorage {
-  /// Of a sample that is not packed.
+  /// The bytes of a sample that is not packed.
   fileprivate var bytes: Int { self == .byte ? 1 : 2 }
 }
 
-/// Where a chroma sample lies that several pixels share: on their first column or row, or in the middle between them.
+/// The chroma site: the position of a subsampled chroma sample, either on the first of its columns or rows, or midway
+/// between them.
 public struct ChromaSite: Equatable, Sendable {
-  public var x, y: Float  // px from the first pixel's centre, for chroma shared by two pixels in that direction
+  public var x, y: Float  // px from the first pixel's centre, in directions with subsampled chroma
 
   public init(cositedX: Bool, cositedY: Bool) { (x, y) = (cositedX ? 0 : 0.5, cositedY ? 0 : 0.5) }
 
-  /// MPEG-2's, which H.264 and HEVC have unless they say otherwise: on the left pixel, between the rows.
+  /// MPEG-2's site, the default of H.264 and HEVC: on the left pixel, midway between rows.
   public static let left = ChromaSite(cositedX: true, cositedY: false)
 }
 
@@ -134,10 +135,10 @@ struct Samples {
     offset = [component.shiftX == 1 ? -site.x / 2 : 0, component.shiftY == 1 ? -site.y / 2 : 0]
   }
 
-  /// Pixel position of sample (0, 0); whole coordinates are pixel centres.
+  /// The pixel position of sample (0, 0); integer coordinates are pixel centres.
   var origin: SIMD2<Float> { -offset / scale }
 
-  /// Writes the levels at `count` pixel positions, each `step` beyond the one before, into every fourth float of `out`.
+  /// Writes the levels at `count` pixel positions, each `step` after the previous one, to every fourth float of `out`.
   func line(from start: SIMD2<Float>, step: SIMD2<Float>, count: Int, to out: UnsafeMutablePointer<Float>) {
     let (first, move) = (start * scale + offset, step * scale)
     kernels.sampleLine(
@@ -145,7 +146,7 @@ struct Samples {
       height: height, x: first.x, y: first.y, dx: move.x, dy: move.y, count: count, out)
   }
 
-  /// Adds the levels of pixels `columns` of a row to every fourth float of `out`; all must lie in the frame.
+  /// Adds the levels of pixels `columns` of a row to every fourth float of `out`; all must be inside the frame.
   func add(_ columns: [Int32], ofRow row: Int, to out: UnsafeMutablePointer<Float>) {
     kernels.gatherLine(
       plane + (row >> component.shiftY) * stride, storage: component.storage, offset: component.offset,
@@ -153,11 +154,11 @@ struct Samples {
   }
 }
 
-/// How component values mean colour. For RGB formats only the range counts.
+/// How component values encode colour. RGB formats use only the range.
 public struct Colorimetry: Equatable, Sendable {
-  /// Weights of red and blue in luma: ITU-R BT.601, BT.709, BT.2020 (non-constant luminance).
+  /// The luma coefficients: ITU-R BT.601, BT.709, or BT.2020 (non-constant luminance).
   public enum Matrix: Sendable { case bt601, bt709, bt2020 }
-  /// Limited: luma 16 ... 235, chroma 16 ... 240, four times that of 10 bits. Full: 0 ... 255, 0 ... 1023.
+  /// Limited: luma 16 ... 235, chroma 16 ... 240, times four for 10 bits. Full: 0 ... 255 or 0 ... 1023.
   public enum Range: Sendable { case limited, full }
 
   public var matrix: Matrix
@@ -165,7 +166,8 @@ public struct Colorimetry: Equatable, Sendable {
 
   public init(_ matrix: Matrix, _ range: Range) { (self.matrix, self.range) = (matrix, range) }
 
-  /// Component levels of `depth` bits -> RGB in -1 ... 1, its inverse, and the levels that colours may have.
+  /// The transform from component levels of `depth` bits to RGB in -1 ... 1, its inverse, and the valid range of
+  /// levels.
   func transforms(
     isRGB: Bool, depth: Int
   ) -> (toRGB: Affine, fromRGB: Affine, low: SIMD4<Float>, high: SIMD4<Float>) {
@@ -206,7 +208,7 @@ public struct Colorimetry: Equatable, Sendable {
   }
 }
 
-/// Three components to three components: columns of the matrix and the offset.
+/// An affine transform of three components: columns of the matrix, and the offset.
 struct Affine: Sendable {
   let x, y, z, offset: SIMD4<Float>
 
@@ -217,12 +219,12 @@ struct Affine: Sendable {
   @inline(__always)
   func callAsFunction(_ v: SIMD4<Float>) -> SIMD4<Float> { x * v.x + y * v.y + z * v.z + offset }
 
-  /// Of a difference.
+  /// The transform of a difference, without the offset.
   @inline(__always)
   func linear(_ v: SIMD4<Float>) -> SIMD4<Float> { x * v.x + y * v.y + z * v.z }
 }
 
-/// A frame to read: planes that somebody else keeps mapped for as long as the view is used.
+/// A read-only frame. The planes must stay mapped while the view is used.
 public struct FrameView {
   public typealias Plane = (base: UnsafeRawPointer, stride: Int)
 
@@ -232,8 +234,9 @@ public struct FrameView {
   let chromaSite: ChromaSite
   let samples: [Samples]  // of the three components
 
-  /// Planes in GStreamer's order, strides in bytes. nil when a size is not in 1 ... 32768, a plane is missing, or a
-  /// stride is too short for its row. Every plane must hold all its rows (the last one may end with its last sample).
+  /// `planes`: in GStreamer's order, strides in bytes. nil if a dimension is outside 1 ... 32768, a plane is missing,
+  /// or a stride is too short for its row. Every plane must hold all its rows (the last one may end with its last
+  /// sample).
   public init?(
     format: PixelFormat, width: Int, height: Int, planes: [Plane], colorimetry: Colorimetry,
     chromaSite: ChromaSite = .left
@@ -251,8 +254,8 @@ public struct FrameView {
     }
   }
 
-  /// A picture of `width` x `height` px with the format and colours of another, whose samples lie elsewhere; one plane for
-  /// each of the components.
+  /// A frame of `width` x `height` px with the format and colorimetry of another but its own memory layout, one plane
+  /// for each component.
   init(like other: FrameView, width: Int, height: Int, components: [Component], planes: [Plane]) {
     (format, self.width, self.height) = (other.format, width, height)
     (colorimetry, chromaSite) = (other.colorimetry, other.chromaSite)
@@ -261,7 +264,7 @@ public struct FrameView {
     }
   }
 
-  /// What its samples mean.
+  /// What determines the meaning of its samples.
   public struct Kind: Equatable, Sendable {
     let format: PixelFormat
     let colorimetry: Colorimetry
@@ -276,15 +279,15 @@ public struct FrameView {
   }
 }
 
-/// A frame to paint on.
+/// A writable frame.
 public struct MutableFrameView {
   public typealias Plane = (base: UnsafeMutableRawPointer, stride: Int)
 
-  /// The same frame, to read.
+  /// The same frame, read-only.
   public let view: FrameView
   let planes: [Plane]
 
-  /// As `FrameView.init`.
+  /// See `FrameView.init`.
   public init?(
     format: PixelFormat, width: Int, height: Int, planes: [Plane], colorimetry: Colorimetry,
     chromaSite: ChromaSite = .left

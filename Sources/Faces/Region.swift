@@ -12,7 +12,7 @@ public struct Region: Equatable, Sendable {
 }
 
 extension Component {
-  /// Those of the pixels of a region, whose x and y are even.
+  /// The samples of a region whose x and y are even.
   func samples(of region: Region) -> (columns: Range<Int>, rows: Range<Int>) {
     let (size, x, y) = (size(region.width, region.height), region.x >> shiftX, region.y >> shiftY)
     return (x..<x + size.width, y..<y + size.height)
@@ -20,8 +20,8 @@ extension Component {
 }
 
 extension Region {
-  /// The pixels of both, from an even x and y on and for an even width and height where `limits` allow that. Those must begin
-  /// at even pixels.
+  /// The intersection, extended to even x, y, width and height where `limits` allows it. `limits` must begin at even
+  /// pixels.
   func even(within limits: Region) -> Region {
     func clipped(_ start: Int, _ count: Int, _ low: Int, _ size: Int) -> (from: Int, count: Int) {
       let end = start.addingReportingOverflow(count).partialValue
@@ -33,7 +33,7 @@ extension Region {
     return Region(x: x.from, y: y.from, width: x.count, height: y.count)
   }
 
-  /// The pixels within `reach` of the rectangle from `low` to `high`, which are near (`isNear`).
+  /// The pixels within `reach` of the rectangle from `low` to `high`; both must be near (`isNear`).
   init(from low: SIMD2<Float>, to high: SIMD2<Float>, reach: Float) {
     let (x, y) = (ceiling(low.x - reach), ceiling(low.y - reach))
     self.init(
@@ -42,11 +42,11 @@ extension Region {
 }
 
 extension SIMD2<Float> {
-  /// Whether it is a place at which one can look; false for not-a-number.
+  /// Whether it is a position that can be sampled; false for NaN.
   var isNear: Bool { abs(x) <= 65536 && abs(y) <= 65536 }
 }
 
-/// The least whole number that is not below; 0 of what is no number or far from everything. (`rounded` is a call.)
+/// The least integer that is not below `v`; 0 for NaN and for huge values. (`rounded` would be a function call.)
 @inline(__always)
 func ceiling(_ v: Float) -> Int {
   guard abs(v) <= 0x1p20 else { return 0 }

@@ -3,15 +3,15 @@
 
 import Tensors
 
-/// The inside of a polygon, with a soft border: 0 outside, rising within `feather` px from the outline to 1.
+/// The inside of a polygon with a soft border: 0 outside, rising to 1 within `feather` px inside the outline.
 public struct SoftMask: Sendable {
-  /// The pixels that it covers, from an even x and y on; outside it is 0.
+  /// The pixels that it covers, from an even x and y on; it is 0 elsewhere.
   public let region: Region
-  /// `[height, width + 8]` of the region, 0 ... 1; the last eight of a row mean nothing.
+  /// `[height, width + 8]` of the region, 0 ... 1; the last eight of each row are padding.
   package let values: [Float]
 
-  /// `polygon`: its corners in turn, px; where it winds around a place, in whatever sense and however often, is inside.
-  /// `feather` is 1 px at least. Empty when a corner is not a number or more than 65536 px away.
+  /// `polygon`: its corners in order, px; inside is where the winding number is not 0. `feather`: at least 1 px. The
+  /// mask is empty if a corner is NaN or more than 65536 px away.
   public init(_ polygon: [SIMD2<Float>], feather: Float, in limits: Region) {
     let (low, high) = polygon.reduce(into: (polygon.first ?? .zero, polygon.first ?? .zero)) {
       $0 = (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1))
@@ -36,7 +36,7 @@ public struct SoftMask: Sendable {
     _ polygon: [SIMD2<Float>], _ feather: Float, _ region: Region, rows: Range<Int>,
     to values: UnsafeMutablePointer<Float>
   ) {
-    // By how much the winding changes at each pixel; and room for what the kernels write behind.
+    // The change of the winding number at each pixel, with room for what kernels write beyond the end.
     let stride = region.width + 8
     withUnsafeTemporaryAllocation(of: Int32.self, capacity: rows.count * stride) { windings in
       guard let windings = windings.baseAddress else { return }
@@ -66,8 +66,8 @@ public struct SoftMask: Sendable {
     }
   }
 
-  /// Writes the mask at those samples of a row of a component that it covers: `share` of the mean over their pixels. `out` is for
-  /// the sample `columns.lowerBound` and those behind it.
+  /// Writes the mask at the samples of a row of a component that it covers: `share` times its mean over each sample's
+  /// pixels. `out` starts at sample `columns.lowerBound`.
   func write(
     _ share: Float, row: Int, columns: Range<Int>, of component: Component, to out: UnsafeMutablePointer<Float>
   ) {
@@ -75,7 +75,7 @@ public struct SoftMask: Sendable {
     let (left, top, size) = (region.x >> shiftX, region.y >> shiftY, component.size(region.width, region.height))
     guard (top..<top + size.height).contains(row) else { return }
     let stride = region.width + 8
-    // A last row or column without a partner counts twice.
+    // An unpaired last row or column counts twice.
     let (first, last) = ((row - top) << shiftY, min((row - top + 1) << shiftY, region.height) - 1)
     values.withUnsafeBufferPointer { values in
       guard let upper = values.baseAddress.map({ $0 + first * stride }) else { return }

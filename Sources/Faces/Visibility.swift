@@ -1,25 +1,26 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Whether a face shows enough of its mouth to be given another one. What cannot be right is not painted.
+// Decides whether a face shows enough of its mouth to be repainted. Where the result could not be right, nothing is
+// painted.
 
 import Tensors
 
-/// Why a face is left as it is.
+/// Why a face is not painted.
 public enum Obstacle: String, Sendable {
-  /// It is less than 48 px wide.
+  /// Less than 48 px wide.
   case small
-  /// It looks more than 50 degrees away from the camera: the far side of the mouth is hidden.
+  /// Turned more than 50 degrees away from the camera: the far side of the mouth is hidden.
   case turned
-  /// Its lips lie outside of the frame, or its chin by more than 8 % of the face's width.
+  /// Its lips are outside the frame, or its chin by more than 8 % of the face's width.
   case outside
-  /// Something lies before its mouth that was not there: a hand, a cup, a microphone.
+  /// Something new covers its mouth: a hand, a cup, a microphone.
   case covered
 }
 
-/// How a mouth is lit: the mean colours of four quarters of what is around it, RGB in -1 ... 1. None where nothing is known.
+/// The light on a mouth: the mean colours of the four quarters around it, RGB in -1 ... 1. Empty if unknown.
 public struct Light: Equatable, Sendable {
-  private static let apart: Float = 0.12  // lights that differ less are the same
+  private static let apart: Float = 0.12  // smaller differences count as the same light
 
   var quarters: [SIMD4<Float>] = []
 
@@ -36,57 +37,58 @@ public struct Light: Equatable, Sendable {
   }
 }
 
-/// Judges one face, frame after frame. An obstacle must recede somewhat before it counts as gone, so that a face at the limit does
-/// not flicker between two mouths.
+/// Checks one face, frame by frame, with hysteresis, so that a face at a limit does not alternate between two mouths.
 ///
-/// A cover is what does not look as the mouth has looked so far. The window is seen at 16 x 16 px; for each px the mean colour is
-/// kept, and how far it usually is from it; what changes alike everywhere is light. Speech and nods change up to a third of them, a
-/// cup or a microphone more than half. What is before all of the window changes them alike, as light does, but has nothing of the
-/// mouth's pattern: its correlation with the mean is less than 0.2, which talkers' own is in one frame of thousands. Nothing is a cover in the first second, while little is known, and what stays for 4 seconds is
-/// none but a new look: other light, a beard, a turn of the head.
+/// A mouth is covered if it does not look as it has looked so far. The window is reduced to 16 x 16 px; for each pixel
+/// it keeps the mean colour and the usual deviation from it. A change common to all pixels is light. Speech and nods
+/// change up to a third of the pixels, a cup or a microphone more than half. Something in front of the whole window
+/// changes all pixels alike, as light does, but lacks the mouth's pattern: its correlation with the mean is below 0.2,
+/// which a speaker's own mouth reaches in one frame of thousands. Nothing counts as a cover during the first second,
+/// while little is known. What stays for 4 seconds is taken for a new look instead: other light, a beard, a turn of the
+/// head.
 public struct Visibility: Sendable {
   private static let width: (least: Float, back: Float) = (48, 54)  // px
   private static let turn: (most: Float, back: Float) = (0.766, 0.707)  // sines of 50 and 45 degrees
-  private static let chin: (most: Float, back: Float) = (0.08, 0.05)  // of the face's width, outside of the frame
+  private static let chin: (most: Float, back: Float) = (0.08, 0.05)  // fraction of the face's width outside the frame
   private static let side = 16
   private static let small = FaceWindow(side: side)
-  /// Places of the small picture that count, quarter by quarter: columns 2 ..< 14, rows 3 ..< 15.
+  /// The pixels of the reduced window that count, by quarter: columns 2 ..< 14, rows 3 ..< 15.
   private static let quarters = [3..<9, 9..<15].flatMap { rows in
     [2..<8, 8..<14].map { columns in rows.flatMap { y in columns.map { y * side + $0 } } }
   }
-  private static let usual: Float = 0.22  // colour, -1 ... 1: less than this is no change
-  private static let often: Float = 5  // times as far as usual
+  private static let usual: Float = 0.22  // colour, -1 ... 1: smaller changes are ignored
+  private static let often: Float = 5  // times the usual deviation
   private static let share: (most: Float, back: Float) = (0.5, 0.3)
   private static let likeness: (least: Float, back: Float) = (0.2, 0.35)
-  private static let plain: Float = 0.04  // deviation of a mean that has no pattern, -1 ... 1
+  private static let plain: Float = 0.04  // standard deviation below which a mean has no pattern, -1 ... 1
   private static let patience = 4.0  // seconds
-  private static let learning = 1.0  // seconds, in which most of a look is learned
+  private static let learning = 1.0  // seconds, time constant of learning a look
 
-  /// What was in the way in the last frame.
+  /// The obstacle in the last frame.
   public private(set) var obstacle: Obstacle?
-  /// Whether what had covered the mouth was taken for a new look in the last frame.
+  /// Whether in the last frame a cover was accepted as a new look.
   public private(set) var isNewLook = false
   /// The light in the last frame.
   public private(set) var light = Light()
   private var mean: [SIMD4<Float>] = []
   private var deviation: [Float] = []
-  private var known = 0.0  // seconds, how long the mouth has been looked at
-  private var since: Double?  // seconds, how long something has covered the mouth
+  private var known = 0.0  // seconds for which the mouth has been observed
+  private var since: Double?  // seconds for which something has covered the mouth
 
   public init() {}
 
-  /// What is in the way in a frame `seconds` after the one before. `turn`: the sine of the angle between the face's direction and
-  /// the camera's; `window`: frame px -> px of the template.
+  /// The obstacle in a frame `seconds` after the previous one. `turn`: the sine of the angle between the face's
+  /// direction and the camera's. `alignment`: frame px -> template px.
   public mutating func callAsFunction(
-    _ frame: FrameView, _ points: [SIMD3<Float>], turn: Float, at window: Similarity, after seconds: Double
+    _ frame: FrameView, _ points: [SIMD3<Float>], turn: Float, at alignment: Similarity, after seconds: Double
   ) -> Obstacle? {
     let before = obstacle
-    let isCovered = covers(frame, window, after: min(max(seconds, 0), 0.5))
-    obstacle = judge(frame, points, turn, isCovered, before)
+    let isCovered = covers(frame, alignment, after: min(max(seconds, 0), 0.5))
+    obstacle = newObstacle(frame, points, turn, isCovered, before)
     return obstacle
   }
 
-  private func judge(
+  private func newObstacle(
     _ frame: FrameView, _ points: [SIMD3<Float>], _ turn: Float, _ isCovered: Bool, _ before: Obstacle?
   ) -> Obstacle? {
     guard points.count == FaceMeshPoints.count, let box = Box(around: points) else { return .outside }
@@ -104,9 +106,9 @@ public struct Visibility: Sendable {
     return isCovered ? .covered : nil
   }
 
-  /// Compares what the window shows with what it has shown, and learns it.
-  private mutating func covers(_ frame: FrameView, _ window: Similarity, after seconds: Double) -> Bool {
-    let picture = crop(frame, Self.small, at: window).values
+  /// Compares the window with how it has looked so far, and learns from it.
+  private mutating func covers(_ frame: FrameView, _ alignment: Similarity, after seconds: Double) -> Bool {
+    let picture = crop(frame, Self.small, at: alignment).values
     let seen = (0..<Self.side * Self.side).map {
       SIMD4(picture[3 * $0], picture[3 * $0 + 1], picture[3 * $0 + 2], 0)
     }
@@ -144,7 +146,7 @@ public struct Visibility: Sendable {
     return isCovered
   }
 
-  /// How much what is seen has of the mean's pattern: their correlation, 1 at most; 1 if that has none.
+  /// How much of the mean's pattern is visible: their correlation, at most 1; 1 if the mean has no pattern.
   private func likeness(of seen: [SIMD4<Float>]) -> Float {
     let places = Self.quarters.joined()
     let count = Float(places.count)
@@ -160,7 +162,7 @@ public struct Visibility: Sendable {
     return sums.x / max((sums.y * sums.z).squareRoot(), 1e-9)
   }
 
-  /// The middle value of each component: what most places share.
+  /// The median of each component: the change that most pixels share.
   private func middle(_ differences: [SIMD4<Float>]) -> SIMD4<Float> {
     var result = SIMD4<Float>.zero
     for component in 0..<3 {
@@ -170,7 +172,7 @@ public struct Visibility: Sendable {
     return result
   }
 
-  /// The greatest difference of the three components.
+  /// The largest absolute difference of the three components.
   private func length(_ difference: SIMD4<Float>) -> Float {
     max(abs(difference.x), abs(difference.y), abs(difference.z))
   }

@@ -1,24 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the pixels of a moved face come from: a mesh of triangles, each taken from where it lies in one picture to where it
-// should lie. Within a triangle places move linearly, so they move continuously over the mesh.
+// The warp of a moved face: a mesh of triangles, each mapped from its position in the source picture to its target. The
+// map is affine within a triangle and continuous over the mesh.
 
 import Tensors
 
-/// A piecewise affine map from places in a frame to places in another (or the same), px. Places under no triangle stay.
+/// A piecewise affine map from positions in a frame to positions in the same or another frame, px. Positions outside
+/// all triangles do not move.
 ///
-/// Triangles without area cover nothing; those with a point that is not a number, or more than 65536 px away, or that does
-/// not exist, are left out.
+/// Triangles without area cover nothing. Those with a point that is NaN, more than 65536 px away, or missing are
+/// ignored.
 public struct Warp: Sendable {
-  /// The pixels to which pixels may be moved. Those outside of it stay.
+  /// The pixels that may change; those outside do not.
   public let region: Region
-  let corners: [SIMD4<Float>]  // three a triangle: destination and displacement to the source (x, y, u, v)
+  let corners: [SIMD4<Float>]  // three for each triangle: destination, and displacement to the source (x, y, u, v)
   private let destination: [SIMD2<Float>]
   private let triangles: [SIMD3<Int32>]
 
-  /// Moves `source` to `destination` (points of a mesh, px; pixel centres are whole). Where triangles (three points each)
-  /// overlap the later one counts.
+  /// Moves `source` to `destination` (points of a mesh, px; integers are pixel centres). Where triangles (three indices
+  /// each) overlap, the last one wins.
   public init(
     from source: [SIMD2<Float>], to destination: [SIMD2<Float>], triangles: [SIMD3<Int32>], in region: Region
   ) {
@@ -38,16 +39,16 @@ public struct Warp: Sendable {
     self.corners = corners
   }
 
-  /// The same mesh, taken from where it lies in another picture.
+  /// The same destination mesh, read from another source.
   func from(_ source: [SIMD2<Float>]) -> Warp { Warp(from: source, to: destination, triangles: triangles, in: region) }
 
-  /// The pixels that may be looked at in the source, and `region`.
+  /// The pixels that may be read in the source, together with `region`.
   func looked(_ region: Region) -> Region {
-    // The least and the greatest, two for the cubic, and half of a footprint in chroma samples.
+    // The bounds of the source points, plus two px for the cubic and half a footprint in chroma samples.
     let places = corners.lazy.map { $0.lowHalf + $0.highHalf }
     guard let first = places.first else { return region }
     let (low, high) = places.reduce((first, first)) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
-    let looked = Region(from: low, to: high, reach: 2 + Field.longest)
+    let looked = Region(from: low, to: high, reach: 2 + DisplacementField.longest)
     let (x, y) = (min(region.x, looked.x), min(region.y, looked.y))
     return Region(
       x: x, y: y, width: max(region.x + region.width, looked.x + looked.width) - x,
@@ -55,14 +56,14 @@ public struct Warp: Sendable {
   }
 }
 
-/// A warp on the sample grid of a component. Places and displacements are counted in its samples.
-struct Field {
-  /// Samples, the most that a footprint is long.
+/// A warp as displacements on the sample grid of a component, in units of its samples.
+struct DisplacementField {
+  /// The maximum length of a footprint, samples.
   static let longest: Float = 8
-  /// From how much on, in each direction, places are drawn together so that one sample is not enough.
+  /// The shrinking, in each direction, from which one sample is not enough.
   private static let dense: Float = 1.4
 
-  /// Displacements of a row's samples, and the kinds that `warpLine` wants.
+  /// The displacements of a row's samples, and the kinds for `warpLine`.
   struct Lines {
     let across, down: UnsafeMutablePointer<Float>
     let kinds: UnsafeMutablePointer<Int32>
@@ -96,7 +97,7 @@ struct Field {
   private var triangles: [Triangle] = []
   private(set) var footprints: [SIMD4<Float>] = []
 
-  /// Of the triangles that touch `rows` of the samples.
+  /// Uses the triangles that touch `rows` of the samples.
   init(_ warp: Warp, _ samples: Samples, rows: Range<Int>) {
     let scale = SIMD4(lowHalf: samples.scale, highHalf: samples.scale)
     let offset = SIMD4(lowHalf: samples.offset, highHalf: .zero)
@@ -113,14 +114,14 @@ struct Field {
     }
   }
 
-  /// 0 where the map does not draw places together; else how many samples are taken in each direction, up to 4, and the
-  /// number of a new footprint: what one sample covers in the source.
+  /// 0 where the map does not shrink; otherwise the number of samples in each direction, up to 4, and the index of a
+  /// new footprint, which is the area that one sample covers in the source.
   private mutating func kind(_ a: SIMD4<Float>, _ b: SIMD4<Float>, _ c: SIMD4<Float>) -> Int32 {
     let (e, f) = (b - a, c - a)
     let (s, t) = (e.lowHalf + e.highHalf, f.lowHalf + f.highHalf)
     let area = e.x * f.y - e.y * f.x
     let (x, y) = ((s * f.y - t * e.y) / area, (t * e.x - s * f.x) / area)
-    // The longest that a step of one can become: the greater singular value.
+    // The largest stretch of a unit step: the greater singular value.
     let (xx, yy, xy) = ((x * x).sum(), (y * y).sum(), (x * y).sum())
     let length = ((xx + yy) / 2 + ((xx - yy) * (xx - yy) / 4 + xy * xy).squareRoot()).squareRoot()
     guard length > Self.dense, length.isFinite else { return 0 }
@@ -129,10 +130,11 @@ struct Field {
     return Int32(truncatingIfNeeded: footprints.count - 1) << 3 | samples
   }
 
-  /// Writes the displacements of the samples `columns` x `rows`, of every so many rows, line after line of `stride`; 8 more than columns.
+  /// Writes the displacements of the samples `columns` x `rows`, in every `everyRow`-th row, in lines of `stride`, plus
+  /// 8 samples beyond the columns.
   ///
-  /// A sample on an edge between two triangles belongs to one of them: right of its place on the edge, or on it; and from the
-  /// upper end of the edge, or on it, to above the lower. Both compute that place alike.
+  /// A sample on an edge between two triangles belongs to exactly one of them: the one to the right of the edge, rows
+  /// from its upper end inclusive to its lower end exclusive. Both triangles compute the edge's position identically.
   func write(rows: Range<Int>, everyRow: Int, columns: Range<Int>, to lines: Lines, stride: Int) {
     func isWanted(_ row: Int) -> Bool { (row - rows.lowerBound) % everyRow == 0 }
     for row in rows where isWanted(row) {
@@ -165,7 +167,7 @@ struct Field {
 
     init(_ start: SIMD4<Float>, _ end: SIMD4<Float>) { (self.start, move) = (start, end - start) }
 
-    /// In row `y`, which the edge must cross.
+    /// The edge's values in row `y`, which it must cross.
     @inline(__always)
     func at(_ y: Float) -> SIMD4<Float> { start + (y - start.y) / move.y * move }
   }

@@ -1,30 +1,31 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the kernels are called with. Sources/Kernels is compiled once for every instruction set; each build is one
-// `KernelSet`, and Tensors chooses among them at start. Everything here is plain memory: pointers and counts, nothing
-// whose copying would be compiled in some instruction set and shared with the others.
+// The interface between the layers and the kernels. Sources/Kernels is compiled once for every instruction set; each
+// build is one `KernelSet`, and Tensors selects one at start. Everything here is plain memory, pointers and counts:
+// copying a managed type would emit code in one instruction set that the linker could share with the others.
 
 public enum Activation: Sendable {
   case none, relu, silu
   case gelu  // the tanh approximation
-  case erfGELU  // x times the normal distribution at x, as PyTorch's is by default
+  case erfGELU  // x times the normal CDF of x, PyTorch's default GELU
 }
 
-/// How weights are kept.
+/// The storage format of weights.
 public enum WeightFormat: Sendable {
   case single  // Float
-  case half  // IEEE 754 binary16, computed as Float: half the memory to read
-  case pairs  // pairs of bf16, multiplied as such with pairs in the input
+  case half  // IEEE 754 binary16, converted to Float on the fly: half the memory traffic
+  case pairs  // pairs of bf16, multiplied natively with pairs in the input
 }
 
-/// A picture `[height, width, channels]` on its way into a convolution: `activation(x * factor + offset)`, zeros around.
+/// A zero-padded input image `[height, width, channels]` of a convolution, with `activation(x * factor + offset)`
+/// applied on the way.
 public struct PaddedPicture {
   public var input: UnsafePointer<Float>
   public var height, width, channels: Int
-  /// Columns of zeros, and rows of zeros above.
+  /// Rows of zeros above, and columns of zeros on the left and right.
   public var top, left, right: Int
-  /// `[channels]` each; nil: the values as they are.
+  /// `[channels]` each; nil: values are unchanged.
   public var factor, offset: UnsafePointer<Float>?
   public var activation: Activation
 
@@ -40,12 +41,12 @@ public struct PaddedPicture {
   public var paddedWidth: Int { left + width + right }
 }
 
-/// Where a product's channels go: `activation(sum + bias + residual)`.
+/// The output of a product: `activation(sum + bias + residual)`.
 public struct Destination {
   public var output: UnsafeMutablePointer<Float>  // [pixels, channels]
   public var channels: Int
-  public var bias: UnsafePointer<Float>  // [channels], zeros up to whole vectors
-  public var residual: UnsafePointer<Float>?  // like the output
+  public var bias: UnsafePointer<Float>  // [channels], zero-padded to whole vectors
+  public var residual: UnsafePointer<Float>?  // same layout as the output
   public var activation: Activation
 
   public init(
@@ -57,8 +58,8 @@ public struct Destination {
   }
 }
 
-/// A direct convolution over a padded picture, or a matrix product (one row of `cin` values a pixel). All counts in
-/// elements of the input: values, or pairs of bf16.
+/// A direct convolution over a padded image, or a matrix product (one kernel row of `cin` values for each pixel). All
+/// counts are in elements of the input: values, or pairs of bf16.
 public struct Convolution {
   public var input: UnsafeRawPointer
   public var kernelRows: Int
@@ -80,11 +81,11 @@ public struct Convolution {
   }
 }
 
-/// A 3 x 3 convolution of stride 1 by Winograd's method F(m x m, 3 x 3) (Lavin and Gray, arXiv 1509.09308), m 2 or 4,
-/// for some rows of tiles at a time.
+/// A 3 x 3 convolution of stride 1 by Winograd's method F(m x m, 3 x 3) (Lavin and Gray, arXiv 1509.09308) with m 2 or
+/// 4, computed for some rows of tiles at a time.
 public struct Winograd {
   public var m: Int
-  public var picture: PaddedPicture  // one pixel on every side
+  public var picture: PaddedPicture  // padded by one pixel on every side
   public var weights: UnsafeRawPointer  // [block][(m + 2)^2][cin][block width]
   public var format: WeightFormat  // single or half
 
@@ -92,13 +93,13 @@ public struct Winograd {
     (self.m, self.picture, self.weights, self.format) = (m, picture, weights, format)
   }
 
-  /// Tiles beside and above each other.
+  /// Tiles in a row, and rows of tiles.
   public var columns: Int { (picture.width + m - 1) / m }
   public var rows: Int { (picture.height + m - 1) / m }
   public var positions: Int { (m + 2) * (m + 2) }
 }
 
-/// How the samples of a row lie in memory. Their place is counted in bytes, or in samples where they are packed.
+/// How samples are stored in a row. Offsets are in bytes, or in samples for `packed10`.
 public enum SampleStorage: UInt8, Sendable {
   case byte
   case low10  // the low 10 bits of two bytes, little endian
@@ -106,73 +107,76 @@ public enum SampleStorage: UInt8, Sendable {
   case packed10  // three samples of 10 bits in four bytes, little endian, the first in the lowest bits (v210)
 }
 
-/// What multiplies with packed weights: the kernels of an instruction set, or a library.
+/// A provider of matrix products with packed weights: the kernels of an instruction set, or a library.
 public protocol Products: Sendable {
-  /// Half the width of a block of packed weights; the last block is so wide if that suffices.
+  /// Half the width of a block of packed weights. The last block has this width if that suffices.
   static var lanes: Int { get }
-  /// Whether weights can be halves.
+  /// Whether it supports weights stored as halves.
   static var hasHalves: Bool { get }
 
-  /// Output pixels, counted row by row, of one block.
+  /// Computes one channel block of some output pixels, which are counted row by row.
   static func convolve(_ convolution: Convolution, pixels: Range<Int>, block: Int, to: Destination)
 
-  /// Some rows of tiles of one block; input as of `KernelSet.winogradInput`. scratch: `[(m + 2)^2][tiles][block width]` and
-  /// 40 vectors.
+  /// Computes one channel block of some rows of tiles. `input`: from `KernelSet.winogradInput`. `scratch`: `[(m +
+  /// 2)^2][tiles][block width]` and 40 vectors.
   static func winogradOutput(
     _ winograd: Winograd, _ input: UnsafePointer<Float>, rows: Range<Int>, block: Int,
     scratch: UnsafeMutablePointer<Float>, to: Destination)
 }
 
-/// The kernels of one instruction set. `lanes` are the floats in a vector.
+/// The kernels of one instruction set. `lanes` is the number of floats in a vector.
 public protocol KernelSet: Products {
-  /// As `SYNCDIFF_ISA` names it.
+  /// Its name in `SYNCDIFF_ISA`.
   static var name: String { get }
-  /// Whether weights can be pairs.
+  /// Whether it supports weights as pairs of bf16.
   static var hasPairs: Bool { get }
 
-  /// Rows (counted with those above) of a padded picture: as values or, `paired`, as bf16 with an even number of channels.
+  /// Writes rows of the padded image (row 0 is the first padding row): as floats or, if `paired`, as bf16 with the
+  /// number of channels rounded up to even.
   static func pad(_ picture: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer)
 
-  /// What is left to do with sums of products made elsewhere, bias included, that lie `step` floats apart.
+  /// Applies residual and activation to sums computed elsewhere, bias included, which are `step` floats apart.
   static func finishRows(
     _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination)
 
-  /// The same with `winogradOutput`'s products of some channels, `[(m + 2)^2][tiles][width]`, without bias; behind them 40
-  /// vectors of scratch.
+  /// Transforms back the products of some channels, `[(m + 2)^2][tiles][width]`, without bias, and applies bias,
+  /// residual and activation. 40 vectors of scratch follow the products.
   static func winogradOutput(
     _ winograd: Winograd, products: UnsafeMutablePointer<Float>, rows: Range<Int>, channels: Range<Int>, width: Int,
     to: Destination)
 
-  /// Every channel by itself. weights `[taps, channels]`; `rowLength` is kernel width * channels.
+  /// Depthwise convolution. weights `[taps, channels]`; `rowLength` is kernel width * channels.
   static func convolveDepthwise(
     _ convolution: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination)
 
-  /// Transforms some rows of tiles: output `[(m + 2)^2][tiles][cin]`, where the rows start at tile `first`.
+  /// Transforms the input of some rows of tiles to `[(m + 2)^2][tiles][cin]`, where the rows start at tile `first`.
   /// scratch: 40 vectors and m + 2 padded rows.
   static func winogradInput(
     _ winograd: Winograd, rows: Range<Int>, first: Int, tiles: Int, scratch: UnsafeMutablePointer<Float>,
     _ output: UnsafeMutablePointer<Float>)
 
-  /// Per channel of `[rows, width]`, the sums of x - x0 and of (x - x0)^2 over the rows, x0 being the first row's.
+  /// For each channel of `[rows, width]`, the sums over the rows of x - x0 and (x - x0)^2, where x0 is the value in the
+  /// first row.
   static func sumDeviations(
     _ x: UnsafePointer<Float>, rows: Int, width: Int, channels: Range<Int>, sums: UnsafeMutablePointer<Float>,
     squares: UnsafeMutablePointer<Float>)
 
-  /// Each row of `[rows, width]` to mean 0 and deviation 1, then times weight plus bias, both `[width]` or nil.
+  /// Normalises each row of `[rows, width]` to mean 0 and standard deviation 1, then applies weight and bias, both
+  /// `[width]` or nil.
   static func normaliseRows(
     _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>?, bias: UnsafePointer<Float>?, rows: Int, width: Int,
     _ output: UnsafeMutablePointer<Float>)
 
-  /// Scaled dot-product attention of one head: q `[T, width]`, k, v `[S, width]`, output `[T, outputWidth]`; the head's
-  /// own `depth` channels start at the pointers. scratch: (depth + 4) * S rounded up to whole vectors.
+  /// Scaled dot-product attention of one head: q `[T, width]`, k, v `[S, width]`, output `[T, outputWidth]`. The
+  /// pointers address the first of the head's `depth` channels. scratch: (depth + 4) * S rounded up to whole vectors.
   static func attend(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
     outputWidth: Int)
 
-  /// The same over a stream: query i listens to the `span` rows of k and v `[T - 1 + span, width]` from row i on; to the
-  /// n-th of their keys near n is added, to their values carry n, both `[span, outputWidth]`. q has the width of k.
-  /// scratch: span rounded up to whole vectors.
+  /// The same, locally over a stream: query i attends to the `span` rows of k and v `[T - 1 + span, width]` from row i
+  /// on. `near` and `carry`, `[span, outputWidth]`, hold a relative-position embedding for each of these rows, added to
+  /// its key and to its value. q has the width of k. scratch: span rounded up to whole vectors.
   static func attendAround(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, near: UnsafePointer<Float>,
     carry: UnsafePointer<Float>, queries: Int, span: Int, width: Int, depth: Int,
@@ -184,103 +188,106 @@ public protocol KernelSet: Products {
   static func add(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, count: Int, _ output: UnsafeMutablePointer<Float>)
 
-  /// Largest of each 2 x 2 of two rows `[2 columns, channels]`: output `[columns, channels]`.
+  /// Max pooling over 2 x 2 of two rows `[2 columns, channels]`: output `[columns, channels]`.
   static func maxPool(
     _ above: UnsafePointer<Float>, _ below: UnsafePointer<Float>, columns: Int, channels: Int,
     _ output: UnsafeMutablePointer<Float>)
 
-  /// `[rows, channels]`, slope `[channels]`.
+  /// x `[rows, channels]`, slope `[channels]`.
   static func prelu(
     _ x: UnsafePointer<Float>, slope: UnsafePointer<Float>, rows: Int, channels: Int,
     _ output: UnsafeMutablePointer<Float>)
 
-  /// Writes `count` levels into every fourth float of `out`: bilinear between the four nearest samples of places along a
-  /// line, the first at (x, y), each (dx, dy) beyond the one before. Beyond the edges the nearest sample counts.
+  /// Samples a plane along a line, with bilinear interpolation: writes `count` levels to every fourth float of `out`,
+  /// the first at (x, y), each (dx, dy) after the previous one. Positions outside are clamped to the edge.
   ///
-  /// Sample (x, y) of the plane lies at `offset + x * step` of the row that begins at byte `y * stride`; `width` x `height`
-  /// samples, at most 32768 each.
+  /// Sample (x, y) of the plane is at `offset + x * step` in the row that begins at byte `y * stride`. The plane has
+  /// `width` x `height` samples, at most 32768 each.
   static func sampleLine(
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, offset: Int, step: Int, width: Int, height: Int,
     x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   )
 
-  /// Adds the levels of samples `columns[i] >> shift` of a row to every fourth float of `out`.
+  /// Adds the levels of the samples `columns[i] >> shift` of a row to every fourth float of `out`.
   static func gatherLine(
     _ row: UnsafeRawPointer, storage: SampleStorage, offset: Int, step: Int, columns: UnsafePointer<Int32>,
     shift: Int32,
     count: Int, _ out: UnsafeMutablePointer<Float>
   )
 
-  /// Writes the window's levels at `count` places along a line, the first at (x, y), each (dx, dy) beyond the one before;
-  /// up to 7 more are written. Eight in a row whose shares are all 0 are left out.
+  /// Samples a square picture along a line with cubic interpolation: writes `count` levels to `out`, the first at (x,
+  /// y), each (dx, dy) after the previous one; up to 7 more are written. Groups of eight whose `alpha` are all 0 are
+  /// skipped.
   ///
-  /// `source` holds rows of `side + 3` floats with the border repeated, one pixel before and two behind, so that
-  /// interpolation needs no limits. A level is the mean of those at `points` around the place.
+  /// `source` has rows of `side + 3` floats with the border replicated, one pixel before and two after, so that
+  /// interpolation needs no bounds checks. Each level is the mean over the offsets `points`.
   static func windowLine(
     _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
-    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, alpha: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>
   )
 
-  /// Mixes `shares[i]` (0 ... 1) of `colors[i]`, limited to `low ... high`, into samples `first ..< first + count` of a row.
-  /// Samples with a share of 0 keep all their bits.
+  /// Blends `colors[i]`, clamped to `low ... high`, into samples `first ..< first + count` of a row with opacity
+  /// `alpha[i]` (0 ... 1). Samples with opacity 0 keep all their bits.
   static func paintLine(
     _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
-    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+    colors: UnsafePointer<Float>, low: Float, high: Float, alpha: UnsafePointer<Float>
   )
 
-  /// Copies samples `first ..< first + count` of a row to a planar row: bytes, or of 10 bits `low10`. The first
-  /// is repeated once before them, the last twice behind.
+  /// Copies samples `first ..< first + count` of a row to a planar row of bytes, or of `low10` for 10 bits. The first
+  /// sample is replicated once before them, the last one twice after them.
   static func unpackLine(
     _ row: UnsafeRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
     _ out: UnsafeMutableRawPointer)
 
-  /// Writes `count` values of a piece of a warp's row: displacements (u, v), the first, each (du, dv) more than the one
-  /// before, and `kind`. Up to 7 more are read and written back.
+  /// Writes `count` linearly changing displacements of one row of a warp: (u, v), then each (du, dv) more; and `kind`
+  /// for each. Up to 7 more are read and written back unchanged.
   static func spanLine(
     u: Float, v: Float, du: Float, dv: Float, kind: Int32, count: Int, _ across: UnsafeMutablePointer<Float>,
     _ down: UnsafeMutablePointer<Float>, _ kinds: UnsafeMutablePointer<Int32>)
 
-  /// Writes 1 to `out` where a displacement, times (scaleX, scaleY), is longer than 1/64 or `alpha` is above 0, else 0; and the same to
-  /// `own`, but 0 where `alpha` is 1; up to 7 more. Returns whether there was a 1.
+  /// Finds the samples to be written: `out` is 1 where a displacement, times (scaleX, scaleY), is longer than 1/64 or
+  /// `alpha` is above 0, else 0. `own` is the same, except for 0 where `alpha` is 1, which hides the warped frame. Up
+  /// to 7 more are written. Returns whether any is 1.
   static func movedLine(
     _ across: UnsafePointer<Float>, _ down: UnsafePointer<Float>, scaleX: Float, scaleY: Float,
     alpha: UnsafePointer<Float>, count: Int, own: UnsafeMutablePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) -> Bool
 
-  /// Adds `weight` times the levels of a planar picture at `count` displaced places to `out`: place i is (x + i, y) and its
-  /// displacement. Eight in a row whose shares are all 0 are left out; up to 7 more are read and written.
+  /// Adds `weight` times the levels of a planar picture at `count` displaced positions to `out`: position i is (x + i,
+  /// y) plus its displacement. Groups of eight whose `alpha` are all 0 are skipped; up to 7 more are read and written.
   ///
-  /// Interpolated by cubics through 4 x 4 samples (Keys, a = -1) and limited to the least and the greatest of these. The
-  /// rows of the picture go on for one sample before and two behind, and so do its columns. Beyond it its edges go on.
+  /// Interpolation is cubic over 4 x 4 samples (Keys, a = -1), limited to the least and greatest of these. Each row of
+  /// the picture is replicated by one sample before and two after, and so is each column. Positions outside are clamped
+  /// to the edge.
   ///
-  /// Where a kind is not 0 its low 3 bits are n, the rest the number of a footprint, (xx, yx, xy, yy): the level is the mean
-  /// of n x n places in the parallelogram of the sides (xx, yx) and (xy, yy) around the place.
+  /// A kind other than 0 is the index of a footprint (xx, yx, xy, yy), shifted left by 3, plus n: the level is then the
+  /// mean of n x n positions in the parallelogram with sides (xx, yx) and (xy, yy) around the position.
   static func warpLine(
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, width: Int, height: Int, x: Float, y: Float,
     across: UnsafePointer<Float>, down: UnsafePointer<Float>, kinds: UnsafePointer<Int32>,
-    footprints: UnsafePointer<SIMD4<Float>>, shares: UnsafePointer<Float>, weight: Float, count: Int,
+    footprints: UnsafePointer<SIMD4<Float>>, alpha: UnsafePointer<Float>, weight: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>)
 
-  /// Mixes `alpha[i]` (0 ... 1) of `other[i] + offset` into `out[i]`. The sum is limited to `low ... high`, or to the level
-  /// that it was if that lies beyond. Up to 7 more are read and written.
+  /// Blends `other[i] + offset` into `out[i]` with opacity `alpha[i]` (0 ... 1). The sum is clamped to `low ... high`,
+  /// or to `other[i]` where that lies outside. Up to 7 more are read and written.
   static func mixLine(
     _ other: UnsafePointer<Float>, offset: Float, low: Float, high: Float, alpha: UnsafePointer<Float>, count: Int,
     _ out: UnsafeMutablePointer<Float>)
 
-  /// Adds the levels of a planar row to `out`, limited in the same way; up to 7 more.
+  /// Adds the levels of a planar row to `out`, clamped in the same way; up to 7 more.
   static func addLine(
     _ row: UnsafeRawPointer, storage: SampleStorage, low: Float, high: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>)
 
-  /// Lowers `out` to the squared distances of the places (x + i, y) from the line between (fromX, fromY) and (toX, toY).
-  /// Up to 7 more are read and written.
+  /// Lowers `out` to the squared distances of the positions (x + i, y) from the line segment between (fromX, fromY) and
+  /// (toX, toY), where these are smaller. Up to 7 more are read and written.
   static func nearestLine(
     x: Float, y: Float, fromX: Float, fromY: Float, toX: Float, toY: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>)
 
-  /// Turns squared distances from an outline into a mask that is 0 outside and rises within `radius` to 1, softly. Inside is
-  /// where the sum of the windings up to there is not 0. Up to 7 more are read and written.
+  /// Turns squared distances from an outline into a mask: 0 outside, rising smoothly to 1 within `radius`. Inside is
+  /// where the prefix sum of the windings is not 0. Up to 7 more are read and written.
   static func featherLine(
     _ windings: UnsafePointer<Int32>, radius: Float, count: Int, _ out: UnsafeMutablePointer<Float>)
 }

@@ -4,8 +4,8 @@
 import KernelInterface
 
 extension Kernels {
-  /// In the scratch the keys lie transposed, so that a vector of them is scored at a time. Four queries at a time, since
-  /// additions take several cycles.
+  /// The keys are transposed in the scratch memory, so that one instruction scores a vector of them. Four queries are
+  /// processed together to hide the latency of additions.
   public static func attend(
     q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>, queries: Range<Int>, keys: Int,
     width: Int, depth: Int, scratch: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>,
@@ -28,8 +28,8 @@ extension Kernels {
         for n in 0..<count { put(sums[n].value * factor, scores + n * stride + first) }
         first += lanes
       }
-      var shares = SIMD4<Float>()
-      for n in 0..<count { shares[n] = 1 / exponentials(scores + n * stride, keys) }
+      var weights = SIMD4<Float>()
+      for n in 0..<count { weights[n] = 1 / exponentials(scores + n * stride, keys) }
       forEachVector(depth) { at, valid in
         var sums = InlineArray<4, Sum>(repeating: Sum(Vector()))
         for key in 0..<keys {
@@ -38,7 +38,7 @@ extension Kernels {
             sums[n].value = madd(sums[n].value, Vector(repeating: scores[n * stride + key]), value)
           }
         }
-        for n in 0..<count { store(sums[n].value * shares[n], to + n * outputWidth + at, valid) }
+        for n in 0..<count { store(sums[n].value * weights[n], to + n * outputWidth + at, valid) }
       }
     }
     var query = queries.lowerBound
@@ -87,7 +87,7 @@ extension Kernels {
   }
 }
 
-/// Makes e^(score - top) of the scores, up to whole vectors of them, and returns the sum of those that count.
+/// Replaces the scores by e^(score - maximum), up to whole vectors, and returns the sum of the first `count`.
 @inline(__always)
 private func exponentials(_ scores: UnsafeMutablePointer<Float>, _ count: Int) -> Float {
   var top = scores[0]

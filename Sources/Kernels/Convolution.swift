@@ -1,19 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Direct convolution over [H, W, C]. The picture has been padded, so that no tap falls outside; then one kernel row of
-// a pixel reads kw * cin values that lie side by side, and a matrix product is the case of one row of cin values.
-// A tile is some pixels x two vectors of output channels, all sums in registers: 6 pixels fill the 16 registers of AVX2
-// (12 sums, two weights, one value), 12 pixels those 32 of AVX-512, and each loaded weight serves all pixels.
+// Direct convolution over [H, W, C]. The image is padded first, so that no tap falls outside. One kernel row of a pixel
+// then reads kw * cin contiguous values; a matrix product is the special case of one row of cin values. A tile is some
+// pixels x two vectors of output channels with all sums in registers: 6 pixels fill the 16 registers of AVX2 (12 sums,
+// two weights, one value), 12 pixels the 32 of AVX-512, and each loaded weight serves all pixels.
 
 import CKernels
 import KernelInterface
 
-/// What is multiplied with what.
+/// The number formats that are multiplied.
 private protocol Arithmetic {
-  associatedtype Value  // one of the input's: of every pixel, one after the other
-  associatedtype Weights  // a vector of them
-  static var size: Int { get }  // of a vector of them in memory, bytes
+  associatedtype Value  // an input element, broadcast to all lanes
+  associatedtype Weights  // a vector of weights
+  static var size: Int { get }  // bytes of a vector of weights in memory
   static func weights(_ from: UnsafeRawPointer) -> Weights
   static func product(_ sum: Vector, _ value: Value, _ weights: Weights) -> Vector
 }
@@ -45,7 +45,7 @@ private enum Single: Arithmetic {
 #endif
 
 #if BF16
-  /// Two bf16 at once: their products are added to the same sum.
+  /// Pairs of bf16: both products are added to the same sum.
   private enum Pair: Arithmetic {
     @inline(__always) static var size: Int { vectorSize }
 
@@ -71,13 +71,13 @@ extension Kernels {
   }
 }
 
-/// Where the input of an output pixel begins.
+/// The offset of an output pixel's input.
 @inline(__always)
-private func start(_ pixel: Int, _ c: Convolution) -> Int {
+func start(_ pixel: Int, _ c: Convolution) -> Int {
   pixel / c.outputWidth * c.rowStep + pixel % c.outputWidth * c.pixelStep
 }
 
-/// The same, pixel after pixel: a division costs as much as a dozen products.
+/// The same for consecutive pixels, without a division, which costs as much as a dozen products.
 private struct Walk {
   private var row, column: Int
 
@@ -92,15 +92,16 @@ private struct Walk {
   }
 }
 
-/// Some pixels' sums. Types instead of loops over arrays, so that every sum is a variable and stays in a register.
+/// The sums of some pixels. Nested types instead of loops over arrays, so that every sum is a variable and stays in a
+/// register.
 private protocol Rows {
   associatedtype A: Arithmetic
   static var count: Int { get }
   init(_ c: Convolution, _ walk: inout Walk, _ low: Vector, _ high: Vector)
-  /// The next value of every pixel times two vectors of weights.
+  /// Multiplies the next value of every pixel by two vectors of weights.
   mutating func multiply(_ k: Int, _ low: A.Weights, _ high: A.Weights)
   mutating func nextRow(_ step: Int)
-  /// Two vectors for every pixel, pixels `step` floats apart.
+  /// Stores two vectors for every pixel; pixels are `step` floats apart.
   func store(_ to: UnsafeMutablePointer<Float>, _ step: Int)
 }
 
@@ -195,7 +196,7 @@ private func tiles<A: Arithmetic>(
       pixel += 8
       continue
     }
-    // As evenly as possible: 9 pixels are 5 + 4 rather than 6 + 3.
+    // Split evenly: 9 pixels are 5 + 4 rather than 6 + 3.
     let rest = pixels.upperBound - pixel
     let parts = (rest + mostRows - 1) / mostRows
     let rows = (rest + parts - 1) / parts
@@ -221,7 +222,7 @@ private func tiles<A: Arithmetic>(
   }
 }
 
-/// Some pixels by two vectors of channels.
+/// Computes some pixels by two vectors of channels.
 @inline(__always)
 private func tile2<R: Rows>(
   _: R.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ walk: inout Walk, _ pixel: Int, _ first: Int,
@@ -247,7 +248,7 @@ private func tile2<R: Rows>(
   }
 }
 
-/// 8 pixels by one vector of channels; pixels from `end` on repeat the last one and are not stored.
+/// Computes 8 pixels by one vector of channels. Pixels from `end` on repeat the last one and are not stored.
 @inline(__always)
 private func tile1<A: Arithmetic>(
   _: A.Type, _ c: Convolution, _ weights: UnsafeRawPointer, _ pixel: Int, _ end: Int, _ first: Int, _ to: Destination
@@ -278,15 +279,14 @@ private func tile1<A: Arithmetic>(
 }
 
 extension Kernels {
-  /// Residual and activation for some channels of some pixels, whose sums lie `step` floats apart. Not inlined into
-  /// every tile, for that made the compiler a quarter slower.
+  /// Not inlined into every tile, which would make compiling a quarter slower.
   @inline(never)
   public static func finishRows(
     _ sums: UnsafePointer<Float>, step: Int, pixels: Range<Int>, channels: Range<Int>, to: Destination
   ) {
     switch to.activation {
-    case .none: finishRows(Line.self, sums, step, pixels, channels, to)
-    case .relu: finishRows(Ramp.self, sums, step, pixels, channels, to)
+    case .none: finishRows(Identity.self, sums, step, pixels, channels, to)
+    case .relu: finishRows(ReLU.self, sums, step, pixels, channels, to)
     case .silu: finishRows(SiLU.self, sums, step, pixels, channels, to)
     case .gelu: finishRows(GELU.self, sums, step, pixels, channels, to)
     case .erfGELU: finishRows(ErfGELU.self, sums, step, pixels, channels, to)
@@ -294,7 +294,7 @@ extension Kernels {
   }
 
   @inline(__always)
-  private static func finishRows<C: Curve>(
+  private static func finishRows<C: ActivationFunction>(
     _: C.Type, _ sums: UnsafePointer<Float>, _ step: Int, _ pixels: Range<Int>, _ channels: Range<Int>,
     _ to: Destination
   ) {
@@ -310,118 +310,10 @@ extension Kernels {
   }
 }
 
-/// Residual and activation, for `count` channels at output position `at`.
+/// Applies residual and activation to `count` channels at output offset `at`.
 @inline(__always)
 func finish(_ sum: Vector, _ at: Int, _ count: Int, _ to: Destination) {
   var y = sum
   if let residual = to.residual { y += load(residual + at, count) }
   store(to.activation(y), to.output + at, count)
-}
-
-extension Kernels {
-  /// Four pixels at a time: their sums do not wait for each other.
-  public static func convolveDepthwise(
-    _ c: Convolution, weights: UnsafePointer<Float>, pixels: Range<Int>, to: Destination
-  ) {
-    let input = c.input.assumingMemoryBound(to: Float.self)
-    let last = pixels.upperBound - 1
-    var pixel = pixels.lowerBound
-    while pixel <= last {
-      var from = InlineArray<4, Place<Float>>(repeating: Place(input))
-      for r in 0..<4 { from[r].pointer = input + start(min(pixel + r, last), c) }
-      forEachVector(to.channels) { channel, valid in
-        var sums = InlineArray<4, Sum>(repeating: Sum(load(to.bias + channel, valid)))
-        var w = weights + channel
-        for row in 0..<c.kernelRows {
-          var at = row * c.inputRow + channel
-          let end = at + c.rowLength
-          while at < end {
-            let v = load(w, valid)
-            for r in 0..<4 { sums[r].value = madd(sums[r].value, load(from[r].pointer + at, valid), v) }
-            at += to.channels
-            w += to.channels
-          }
-        }
-        for r in 0..<4 where pixel + r <= last {
-          finish(sums[r].value, (pixel + r) * to.channels + channel, valid, to)
-        }
-      }
-      pixel += 4
-    }
-  }
-
-  /// A copy with the padding's zeros around it, so that the convolution needs no borders; what stands before the
-  /// convolution (norm, activation) is done on the way.
-  public static func pad(_ p: PaddedPicture, rows: Range<Int>, paired: Bool, _ output: UnsafeMutableRawPointer) {
-    switch p.activation {
-    case .none: padRows(Line.self, p, rows, paired, output)
-    case .relu: padRows(Ramp.self, p, rows, paired, output)
-    case .silu: padRows(SiLU.self, p, rows, paired, output)
-    case .gelu: padRows(GELU.self, p, rows, paired, output)
-    case .erfGELU: padRows(ErfGELU.self, p, rows, paired, output)
-    }
-  }
-}
-
-@inline(__always)
-private func padRows<C: Curve>(
-  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ paired: Bool, _ output: UnsafeMutableRawPointer
-) {
-  #if BF16
-    if paired {
-      let channels = (p.channels + 1) / 2 * 2
-      return padRows(C.self, p, rows, channels, output.assumingMemoryBound(to: UInt16.self)) { values, to, count in
-        if count >= lanes {
-          ckernels_store_halves(to, values)
-        } else {
-          withUnsafeTemporaryAllocation(of: UInt16.self, capacity: lanes) { whole in
-            ckernels_store_halves(whole.baseAddress, values)
-            for i in 0..<count { to[i] = whole[i] }
-          }
-        }
-      }
-    }
-  #endif
-  padRows(C.self, p, rows, p.channels, output.assumingMemoryBound(to: Float.self)) { values, to, count in
-    store(values, to, count)
-  }
-}
-
-/// `channels`: of the output, those that the picture lacks are zero.
-@inline(__always)
-private func padRows<C: Curve, Element: ExpressibleByIntegerLiteral>(
-  _: C.Type, _ p: PaddedPicture, _ rows: Range<Int>, _ channels: Int, _ output: UnsafeMutablePointer<Element>,
-  store: (Vector, UnsafeMutablePointer<Element>, Int) -> Void
-) {
-  let width = p.paddedWidth
-  for row in rows {
-    var to = output + (row - rows.lowerBound) * width * channels
-    let y = row - p.top
-    guard y >= 0, y < p.height else {
-      to.update(repeating: 0, count: width * channels)
-      continue
-    }
-    to.update(repeating: 0, count: p.left * channels)
-    to += p.left * channels
-    let from = p.input + y * p.width * p.channels
-    if let factor = p.factor, let offset = p.offset {
-      for x in 0..<p.width {
-        forEachVector(p.channels) { c, valid in
-          let values = madd(load(offset + c, valid), load(from + x * p.channels + c, valid), load(factor + c, valid))
-          store(C.of(values), to + x * channels + c, valid)
-        }
-      }
-    } else if channels == p.channels {
-      forEachVector(p.width * channels) { i, valid in store(C.of(load(from + i, valid)), to + i, valid) }
-    } else {
-      for x in 0..<p.width {
-        forEachVector(p.channels) { c, valid in
-          store(C.of(load(from + x * p.channels + c, valid)), to + x * channels + c, valid)
-        }
-      }
-    }
-    if channels > p.channels { for x in 0..<p.width { to[x * channels + p.channels] = 0 } }
-    to += p.width * channels
-    to.update(repeating: 0, count: p.right * channels)
-  }
 }

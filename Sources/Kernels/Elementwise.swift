@@ -3,7 +3,7 @@
 
 import KernelInterface
 
-// What is done value by value.
+// Elementwise operations.
 
 extension Kernels {
   public static func activate(

@@ -4,7 +4,7 @@
 import KernelInterface
 
 extension Kernels {
-  /// Some vectors side by side, so that whole cache lines are read and additions do not wait for each other.
+  /// Four adjacent vectors at a time, so that whole cache lines are read and additions are independent.
   public static func sumDeviations(
     _ x: UnsafePointer<Float>, rows: Int, width: Int, channels: Range<Int>, sums: UnsafeMutablePointer<Float>,
     squares: UnsafeMutablePointer<Float>
@@ -52,7 +52,7 @@ extension Kernels {
   ) {
     for row in 0..<rows {
       let (from, to) = (x + row * width, output + row * width)
-      let first = from[0]  // counted from here, a row of one value (digital silence) becomes exactly 0
+      let first = from[0]  // relative to this, a constant row (digital silence) becomes exactly 0
       let whole = width - width % lanes
       var sums = Vector()
       forEachVector(whole) { at, _ in sums += load(from + at) - first }

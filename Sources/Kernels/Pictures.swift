@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is done for every sample of a frame around a face, a line at a time: reading along any line through a plane, the
-// mask and the window's colours along a row, painting on it. Frames are read and written in their own format.
+// Reading and writing frames in their own pixel format, one line at a time: sampling along any line through a plane,
+// blending into a row. And cubic sampling of a float picture.
 
 import CKernels
 import KernelInterface
@@ -13,7 +13,7 @@ extension Kernels {
     x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   ) {
     let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
-    // The last place in the plane that four bytes can be read from, there and in the row below.
+    // The last offset in the plane from which four bytes can be read, in this row and the one below.
     let end = (height &- 1) &* stride &+ offset &+ (width &- 1) &* step &+ 1
     let last = end < 1 << 31 && right < 4 ? Int32(truncatingIfNeeded: end &- below &- 4) : -1
     @inline(__always) func run<S: Storage>(_: S.Type, words: Bool = false) {
@@ -26,7 +26,7 @@ extension Kernels {
         let (x0, y0) = (whole(px, lastX), whole(py, lastY))
         let (fx, fy) = (px - x0, py - y0)
         let (columns, rows) = (integers(x0), integers(y0))
-        // Two neighbours in one word: level | level << 16.
+        // Two neighbours in one word: the left level, and the right one shifted left by 16.
         var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
         var isRead = false
         #if AVX2
@@ -56,11 +56,7 @@ extension Kernels {
         let (c, d) = (floats(lower & 0xFFFF), floats(lower &>> 16))
         let above = a + fx * (b - a)
         let levels = above + fy * (c + fx * (d - c) - above)
-        if count &- i >= 8 {
-          for k in 0..<8 { out[4 &* (i &+ k)] = levels[k] }
-        } else {
-          for k in 0..<count &- i { out[4 &* (i &+ k)] = levels[k] }
-        }
+        scatter(levels, count &- i, out + 4 &* i)
         i &+= 8
       }
     }
@@ -92,15 +88,15 @@ extension Kernels {
 
   public static func windowLine(
     _ source: UnsafePointer<Float>, side: Int, x: Float, y: Float, dx: Float, dy: Float,
-    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, shares: UnsafePointer<Float>,
+    points: UnsafePointer<SIMD2<Float>>, pointCount: Int, count: Int, alpha: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>
   ) {
     let part = 1 / Float(pointCount)
     let (last, stride) = (Float(side &- 1), side &+ 3)
     var i = 0
     while i < count {
-      let share = UnsafeRawPointer(shares + i).loadUnaligned(as: SIMD8<Float>.self)
-      if holds(share .> 0) {
+      let opacity = UnsafeRawPointer(alpha + i).loadUnaligned(as: SIMD8<Float>.self)
+      if holds(opacity .> 0) {
         let t = places + Float(i)
         let (px, py) = (x + t * dx, y + t * dy)
         var sum = SIMD8<Float>.zero
@@ -119,28 +115,28 @@ extension Kernels {
 
   public static func paintLine(
     _ row: UnsafeMutableRawPointer, storage: SampleStorage, offset: Int, step: Int, first: Int, count: Int,
-    colors: UnsafePointer<Float>, low: Float, high: Float, shares: UnsafePointer<Float>
+    colors: UnsafePointer<Float>, low: Float, high: Float, alpha: UnsafePointer<Float>
   ) {
     var start = 0
     if storage == .byte && step == 1 {
       while count &- start >= 8 {
         let at = row + (offset &+ first &+ start)
-        let (old, share) = (ckernels_bytes(at), eight(shares + start))
+        let (old, opacity) = (ckernels_bytes(at), eight(alpha + start))
         let color = eight(colors + start)
         let above = color.replacing(with: low, where: color .< low)
-        let new = old + share * (above.replacing(with: high, where: above .> high) - old)
-        let kept = new.replacing(with: old, where: .!(share .> 0))
+        let new = old + opacity * (above.replacing(with: high, where: above .> high) - old)
+        let kept = new.replacing(with: old, where: .!(opacity .> 0))
         ckernels_store_bytes(at, unsafeBitCast(kept + 0x1p23, to: SIMD8<Int32>.self))
         start &+= 8
       }
     }
     @inline(__always) func run<S: Storage>(_: S.Type) {
-      for i in start..<count where shares[i] > 0 {
+      for i in start..<count where alpha[i] > 0 {
         let at = offset &+ (first &+ i) &* step
         let old = Float(Int32(truncatingIfNeeded: S.load(row, at)))
         let bounded = colors[i] < low ? low : colors[i] > high ? high : colors[i]
         // After this addition the low bits hold the nearest level.
-        let new = old + shares[i] * (bounded - old) + 0x1p23
+        let new = old + alpha[i] * (bounded - old) + 0x1p23
         S.store(new.bitPattern & 0xFFFF, row, at)
       }
     }
@@ -153,14 +149,24 @@ extension Kernels {
   }
 }
 
-// Not stored, as that would ask at every use whether they are there.
+/// Writes the first `count` levels, eight at most, to every fourth float.
+@inline(__always)
+private func scatter(_ levels: SIMD8<Float>, _ count: Int, _ out: UnsafeMutablePointer<Float>) {
+  if count >= 8 {
+    for k in 0..<8 { out[4 &* k] = levels[k] }
+  } else {
+    for k in 0..<count { out[4 &* k] = levels[k] }
+  }
+}
+
+// Computed rather than stored, because every access to a stored global checks whether it is initialised.
 var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7) } }
 
 /// After this addition the low bits of a float hold its nearest whole number.
 private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
 
-/// Whether a condition holds in any lane. Swift's `any` may become a function that all instruction sets share, in the
-/// instructions of one of them.
+/// Whether a condition holds in any lane. Swift's `any` might be compiled to a function that all instruction sets
+/// share, but in the instructions of one of them.
 @inline(__always)
 func holds(_ condition: SIMDMask<SIMD8<Int32>>) -> Bool {
   ckernels_any(unsafeBitCast(condition, to: SIMD8<Int32>.self)) != 0
@@ -171,20 +177,20 @@ func eight(_ from: UnsafePointer<Float>) -> SIMD8<Float> {
   UnsafeRawPointer(from).loadUnaligned(as: SIMD8<Float>.self)
 }
 
-/// Unrolled, so that no lane is looked up in memory.
+/// Unrolled, so that no lane is indexed in memory.
 @inline(__always)
 func vector<Scalar: SIMDScalar>(_ lane: (Int) -> Scalar) -> SIMD8<Scalar> {
   SIMD8(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7))
 }
 
-/// Each value brought to 0 ... high; not a number counts as 0.
+/// Clamps each value to 0 ... high; NaN becomes 0.
 @inline(__always)
 func inside(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let low = v.replacing(with: 0, where: .!(v .> 0))
   return low.replacing(with: high, where: low .> high)
 }
 
-/// A whole number next to each value of 0 ... 2^21, not above it nor above `high`: the value lies 0 ... 1 behind it.
+/// The integer at or just below each value of 0 ... 2^21, limited to `high`: the value lies 0 ... 1 after it.
 @inline(__always)
 private func whole(_ v: SIMD8<Float>, _ high: Float) -> SIMD8<Float> {
   let below = v - 0.5 + round - round
@@ -203,8 +209,8 @@ func floats(_ v: SIMD8<UInt32>) -> SIMD8<Float> {
   unsafeBitCast(v | 0x4B00_0000, to: SIMD8<Float>.self) - 0x1p23
 }
 
-/// Interpolated by cubics through 4 x 4 pixels (Catmull-Rom; Keys 1981, a = -0.5), at (fx, fy) behind the second of each
-/// direction: sharper than bilinear where the window is enlarged.
+/// Cubic interpolation over 4 x 4 pixels (Catmull-Rom; Keys 1981, a = -0.5) at (fx, fy) after the second pixel in each
+/// direction: sharper than bilinear where the picture is enlarged.
 @inline(__always)
 private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Float, _ fy: Float) -> Float {
   typealias V = SIMD4<Float>
@@ -218,10 +224,10 @@ private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Flo
   return (wx * column).sum()
 }
 
-/// A sample in a row. Storing leaves the bits around the sample alone.
+/// Access to a sample in a row. Storing preserves the bits around the sample.
 protocol Storage {
   static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
-  /// A sample, and the one that lies `right` behind it in the high 16 bits.
+  /// A sample, with the one `right` after it in the high 16 bits.
   static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32
   static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
 }

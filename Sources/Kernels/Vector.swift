@@ -1,10 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// This folder is compiled once for every instruction set (Package.swift); what differs between them stands here.
+// This folder is compiled once for every instruction set (Package.swift); this file holds what differs between them.
 //
-// Everything must be inlined or specific to this module: a generic function of the standard library that is compiled
-// here, in wide instructions, could be taken by the linker for other modules too. meta/scripts/test looks for that.
+// Everything must be inlined or specific to this module: if a generic function of the standard library were compiled
+// here, in wide instructions, the linker could use it for other modules too. meta/scripts/test-processors checks for
+// that.
 
 import KernelInterface
 
@@ -45,7 +46,7 @@ public enum Kernels: KernelSet {
 }
 
 #if !hasFeature(Embedded)
-  // How Sources/Tensors/Processor.swift finds these kernels.
+  // The symbols by which Sources/Tensors/Processor.swift finds these kernels.
   #if BF16
     @_silgen_name("kernels_avx512_bf16")
   #elseif AVX512
@@ -58,8 +59,8 @@ public enum Kernels: KernelSet {
   public func kernelSet() -> any KernelSet.Type { Kernels.self }
 #endif
 
-/// What the `InlineArray`s here hold: types of this module's own, so that what the compiler makes of the array for them,
-/// where it is not inlined, is this module's own too and not shared with another instruction set's.
+/// Element types for `InlineArray`. They belong to this module, so that any code which the compiler specialises for
+/// such an array does too, and is not shared with another instruction set.
 struct Sum {
   var value: Vector
   @inline(__always) init(_ value: Vector) { self.value = value }
@@ -73,7 +74,7 @@ struct Place<Value> {
 let lanes = Vector.scalarCount
 let vectorSize = MemoryLayout<Vector>.size
 
-/// a + x * y, in one instruction where there is one (elsewhere `addingProduct` is a call for every lane).
+/// a + x * y, fused where there is an instruction for it (elsewhere `addingProduct` would be a call for every lane).
 @inline(__always)
 func madd(_ a: Vector, _ x: Vector, _ y: Vector) -> Vector {
   #if arch(x86_64) && !AVX2
@@ -116,9 +117,9 @@ func store(_ values: Vector, _ to: UnsafeMutablePointer<Float>, _ count: Int) {
   }
 }
 
-/// Calls `body` for vectors that cover `0..<count`; the last one overlaps the one before if need be, so `body` must not
-/// change what it reads. Only a count below a vector's is one shorter piece.
-/// (One call in the text, so that the compiler inlines it; `valid` never changes, so that it leaves the loop.)
+/// Calls `body` for vectors that cover `0..<count`. The last one may overlap the one before, so `body` must not modify
+/// its input. Only if `count` is less than a vector is `valid` smaller. (A single call in the source, so that the
+/// compiler inlines it; `valid` is constant, so that it is hoisted out of the loop.)
 @inline(__always)
 func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
   let valid = min(lanes, count)
@@ -130,24 +131,24 @@ func forEachVector(_ count: Int, _ body: (_ first: Int, _ valid: Int) -> Void) {
 }
 
 /// An activation as a type, so that it is compiled into the loops that use it.
-protocol Curve {
+protocol ActivationFunction {
   static func of(_ x: Vector) -> Vector
 }
 
-enum Line: Curve {
+enum Identity: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x }
 }
 
-enum Ramp: Curve {
+enum ReLU: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x.replacing(with: 0, where: x .< 0) }
 }
 
-enum SiLU: Curve {
+enum SiLU: ActivationFunction {
   @inline(__always) static func of(_ x: Vector) -> Vector { x / (1 + exponential(-x)) }
 }
 
 /// 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u).
-enum GELU: Curve {
+enum GELU: ActivationFunction {
   @inline(__always)
   static func of(_ x: Vector) -> Vector {
     let u = x * (0.7978845608 + 0.0356774081 * (x * x))
@@ -155,8 +156,9 @@ enum GELU: Curve {
   }
 }
 
-/// With the polynomial 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", for erf: 1.5e-7 off at most.
-enum ErfGELU: Curve {
+/// With the polynomial 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", for erf; the error is at
+/// most 1.5e-7.
+enum ErfGELU: ActivationFunction {
   @inline(__always)
   static func of(_ x: Vector) -> Vector {
     let magnitude = x.replacing(with: -x, where: x .< 0)
@@ -166,7 +168,7 @@ enum ErfGELU: Curve {
     p = madd(Vector(repeating: 1.421413741), p, t)
     p = madd(Vector(repeating: -0.284496736), p, t)
     p = madd(Vector(repeating: 0.254829592), p, t)
-    let tail = 0.5 * t * p * exponential(-0.5 * x * x)  // the distribution at -|x|
+    let tail = 0.5 * t * p * exponential(-0.5 * x * x)  // the normal CDF at -|x|
     return x * (1 - tail).replacing(with: tail, where: x .< 0)
   }
 }
@@ -175,8 +177,8 @@ extension Activation {
   @inline(__always)
   func callAsFunction(_ x: Vector) -> Vector {
     switch self {
-    case .none: Line.of(x)
-    case .relu: Ramp.of(x)
+    case .none: Identity.of(x)
+    case .relu: ReLU.of(x)
     case .silu: SiLU.of(x)
     case .gelu: GELU.of(x)
     case .erfGELU: ErfGELU.of(x)
@@ -184,8 +186,8 @@ extension Activation {
   }
 }
 
-/// e^x with an error below 2e-7 of the value: x = n ln 2 + r, then Cephes' polynomial (`expf`) in r.
-/// Below -87 and above 88 the argument is cut off, so that the result stays finite and normal.
+/// e^x with a relative error below 2e-7: x = n ln 2 + r, then Cephes' polynomial (`expf`) in r. The argument is clamped
+/// to -87 ... 88, so that the result is finite and normal.
 @inline(__always)
 func exponential(_ x: Vector) -> Vector {
   var x = x.replacing(with: -87, where: x .< -87)

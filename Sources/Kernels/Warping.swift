@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is done for every sample of a face that is moved, a line at a time. Pictures are planar here, with the edge
-// repeated around them, so that interpolation needs neither a format nor limits.
+// Warping and compositing, one line at a time. Pictures are planar here, with the edge replicated around them, so that
+// interpolation depends on no pixel format and needs no bounds checks.
 
 import CKernels
 import KernelInterface
@@ -74,14 +74,14 @@ extension Kernels {
   public static func warpLine(
     _ plane: UnsafeRawPointer, storage: SampleStorage, stride: Int, width: Int, height: Int, x: Float, y: Float,
     across: UnsafePointer<Float>, down: UnsafePointer<Float>, kinds: UnsafePointer<Int32>,
-    footprints: UnsafePointer<SIMD4<Float>>, shares: UnsafePointer<Float>, weight: Float, count: Int,
+    footprints: UnsafePointer<SIMD4<Float>>, alpha: UnsafePointer<Float>, weight: Float, count: Int,
     _ out: UnsafeMutablePointer<Float>
   ) {
     @inline(__always) func run<P: Planar>(_: P.Type) {
       let picture = Picture<P>(plane, stride, width, height)
       var i = 0
       while i < count {
-        if holds(eight(shares + i) .> 0) {
+        if holds(eight(alpha + i) .> 0) {
           let (px, py) = (eight(across + i) + (places + (x + Float(i))), eight(down + i) + y)
           let kind = UnsafeRawPointer(kinds + i).loadUnaligned(as: SIMD8<Int32>.self)
           let level = holds(kind .!= 0) ? picture.mean(px, py, kind, footprints) : picture.level(px, py)
@@ -160,7 +160,7 @@ private func write(_ values: SIMD8<Float>, _ to: UnsafeMutablePointer<Float>) {
   UnsafeMutableRawPointer(to).storeBytes(of: values, as: SIMD8<Float>.self)
 }
 
-/// Brought to low ... high, or as far beyond as `level` lies.
+/// Clamps to low ... high, extended to include `level`.
 @inline(__always)
 private func limited(_ v: SIMD8<Float>, _ low: Float, _ high: Float, _ level: SIMD8<Float>) -> SIMD8<Float> {
   let (least, most) = (
@@ -170,9 +170,9 @@ private func limited(_ v: SIMD8<Float>, _ low: Float, _ high: Float, _ level: SI
   return above.replacing(with: most, where: above .> most)
 }
 
-/// A planar picture to interpolate in, `plane` being its sample (0, 0).
+/// A planar picture for interpolation, with sample (0, 0) at `plane`.
 private struct Picture<P: Planar> {
-  let plane: UnsafeRawPointer  // of the sample before (0, 0) in the row above
+  let plane: UnsafeRawPointer  // address of the sample before (0, 0) in the row above
   let stride: Int
   let lastX, lastY: Float
 
@@ -183,13 +183,13 @@ private struct Picture<P: Planar> {
     (lastX, lastY) = (Float(width &- 1), Float(height &- 1))
   }
 
-  /// The levels at eight places.
+  /// The levels at eight positions.
   @inline(__always)
   func level(_ px: SIMD8<Float>, _ py: SIMD8<Float>) -> SIMD8<Float> {
     let (cx, cy) = (inside(px, lastX), inside(py, lastY))
     let (columns, rows) = (ckernels_truncated(cx), ckernels_truncated(cy))
     let (wx, wy) = (weights(cx - ckernels_floats(columns)), weights(cy - ckernels_floats(rows)))
-    // Bytes, below 2^32 in a picture of 32768 x 32768 words.
+    // Byte offsets, below 2^32 in a picture of 32768 x 32768 words.
     let corners =
       unsigned(rows) &* UInt32(truncatingIfNeeded: stride) &+ unsigned(columns) &* UInt32(truncatingIfNeeded: P.size)
     let (a, b) = (P.four(plane, corners), P.four(plane + stride, corners))
@@ -201,7 +201,7 @@ private struct Picture<P: Planar> {
       ckernels_greater(ckernels_greater(most(a), most(b)), ckernels_greater(most(c), most(d))))
   }
 
-  /// The means over the footprints of these kinds. Not inlined, since it is rare.
+  /// The means over the footprints of these kinds. Not inlined, because it is rare.
   @inline(never)
   func mean(
     _ px: SIMD8<Float>, _ py: SIMD8<Float>, _ kind: SIMD8<Int32>, _ footprints: UnsafePointer<SIMD4<Float>>
@@ -228,7 +228,7 @@ private struct Picture<P: Planar> {
   }
 }
 
-/// For each of four things, at eight places.
+/// Four values for each of eight positions.
 private typealias Four = (SIMD8<Float>, SIMD8<Float>, SIMD8<Float>, SIMD8<Float>)
 
 @inline(__always)
@@ -252,8 +252,8 @@ private func unsigned(_ v: SIMD8<Int32>) -> SIMD8<UInt32> { unsafeBitCast(v, to:
 @inline(__always)
 private func small(_ v: SIMD8<UInt32>) -> SIMD8<Float> { ckernels_floats(unsafeBitCast(v, to: SIMD8<Int32>.self)) }
 
-/// Of four neighbours, at `t` behind the second (Keys 1981, a = -1, which keeps more of a face's detail than the usual -0.5;
-/// meta/decisions/0031).
+/// Weights of four neighbours for a position `t` after the second one (Keys 1981, a = -1, which keeps more of a face's
+/// detail than the usual -0.5; meta/decisions/0031-detail.md).
 @inline(__always)
 private func weights(_ t: SIMD8<Float>) -> Four {
   (
@@ -261,15 +261,15 @@ private func weights(_ t: SIMD8<Float>) -> Four {
   )
 }
 
-/// Samples one behind the other.
+/// Contiguous samples.
 private protocol Planar {
   static var size: Int { get }  // bytes
-  /// Eight in a row.
+  /// Eight consecutive samples.
   static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float>
 }
 
 extension Planar {
-  /// Four neighbours from each of eight places on.
+  /// Four consecutive samples from each of eight offsets.
   @inline(__always)
   static func four(_ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>) -> Four {
     @inline(__always) func levels(_ i: Int) -> SIMD8<Float> {

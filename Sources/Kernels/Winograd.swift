@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Winograd's minimal filtering F(m x m, 3 x 3) (Lavin and Gray, arXiv 1509.09308): a tile of m x m output pixels takes
-// (m + 2)^2 products a channel pair instead of 9 m^2, a quarter for m = 4. Input tiles are transformed, multiplied with
-// the transformed weights position by position (a matrix product each), and transformed back:
-// Y = A^T [ (G g G^T) . (B^T d B) ] A. The weights' side, G, is in Tensors/PackedWeights.swift.
+// Winograd's minimal filtering F(m x m, 3 x 3) (Lavin and Gray, arXiv 1509.09308): a tile of m x m output pixels needs
+// (m + 2)^2 products for each channel pair instead of 9 m^2, which is a quarter for m = 4. Input tiles are transformed,
+// multiplied by the transformed weights position by position (one matrix product each), and transformed back: Y = A^T [
+// (G g G^T) . (B^T d B) ] A. The weights' transform, G, is in Tensors/PackedWeights.swift.
 
 import KernelInterface
 
-/// One dimension of the transforms, on every lane by itself. Values lie `step` floats apart.
+/// One dimension of the transforms, for each lane separately. Values are `step` floats apart.
 private protocol Form {
   static var m: Int { get }
   /// B^T d: m + 2 values to as many.
@@ -94,7 +94,7 @@ extension Kernels {
     let width = channels <= lanes ? lanes : 2 * lanes
     let size = w.format == .half ? 2 : 4
     let weights = w.weights + size * 2 * lanes * block * positions * cin
-    // The products of one position are a matrix product of its own; the sums start from zero.
+    // The products of one position are one matrix product, whose sums start from zero.
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * lanes) { zeros in
       guard let zeros = zeros.baseAddress else { return }
       zeros.initialize(repeating: 0, count: 2 * lanes)
@@ -113,14 +113,13 @@ extension Kernels {
     )
   }
 
-  /// From the products `[(m + 2)^2][tiles][width]` of some channels on; behind them 40 vectors of scratch.
   public static func winogradOutput(
     _ w: Winograd, products: UnsafeMutablePointer<Float>, rows: Range<Int>, channels: Range<Int>, width: Int,
     to: Destination
   ) {
     switch to.activation {
-    case .none: transformOutput(Line.self, w, products, rows, channels, width, to)
-    case .relu: transformOutput(Ramp.self, w, products, rows, channels, width, to)
+    case .none: transformOutput(Identity.self, w, products, rows, channels, width, to)
+    case .relu: transformOutput(ReLU.self, w, products, rows, channels, width, to)
     case .silu: transformOutput(SiLU.self, w, products, rows, channels, width, to)
     case .gelu: transformOutput(GELU.self, w, products, rows, channels, width, to)
     case .erfGELU: transformOutput(ErfGELU.self, w, products, rows, channels, width, to)
@@ -136,7 +135,7 @@ private func transformInput<F: Form>(
   let (d, strip) = (scratch, scratch + 36 * lanes)
   let (side, cin) = (F.m + 2, w.picture.channels)
   let plane = tiles * cin
-  // The last tiles may reach beyond the picture: what they find there counts for pixels that do not exist.
+  // The last tiles may reach beyond the image. What they compute there is not stored.
   var picture = w.picture
   picture.right = w.columns * F.m + 2 - picture.left - picture.width
   let line = picture.paddedWidth * cin
@@ -157,7 +156,7 @@ private func transformInput<F: Form>(
   }
 }
 
-private func transformOutput<C: Curve>(
+private func transformOutput<C: ActivationFunction>(
   _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ channels: Range<Int>,
   _ width: Int, _ to: Destination
 ) {
@@ -169,13 +168,13 @@ private func transformOutput<C: Curve>(
 }
 
 @inline(__always)
-private func transformOutput<F: Form, C: Curve>(
+private func transformOutput<F: Form, C: ActivationFunction>(
   _: F.Type, _: C.Type, _ w: Winograd, _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>,
   _ channels: Range<Int>, _ width: Int, _ to: Destination
 ) {
   let (side, m) = (F.m + 2, F.m)
   let plane = rows.count * w.columns * width
-  let p = sums + w.positions * plane  // a tile half transformed
+  let p = sums + w.positions * plane  // a tile after the first of two passes
   let line = p + 36 * lanes
   for tile in 0..<rows.count * w.columns {
     let (top, left) = (m * (rows.lowerBound + tile / w.columns), m * (tile % w.columns))

@@ -1,20 +1,21 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Stacks of filterbank rows -> audio tokens by AV-HuBERT (Shi et al., arXiv 2201.02184) with sound alone (twin of
-// Sources/Training/networks/avhubert.py, which says where each part comes from). Every picture's window stands alone.
+// Audio tokens from stacks of filterbank rows by AV-HuBERT (Shi et al., arXiv 2201.02184), audio only (twin of
+// Sources/Training/networks/avhubert.py, which gives the source of each part). Every frame's window is encoded on its
+// own.
 
 import Tensors
 
-/// Convolution over time that tells every stack where it is: 128 taps, 64 before and 63 after, in groups of channels.
+/// Positional encoding by a grouped convolution over time: 128 taps, 64 before a stack and 63 after it.
 struct PositionalConvolution: Sendable {
   static let (taps, groups) = (128, 16)
 
   private let size: Int  // channels of a group
   private let convolutions: [Conv2d]  // one for each group
 
-  /// PyTorch weight `[C, C / groups, taps]`. In a window of `tokens` stacks the taps that are further away than its other
-  /// end only meet zeros, so they are left out.
+  /// PyTorch weight `[C, C / groups, taps]`. Taps that reach beyond a window of `tokens` stacks from anywhere in it
+  /// would only multiply padding, so they are dropped.
   init(_ w: Weights, _ name: String, tokens: Int, width: Int) {
     let weight = w.take("\(name).weight", [width, width / Self.groups, Self.taps])
     let bias = w.take("\(name).bias", [width])
@@ -37,7 +38,7 @@ struct PositionalConvolution: Sendable {
     }
   }
 
-  /// `[T, C]` -> `[T, C]`, T as many as `tokens`.
+  /// `[T, C]` -> `[T, C]`; T must be `tokens`.
   func callAsFunction(_ x: Tensor) -> Tensor {
     let parts = convolutions.enumerated().map { $1(channels($0 * size..<($0 + 1) * size, of: x), activation: .erfGELU) }
     return parts.dropFirst().reduce(parts[0], concat).tokens
@@ -46,7 +47,7 @@ struct PositionalConvolution: Sendable {
 
 /// Stacks `[T, 104]` -> audio tokens `[T, C]`.
 public struct AVHuBERT: Sendable {
-  public static let head = 64  // channels of one attention head, in Base and in Large
+  public static let head = 64  // channels of one attention head, in both Base and Large
 
   let input: Linear
   let fusionNorm: LayerNorm
@@ -57,7 +58,7 @@ public struct AVHuBERT: Sendable {
   let output: Linear
   private let width: Int
 
-  /// `tokens` is T, the stacks of one window; `width` the channels inside; `output` is C.
+  /// `tokens`: T, the stacks of one window. `width`: the transformer's channels. `output`: C.
   public init(_ w: Weights, _ name: String, tokens: Int, width: Int, layers: Int, output: Int) {
     self.width = width
     input = Linear(w, "\(name).input", Filterbank.stack * Filterbank.bands, width, rows: tokens)
@@ -75,7 +76,7 @@ public struct AVHuBERT: Sendable {
 
   public func callAsFunction(_ stacks: Tensor) -> Tensor { output(features(stacks)) }
 
-  /// What AV-HuBERT makes of them, `[T, width]`. Where a face would be seen are zeros.
+  /// AV-HuBERT's own features, `[T, width]`. The video half of its input is zero.
   package func features(_ stacks: Tensor) -> Tensor {
     let seen = widened(input(LayerNorm.plain(stacks)), to: 2 * width)
     var x = fusion(fusionNorm(seen))

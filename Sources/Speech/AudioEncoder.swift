@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Stacks of features -> audio tokens (twin of `AudioEncoder` in Sources/Training/networks/model.py): a small transformer over the
-// stacks around one picture. Every picture's window stands alone.
+// Audio tokens from stacks of features: a small transformer over the stacks around one frame (twin of `AudioEncoder` in
+// Sources/Training/networks/audio.py). Every frame's window is encoded on its own.
 
 import Tensors
 
@@ -17,7 +17,7 @@ package struct AudioLayer: Sendable {
   let fc1: Linear
   let fc2: Linear
 
-  /// `rows`: how many there will be, about.
+  /// `rows`: the expected number of rows, see `Linear`.
   package init(
     _ w: Weights, _ name: String, width: Int, heads: Int, rows: Int, expansion: Int = 3,
     activation: Activation = .gelu, streamed: Bool = false
@@ -31,13 +31,15 @@ package struct AudioLayer: Sendable {
     fc2 = Linear(w, "\(name).fc2", expansion * width, width, rows: rows, streamed: streamed)
   }
 
-  package func callAsFunction(_ x: Tensor) -> Tensor { told(attention(qkv: asked(x), heads: heads), adding: x) }
+  package func callAsFunction(_ x: Tensor) -> Tensor {
+    output(attention(qkv: queriesKeysValues(x), heads: heads), adding: x)
+  }
 
   /// Queries, keys and values, `[T, 3C]`.
-  func asked(_ x: Tensor) -> Tensor { qkv(norm1(x)) }
+  func queriesKeysValues(_ x: Tensor) -> Tensor { qkv(norm1(x)) }
 
-  /// What becomes of `x` and what attention has brought to it.
-  func told(_ attended: Tensor, adding x: Tensor) -> Tensor {
+  /// The layer's output, from its input `x` and the result of the attention.
+  func output(_ attended: Tensor, adding x: Tensor) -> Tensor {
     let x = out(attended, adding: x)
     return fc2(fc1(norm2(x), activation: activation), adding: x)
   }
@@ -50,7 +52,7 @@ public struct AudioEncoder: Sendable {
   let layers: [AudioLayer]
   let norm: LayerNorm
 
-  /// `tokens` is T, the stacks of one window; `width` is C; `head` the channels of one attention head.
+  /// `tokens`: T, the stacks of one window. `width`: C. `head`: channels of one attention head.
   public init(_ w: Weights, _ name: String, inputs: Int, tokens: Int, width: Int, layers: Int, head: Int) {
     input = Linear(w, "\(name).input", inputs, width, rows: tokens)
     position = w.take("\(name).position", [tokens, width])

@@ -1,33 +1,35 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// 16 kHz sound -> rows of 26 log filterbank values, AV-HuBERT's front end (twin of Sources/Training/data/speech.py).
+// AV-HuBERT's front end: rows of 26 log filterbank energies from 16 kHz audio (twin of
+// Sources/Training/data/speech.py).
 //
-// The same numbers as `logfbank` of python_speech_features (James Lyons, MIT) at its defaults: pre-emphasis 0.97,
-// rectangular windows of 25 ms every 10 ms, power spectrum of 512 points / 512, 26 triangular mel filters from 0 to
-// 8 kHz, natural logarithm, an empty filter counted as the machine epsilon of a double. Computed in double precision
-// as there: 100 rows a second cost nothing, and quiet bands beside loud ones keep their digits.
+// Equals `logfbank` of python_speech_features (James Lyons, MIT) at its defaults: pre-emphasis 0.97, rectangular 25 ms
+// windows every 10 ms, 512-point power spectrum divided by 512, 26 triangular mel filters from 0 to 8 kHz, natural
+// logarithm; an empty filter counts as the machine epsilon of a double. It computes in double precision, as the
+// original does: at 100 rows a second that costs nothing, and it keeps the digits of quiet bands next to loud ones.
 
 import Glibc
 import Tensors
 
-/// Sizes of the front end. Sound is 16 kHz, mono; rows are addressed by running time: row r begins at 10 r ms.
+/// The front end's sizes. Audio is 16 kHz mono. Rows are indexed by running time: row r begins at 10 r ms.
 public enum Filterbank {
   public static let sampleRate = 16_000  // Hz
   public static let window = 400  // samples, 25 ms
   public static let step = 160  // samples, 10 ms
   public static let bands = 26
-  public static let stack = 4  // rows seen together, 40 ms
-  /// What a row of digital silence holds: log of the machine epsilon of a double, -36.0437.
+  public static let stack = 4  // rows in one stack, 40 ms
+  /// The value of a row of digital silence: the log of a double's machine epsilon, -36.0437.
   public static let silence = Float(log(epsilon))
 
-  /// How many rows, counted from row 0, have their last sample before this one.
+  /// The number of rows, counted from row 0, that end at or before this sample.
   static func rows(endingBy sample: Int64) -> Int {
     let last = Int(max(sample, -1 << 60)) - window
     return (last < 0 ? last - step + 1 : last) / step + 1
   }
 
-  /// Rows of a piece of sound, `[range.count, 26]`. One that begins before or after it is silence as a whole, as in training.
+  /// Rows of `sound`, `[range.count, 26]`. As in training, a row whose first sample is not in `sound` is silent as a
+  /// whole.
   static func rows(_ range: Range<Int>, of sound: Excerpt) -> Tensor {
     Tensor(
       [range.count, bands],
@@ -41,9 +43,9 @@ public enum Filterbank {
   static let epsilon = 2.220446049250313e-16
   static let points = 512
 
-  /// One row, 26 values, of `sound`: the sample before the window, then its 400 samples, in -1 ... 1. A stream's first
-  /// window has 0 before it. Samples are rounded to int16, as they are in training: a decoder's residue in a pause, far
-  /// below one step, must be the digital silence that it was there.
+  /// One row of 26 values. `sound`: the sample before the window (0 at the start of a stream), then its 400 samples, in
+  /// -1 ... 1. Samples are rounded to int16 as in training, so that the residue a decoder leaves in a pause, far below
+  /// one step, becomes digital silence.
   package static func row(_ sound: some Collection<Float>) -> [Float] {
     var emphasised = [Double](repeating: 0, count: points)
     var previous = 0.0
@@ -62,13 +64,13 @@ public enum Filterbank {
 
   // MARK: Filters
 
-  /// A triangle over the bins `first ..< first + weights.count`.
+  /// A triangular filter over the bins `first ..< first + weights.count`.
   struct Filter {
     let first: Int
     let weights: [Double]
   }
 
-  /// 26 triangles, their corners evenly spaced in mels and rounded down to bins of the spectrum.
+  /// 26 triangles with corners evenly spaced in mel, rounded down to bins of the spectrum.
   static let filters: [Filter] = {
     let highest = mel(Double(sampleRate) / 2)
     let corners = (0..<bands + 2).map { i in
@@ -93,10 +95,9 @@ public enum Filterbank {
     return (cos(angle), sin(angle))
   }
 
-  /// |X_k|^2 / 512 for k in 0 ... 256 of 512 real values.
-  ///
-  /// Even and odd values become the real and imaginary parts of 256 complex ones; their transform Z holds both halves,
-  /// told apart by symmetry: E_k = (Z_k + conj Z_-k) / 2, O_k = (Z_k - conj Z_-k) / 2i, X_k = E_k + w^k O_k.
+  /// The 512-point real transform as one of 256 complex points: even and odd values become real and imaginary parts,
+  /// and symmetry separates them in the transform Z: E_k = (Z_k + conj Z_-k) / 2, O_k = (Z_k - conj Z_-k) / 2i, X_k =
+  /// E_k + w^k O_k.
   static func powerSpectrum(_ x: [Double]) -> [Double] {
     let n = points / 2
     var re = [Double](repeating: 0, count: n)

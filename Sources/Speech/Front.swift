@@ -1,14 +1,16 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Log-mel rows -> features, one every 20 ms: the first layers of Whisper-tiny's encoder (Radford et al., arXiv 2212.04356), taught
-// to hear a stream (twin of `Causal` and `Front` in Sources/Training/networks/model.py). A stream has no edges: before and
-// behind its sound is digital silence, so every feature is made in the same way.
+// The audio encoder's front end: log-mel rows to features, one every 20 ms. It is the first layers of Whisper-tiny's
+// encoder (Radford et al., arXiv 2212.04356), fine-tuned for streaming (twin of `CausalLayer` and `Front` in
+// Sources/Training/networks/audio.py). A stream has no edges: before and after its audio there is digital silence, so
+// every feature is computed alike.
 
 import Tensors
 
-/// Transformer layer over a stream of `[T, C]`: each row listens to itself, to the `before` rows before it and to the `after`
-/// rows that follow. Where another one is, `near` tells with its key and `carry` with its value.
+/// Transformer layer over a stream of rows `[T, C]` with local attention: each row attends to itself, the `before` rows
+/// before it and the `after` rows after it. Positions are relative (Shaw et al., arXiv 1803.02155): `near` is added to
+/// the keys, `carry` to the values.
 package struct CausalLayer: Sendable {
   package static let before = 50
 
@@ -18,7 +20,8 @@ package struct CausalLayer: Sendable {
   private let near: Tensor  // [before + 1 + after, C]
   private let carry: Tensor
 
-  /// `near` and `carry` are `[heads, before + 1 + after, C / heads]` in the file, which so tells their sizes.
+  /// `near` and `carry` are `[heads, before + 1 + after, C / heads]` in the file; their shapes determine the layer's
+  /// sizes.
   init(_ w: Weights, _ name: String, heads: ClosedRange<Int>, head: ClosedRange<Int>) {
     let near = w.take("\(name).near", within: [heads, Self.before + 1...Self.before + 26, head])
     let (heads, span, head) = (near.shape[0], near.shape[1], near.shape[2])
@@ -31,13 +34,14 @@ package struct CausalLayer: Sendable {
 
   var heads: Int { layer.heads }
 
-  /// The queries, keys and values of rows, `[T, 3C]`.
-  package func asked(_ x: Tensor) -> Tensor { layer.asked(x) }
+  /// Queries, keys and values of rows, `[T, 3C]`.
+  package func queriesKeysValues(_ x: Tensor) -> Tensor { layer.queriesKeysValues(x) }
 
-  /// The outputs of the rows `range` of the stream, which are `x`, among all that is asked.
-  package func callAsFunction(_ x: Tensor, at range: Range<Int>, asked: Track) -> Tensor {
-    layer.told(
-      attention(qkv: asked, queries: range, before: Self.before, near: near, carry: carry, heads: heads), adding: x)
+  /// The layer's outputs for the rows `range` of the stream. `x`: those rows. `qkv`: the queries, keys and values of
+  /// at least all rows in reach.
+  package func callAsFunction(_ x: Tensor, at range: Range<Int>, qkv: RowHistory) -> Tensor {
+    layer.output(
+      attention(qkv: qkv, queries: range, before: Self.before, near: near, carry: carry, heads: heads), adding: x)
   }
 
   /// `[heads, T, D]` -> `[T, heads * D]`.
@@ -52,8 +56,8 @@ package struct CausalLayer: Sendable {
   }
 }
 
-/// Rows of `LogMel` `[R, 80]` -> features `[R / 2, C]` of mean 0 and deviation 1 in speech. Feature k looks at the rows from
-/// 2 k - 2 to 2 k + 2, and its layers listen to others.
+/// Rows of `LogMel` `[R, 80]` -> features `[R / 2, C]`, normalised to mean 0 and standard deviation 1 over speech. The
+/// convolutions of feature k see the rows 2 k - 2 ... 2 k + 2; its layers attend to other features.
 public struct Front: Sendable {
   private let conv1: Conv2d
   private let conv2: Conv2d
@@ -83,18 +87,18 @@ public struct Front: Sendable {
     self.width = width
   }
 
-  /// Features after its own that a feature listens to.
+  /// How many features after its own a feature depends on.
   var after: Int { layers.reduce(0) { $0 + $1.after } }
-  /// Features before its own.
+  /// How many features before its own a feature depends on.
   var before: Int { layers.count * CausalLayer.before }
 
   /// `[T, 80]` -> `[T - 2, C]`.
-  package func once(_ rows: Tensor) -> Tensor {
+  package func convolved1(_ rows: Tensor) -> Tensor {
     conv1(rows.reshaped([rows.shape[0], 1, LogMel.bands]), activation: .erfGELU).tokens
   }
 
   /// `[2 T + 1, C]` -> `[T, C]`.
-  package func twice(_ x: Tensor) -> Tensor {
+  package func convolved2(_ x: Tensor) -> Tensor {
     conv2(x.reshaped([x.shape[0], 1, width]), activation: .erfGELU).tokens.map { $1 + place.values[$0 % width] }
   }
 
@@ -102,38 +106,38 @@ public struct Front: Sendable {
     x.map { ($1 - mean.values[$0 % width]) / deviation.values[$0 % width] }
   }
 
-  /// The feature of endless digital silence, `[1, C]`.
+  /// The feature of an infinite digital silence, `[1, C]`.
   var silence: Tensor {
     let row = LogMel.row(LogMel.silence, loudest: LogMel.faintest)
-    var x = twice(once(Tensor([5, LogMel.bands], [[Float]](repeating: row, count: 5).joined())))
+    var x = convolved2(convolved1(Tensor([5, LogMel.bands], [[Float]](repeating: row, count: 5).joined())))
     for layer in layers {
-      let asked = Array(layer.asked(x).values)
-      var all = Track(width: asked.count)
-      for _ in 0...CausalLayer.before + layer.after { all.append(asked) }
-      x = layer(x, at: CausalLayer.before..<CausalLayer.before + 1, asked: all)
+      let qkv = Array(layer.queriesKeysValues(x).values)
+      var all = RowHistory(width: qkv.count)
+      for _ in 0...CausalLayer.before + layer.after { all.append(qkv) }
+      x = layer(x, at: CausalLayer.before..<CausalLayer.before + 1, qkv: all)
     }
     return normalised(x)
   }
 }
 
-/// The features of one stream. Each is computed once, when it is wanted for the first time, with all that it takes, and stays
-/// as long as its sound does not change: feature k needs the rows to 2 k + 2 + 2 `after`.
+/// The features of one stream, each computed once, on first demand, together with everything it depends on, and kept
+/// while its audio does not change. Feature k needs the rows up to 2 k + 2 + 2 `after`.
 struct FeatureStream: Sendable {
   let front: Front
-  private var loudest = Track(width: 1)  // band of each row
-  private var rows = Track(width: LogMel.bands)
-  private var once: Track
-  private var layers: [(inputs: Track, asked: Track)]
-  private var features: Track
+  private var loudest = RowHistory(width: 1)  // the loudest band of each row
+  private var rows = RowHistory(width: LogMel.bands)
+  private var conv1: RowHistory
+  private var layers: [(inputs: RowHistory, qkv: RowHistory)]
+  private var features: RowHistory
 
   init(_ front: Front) {
     self.front = front
-    (once, features) = (Track(width: front.width), Track(width: front.width))
-    layers = front.layers.map { _ in (Track(width: front.width), Track(width: 3 * front.width)) }
+    (conv1, features) = (RowHistory(width: front.width), RowHistory(width: front.width))
+    layers = front.layers.map { _ in (RowHistory(width: front.width), RowHistory(width: 3 * front.width)) }
     restart(at: 0)
   }
 
-  /// Makes ready for these features: what comes next is computed from the returned sample on.
+  /// Prepares for a request of these features. Returns the first sample that computing them needs.
   mutating func prepare(for wanted: Range<Int>) -> Int64 {
     if wanted.lowerBound < features.first || wanted.lowerBound - front.before >= layers[0].inputs.end {
       restart(at: wanted.lowerBound)
@@ -141,23 +145,23 @@ struct FeatureStream: Sendable {
     return Int64(loudest.end * Filterbank.step)
   }
 
-  /// These features, `[wanted.count, C]`, of a sound that goes on from the sample that `prepare` returned. Those that look at
-  /// sound from `limit` on are not known yet: they are 0, which is their mean.
-  mutating func heard(_ wanted: Range<Int>, of sound: Excerpt, until limit: Int64) -> Tensor {
+  /// The features `wanted`, `[wanted.count, C]`, from audio that continues at the sample `prepare` returned. Features
+  /// that depend on samples from `limit` on are unknown and 0, which is their mean.
+  mutating func read(_ wanted: Range<Int>, of sound: Excerpt, until limit: Int64) -> Tensor {
     let end = features(of: Filterbank.rows(endingBy: limit))
     let known = wanted.lowerBound..<min(max(wanted.lowerBound, end), wanted.upperBound)
     if known.upperBound > features.end { extend(to: known.upperBound, sound) }
-    let heard = features.rows(known)
+    let values = features.rows(known)
     if wanted.lowerBound - features.first >= Self.spare { forget(before: wanted.lowerBound) }
-    guard known != wanted else { return heard }
-    let values = heard.values + [Float](repeating: 0, count: (wanted.count - known.count) * front.width)
-    return Tensor([wanted.count, front.width], values)
+    guard known != wanted else { return values }
+    let padded = values.values + [Float](repeating: 0, count: (wanted.count - known.count) * front.width)
+    return Tensor([wanted.count, front.width], padded)
   }
 
-  /// The features that rows before this one suffice for end before this one.
+  /// The end of the features that rows before `rows` suffice for.
   private func features(of rows: Int) -> Int { (rows - 1) >> 1 - front.after }
 
-  /// Forgets what looks at sound from a sample on.
+  /// Discards everything that depends on audio from `sample` on.
   mutating func cut(to sample: Int64) {
     let known = Filterbank.rows(endingBy: sample)
     guard known < loudest.end else { return }
@@ -165,16 +169,16 @@ struct FeatureStream: Sendable {
     guard end - front.after >= features.first else { return restart(at: features.first) }
     loudest.cut(to: known)
     rows.cut(to: known)
-    once.cut(to: known - 1)
+    conv1.cut(to: known - 1)
     for (i, layer) in front.layers.enumerated() {
       layers[i].inputs.cut(to: end)
-      layers[i].asked.cut(to: end)
+      layers[i].qkv.cut(to: end)
       end -= layer.after
     }
     features.cut(to: end)
   }
 
-  /// Features that are forgotten together.
+  /// Features are discarded in batches of this size.
   private static let spare = 64
 
   private mutating func extend(to end: Int, _ sound: Excerpt) {
@@ -186,32 +190,32 @@ struct FeatureStream: Sendable {
       let most = loudest.rows(row - LogMel.memory..<row + 1).values.max() ?? 0
       rows.append(LogMel.row(levels, loudest: most))
     }
-    once.append(front.once(rows.rows(once.end - 1..<2 * inputs + 1)).values)
-    var x = front.twice(once.rows(2 * layers[0].inputs.end - 1..<2 * inputs))
+    conv1.append(front.convolved1(rows.rows(conv1.end - 1..<2 * inputs + 1)).values)
+    var x = front.convolved2(conv1.rows(2 * layers[0].inputs.end - 1..<2 * inputs))
     for (i, layer) in front.layers.enumerated() {
       layers[i].inputs.append(x.values)
-      layers[i].asked.append(layer.asked(x).values)
+      layers[i].qkv.append(layer.queriesKeysValues(x).values)
       let made = (i + 1 < layers.count ? layers[i + 1].inputs.end : features.end)..<layers[i].inputs.end - layer.after
-      x = layer(layers[i].inputs.rows(made), at: made, asked: layers[i].asked)
+      x = layer(layers[i].inputs.rows(made), at: made, qkv: layers[i].qkv)
     }
     features.append(front.normalised(x).values)
   }
 
-  /// The next feature is this one, and nothing is known of those before it.
-  private mutating func restart(at feature: Int) { forEachTrack(from: feature) { $0.restart(at: $1) } }
+  /// Makes `feature` the next one, with no history.
+  private mutating func restart(at feature: Int) { forEachHistory(from: feature) { $0.restart(at: $1) } }
 
-  /// Keeps what the features from this one on need if they are to be computed again.
-  private mutating func forget(before feature: Int) { forEachTrack(from: feature) { $0.forget(before: $1) } }
+  /// Discards all that the features from `feature` on do not need, even when they have to be recomputed.
+  private mutating func forget(before feature: Int) { forEachHistory(from: feature) { $0.forget(before: $1) } }
 
-  /// Each track with its first index that this feature needs.
-  private mutating func forEachTrack(from feature: Int, _ body: (inout Track, Int) -> Void) {
+  /// Calls `body` with each history and the first index in it that `feature` needs.
+  private mutating func forEachHistory(from feature: Int, _ body: (inout RowHistory, Int) -> Void) {
     var first = feature - front.before
     body(&loudest, 2 * first - 2 - LogMel.memory)
     body(&rows, 2 * first - 2)
-    body(&once, 2 * first - 1)
+    body(&conv1, 2 * first - 1)
     for i in layers.indices {
       body(&layers[i].inputs, first)
-      body(&layers[i].asked, first)
+      body(&layers[i].qkv, first)
       first += CausalLayer.before
     }
     body(&features, feature)

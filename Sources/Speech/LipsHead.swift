@@ -3,8 +3,8 @@
 
 import Tensors
 
-/// Audio tokens `[T, C]` around one picture -> the mouth's coefficients that go with it: 12 numbers, in standard deviations
-/// (twin of `Lips` in Sources/Training/networks/model.py).
+/// Predicts a frame's mouth shape from its audio tokens `[T, C]`: 12 coefficients in standard deviations (twin of
+/// `LipsHead` in Sources/Training/networks/audio.py).
 public struct LipsHead: Sendable {
   let fc1: Linear
   let fc2: Linear

@@ -1,27 +1,28 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// 16 kHz sound -> rows of 80 log mel energies, as Whisper hears them (twin of `log_mel` in Sources/Training/data/speech.py).
+// Whisper's log-mel spectrogram, row by row, from 16 kHz audio: 80 bands (twin of `log_mel` in
+// Sources/Training/data/speech.py).
 //
-// Hann windows of 25 ms every 10 ms, power spectrum of 512 points, triangles on Slaney's mel scale, logarithm to the base of
-// ten. Each row is told against the loudest band of the 4 s that end with it, so that loudness changes nothing.
+// Hann windows of 25 ms every 10 ms, 512-point power spectrum, triangles on Slaney's mel scale, log10. Each row is
+// normalised to the loudest band of the 4 s that end with it, so the result does not depend on the volume.
 
 import Glibc
 import Tensors
 
-/// Row r looks at the 400 samples from 160 r on, like one of `Filterbank`.
+/// Row r covers the 400 samples from 160 r on, like a row of `Filterbank`.
 package enum LogMel {
   static let bands = 80
-  /// Rows before a row, 4 s, of which the loudest band tells how loud the sound is.
+  /// Rows before a row, 4 s, over which the loudest band is taken.
   package static let memory = 400
-  /// log10 of the power below which sound is not made louder.
+  /// log10 of the least power that counts as the loudest: quieter audio is not amplified.
   static let faintest: Float = -4
-  /// Powers of ten below the loudest that are told apart.
+  /// Dynamic range below the loudest band, in powers of ten.
   static let range: Float = 8
   /// The levels of digital silence.
   static let silence = [Float](repeating: -12, count: bands)
 
-  /// log10 of the energies in one row's 400 samples, -12 and more.
+  /// log10 of the band energies of one row's 400 samples, at least -12.
   package static func levels(_ sound: some Collection<Float>) -> [Float] {
     var windowed = [Double](repeating: 0, count: Filterbank.points)
     for (i, value) in sound.prefix(Filterbank.window).enumerated() { windowed[i] = Double(value) * hann[i] }
@@ -33,7 +34,8 @@ package enum LogMel {
     }
   }
 
-  /// A row, -0.625 ... 1.375, of its levels and the loudest of the 4 s that end with it.
+  /// A normalised row, -0.625 ... 1.375. `levels`: its band energies; `loudest`: the loudest band of the 4 s that end
+  /// with it.
   package static func row(_ levels: [Float], loudest: Float) -> [Float] {
     let loudest = max(loudest, faintest)
     return levels.map { (max($0 - loudest, -range) + 5.5) / 4 }
@@ -41,8 +43,8 @@ package enum LogMel {
 
   private static let hann = (0..<Filterbank.window).map { 0.5 - 0.5 * cos(2 * Double.pi * Double($0) / 400) }
 
-  /// 80 triangles of area one, their corners evenly spaced in mels. `powerSpectrum` divides by 512; Whisper's transform has 400
-  /// points, so that as much energy lies in 400 / 512 as many bins.
+  /// 80 triangles of unit area with corners evenly spaced in mel. `powerSpectrum` divides by 512, and Whisper's
+  /// transform has 400 points, which spreads the same energy over 400 / 512 as many bins: together a factor of 400.
   private static let filters: [Filterbank.Filter] = {
     let nyquist = Double(Filterbank.sampleRate) / 2
     let corners = (0..<bands + 2).map { hertz(mel(nyquist) * Double($0) / Double(bands + 1)) }
@@ -58,7 +60,7 @@ package enum LogMel {
     }
   }()
 
-  /// Slaney's scale: linear to 1 kHz, logarithmic above.
+  /// Slaney's mel scale: linear below 1 kHz, logarithmic above.
   private static func mel(_ hertz: Double) -> Double {
     hertz < 1000 ? 3 * hertz / 200 : 15 + 27 * log(hertz / 1000) / log(6.4)
   }

@@ -3,14 +3,14 @@
 
 import Tensors
 
-/// Why a model or a presenter cannot be had.
+/// Why a model or presenter could not be loaded.
 public enum LoadError: Error, Equatable, CustomStringConvertible {
-  /// What a file is to be.
+  /// The expected kind of file.
   public enum Kind: String, Sendable { case model, presenter }
 
   case notFound(Kind, path: String)
   case unreadable(Kind, path: String, why: String)
-  /// The file is none of its kind: `why` names everything that is wrong in it.
+  /// The file is not a valid file of this kind; `why` lists everything that is wrong with it.
   case malformed(Kind, path: String, why: String)
   case unsupportedProcessor(why: String)
 
@@ -26,7 +26,7 @@ public enum LoadError: Error, Equatable, CustomStringConvertible {
 }
 
 extension SafeTensors {
-  /// The file at `path`, of `largest` bytes at most, which is to be a model or a presenter.
+  /// Loads the file at `path`, at most `largest` bytes, as a model or a presenter.
   static func load(
     _ kind: LoadError.Kind, path: String, largest: Int = largestFile
   ) throws(LoadError) -> SafeTensors {

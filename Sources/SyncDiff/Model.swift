@@ -1,9 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The model file: every network and its configuration in one safetensors file, written by Sources/Training/convert/export.py.
-// The loader is strict: a file that is not whole and exactly right is refused, with everything that is wrong with it.
-// Whoever loads the same file in the same process shares one copy of the weights; it goes with the last who holds it.
+// The model file: all networks and their configuration in one safetensors file, written by
+// Sources/Training/convert/export.py. The loader is strict: a file that is not complete and exactly right is rejected,
+// with a list of everything that is wrong with it. Loads of the same file in one process share one copy of the weights,
+// which is freed with its last user.
 
 public import Diffusion
 public import Faces
@@ -12,8 +13,8 @@ public import Speech
 import Synchronization
 import Tensors
 
-/// Number format of the networks: `bf16` where that is faster, else `f32`. `auto` is the fastest that keeps the full quality:
-/// `f32`, which Intel's tile unit (AMX) multiplies as the sum of two bf16.
+/// The precision of the networks. `bf16` applies only where it is faster than `f32`. `auto` is the fastest that keeps
+/// full quality: `f32`, which Intel's tile unit (AMX) computes as the sum of two bf16.
 public enum Precision: Sendable { case auto, f32, bf16 }
 
 /// All networks of one model file. Immutable: any number of streams can share one.
@@ -22,15 +23,15 @@ public final class Model: Sendable {
   static let version = "3"
 
   public let configuration: Configuration
-  /// What whoever uses the model must be told of its licence; nil for a model under the project's own.
+  /// A notice that users of the model must see; nil for a model under the project's own licence.
   public let licence: String?
-  /// The last byte of the file's checksum, which marks name the model by.
+  /// The last byte of the file's checksum, by which watermarks identify the model.
   public let mark: UInt8
   let window: FaceWindow
-  /// What pictures take in of the sound: a copy for every stream.
-  public let listener: Listener
-  /// What one of them takes in -> audio tokens `[T, C]`.
-  let hearing: @Sendable (Tensor) -> Tensor
+  /// The initial state of a stream's audio features: every stream copies it.
+  public let featureExtractor: AudioFeatureExtractor
+  /// The audio encoder: a frame's features -> audio tokens `[T, C]`.
+  let encodeAudio: @Sendable (Tensor) -> Tensor
   let lips: LipsHead
   let encoder: Encoder
   let decoder: Decoder
@@ -40,27 +41,27 @@ public final class Model: Sendable {
   let detector: FaceDetector
   let mesh: FaceMesh
 
-  /// Sound after a picture's own time that is needed to paint it.
-  public var lookahead: RunningTime { listener.lookahead }
+  /// How much audio after a frame's time is needed to paint it.
+  public var lookahead: RunningTime { featureExtractor.lookahead }
 
-  /// A made-up face in the middle of a frame of `side` x `side` px, to try the model with.
+  /// A synthetic face in the middle of a frame of `side` x `side` px, for warming up and timing.
   public func face(side: Int) -> Face? {
     let unit = Float(side) / 3
     let points = geometry.canonical.map { unit * $0 + [1.5 * unit, 1.2 * unit, 0] }
-    return FaceWindow.aligned(points).map { Face(points: points, score: 1, window: $0) }
+    return FaceWindow.aligned(points).map { Face(points: points, score: 1, alignment: $0) }
   }
 
-  /// Looks for marks in a stream. `key`: as in `MarkSettings`.
+  /// A reader of watermarks in a stream. `key`: as in `MarkSettings`.
   public func markReader(key: String? = nil) -> MarkReader {
     MarkReader(detector: detector, mesh: mesh, key: key ?? Watermark.publicKey)
   }
 
-  /// The model in the file at `path`: the one that is in memory already if the file has not changed since, otherwise read,
-  /// checked and packed. Loads of several threads take turns.
+  /// Loads the model at `path`: the copy already in memory if the file has not changed since, otherwise it is read,
+  /// checked and packed. Concurrent loads take turns.
   public static func load(path: String, precision: Precision = .auto) throws(LoadError) -> Model {
     if let problem = processorProblem { throw .unsupportedProcessor(why: problem) }
     let isHalf = precision == .bf16 && multipliesBF16
-    guard let file = FileIdentity(path: path) else { return try read(path, isHalf: isHalf) }  // which says why
+    guard let file = FileIdentity(path: path) else { return try read(path, isHalf: isHalf) }  // `read` reports why
     return try shelf.withLock { models throws(LoadError) -> Model in
       if let model = models[Copy(file: file, isHalf: isHalf)]?.model { return model }
       let model = try read(path, isHalf: isHalf)
@@ -110,15 +111,15 @@ public final class Model: Sendable {
       let encoder = AVHuBERT(
         weights, "audio_encoder", tokens: configuration.tokens, width: configuration.avHuBERT,
         layers: configuration.audioLayers, output: configuration.audioWidth)
-      (front, hearing) = (nil, { encoder($0) })
+      (front, encodeAudio) = (nil, { encoder($0) })
     } else {
       let features = Front(weights, "audio_encoder.front")
       let encoder = AudioEncoder(
         weights, "audio_encoder", inputs: 2 * features.width, tokens: configuration.tokens,
         width: configuration.audioWidth, layers: configuration.audioLayers, head: configuration.head)
-      (front, hearing) = (features, { encoder($0) })
+      (front, encodeAudio) = (features, { encoder($0) })
     }
-    listener = Listener(front, past: configuration.audioPast, future: configuration.audioFuture)
+    featureExtractor = AudioFeatureExtractor(front, past: configuration.audioPast, future: configuration.audioFuture)
     lips = LipsHead(
       weights, "lips", tokens: configuration.tokens, width: configuration.audioWidth,
       coefficients: configuration.coefficients)
@@ -136,7 +137,7 @@ public final class Model: Sendable {
   }
 }
 
-/// A file and its state: changes when the file is written anew or replaced.
+/// Identifies a file's contents: differs once the file is rewritten or replaced.
 private struct FileIdentity: Hashable {
   let device: dev_t
   let inode: ino_t

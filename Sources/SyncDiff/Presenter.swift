@@ -1,10 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is known of one person's mouth before a stream begins: how it is when closed, and how it looks when it speaks. A safetensors
-// file of 16 MB at most:
+// A presenter: what is known of one person's mouth before a stream begins, how it looks closed and how it looks
+// speaking. It is stored as a safetensors file of at most 16 MB:
 //
-//     neutral.points [L]       the mesh's points that speech moves, as the model has them
+//     neutral.points [L]       the mesh points that speech moves, as in the model
 //     neutral.total [L, 3]     `Neutral.total`
 //     neutral.weight [1]       `Neutral.weight`
 //     keys [N, 42]             `MouthKey.values`, oldest first; N is 1 ... 32
@@ -17,23 +17,23 @@ import Faces
 import Speech
 import Tensors
 
-/// One person's mouth. Immutable: any number of streams can share one.
+/// One person's mouths. Immutable: any number of streams can share one.
 public struct Presenter: Sendable {
   static let format = "syncdiff-presenter"
   static let version = "1"
-  static let largestFile = 16 << 20  // bytes, more than all mouths of a `MouthMemory`
-  private static let longest = 4096  // px, a mouth's sides
+  static let largestFile = 16 << 20  // bytes, more than a full `MouthMemory` takes
+  private static let longest = 4096  // px, the longest side of a mouth's image
 
   let neutral: Neutral
   /// Oldest first.
   let mouths: [(key: MouthKey, mouth: StoredMouth)]
 
-  /// Mouths that are kept, 1 ... 32.
+  /// The number of mouths, 1 ... 32.
   public var count: Int { mouths.count }
-  /// How far the widest of them is open, outer eye distances.
+  /// The widest opening among them, outer eye distances.
   public var widest: Float { mouths.map { $0.key.opening }.max() ?? 0 }
 
-  /// nil without a mouth.
+  /// nil if there is no mouth.
   init?(_ neutral: Neutral, _ seen: MouthMemory<SeenMouth>) {
     var kept = MouthMemory<StoredMouth>()
     for (key, mouth) in seen.mouths {
@@ -44,7 +44,8 @@ public struct Presenter: Sendable {
     (self.neutral, mouths) = (neutral, kept.mouths)
   }
 
-  /// A memory with its mouths, as frames like this one would show them: up to `MouthMemory.budget` once more, beside the file's own.
+  /// A memory of its mouths, converted to the format of `frame`. Takes up to `MouthMemory.budget` in addition to the
+  /// presenter itself.
   func memory(like frame: FrameView) -> MouthMemory<SeenMouth> {
     var memory = MouthMemory<SeenMouth>()
     for (key, mouth) in mouths {
@@ -53,7 +54,7 @@ public struct Presenter: Sendable {
     return memory
   }
 
-  /// What its file holds.
+  /// The contents of its file.
   public func written(for model: Model) -> [UInt8] {
     let (points, n) = (model.geometry.low, mouths.count)
     var tensors = [
@@ -71,7 +72,7 @@ public struct Presenter: Sendable {
     return SafeTensors.written(tensors, metadata: ["format": Self.format, "version": Self.version])
   }
 
-  /// The presenter in the file at `path`, checked.
+  /// Loads and checks the presenter file at `path`.
   public static func load(path: String, for model: Model) throws(LoadError) -> Presenter {
     let file = try SafeTensors.load(.presenter, path: path, largest: largestFile)
     return try withStandardArithmetic { () throws(LoadError) in try Presenter(file, path, model.geometry) }
@@ -124,56 +125,56 @@ public struct Presenter: Sendable {
   }
 }
 
-/// Gets to know a presenter from frames of a stream, in order: the face that is followed longest without a break. No network that
-/// paints runs.
+/// Learns a presenter from the frames of a stream, in order: the face that is tracked longest without interruption. It
+/// runs no painting network.
 public struct Learner {
-  private var journey: Journey
+  private var pipeline: FramePipeline
   private var size = SIMD2(0, 0)  // px
   private var last: RunningTime?
-  /// How long each face in view has been followed, seconds in which it showed its mouth; by its id.
+  /// For each face in view, by id: seconds during which it was tracked with its mouth visible.
   private var seconds: [Int: Double] = [:]
-  private var best: (seconds: Double, memory: Journey.Memory)?
-  /// Faces that were followed so far, each anew when it was lost and found again.
+  private var best: (seconds: Double, memory: FramePipeline.FaceState)?
+  /// The number of faces tracked so far. A face that is lost and found again counts twice.
   public private(set) var faces = 0
-  /// What was in the newest frame.
-  public private(set) var newest = Sight()
+  /// What the latest frame showed.
+  public private(set) var newest = Observation()
 
-  public struct Sight: Sendable {
-    /// In view.
+  public struct Observation: Sendable {
+    /// Faces in view.
     public var faces = 0
-    /// Whether a mouth among them can be painted.
+    /// Whether any of their mouths can be painted.
     public var isUsable = false
-    /// How far apart its lips are, outer eye distances.
+    /// The opening of its lips, outer eye distances.
     public var opening: Float?
   }
 
-  /// `threads`: as `Journey`'s.
-  public init(model: Model, threads: Int = 0) { journey = Journey(model: model, threads: threads) }
+  /// `threads`: as in `FramePipeline`.
+  public init(model: Model, threads: Int = 0) { pipeline = FramePipeline(model: model, threads: threads) }
 
-  /// Seconds in which the face that is followed longest showed its mouth.
+  /// How long the longest-tracked face showed its mouth, seconds.
   public var secondsOfFace: Double { best?.seconds ?? 0 }
 
-  /// nil when there was no mouth.
+  /// nil if no mouth was seen.
   public var presenter: Presenter? { best.flatMap { Presenter($0.memory.neutral, $0.memory.mouths) } }
 
-  /// The next frame, shown at `time`.
-  public mutating func look(_ frame: FrameView, at time: RunningTime) {
+  /// Processes the next frame, shown at `time`.
+  public mutating func observe(_ frame: FrameView, at time: RunningTime) {
     let size = SIMD2(frame.width, frame.height)
-    if size != self.size { journey.reset() }
-    let scene = journey.find(frame, at: time)
+    if size != self.size { pipeline.reset() }
+    let found = pipeline.find(frame, at: time)
     let elapsed = last.map { (Double(time.nanoseconds) - Double($0.nanoseconds)) / 1e9 } ?? 0
     (self.size, last) = (size, time)
-    seconds = seconds.filter { journey.memories[$0.key] != nil }
-    for (id, memory) in journey.memories.sorted(by: { $0.key < $1.key }) {
+    seconds = seconds.filter { pipeline.faceStates[$0.key] != nil }
+    for (id, memory) in pipeline.faceStates.sorted(by: { $0.key < $1.key }) {
       faces += seconds[id] == nil ? 1 : 0
-      let isSeen = !memory.isLost && memory.sight != nil && memory.visibility.obstacle == nil
+      let isSeen = !memory.isLost && memory.observed != nil && memory.visibility.obstacle == nil
       let long = seconds[id].map { $0 + (isSeen ? min(max(elapsed, 0), 0.5) : 0) } ?? 0
       seconds[id] = long
       if long >= best?.seconds ?? 0 { best = (long, memory) }
     }
-    let shown = scene.faces.first.flatMap { journey.memories[$0.id] }
-    newest = Sight(
-      faces: scene.sightings.count, isUsable: !scene.faces.isEmpty && !scene.isHidden,
-      opening: shown.flatMap { $0.isLost ? nil : $0.sight?.shape.opening })
+    let shown = found.faces.first.flatMap { pipeline.faceStates[$0.id] }
+    newest = Observation(
+      faces: found.trackedFaces.count, isUsable: !found.faces.isEmpty && !found.isHidden,
+      opening: shown.flatMap { $0.isLost ? nil : $0.observed?.shape.opening })
   }
 }

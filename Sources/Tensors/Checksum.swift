@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// `crc32` in eight hexadecimal digits, lower case.
+/// The `crc32` of `bytes` as eight lower-case hexadecimal digits.
 func checksum(_ bytes: UnsafeRawBufferPointer) -> String {
   let digits = String(crc32(bytes), radix: 16)
   return String(repeating: "0", count: 8 - digits.count) + digits
 }
 
-/// The CRC-32 of gzip and zlib (ITU-T V.42), eight bytes at a time (Kounavis and Berry, "A systematic approach to building
-/// high performance software-based CRC generators", ISCC 2005).
+/// CRC-32 as in gzip and zlib (ITU-T V.42), computed eight bytes at a time by "slicing" (Kounavis and Berry, "A
+/// systematic approach to building high performance software-based CRC generators", ISCC 2005).
 private func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
   tables.withUnsafeBufferPointer { tables in
     var crc = ~UInt32(0)
@@ -27,7 +27,7 @@ private func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
   }
 }
 
-/// `[256 n + byte]`: what a byte does to the checksum when n zero bytes follow it, n in 0..<8.
+/// `[256 n + byte]`: the effect of a byte on the checksum when n zero bytes follow it, n in 0..<8.
 private let tables: [UInt32] = {
   var tables = (0..<256).map { byte in
     (0..<8).reduce(UInt32(byte)) { crc, _ in crc >> 1 ^ (crc & 1 == 1 ? 0xEDB8_8320 : 0) }

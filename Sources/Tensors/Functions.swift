@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What layers do between convolutions: functions without weights.
+// Functions without weights, used between layers.
 
 public import KernelInterface
 
@@ -19,7 +19,7 @@ package func activated(_ x: Tensor, _ activation: Activation, by kernels: any Ke
   }
 }
 
-/// Negative values times the slope of their channel. `[..., C]`, slope `[C]`.
+/// PReLU: multiplies negative values by their channel's slope. x `[..., C]`, slope `[C]`.
 public func prelu(_ x: Tensor, slope: Tensor, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let channels = slope.values.count
   precondition(x.picture.channels == channels, "a slope for every channel")
@@ -42,7 +42,7 @@ package func sum(_ a: Tensor, _ b: Tensor, by kernels: any KernelSet.Type = kern
 }
 
 extension Tensor {
-  /// Every value computed anew from its place and itself.
+  /// Transforms every value, given its index.
   public func map(_ transform: (_ index: Int, _ value: Float) -> Float) -> Tensor {
     Tensor(like: self) { output in
       values.with { from in for i in 0..<values.count { output[i] = transform(i, from[i]) } }
@@ -50,8 +50,8 @@ extension Tensor {
   }
 }
 
-/// Every pixel twice in both directions: `[H, W, C]` -> `[2H, 2W, C]`; beside each, if given, the channels of `other`
-/// `[2H, 2W, D]`: `[2H, 2W, C + D]`.
+/// Nearest-neighbour upsampling: `[H, W, C]` -> `[2H, 2W, C]`. With `other` `[2H, 2W, D]`, its channels are appended to
+/// each pixel: `[2H, 2W, C + D]`.
 public func upsample2(_ x: Tensor, beside other: Tensor? = nil) -> Tensor {
   let (h, w, c) = x.picture
   let d = other?.picture.channels ?? 0
@@ -74,7 +74,7 @@ public func upsample2(_ x: Tensor, beside other: Tensor? = nil) -> Tensor {
   }
 }
 
-/// `[H, W, C]` without its outermost places: `[H - 2, W - 2, C]`.
+/// Crops one pixel off every side: `[H, W, C]` -> `[H - 2, W - 2, C]`.
 public func inner(_ latent: Tensor) -> Tensor {
   let (height, width, channels) = latent.picture
   precondition(height > 2 && width > 2, "a picture of at least three places each way")
@@ -88,7 +88,7 @@ public func inner(_ latent: Tensor) -> Tensor {
   }
 }
 
-/// Largest of each 2x2 square: `[H, W, C]` -> `[H/2, W/2, C]`; an odd last row or column is dropped.
+/// Max pooling over 2 x 2 squares: `[H, W, C]` -> `[H/2, W/2, C]`; an odd last row or column is dropped.
 public func maxPool2(_ x: Tensor, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let (height, width, c) = x.picture
   let (h, w) = (height / 2, width / 2)
@@ -102,7 +102,7 @@ public func maxPool2(_ x: Tensor, by kernels: any KernelSet.Type = kernels) -> T
   }
 }
 
-/// Channels of `a`, then channels of `b`: `[H, W, A]`, `[H, W, B]` -> `[H, W, A + B]`.
+/// Concatenates channels: `[H, W, A]`, `[H, W, B]` -> `[H, W, A + B]`.
 public func concat(_ a: Tensor, _ b: Tensor) -> Tensor {
   let ((h, w, ca), (_, _, cb)) = (a.picture, b.picture)
   precondition(b.values.count == h * w * cb, "only pictures of one size can be joined")
@@ -119,7 +119,7 @@ public func concat(_ a: Tensor, _ b: Tensor) -> Tensor {
   }
 }
 
-/// Some of the channels: `[H, W, C]` -> `[H, W, range.count]`.
+/// Selects channels: `[H, W, C]` -> `[H, W, range.count]`.
 public func channels(_ range: Range<Int>, of x: Tensor) -> Tensor {
   let (h, w, c) = x.picture
   precondition(range.lowerBound >= 0 && range.upperBound <= c, "channels that there are")
@@ -130,7 +130,7 @@ public func channels(_ range: Range<Int>, of x: Tensor) -> Tensor {
   }
 }
 
-/// Zeros behind the channels of every pixel: `[H, W, C]` -> `[H, W, channels]`.
+/// Pads the channels with zeros: `[H, W, C]` -> `[H, W, channels]`.
 public func widened(_ x: Tensor, to channels: Int) -> Tensor {
   let (h, w, c) = x.picture
   precondition(channels >= c, "at least the channels that there are")
@@ -145,8 +145,8 @@ public func widened(_ x: Tensor, to channels: Int) -> Tensor {
   }
 }
 
-/// Scaled dot-product attention (Vaswani et al. 2017): queries `[T, C]`, keys and values `[S, C]` -> `[T, C]`,
-/// each head on its own C / heads channels.
+/// Scaled dot-product attention (Vaswani et al. 2017): queries `[T, C]`, keys and values `[S, C]` -> `[T, C]`. Each
+/// head has C / heads channels of its own.
 public func attention(
   q: Tensor, k: Tensor, v: Tensor, heads: Int, by kernels: any KernelSet.Type = kernels
 ) -> Tensor {
@@ -162,7 +162,7 @@ public func attention(
   }
 }
 
-/// Self-attention of `[T, 3C]`, each row a query, a key and a value side by side -> `[T, C]`.
+/// Self-attention over `[T, 3C]`, rows of query, key and value side by side -> `[T, C]`.
 public func attention(qkv: Tensor, heads: Int, by kernels: any KernelSet.Type = kernels) -> Tensor {
   let (t, _, width) = qkv.picture
   let c = width / 3
@@ -174,11 +174,12 @@ public func attention(qkv: Tensor, heads: Int, by kernels: any KernelSet.Type = 
   }
 }
 
-/// Self-attention over a stream (Shaw et al., arXiv 1803.02155): each of the rows `queries` of `qkv` (`[T, 3C]`, a query, a key
-/// and a value side by side) listens to itself, to the `before` rows before it and to those after it, as many as `near` and
-/// `carry`, `[before + 1 + after, C]`, tell. `near` is added to keys, `carry` to values -> `[queries.count, C]`.
+/// Local self-attention over a stream, with relative positions (Shaw et al., arXiv 1803.02155) -> `[queries.count, C]`.
+/// Each of the rows `queries` of `qkv` (`[T, 3C]`: query, key, value side by side) attends to the `before` rows before
+/// it, itself and the rows after it, `before + 1 + after` in all, which is the number of rows of `near` and `carry`
+/// (`[before + 1 + after, C]`). `near` is added to the keys, `carry` to the values.
 public func attention(
-  qkv: Track, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int,
+  qkv: RowHistory, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int,
   by kernels: any KernelSet.Type = kernels
 ) -> Tensor {
   let (span, _, c) = near.picture
@@ -209,7 +210,7 @@ public func attention(
   }
 }
 
-/// q `[T, width]`, k, v `[S, width]`, of which the first `channels` count; output `[T, channels]`.
+/// q `[T, width]`, k, v `[S, width]`, using the first `channels` of each row; output `[T, channels]`.
 private func attend(
   _ q: UnsafePointer<Float>, _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, _ t: Int, _ s: Int, width: Int,
   channels: Int, heads: Int, _ output: UnsafeMutablePointer<Float>, by kernels: any KernelSet.Type

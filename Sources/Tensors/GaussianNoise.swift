@@ -3,9 +3,9 @@
 
 import Glibc
 
-/// Seeded normal values, the ones of `torch.manual_seed(seed); torch.randn(n)` on the CPU for n >= 16: the Mersenne
-/// Twister (Matsumoto and Nishimura 1998) of the seed's low 32 bits, uniforms of 24 bits, Box-Muller on blocks of 16
-/// (PyTorch's `normal_fill`, aten/src/ATen/native/cpu/DistributionTemplates.h).
+/// Seeded standard normal values, identical to `torch.manual_seed(seed); torch.randn(n)` on the CPU for n >= 16:
+/// Mersenne Twister (Matsumoto and Nishimura 1998) seeded with the low 32 bits, 24-bit uniforms, Box-Muller on blocks
+/// of 16 (PyTorch's `normal_fill`, aten/src/ATen/native/cpu/DistributionTemplates.h).
 public struct GaussianNoise: Sendable {
   private var state: [UInt32]
   private var index = 624
@@ -15,12 +15,12 @@ public struct GaussianNoise: Sendable {
     for i in 1..<624 { state.append(1_812_433_253 &* (state[i - 1] ^ state[i - 1] >> 30) &+ UInt32(i)) }
   }
 
-  /// The next `count` values, as one call of `torch.randn` gives them. Fewer than 16 are the first of 16.
+  /// The next `count` values, as one call of `torch.randn` would give them. Below 16, the first ones of a block of 16.
   public mutating func fill(_ count: Int) -> [Float] {
     let size = max(count, 16)
     var values = (0..<size).map { _ in uniform() }
     for first in stride(from: 0, through: size - 16, by: 16) { boxMuller(&values, first) }
-    if size % 16 != 0 {  // the last 16 are drawn anew
+    if size % 16 != 0 {  // as in PyTorch, the last 16 are drawn again
       for i in size - 16..<size { values[i] = uniform() }
       boxMuller(&values, size - 16)
     }

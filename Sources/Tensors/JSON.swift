@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// A strict JSON reader (RFC 8259) for the header and the configuration of a model file; Foundation's is not linked
-/// into the plugin. Refuses duplicate keys, invalid UTF-8 and nesting deeper than `maximumDepth`.
+/// A strict JSON parser (RFC 8259) for the header and configuration of model files; the plugin does not link
+/// Foundation, whose parser would add megabytes. Rejects duplicate keys, invalid UTF-8 and nesting deeper than
+/// `maximumDepth`.
 package enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
@@ -15,11 +16,11 @@ package enum JSON: Equatable, Sendable {
   package static let maximumDepth = 32
 
   package enum Problem: Error, Equatable {
-    case syntax(at: Int)  // offset of the byte that cannot stand there
+    case syntax(at: Int)  // offset of the unexpected byte
     case duplicateKey(String)
   }
 
-  /// The one value in `text`; only white space may surround it.
+  /// Parses `text`, which must be one value, with nothing but white space around it.
   package init(parsing text: some Collection<UInt8>) throws(Problem) {
     var reader = Reader(bytes: Array(text))
     self = try reader.value(depth: 0)
@@ -122,7 +123,7 @@ private struct Reader {
     return string
   }
 
-  /// What follows a backslash.
+  /// Parses what follows a backslash.
   mutating func escaped() throws(JSON.Problem) -> Unicode.Scalar {
     let start = at
     guard let byte = next else { throw .syntax(at: at) }

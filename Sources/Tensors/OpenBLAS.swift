@@ -4,13 +4,13 @@
 import CTensors
 package import KernelInterface
 
-/// Products by OpenBLAS, in place of the generic kernels' (measured in meta/decisions/0024-processors.md).
+/// Matrix products by OpenBLAS, in place of the generic kernels' (measured in meta/decisions/0024-processors.md).
 package enum OpenBLAS: Products {
   package static let lanes = 32
   package static let hasHalves = false
 
-  /// Whether it can be used.
-  package static var isHere: Bool { library != nil }
+  /// Whether OpenBLAS is installed and usable.
+  package static var isAvailable: Bool { library != nil }
 
   private static let library = ctensors_openblas_load()?.pointee
   private static let kernels = genericKernels()
@@ -20,11 +20,12 @@ package enum OpenBLAS: Products {
     let (width, length) = (width(channels), c.kernelRows * c.rowLength)
     let weights = c.weights.assumingMemoryBound(to: Float.self) + channels.lowerBound * length
     let input = c.input.assumingMemoryBound(to: Float.self)
-    // The rows of a matrix, or of a picture whose pixels are side by side; else they have to be put there.
+    // True for the rows of a matrix, or for an image whose pixels are contiguous. Otherwise the input has to be
+    // gathered first.
     let isMatrix =
       c.kernelRows == 1 && c.pixelStep >= c.rowLength
       && (c.rowStep == c.outputWidth * c.pixelStep || pixels.upperBound <= c.outputWidth)
-    let most = min(pixels.count, max(24, 65536 / (length + width)))  // pixels: what a second-level cache holds
+    let most = min(pixels.count, max(24, 65536 / (length + width)))  // pixels whose data fits the second-level cache
     Scratch.withFloats(most * (length + width)) { sums in
       let gathered = sums + most * width
       var first = pixels.lowerBound
@@ -73,10 +74,11 @@ package enum OpenBLAS: Products {
     2 * lanes * block..<min(2 * lanes * (block + 1), to.channels)
   }
 
-  /// Of a block with these channels.
+  /// The width of a block with these channels.
   private static func width(_ channels: Range<Int>) -> Int { channels.count <= lanes ? lanes : 2 * lanes }
 
-  /// sums `[rows, width]` = (or +=) input `[rows, length]` times weights `[length, width]`, of which `columns` count.
+  /// sums `[rows, width]` = (or +=) input `[rows, length]` times weights `[length, width]`, using the first `columns`
+  /// of them.
   private static func multiply(
     _ input: UnsafePointer<Float>, _ step: Int, _ weights: UnsafePointer<Float>, _ width: Int, _ rows: Int,
     _ columns: Int, _ length: Int, _ sums: UnsafeMutablePointer<Float>, adding: Bool

@@ -4,8 +4,8 @@
 import CTensors
 import KernelInterface
 
-/// Weights of a convolution or a linear layer in the order in which a kernel reads them: blocks of two vectors of output
-/// channels, the last of one if that suffices; channels beyond the last one are zero.
+/// Weights of a convolution or linear layer in the order in which a kernel reads them: blocks of two vectors of output
+/// channels; the last block has one vector if that suffices. Channels beyond the last one are zero.
 final class PackedWeights: Sendable {
   /// How the layer is computed.
   enum Method: Equatable, Sendable {
@@ -13,25 +13,25 @@ final class PackedWeights: Sendable {
     case pairs  // [block][tap][cin / 2][width][2] of bf16
     case winograd(m: Int)  // [block][(m + 2)^2][cin][width]
     case tiles  // [16 channels][kernel row][32 products] of tiles of bf16, see ctiles.h
-    case split  // the same, each tile followed by what its rounding left
+    case split  // the same, each tile followed by one of the rounding residues
   }
 
   let outputs: Int  // of a group
   let inputs: Int
-  let group: Int  // output pixels that are computed as one, see ctiles.h; 1 elsewhere
+  let group: Int  // output pixels computed as one, see ctiles.h; otherwise 1
   let taps: Int
   let method: Method
-  let products: any Products.Type  // that it is packed for
+  let products: any Products.Type  // what it is packed for
   let format: WeightFormat
   let blocks: Int
-  let bias: Storage  // [outputs], then zeros to whole blocks
+  let bias: Storage  // [outputs], padded with zeros to whole blocks
   private let storage: Storage
 
   var weights: UnsafeRawPointer { UnsafeRawPointer(storage.memory) }
 
-  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are halves anyway, as in our model files, are
-  /// kept as such, and so are those that F(2x2, 3x3) makes of them; F(4x4, 3x3) would enlarge their rounding.
-  /// `rows`: of the kernel.
+  /// From PyTorch's `[outputs, inputs, taps]` and `[outputs]`. Weights that are exactly halves, as in our model files,
+  /// are stored as halves, and so are their transforms for F(2x2, 3x3); those for F(4x4, 3x3) are not, because it would
+  /// amplify their rounding errors. `rows`: of the kernel.
   init(
     weight: Values, bias: Values, outputs: Int, inputs: Int, taps: Int, rows: Int, method: Method, stride: Int = 1,
     group: Int = 1, products: any Products.Type
@@ -40,7 +40,6 @@ final class PackedWeights: Sendable {
     (self.method, self.products) = (method, products)
     let lanes = products.lanes
     blocks = (group * outputs + 2 * lanes - 1) / (2 * lanes)
-    let padded = (outputs + lanes - 1) / lanes * lanes
     self.bias = Storage(capacity: 2 * lanes * blocks)
     for output in 0..<2 * lanes * blocks {
       self.bias.memory[output] = output < group * outputs ? bias[output % outputs] : 0
@@ -52,13 +51,6 @@ final class PackedWeights: Sendable {
         weight, outputs, inputs, taps: taps, rows: rows, stride: stride, group: group, isSplit: method == .split)
       return
     }
-    let rows =  // what a block holds for each of its channels
-      switch method {
-      case .direct: taps * inputs
-      case .pairs: taps * ((inputs + 1) / 2) * 2
-      case .winograd(let m): (m + 2) * (m + 2) * inputs
-      case .tiles, .split: 0
-      }
     let format: WeightFormat =
       switch method {
       case .pairs: .pairs
@@ -66,8 +58,23 @@ final class PackedWeights: Sendable {
       default: products.hasHalves && weight.allSatisfy(Self.isHalf) ? .half : .single
       }
     self.format = format
+    storage = Self.blocks(weight, outputs, inputs, taps: taps, method: method, format: format, lanes: lanes)
+  }
+
+  /// In blocks of `2 * lanes` channels, in the order of `method`.
+  private static func blocks(
+    _ weight: Values, _ outputs: Int, _ inputs: Int, taps: Int, method: Method, format: WeightFormat, lanes: Int
+  ) -> Storage {
+    let padded = (outputs + lanes - 1) / lanes * lanes
+    let rows =  // values that a block holds for each of its channels
+      switch method {
+      case .direct: taps * inputs
+      case .pairs: taps * ((inputs + 1) / 2) * 2
+      case .winograd(let m): (m + 2) * (m + 2) * inputs
+      case .tiles, .split: 0
+      }
     let size = format == .single ? 4 : 2
-    storage = Storage(capacity: padded * rows * size / 4)
+    let storage = Storage(capacity: padded * rows * size / 4)
     let memory = UnsafeMutableRawPointer(storage.memory)
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: padded * rows * size)
     weight.with { weight in
@@ -77,15 +84,15 @@ final class PackedWeights: Sendable {
         let (first, column) = (2 * lanes * block * rows, output % (2 * lanes))
         let from = weight + output * inputs * taps
         func put(_ row: Int, _ value: Float) {
-          let place = first + row * width + column
+          let index = first + row * width + column
           switch format {
           case .single:
-            memory.storeBytes(of: value, toByteOffset: 4 * place, as: Float.self)
+            memory.storeBytes(of: value, toByteOffset: 4 * index, as: Float.self)
           case .half:
-            memory.storeBytes(of: ctensors_to_half(value), toByteOffset: 2 * place, as: UInt16.self)
+            memory.storeBytes(of: ctensors_to_half(value), toByteOffset: 2 * index, as: UInt16.self)
           case .pairs:
-            let place = first + row / 2 * 2 * width + 2 * column + row % 2
-            memory.storeBytes(of: Self.upperHalf(value), toByteOffset: 2 * place, as: UInt16.self)
+            let index = first + row / 2 * 2 * width + 2 * column + row % 2
+            memory.storeBytes(of: Self.upperHalf(value), toByteOffset: 2 * index, as: UInt16.self)
           }
         }
         switch method {
@@ -100,6 +107,7 @@ final class PackedWeights: Sendable {
         }
       }
     }
+    return storage
   }
 
   /// In the order of ctiles.h.
@@ -124,9 +132,9 @@ final class PackedWeights: Sendable {
               let k = (pixel * stride + tap % width) * inputs + input
               let column = pixel * outputs + output
               let tile = ((column / side * rows + tap / width) * depths + k / depth) * size
-              let place = tile + k % depth / 2 * 2 * side + column % side * 2 + k % 2
-              memory[place] = high
-              if isSplit { memory[place + side * depth] = rest }
+              let index = tile + k % depth / 2 * 2 * side + column % side * 2 + k % 2
+              memory[index] = high
+              if isSplit { memory[index + side * depth] = rest }
             }
           }
         }

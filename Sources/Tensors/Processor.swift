@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Which instructions this processor runs: the best that it has, or those that SYNCDIFF_ISA names.
+// Selects the instruction set: the best that this processor has, or the one that SYNCDIFF_ISA names.
 
 import CTensors
 import Glibc
 public import KernelInterface
 
-// The kernels are found by name, not imported: what another module has inlined of them, SwiftPM would leave as it was when a
-// kernel is changed and built again.
+// Kernels are looked up by symbol name instead of imported: SwiftPM would not rebuild what another module has inlined
+// of them when a kernel changes.
 @_silgen_name("kernels_generic") func genericKernels() -> any KernelSet.Type
 #if arch(x86_64)
   import CTiles
@@ -18,54 +18,55 @@ public import KernelInterface
   @_silgen_name("kernels_avx512_bf16") private func bf16Kernels() -> any KernelSet.Type
 #endif
 
-/// What layers are computed with. The same layer gives the same bytes with one set on every processor.
+/// An instruction set to compute layers with. With the same set, a layer gives the same bytes on every processor.
 package struct InstructionSet: Sendable {
-  /// As `SYNCDIFF_ISA` names it.
+  /// Its name in `SYNCDIFF_ISA`.
   package let name: String
   package let kernels: any KernelSet.Type
-  /// Whether products are left to Intel's tile unit (AMX) where that is faster.
+  /// Whether Intel's tile unit (AMX) computes products where that is faster.
   package let hasTiles: Bool
   /// Whether `kernels` multiply pairs of bf16 faster than floats.
   package let hasFastPairs: Bool
 
-  /// Whether OpenBLAS multiplies in place of the kernels, if it is there.
-  private let asksOpenBLAS: Bool
+  /// Whether to use OpenBLAS for products, if it is installed.
+  private let prefersOpenBLAS: Bool
 
   package init(
     name: String, kernels: any KernelSet.Type, hasTiles: Bool = false, hasFastPairs: Bool = false,
-    asksOpenBLAS: Bool = false
+    prefersOpenBLAS: Bool = false
   ) {
-    (self.name, self.kernels, self.asksOpenBLAS) = (name, kernels, asksOpenBLAS)
+    (self.name, self.kernels, self.prefersOpenBLAS) = (name, kernels, prefersOpenBLAS)
     (self.hasTiles, self.hasFastPairs) = (hasTiles, hasFastPairs)
   }
 
-  /// What layers multiply with. OpenBLAS's sums of a row depend on how many rows there are, so layers of streams take the
-  /// kernels all the same.
-  package var products: any Products.Type { asksOpenBLAS && OpenBLAS.isHere ? OpenBLAS.self : kernels }
+  /// What layers multiply with. Streamed layers use the kernels instead, because OpenBLAS's sum for a row depends on
+  /// the number of rows.
+  package var products: any Products.Type { prefersOpenBLAS && OpenBLAS.isAvailable ? OpenBLAS.self : kernels }
 
   /// Whether bf16 is faster than `f32`.
   var multipliesBF16: Bool { hasTiles || hasFastPairs }
 }
 
-/// The kernels that every layer is computed with.
+/// The kernels in use.
 public var kernels: any KernelSet.Type { instructions.kernels }
 
 /// The instruction set in use.
 package let instructions = choice.set
 
-/// Its name: generic, plain, x86-64-v3, avx512, avx512-bf16 or amx; and of what multiplies besides.
+/// The name of the instruction set in use: generic, plain, x86-64-v3, avx512, avx512-bf16 or amx, with ", OpenBLAS"
+/// appended if that computes the products.
 public var instructionSet: String {
   instructions.products is OpenBLAS.Type ? "\(instructions.name), OpenBLAS" : instructions.name
 }
 
-/// Whether bf16 is multiplied as such; elsewhere, where that would be slower than floats or is impossible,
-/// `Weights.Precision.bf16` is computed as `f32`.
+/// Whether products of bf16 are computed natively. Where they would be slower than floats or are impossible,
+/// `Weights.Precision.bf16` computes as `f32`.
 public var multipliesBF16: Bool { instructions.multipliesBF16 }
 
-/// Every instruction set that this processor runs, the best first.
+/// All instruction sets that this processor runs, best first.
 package let instructionSets: [InstructionSet] = {
-  // The system lets a process have the tile unit, or not, for good. So it is asked only when kernels are needed, which is when
-  // a model is loaded, and nothing is made of a refusal.
+  // The kernel grants or refuses a process the tile unit permanently. So it is asked only when kernels are needed, that
+  // is, when a model is loaded, and a refusal is not an error.
   #if arch(x86_64)
     plainSets.contains { $0.hasTiles } && !ctiles_permitted() ? plainSets.filter { !$0.hasTiles } : plainSets
   #else
@@ -73,12 +74,12 @@ package let instructionSets: [InstructionSet] = {
   #endif
 }()
 
-/// Why the networks cannot run as asked, or nil. To be asked before the first layer is built.
+/// Why the networks cannot run as requested, or nil. Check it before building the first layer.
 public var processorProblem: String? { choice.problem }
 
-/// Computes `body` as IEEE 754 says, denormals included, whatever the thread has been left with; and leaves the thread as it
-/// was afterwards. GStreamer's sound conversion (ORC 0.4.33) makes its thread take denormals for zero for good, threads
-/// inherit that from whoever starts them, and the same input must give the same bytes on each.
+/// Runs `body` with IEEE 754 arithmetic including denormals, whatever the thread's mode, and restores that mode
+/// afterwards. GStreamer's audio conversion (ORC 0.4.33) leaves its thread with denormals flushed to zero, and threads
+/// inherit the mode from their creator, but the same input must give the same bytes on every thread.
 public func withStandardArithmetic<Result, Failure: Error>(
   _ body: () throws(Failure) -> Result
 ) throws(Failure) -> Result {
@@ -98,15 +99,16 @@ private let choice: (set: InstructionSet, problem: String?) = {
   return (wanted.hasTiles ? instructionSets[0] : wanted, nil)
 }()
 
-/// What the processor has, the best first, whether or not the system lets us.
+/// The instruction sets of this processor, best first, whether or not the system permits them.
 private let plainSets: [InstructionSet] = {
   let generic = genericKernels()
   let others = [
-    InstructionSet(name: generic.name, kernels: generic, asksOpenBLAS: true),
+    InstructionSet(name: generic.name, kernels: generic, prefersOpenBLAS: true),
     InstructionSet(name: "plain", kernels: generic),
   ]
   #if arch(x86_64)
-    // Elsewhere the instruction for pairs issues every second cycle (Intel up to Granite Rapids), and Winograd is given up for it.
+    // On Intel processors (up to Granite Rapids) the bf16 dot product issues only every second cycle, and using it
+    // means giving up Winograd.
     let hasFastPairs = ctensors_processor_is_amd()
     let all: [(set: any KernelSet.Type, level: Int32)] = [(bf16Kernels(), 3), (avx512Kernels(), 2), (v3Kernels(), 1)]
     let level = ctensors_processor_level()

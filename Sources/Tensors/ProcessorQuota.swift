@@ -1,18 +1,18 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// How much processor time the control groups of this process leave it (containers, systemd's CPUQuota): whoever uses
-// more is stopped for the rest of every tenth of a second. Linux's cgroups(7), both versions, and proc(5) for mountinfo.
+// The CPU limit of this process's control groups (containers, systemd's CPUQuota). A process that exceeds it is
+// throttled for the rest of each 0.1 s period. Linux's cgroups(7), v1 and v2, and proc(5) for mountinfo.
 
 import Glibc
 
-/// Processors that the process may keep busy all the time, such as 1.5; nil: as many as there are.
+/// The number of processors the process may keep busy, such as 1.5; nil: no limit.
 func processorQuota() -> Double? {
   guard let mounts = text(of: "/proc/self/mountinfo"), let groups = text(of: "/proc/self/cgroup") else { return nil }
   return processorQuota(mounts: mounts, groups: groups, read: text(of:))
 }
 
-/// `mounts` and `groups` are the text of /proc/self/mountinfo and /proc/self/cgroup, `read` gives that of other files.
+/// `mounts`, `groups`: the contents of /proc/self/mountinfo and /proc/self/cgroup. `read`: reads other files.
 package func processorQuota(mounts: String, groups: String, read: (String) -> String?) -> Double? {
   let groups = groups.split(separator: "\n").map {
     $0.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
@@ -29,7 +29,7 @@ package func processorQuota(mounts: String, groups: String, read: (String) -> St
       $0.count == 3 && (isSecond ? $0[0] == "0" : $0[1].split(separator: ",").contains("cpu"))
     }
     guard let group else { continue }
-    // A container may see only a part of the tree, whose root is not the root of the names.
+    // A container may see only a subtree, whose root differs from the root of the group names.
     let (root, place) = (fields[3] == "/" ? "" : String(fields[3]), String(fields[4]))
     var folder = place
     if group[2].hasPrefix(root + "/"), !group[2].hasPrefix("/..") { folder += group[2].dropFirst(root.count) }
@@ -48,7 +48,7 @@ private func quota(of folder: String, second: Bool, _ read: (String) -> String?)
     : read("\(folder)/cpu.cfs_quota_us").flatMap { quota in
       read("\(folder)/cpu.cfs_period_us").map { "\(quota) \($0)" }
     }
-  // "max" and -1 are no limit.
+  // "max" and -1 mean no limit.
   let numbers = (text ?? "").split(whereSeparator: \.isWhitespace).map { Double($0) ?? -1 }
   guard numbers.count == 2, numbers[0] > 0, numbers[1] > 0 else { return nil }
   return numbers[0] / numbers[1]

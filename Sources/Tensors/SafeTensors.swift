@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Files of tensors in the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length,
-// little endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong
-// to exactly one tensor. Where the metadata has `crc32`, eight hexadecimal digits in lower case, it is that of the values.
-// Reading never traps, whatever the file holds.
+// Reads the safetensors format (github.com/huggingface/safetensors, "Format"): eight bytes of header length, little
+// endian; a JSON header {name: {dtype, shape, data_offsets}}; the values. Every byte of the values must belong to
+// exactly one tensor. The optional metadata entry `crc32`, eight lower-case hexadecimal digits, is the checksum of the
+// values. Reading never traps, whatever the file contains.
 
 import Glibc
 
-/// One case for each way in which a file can be wrong.
+/// One case for each way in which a file can be invalid.
 public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
   case notFound(path: String)
   case unreadable(path: String, reason: String)
@@ -67,9 +67,9 @@ public enum SafeTensorsError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// A file in memory. Its header has been checked whole; a tensor is widened to `Float` when it is asked for.
+/// A file in memory. The header is validated when it is opened; a tensor is converted to `Float` when it is requested.
 public struct SafeTensors: Sendable {
-  // What a hostile file can make us read and say; ours have 60 kB and 20 MB.
+  // Limits for hostile files; ours have 60 kB and 20 MB.
   static let longestHeader = 1 << 20  // bytes
   public static let largestFile = 1 << 30  // bytes
 
@@ -77,7 +77,7 @@ public struct SafeTensors: Sendable {
   public let metadata: [String: String]
   private let entries: [String: Entry]
   private let bytes: [UInt8]
-  private let first: Int  // of the values' bytes
+  private let first: Int  // offset of the values
 
   public init(_ bytes: [UInt8]) throws(SafeTensorsError) {
     if bytes.isEmpty { throw .empty }
@@ -103,16 +103,16 @@ public struct SafeTensors: Sendable {
       entries[entry.name] = entry
     }
     guard end == bytes.count - first else { throw .trailingBytes(count: bytes.count - first - end) }
-    if let told = metadata["crc32"] {
+    if let expected = metadata["crc32"] {
       let found = bytes.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[first...])) }
-      guard told == found else { throw .damaged(crc32: found) }
+      guard expected == found else { throw .damaged(crc32: found) }
     }
     (self.entries, self.bytes, self.first) = (entries, bytes, first)
   }
 
-  /// The file at `path`, of `largest` bytes at most.
+  /// Loads the file at `path`, at most `largest` bytes.
   public static func load(path: String, largest: Int = largestFile) throws(SafeTensorsError) -> SafeTensors {
-    let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // a FIFO must not hold it up
+    let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // does not block on a FIFO
     guard file >= 0 else {
       if errno == ENOENT { throw .notFound(path: path) }
       throw .unreadable(path: path, reason: String(cString: strerror(errno)))
@@ -125,7 +125,7 @@ public struct SafeTensors: Sendable {
     guard information.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a file") }
     let size = Int(information.st_size)
     guard size <= largest else { throw .unreadable(path: path, reason: "it is larger than \(largest >> 20) MiB") }
-    // Read, not mapped: a mapped file that somebody shortens would end the process.
+    // Read rather than mapped: if somebody truncated a mapped file, the process would die with SIGBUS.
     var failure: Int32 = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
       while count < size {
@@ -142,14 +142,14 @@ public struct SafeTensors: Sendable {
 
   public var names: [String] { Array(entries.keys) }
 
-  /// The tensor called `name`; nil if there is none.
+  /// The tensor `name`; nil if there is none.
   public subscript(name: String) -> Tensor? {
     entries[name].map { entry in
       bytes.withUnsafeBytes { entry.tensor(UnsafeRawBufferPointer(rebasing: $0[(first + entry.begin)...])) }
     }
   }
 
-  /// All of them.
+  /// All tensors.
   public var tensors: [String: Tensor] {
     names.reduce(into: [:]) { tensors, name in tensors[name] = self[name] }
   }
@@ -179,7 +179,7 @@ public struct SafeTensors: Sendable {
   }
 }
 
-/// One tensor as the header describes it; offsets in bytes from the end of the header.
+/// A tensor's entry in the header; offsets in bytes from the end of the header.
 private struct Entry {
   enum Kind: String {
     case f32 = "F32"
@@ -223,7 +223,7 @@ private struct Entry {
     (self.name, self.kind, self.shape, self.begin, self.end) = (name, kind, shape, begin, end)
   }
 
-  /// `bytes` begin with the tensor's. They are little endian, and so is every processor that Swift knows.
+  /// `bytes` begins with the tensor's values, little endian like every platform that Swift supports.
   func tensor(_ bytes: UnsafeRawBufferPointer) -> Tensor {
     Tensor(shape) { output in
       guard let bytes = bytes.baseAddress else { return }
@@ -246,8 +246,9 @@ private func widen(
   }
 }
 
-/// IEEE 754 binary16; `Float16` does not exist on every platform. Without branches, so that the compiler takes many at a
-/// time. Subnormals come out of a subtraction of normal numbers: it does not matter whether the host flushes them to zero.
+/// Converts IEEE 754 binary16, because `Float16` does not exist on every platform. Branch-free, so that the compiler
+/// vectorises it. Subnormals are the difference of two normal numbers, so flushing denormals to zero does not affect
+/// them.
 @inline(__always)
 private func widened(f16 bits: UInt32) -> Float {
   let exponentStep: UInt32 = 1 << 23

@@ -1,22 +1,22 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The other direction of SafeTensors.swift.
+// Writes the format that SafeTensors.swift reads.
 
-/// A tensor to be written: values of one type, row-major.
+/// A tensor to write: values of one type, row-major.
 public struct WrittenTensor {
   fileprivate let name, type: String
   fileprivate let shape: [Int]
   fileprivate let bytes: [UInt8]
 
-  /// F32. As many values as the shape says.
+  /// An F32 tensor; `values` must match the shape.
   public init(_ name: String, _ shape: [Int], _ values: [Float]) {
     precondition(shape.reduce(1, *) == values.count, "a tensor holds as many values as its shape says")
     (self.name, type, self.shape) = (name, "F32", shape)
     bytes = values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) } }
   }
 
-  /// U8.
+  /// A U8 tensor; `values` must match the shape.
   public init(_ name: String, _ shape: [Int], _ values: [UInt8]) {
     precondition(shape.reduce(1, *) == values.count, "a tensor holds as many values as its shape says")
     (self.name, type, self.shape, bytes) = (name, "U8", shape, values)
@@ -24,12 +24,14 @@ public struct WrittenTensor {
 }
 
 extension SafeTensors {
-  /// A file of these tensors, in this order, with its checksum in the metadata. Names, keys and texts must need no escapes
-  /// in JSON.
+  /// Serialises the tensors, in this order, and adds their checksum to the metadata. Names, keys and values of the
+  /// metadata must not need JSON escapes.
   public static func written(_ tensors: [WrittenTensor], metadata: [String: String]) -> [UInt8] {
     let values = tensors.flatMap(\.bytes)
-    let told = metadata.merging(["crc32": values.withUnsafeBytes { checksum($0) }]) { $1 }
-    var entries = ["\"__metadata__\":{\(told.sorted { $0 < $1 }.map { "\"\($0)\":\"\($1)\"" }.joined(separator: ","))}"]
+    let metadata = metadata.merging(["crc32": values.withUnsafeBytes { checksum($0) }]) { $1 }
+    var entries = [
+      "\"__metadata__\":{\(metadata.sorted { $0 < $1 }.map { "\"\($0)\":\"\($1)\"" }.joined(separator: ","))}"
+    ]
     var end = 0
     for tensor in tensors {
       let (begin, shape) = (end, tensor.shape.map { "\($0)" }.joined(separator: ","))
@@ -37,7 +39,7 @@ extension SafeTensors {
       entries.append(
         "\"\(tensor.name)\":{\"dtype\":\"\(tensor.type)\",\"shape\":[\(shape)],\"data_offsets\":[\(begin),\(end)]}")
     }
-    // Spaces bring the values to a multiple of eight bytes, as other writers do.
+    // The values are aligned to eight bytes with spaces, as other writers do.
     var header = Array("{\(entries.joined(separator: ","))}".utf8)
     header += [UInt8](repeating: 0x20, count: -header.count & 7)
     return (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header + values

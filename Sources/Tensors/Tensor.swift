@@ -1,10 +1,10 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// A dense array of `Float`, row-major. Images are `[H, W, C]`, token sequences `[T, C]`, vectors `[C]`.
+/// A dense row-major array of `Float`. Images are `[H, W, C]`, token sequences `[T, C]`, vectors `[C]`.
 ///
-/// What layers return lies in memory that the `Workspace` uses again as soon as nobody holds the tensor any more, so a
-/// network that has run once allocates nothing.
+/// The results of layers use memory from the `Workspace`, which reuses it once no tensor refers to it, so a network
+/// that has run once allocates nothing.
 public struct Tensor: Equatable, Sendable {
   private let sizes: Sizes
   public var values: Values
@@ -27,17 +27,17 @@ public struct Tensor: Equatable, Sendable {
     self.init(.listed(shape), Values(storage, shape.reduce(1, *)))
   }
 
-  /// An activation `[H, W, C]` in the workspace's memory. `fill` must write every value.
+  /// An activation `[H, W, C]` in workspace memory. `fill` must write every value.
   init(_ height: Int, _ width: Int, _ channels: Int, filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
     self.init(.picture(height, width, channels), Values(leased: height * width * channels, filledBy: fill))
   }
 
-  /// The same of `[T, C]`.
+  /// The same for `[T, C]`.
   init(_ rows: Int, _ channels: Int, filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
     self.init(.rows(rows, channels), Values(leased: rows * channels, filledBy: fill))
   }
 
-  /// The same, shaped like another tensor.
+  /// The same, with the shape of another tensor.
   init(like other: Tensor, filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
     self.init(other.sizes, Values(leased: other.values.count, filledBy: fill))
   }
@@ -61,7 +61,7 @@ public struct Tensor: Equatable, Sendable {
     return Tensor(.rows(h * w, c), values)
   }
 
-  /// Tokens `[H * W, C]` as an image of the size of another.
+  /// Tokens `[H * W, C]` as an image of the size of `other`.
   public func asPicture(like other: Tensor) -> Tensor {
     precondition(other.values.count == values.count, "as many pixels as tokens")
     return Tensor(other.sizes, values)
@@ -80,7 +80,7 @@ public struct Tensor: Equatable, Sendable {
 
   public static func == (a: Tensor, b: Tensor) -> Bool { a.shape == b.shape && a.values == b.values }
 
-  /// Inline for what networks pass on, since an array would be an allocation.
+  /// The shape. Stored inline for activations, because an array would allocate.
   private enum Sizes: Sendable {
     case picture(Int, Int, Int)
     case rows(Int, Int)
@@ -88,7 +88,8 @@ public struct Tensor: Equatable, Sendable {
   }
 }
 
-/// The values of a tensor, row-major. Who writes gets a copy first if anybody else, the workspace included, holds them.
+/// The values of a tensor, row-major. Copy-on-write: a write copies first if anything else, including the workspace,
+/// refers to the memory.
 public struct Values: RandomAccessCollection, MutableCollection, Equatable, Sendable {
   private var storage: Storage
   public let count: Int
@@ -130,7 +131,7 @@ public struct Values: RandomAccessCollection, MutableCollection, Equatable, Send
     try withUnsafeBufferPointer(body)
   }
 
-  /// For kernels: the memory, valid during `body`.
+  /// The memory, for kernels; valid during `body`.
   func with<Result>(_ body: (UnsafePointer<Float>) -> Result) -> Result {
     withExtendedLifetime(storage) { body(UnsafePointer(storage.memory)) }
   }

@@ -5,14 +5,15 @@ import CTensors
 import Glibc
 import Synchronization
 
-/// One worker for every further processor that the process may use, shared by all streams of the process.
+/// A process-wide pool with one worker for each processor beyond the caller's, shared by all streams.
 ///
-/// Made to share the processors with decoders and encoders (figures: meta/decisions/0005-process.md):
-/// - Between two layers a worker spins for 50 us, because the next layer comes within that time; then it sleeps.
-/// - Work is cut in small pieces, and whoever is free takes the next one. A worker that the system puts aside with a
-///   piece in hand is fetched to the processor of its caller, who has nothing else to do by then.
-/// - A worker that wakes up on its caller's processor, where the system likes to put it, goes to another one.
-/// - Callers divide the processors evenly; who gets only one of them works alone.
+/// It is designed to share the processors with decoders and encoders (measured in meta/decisions/0005-process.md):
+/// - Between layers a worker spins for 50 us, because the next layer usually starts within that time; then it sleeps.
+/// - Work is cut into small pieces that idle threads take one by one. If a worker is preempted in the middle of a
+///   piece, it is moved to the processor of its caller, who is waiting for that piece anyway.
+/// - A worker that wakes up on its caller's processor, where Linux tends to put it, moves to another one.
+/// - Concurrent callers divide the processors evenly; a caller whose share is one processor works alone.
+///
 /// A call allocates nothing.
 public final class ThreadPool: @unchecked Sendable {
   // Sendable: everything is constant or atomic.
@@ -20,24 +21,24 @@ public final class ThreadPool: @unchecked Sendable {
 
   private static let patience: UInt64 = 50_000  // ns of spinning
 
-  private let allowed: OpaquePointer?  // processors; the workers' too
-  /// Threads that compute at the same time at most, 1 or more: the processors that the process may run on, but no more than
-  /// its control groups leave it.
+  private let allowed: OpaquePointer?  // the processors that callers and workers may run on
+  /// The maximum number of threads that compute at once, at least 1: the processors that the process may run on,
+  /// limited by the quota of its control groups.
   public let processors: Int
   private let jobs: UnsafeMutableBufferPointer<Job>
   private let workers: UnsafeMutableBufferPointer<Worker>
   private let callers = Atomic(0)
-  private let posted = Signal()  // counts jobs
+  private let posted = Signal()  // counts posted jobs
   private let asleep = Atomic(0)  // workers
   private let limitKey: pthread_key_t
 
-  /// `processors`: nil of those that the process may use.
+  /// `processors`: nil: as many as the process may use.
   package init(processors count: Int? = nil) {
     allowed = ctensors_processors_allowed()
-    // Rounded down: who overdraws is stopped for up to a tenth of a second. What is left over is for decoders.
+    // Rounded down, because exceeding the quota stops the process for up to 0.1 s. The fraction is left for decoders.
     let quota = processorQuota().map { Int(min(max($0, 1), 65536)) }
     processors = count ?? min(Int(ctensors_processor_count(allowed)), quota ?? .max)
-    jobs = .allocate(capacity: processors / 2 * 2)  // with more callers, and pieces that share out, each works alone
+    jobs = .allocate(capacity: processors / 2 * 2)  // callers beyond this number work alone
     for i in jobs.indices { jobs.initializeElement(at: i, to: Job()) }
     workers = .allocate(capacity: max(0, processors - 1))
     for i in workers.indices { workers.initializeElement(at: i, to: Worker()) }
@@ -57,14 +58,15 @@ public final class ThreadPool: @unchecked Sendable {
     }
   }
 
-  /// What `body` computes uses at most this many threads, the caller's included; 0: all processors.
+  /// Limits the computations in `body` to this many threads, including the caller's; 0: all processors.
   public func limited<Result, Failure: Error>(
     to threads: Int, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try within(threads > 0 && threads < processors ? Limit(threads) : nil, body)
   }
 
-  /// Calls `body` with every index in `0..<count`, in any order, on several threads; returns when all are done.
+  /// Calls `body` with every index in `0..<count`, in any order, on several threads; returns when all calls have
+  /// returned.
   public func parallel(count: Int, _ body: (Int) -> Void) {
     let share = processors / callers.add(1, ordering: .relaxed).newValue
     defer { callers.subtract(1, ordering: .relaxed) }
@@ -74,8 +76,8 @@ public final class ThreadPool: @unchecked Sendable {
     post(count: count, helpers: helpers, body)
   }
 
-  /// What both return, computed at the same time if there are two threads. Whatever they share out themselves is taken by
-  /// threads that are free, and by the other one when it has ended. `first` is the longer one.
+  /// Runs both closures, concurrently if there are two threads, and returns their results. Work that one of them splits
+  /// is picked up by idle threads, and by the other's thread once that has finished. `first` should be the longer one.
   public func both<First, Second>(_ first: () -> First, and second: () -> Second) -> (First, Second) {
     var (one, two): (First?, Second?)
     let (limit, wanted) = (limit, processors / (callers.load(ordering: .relaxed) + 1) > 1 ? 1 : 0)
@@ -83,7 +85,7 @@ public final class ThreadPool: @unchecked Sendable {
     let ended = Atomic(0)
     post(count: 2, helpers: helpers) { index in
       within(limit) { if index == 0 { one = first() } else { two = second() } }
-      // The other one may have the thread that this one needs no more.
+      // The thread that this closure no longer needs may serve the other one.
       if ended.add(1, ordering: .relaxed).newValue == 1 { limit?.give(back: helpers) }
     }
     guard let one, let two else { preconditionFailure("every piece is done") }
@@ -101,12 +103,12 @@ public final class ThreadPool: @unchecked Sendable {
     }
   }
 
-  /// Of the calling thread.
+  /// The calling thread's limit.
   private var limit: Limit? {
     pthread_getspecific(limitKey).map { Unmanaged<Limit>.fromOpaque($0).takeUnretainedValue() }
   }
 
-  /// The first index first: what lies behind each other in memory is read so.
+  /// Starts with the first index, so that memory is read in order.
   private func post(count: Int, helpers: Int, _ body: (Int) -> Void) {
     guard helpers > 0, count <= Job.longest, let job = jobs.indices.first(where: { jobs[$0].occupy() }) else {
       for i in 0..<max(0, count) { body(i) }
@@ -124,7 +126,7 @@ public final class ThreadPool: @unchecked Sendable {
     let mine = jobs[job].work(helping: false)
     if jobs[job].isFinished { return }
 
-    // What the others have in hand began before our last piece ended, and takes about as long as one of ours.
+    // The pieces still running were started before our last piece ended, and take about as long as one of ours.
     let piece = (nanoseconds() - began) / UInt64(max(1, mine))
     if spin(for: max(Self.patience, 2 * piece), { jobs[job].isFinished }) { return }
     let here = ctensors_processor()
@@ -134,10 +136,10 @@ public final class ThreadPool: @unchecked Sendable {
     jobs[job].sleepUntilFinished()
   }
 
-  /// A worker's life.
+  /// The main loop of a worker.
   private func serve() {
     guard let i = workers.indices.first(where: { workers[$0].start() }) else { return }
-    _ = ctensors_arithmetic_standard()  // not as whoever came first has it
+    _ = ctensors_arithmetic_standard()  // not the mode of whichever thread created the pool
     var seen: UInt32 = 0
     while true {
       if !spin(for: Self.patience, { posted.value.pointee.load(ordering: .acquiring) != seen }) {
@@ -157,13 +159,13 @@ public final class ThreadPool: @unchecked Sendable {
   }
 }
 
-/// How many threads a caller and those that help it may be, at whatever depth they share out their work.
+/// The budget of threads for a caller and its helpers, at any depth of nested calls.
 private final class Limit: Sendable {
   private let free: Atomic<Int>
 
   init(_ threads: Int) { free = Atomic(threads - 1) }
 
-  /// So many more threads, or as many as there are.
+  /// Takes up to `wanted` threads and returns how many it got.
   func take(_ wanted: Int) -> Int {
     var now = free.load(ordering: .relaxed)
     while true {
@@ -178,16 +180,16 @@ private final class Limit: Sendable {
 }
 
 private struct Worker: ~Copyable {
-  let thread = Atomic<Int32>(0)  // the system's number
-  let job = Atomic(-1)  // of which it may have a piece in hand; while it has none, nobody else moves it
+  let thread = Atomic<Int32>(0)  // the kernel's thread id
+  let job = Atomic(-1)  // whose piece it may be running; while it is -1, no other thread moves the worker
 
-  /// Takes this place for the calling thread.
+  /// Claims this entry for the calling thread.
   borrowing func start() -> Bool {
     thread.compareExchange(expected: 0, desired: ctensors_thread(), ordering: .relaxed).exchanged
   }
 }
 
-/// Where one caller's work lies open. Used again and again, and never freed: a worker may look in at any time.
+/// The work posted by one caller. Reused and never freed, because a worker may look at it at any time.
 private struct Job: ~Copyable {
   static let longest = 1 << 24 - 1  // pieces
   private static let seat: UInt64 = 1 << 24
@@ -195,20 +197,20 @@ private struct Job: ~Copyable {
   private static let number: UInt64 = 1 << 32
   private static let callerSleeps: UInt32 = 1 << 31
 
-  /// The job's number (32 bits), how many helpers may still join (8), how many pieces nobody has taken (24): in one, so
-  /// that whoever takes a piece knows what it belongs to.
+  /// The job's number (32 bits), how many helpers may still join (8), and how many pieces have not been taken (24), in
+  /// one word, so that taking a piece also tells which job it belongs to.
   private let open = Atomic<UInt64>(0)
-  private let count = Atomic(0)  // pieces in all
-  private let code = Atomic<UInt>(0)  // of the closure, and
+  private let count = Atomic(0)  // total number of pieces
+  private let code = Atomic<UInt>(0)  // of the closure:
   private let captured = Atomic<UInt>(0)
-  private let unfinished = Signal()  // pieces; and `callerSleeps`
+  private let unfinished = Signal()  // pieces, with the flag `callerSleeps`
   private let occupied = Atomic(false)
   let processor = Atomic<Int32>(0)  // the caller's
 
   borrowing func occupy() -> Bool { !occupied.exchange(true, ordering: .acquiring) }
   borrowing func vacate() { occupied.store(false, ordering: .releasing) }
 
-  /// `body` must not be left before the job is finished.
+  /// `body` must stay valid until the job is finished.
   borrowing func post(_ body: (Int) -> Void, count: Int, seats: Int) {
     var closure = ctensors_closure()
     take(body, &closure)
@@ -228,7 +230,7 @@ private struct Job: ~Copyable {
 
   var isFinished: Bool { unfinished.value.pointee.load(ordering: .acquiring) & ~Self.callerSleeps == 0 }
 
-  /// Takes pieces until there are none; returns how many.
+  /// Runs pieces until none are left; returns how many it ran.
   borrowing func work(helping: Bool) -> UInt32 {
     var state = open.load(ordering: .acquiring)
     let number = state / Self.number
@@ -259,25 +261,25 @@ private struct Job: ~Copyable {
   }
 }
 
-/// The closure for other threads; `withoutActuallyEscaping` would copy it to the heap.
+/// Passes the closure to other threads without the heap copy that `withoutActuallyEscaping` would make.
 @_silgen_name("ctensors_closure_take")
 private func take(_ body: (Int) -> Void, _ closure: UnsafeMutablePointer<ctensors_closure>)
 
-/// A number that threads can sleep on. Never freed.
+/// A futex word. Never freed.
 private struct Signal {
   let value: UnsafeMutablePointer<Atomic<UInt32>>
 
   init() {
-    value = .allocate(capacity: 64)  // so that it shares its cache lines with nothing
+    value = .allocate(capacity: 64)  // padded, so that it shares no cache line
     value.initialize(to: Atomic(0))
   }
 
-  /// Sleeps if the number is this one, until somebody wakes us, or for no reason.
+  /// Sleeps while the word equals `value`. May wake spuriously.
   func sleep(while value: UInt32) { ctensors_sleep(self.value, value) }
   func wake(_ threads: Int) { ctensors_wake(value, Int32(clamping: threads)) }
 }
 
-/// Waits for `condition`, but not much longer than `limit` nanoseconds; returns whether it holds.
+/// Spins until `condition` holds, for not much longer than `limit` nanoseconds; returns whether it holds.
 @inline(__always)
 private func spin(for limit: UInt64, _ condition: () -> Bool) -> Bool {
   let end = nanoseconds() + limit

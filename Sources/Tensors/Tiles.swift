@@ -7,14 +7,15 @@
   import CTiles
   import KernelInterface
 
-  /// `to.activation(convolution of the padded picture + bias + residual)`. `picture` has all the zeros that it needs above and
-  /// beside it; with those below, it has `rows` rows. output: `height` x `width` pixels.
+  /// `to.activation(convolution of the padded image + bias + residual)`. `picture` includes all zeros it needs above
+  /// and beside it; with those below, it has `rows` rows. The output is `height` x `width` pixels.
   func convolveByTiles(
     _ picture: PaddedPicture, rows: Int, _ weights: PackedWeights, kernel: (height: Int, width: Int), stride: Int,
     height: Int, width: Int, _ to: Destination
   ) {
     let channels = picture.channels
-    // Of a row; the next one begins with the others. Rows hold whole groups of pixels.
+    // Padding at the right of a row, beyond the next row's left padding, which it shares. Rows are a whole number of
+    // pixel groups.
     let right = max(0, picture.right - picture.left)
     let whole = stride * weights.group
     let pitch = (picture.left + picture.width + right + whole - 1) / whole * whole
@@ -37,8 +38,7 @@
     }
   }
 
-  /// The same of a depthwise convolution, 3 x 3, and a pointwise one behind it; negative values times their channel's `slope`
-  /// if there are any.
+  /// The same for a 3 x 3 depthwise convolution followed by a pointwise one. With `slope`, the activation is PReLU.
   func convolveByTiles(
     depthwise convolution: ctiles_depthwise, rows: Int, _ weights: PackedWeights, slope: UnsafePointer<Float>?,
     _ to: Destination
@@ -53,7 +53,7 @@
           ctiles_convolve_depthwise($0, Int32(strip.lowerBound), Int32(strip.upperBound), input.values, input.rest)
         }
       }
-      // The last products may reach behind the picture: weights are 0 there, but NaN times 0 is NaN.
+      // The last tile may read beyond the image. The weights are 0 there, but NaN times 0 is NaN.
       for plane in [0, input.rest] {
         (input.values + plane + pixels * channels).initialize(repeating: 0, count: Tiles.depth)
       }
@@ -61,7 +61,7 @@
     }
   }
 
-  /// A picture as ctiles.h wants it.
+  /// An image in the layout of ctiles.h.
   private struct TilePicture {
     let values: UnsafeMutablePointer<UInt16>
     let rest: Int
@@ -74,23 +74,23 @@
     }
   }
 
-  /// Where the pixels of a convolution are.
+  /// The layout of a convolution's input and output.
   private struct TileLayout {
     let kernel: (height: Int, width: Int)
     let channels, stride: Int
-    let group: Int  // output pixels that count as one
-    let rows, pitch: Int  // of the padded picture
+    let group: Int  // output pixels computed as one
+    let rows, pitch: Int  // of the padded image
     let height, width: Int  // of the output
 
-    /// Values of every `stride`-th row.
+    /// The number of values in every `stride`-th row together.
     var plane: Int { (rows + stride - 1) / stride * pitch * channels }
-    /// Groups of an output row, with those that are thrown away, and of the output.
+    /// Pixel groups in an output row, including those that are discarded, and in the whole output.
     var across: Int { pitch / (stride * group) }
     var groups: Int { (height - 1) * across + width / group }
-    /// Tiles of them.
+    /// Tiles of pixel groups.
     var columns: Int { (groups + Tiles.side - 1) / Tiles.side }
     var depths: Int { Tiles.depths(kernel.width, channels, stride: stride, group: group) }
-    /// Values of the picture that are looked at.
+    /// The number of input values that are read.
     var read: Int {
       (stride - 1) * plane
         + (columns * Tiles.side * stride * group + (kernel.height - 1) / stride * pitch) * channels
@@ -110,8 +110,8 @@
       width: Int32(layout.width / layout.group), output: to.output, channels: Int32(layout.group * to.channels),
       bias: to.bias, residual: to.residual, slope: slope,
       activation: slope == nil ? to.activation.ofTiles : ctiles_prelu)
-    // A piece takes some 10 us; a layer of less than two is not shared out. To fetch weights from the last cache takes as
-    // long as four tiles of pixels.
+    // A piece takes about 10 us; a layer of less than two pieces is not split. Fetching weights from the last-level
+    // cache takes as long as computing four tiles of pixels.
     let blocks = (weights.outputs + Tiles.side - 1) / Tiles.side
     let products = max(layout.columns, 4) * blocks * layout.kernel.height * layout.depths * (input.rest > 0 ? 3 : 1)
     let pieces = products < 2000 ? 1 : max(2, min(16, products / 1500) / 2 * 2)
@@ -127,7 +127,7 @@
     }
   }
 
-  /// Rows of a picture of so many values for the thread pool.
+  /// Splits the rows of an image with `values` values among threads.
   private func inStrips(_ rows: Int, values: Int, _ body: (Range<Int>) -> Void) {
     let strips = max(1, min(16, rows, values / 12_000))
     ThreadPool.shared.parallel(count: strips) { body(part($0, of: strips, 0..<rows, step: 1)) }
@@ -146,12 +146,12 @@
   }
 #endif
 
-/// Sizes of tiles, see ctiles.h.
+/// Tile sizes, see ctiles.h.
 enum Tiles {
   static let side = 16
   static let depth = 32
 
-  /// Tiles that the products of one kernel row take, `width` pixels, for `group` output pixels.
+  /// The number of tiles for the products of one kernel row of `width` pixels, for `group` output pixels.
   static func depths(_ width: Int, _ channels: Int, stride: Int, group: Int) -> Int {
     (((group - 1) * stride + width) * channels + depth - 1) / depth
   }

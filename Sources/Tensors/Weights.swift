@@ -1,18 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Named tensors of a model file, taken one by one while the networks are built.
+/// The named tensors of a model file, from which the layers of the networks are built.
 ///
-/// A layer asks for what it needs by name and shape. What is missing or misshapen is noted and zeros are handed out,
-/// values that are not finite are noted, so that one pass over the networks finds every problem; `finish()` then names
-/// them all, with the tensors that nobody asked for. A tensor lives from `take` until its layer has packed it.
+/// A layer takes what it needs by name and shape. A missing or misshapen tensor is recorded as a problem and replaced
+/// by zeros, and non-finite values are recorded, so that building the networks once finds every problem; `finish()`
+/// then lists them all, along with tensors that no layer took. A tensor lives from `take` until its layer has packed
+/// it.
 public final class Weights {
-  /// How convolutions and linear layers compute. `bf16`: products of bf16, summed in `Float`, where they are faster
-  /// (`multipliesBF16`); elsewhere as `f32`.
+  /// The precision of convolutions and linear layers. `bf16`: products of bf16 accumulated in `Float`, where that is
+  /// faster (`multipliesBF16`); elsewhere as `f32`.
   public enum Precision: Sendable { case f32, bf16 }
 
   public let precision: Precision
-  /// What the layers are to be computed with.
+  /// What the layers compute with.
   package let instructions: InstructionSet
   private let tensor: (String) -> Tensor?
   private var untaken: Set<String>
@@ -32,7 +33,7 @@ public final class Weights {
     (self.precision, self.instructions) = (precision, instructions)
   }
 
-  /// The tensor called `name`, in the shape PyTorch gave it.
+  /// The tensor `name`, with PyTorch's shape.
   public func take(_ name: String, _ shape: [Int]) -> Tensor {
     untaken.remove(name)
     guard let tensor = tensor(name) else {
@@ -47,13 +48,13 @@ public final class Weights {
     return tensor
   }
 
-  /// The same of a tensor with any number of rows within `rows`.
+  /// The same for a tensor whose number of rows is within `rows`.
   public func take(_ name: String, rows: ClosedRange<Int>, _ row: [Int]) -> Tensor {
     let count = tensor(name)?.shape.first ?? rows.lowerBound
     return take(name, [min(max(count, rows.lowerBound), rows.upperBound)] + row)
   }
 
-  /// The same of a tensor whose sizes are within `ranges`, one for each of its dimensions.
+  /// The same for a tensor whose sizes are within `ranges`, one for each dimension.
   public func take(_ name: String, within ranges: [ClosedRange<Int>]) -> Tensor {
     let sizes = tensor(name)?.shape ?? []
     return take(
@@ -63,10 +64,10 @@ public final class Weights {
       })
   }
 
-  /// Notes what is wrong with a tensor's values.
+  /// Records a problem with a tensor's values.
   public func report(_ problem: String) { problems.append(problem) }
 
-  /// Every problem met so far and every tensor that no layer asked for; empty when all is well.
+  /// All problems so far, and all tensors that no layer took; empty if all is well.
   public func finish() -> [String] {
     problems + untaken.sorted().map { "unknown \($0)" }
   }
@@ -75,7 +76,7 @@ public final class Weights {
 extension Tensor {
   /// Whether no value is infinite or NaN.
   fileprivate var isFinite: Bool {
-    var largest: UInt32 = 0  // magnitude; an integer without an early end, so that the compiler takes many at a time
+    var largest: UInt32 = 0  // magnitude; an integer comparison without early exit vectorises
     for value in values { largest = max(largest, value.bitPattern & 0x7FFF_FFFF) }
     return largest < Float.infinity.bitPattern
   }

@@ -3,9 +3,9 @@
 
 import Glibc
 
-/// Memory for some floats, aligned to a cache line. Up to 63 floats behind the last one may be read.
+/// Memory for floats, aligned to a cache line. Up to 63 floats beyond the last one may be read.
 final class Storage: @unchecked Sendable {
-  // Sendable: written before it is shared, and again only when nobody but the workspace holds it.
+  // Sendable: written before it is shared, and again only when nothing but the workspace refers to it.
   let memory: UnsafeMutablePointer<Float>
   let capacity: Int
 
@@ -18,11 +18,11 @@ final class Storage: @unchecked Sendable {
   deinit { UnsafeMutableRawPointer(memory).deallocate() }
 }
 
-/// The memory of all activations of the process. What was leased once stays and is lent again when its tensor is gone:
-/// fresh pages cost more than a small layer computes, and the piece that was used last is still in the cache. It grows
-/// to what the networks need at once and no further.
+/// The memory for all activations of the process. A block, once allocated, stays and is reused when its tensor is gone:
+/// fresh pages cost more time than a small layer takes, and a recently used block is still in the cache. It grows to
+/// the peak demand of the networks and no further.
 final class Workspace: @unchecked Sendable {
-  // Sendable: `pieces` is read and written with the lock held.
+  // Sendable: `pieces` is accessed with the lock held.
   static let shared = Workspace()
 
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -30,7 +30,7 @@ final class Workspace: @unchecked Sendable {
 
   private init() { pthread_mutex_init(lock, nil) }
 
-  /// Room for `count` floats of any content.
+  /// A block of at least `count` floats with arbitrary content.
   func lease(_ count: Int) -> Storage {
     let (index, capacity) = Self.sizeClass(count)
     pthread_mutex_lock(lock)
@@ -41,7 +41,7 @@ final class Workspace: @unchecked Sendable {
     return piece
   }
 
-  /// Four classes for each power of two.
+  /// Four size classes for each power of two.
   private static func sizeClass(_ count: Int) -> (index: Int, capacity: Int) {
     let count = max(count, 64)
     let power = Int.bitWidth - 1 - count.leadingZeroBitCount
@@ -51,7 +51,7 @@ final class Workspace: @unchecked Sendable {
   }
 }
 
-/// Memory for the inside of one piece of work. Each thread keeps its own.
+/// Scratch memory for one task. Each thread has its own.
 enum Scratch {
   private static let key: pthread_key_t = {
     var key = pthread_key_t()
@@ -59,9 +59,9 @@ enum Scratch {
     return key
   }()
 
-  private static let header = 64  // bytes; the first eight hold the capacity, and what follows is aligned
+  private static let header = 64  // bytes; the first eight hold the capacity, and the padding keeps the rest aligned
 
-  /// Lends `count` floats of any content. Must not be nested.
+  /// Lends `count` floats with arbitrary content. Must not be nested.
   static func withFloats<Result>(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Result) -> Result {
     let size = count * MemoryLayout<Float>.stride
     var memory = pthread_getspecific(key)

@@ -5,7 +5,7 @@ import Diffusion
 import Testing
 
 @Suite struct ConfigurationTests {
-  /// `json.dumps(Config().dict())` of Sources/Training/networks/model.py.
+  /// `json.dumps(Config().dict())` of Sources/Training/networks/config.py.
   static let json = """
     {"window": 80, "latent_channels": 4, "ae_channels": [24, 48, 96], "unet_channels": [64, 128, 192], \
     "groups": 8, "head": 32, "embedding": 256, "prior": 6, "audio_width": 192, "audio_layers": 3, "audio_past": 8, \
@@ -27,7 +27,7 @@ import Testing
     #expect(try Configuration(json: json).avHuBERT == 768)
   }
 
-  /// A field of the JSON replaced by another text, and what the reader says.
+  /// A field of the JSON replaced by other text, and the parser's error.
   @Test(
     arguments: [
       ("\"window\": 80", "\"window\": 80,", .notJSON(offset: 14)),

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Every part against networks/model.py, element by element: `python -m convert.golden` in Sources/Training. Differences
+/// Every part against networks/, element by element: `python -m convert.golden` in Sources/Training. Differences
 /// are relative to the largest value.
 @Suite struct NetworkTests {
   let config: Configuration
@@ -20,7 +20,7 @@ import Testing
     parts = try golden("parts.safetensors")
   }
 
-  /// F(2x2, 3x3)'s weights are kept as halves, which costs some 3e-4.
+  /// F(2x2, 3x3)'s weights are stored as halves, which costs about 3e-4.
   func tolerance(_ way: Way) -> Float { way.precision == .f32 ? 5e-4 : 2e-2 }
 
   func weights(_ way: Way) -> Weights { Weights(tensors, precision: way.precision, on: way.set) }
@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  func frame(_ denoiser: Denoiser, prior: Tensor?, steps: Int) throws -> Denoiser.Frame {
+  func frame(_ denoiser: Denoiser, prior: Tensor?, steps: Int) throws -> Denoiser.Conditioning {
     let schedule = Schedule(steps: steps, of: denoiser)
     return denoiser.prepare(
       masked: try part("masked"), lips: try part("lips"), identity: try part("identity"),

@@ -8,13 +8,13 @@ import Tensors
 import TestSupport
 import Testing
 
-/// `[2, 3]` as data/geometry.py writes it.
+/// A transform `[2, 3]` in the layout of data/geometry.py.
 func similarity(_ matrix: Tensor?) throws -> Similarity {
   let m = try #require(matrix).values.map { Double($0) }
   return try #require(Similarity(a: m[0], b: m[3], tx: m[2], ty: m[5]))
 }
 
-/// Levels 0 ... 255 of RGB in -1 ... 1.
+/// Converts RGB in -1 ... 1 to levels 0 ... 255.
 func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map { ($0 + 1) * 127.5 }) }
 
 @Suite struct Cropping {
@@ -23,7 +23,7 @@ func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map
   @Test func windowIsWhatOpenCVCuts() throws {
     let golden = try golden("faces.safetensors")
     let frame = frame(.rgb, 160, 160, full, showing: try portrait())
-    // OpenCV counts in 1/32 px and rounds levels: two levels at the sharpest edges.
+    // OpenCV works in 1/32 px and rounds levels, which makes up to two levels at the sharpest edges.
     let window = try similarity(golden["window"])
     expectClose(try levels(frame.crop(window)), golden["crop"], 3, "window smaller than its pixels in the frame")
   }
@@ -38,7 +38,7 @@ func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map
   @Test(arguments: PixelFormat.allCases)
   func everyFormatShowsTheSame(format: PixelFormat) throws {
     let window = try #require(Similarity(a: 0.8, b: 0.05, tx: -3, ty: 4))
-    // A smooth picture, so that coarser chroma is no loss.
+    // A smooth picture, so that subsampling chroma loses nothing.
     func color(_ x: Int, _ y: Int) -> SIMD3<Double> {
       [0.2 + Double(x) / 300, 0.8 - Double(y) / 250, 0.3 + Double(x + y) / 600]
     }
@@ -78,14 +78,14 @@ func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map
   }
 }
 
-/// Against its plain twin, on sizes and places that are awkward.
+/// Against its naive twin, with awkward sizes and transforms.
 @Suite struct CropParity {
   private static let sites = [ChromaSite.left, ChromaSite(cositedX: false, cositedY: false)]
   private static let places: [(Double, Double, Double, Double)] = [
     (0.9, 0.2, -20, -30), (2.3, -0.4, -60, -40), (5.5, 0.3, -300, -250), (1, 0, -80, 10), (-0.8, 0.5, 70, 60),
   ]
 
-  /// No two neighbours alike.
+  /// No two neighbours are equal.
   private func busy(_ x: Int, _ y: Int) -> SIMD3<Double> {
     [Double((x * 7 + y * 13) % 17) / 16, Double((x * 5 + y * 3) % 11) / 10, Double((x * 3 + y * 11) % 7) / 6]
   }
@@ -100,7 +100,7 @@ func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map
       let frame = Frame(format, width, height, colorimetry, site: Self.sites[i % 2], color: busy)
       let name = "\(format), side \(side), place \(i)"
 
-      // The plain crop holds levels, so it is turned into RGB by the crop of a frame of one pixel for each of its own.
+      // The naive crop holds levels, so it is converted to RGB by cropping a frame with one pixel for each of its own.
       let crop = try frame.crop(place, window)
       let plain = Plain.crop(frame, place, side: side)
       let toRGB = try rgb(of: format, colorimetry)
@@ -109,7 +109,7 @@ func levels(_ tensor: Tensor) -> Tensor { Tensor(tensor.shape, tensor.values.map
     }
   }
 
-  /// Rows of the affine map from levels to RGB in -1 ... 1, by the book.
+  /// The rows of the affine map from levels to RGB in -1 ... 1, as defined by the standards.
   private func rgb(of format: PixelFormat, _ colorimetry: Colorimetry) throws -> [SIMD4<Double>] {
     let (black, luma, grey, chroma) = scales(format, colorimetry)
     if format.isRGB {

@@ -7,14 +7,14 @@ import Tensors
 import Testing
 
 @Suite struct Cuts {
-  /// The differences of these frames, each from the one before, and where a cut is seen.
+  /// The difference of each of these frames from the previous one, and where a cut is detected.
   private func watch(_ frames: [Frame], threshold: Float = 0.4) throws -> (scores: [Float], cuts: [Int]) {
     var detector = CutDetector()
     let seen = try frames.map { frame in try frame.paint { detector($0.view, threshold: threshold) } }
     return (seen.map { $0.score }, seen.indices.filter { seen[$0].isCut })
   }
 
-  /// The portrait at (x, 30), the whole frame as bright as told.
+  /// The portrait at (x, 30), with the whole frame's brightness scaled.
   private func shot(_ x: Int, light: Double = 1, _ format: PixelFormat = .i420) throws -> Frame {
     let picture = try portrait()
     return Frame(format, 320, 200) { u, v in
@@ -64,7 +64,7 @@ import Testing
 
   @Test func aPanIsNoCut() throws {
     let frames = (0..<12).map { waves(Double($0) * 0.35) }
-    // That it begins cannot be told from a cut: the first difference is 0.47.
+    // Its beginning cannot be told from a cut: the first difference is 0.47.
     #expect(try watch(frames).cuts == [1])
     #expect(try watch(frames, threshold: 0.5).cuts == [])
   }

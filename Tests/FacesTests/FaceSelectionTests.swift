@@ -5,7 +5,7 @@ import Faces
 import Testing
 
 @Suite struct Selection {
-  /// A large face left of the middle, a small one in the middle, one in between at the right.
+  /// A large face left of the middle, a small one in the middle, and a medium one at the right.
   static let boxes = [(1, 100, 60), (2, 300, 20), (3, 500, 40)]
 
   private func chosen(_ selection: FaceSelection, before: Set<Int> = [], boxes: [(Int, Int, Int)] = boxes) -> [Int] {

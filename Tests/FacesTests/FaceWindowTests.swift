@@ -19,7 +19,7 @@ import Testing
     expectClose(Tensor([80, 80], red), try golden("shape.safetensors")["fade"], 1e-6, "fade")
   }
 
-  /// Share of each place of 20 x 20 that the lips of a mesh cover whose outlines are these.
+  /// The fraction of each of 20 x 20 latent pixels that the lips cover, for a mesh with these outlines.
   private func lips(_ corner: (Double) -> SIMD2<Double>, scale: Double = 1) throws -> Tensor {
     var points = [SIMD3<Float>](repeating: .zero, count: 468)
     let rim = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func coverageIsExact() throws {
-    // From pixel 9's left edge: half of the place that begins at pixel 8, and so on.
+    // From the left edge of pixel 9: half of the latent pixel that begins at pixel 8, and so on.
     let covered = try lips { square($0, 9.5...21.5, 3.5...10.5) }
     #expect(abs(area(covered) - 84) < 1e-3)
     for (x, y, share) in [

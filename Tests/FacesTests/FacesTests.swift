@@ -8,7 +8,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// `size` x `size` pixels of `picture` from (x, y), each `times` times in both directions, as level * scale + offset.
+/// `size` x `size` pixels of `picture` from (x, y), each repeated `times` times in both directions, as level * scale +
+/// offset.
 private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scale: Float, offset: Float) -> Tensor {
   var out: [Float] = []
   for v in 0..<size * times {
@@ -75,7 +76,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     #expect(try Lips(faceWeights()).refined(points, Tensor(zeros: [48, 48, 32])).count == 468)
   }
 
-  /// Skin just outside of the outline goes with it, the rest of the face stays.
+  /// Skin just outside the outline moves along, the rest of the face does not.
   @Test func theSkinGoesWithTheLips() throws {
     let points = try mesh().points
     var moved = points
@@ -100,7 +101,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
 }
 
 @Suite struct Tracking {
-  /// Largest distance of the points from the golden ones, moved by (x, y), in shares of the face's height.
+  /// The largest distance of the points from the golden ones shifted by (x, y), as a fraction of the face's height.
   private func distance(_ face: Face?, _ name: String = "track.points", x: Float = 0, y: Float = 0) throws -> Float {
     let v = try #require(try golden("faces.safetensors")[name]).values
     let points = try #require(face).points
@@ -120,7 +121,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     #expect(try #require(face).score > 0.99)
   }
 
-  /// The mesh sees it smoothed and brightened.
+  /// The mesh's input is smoothed and brightened.
   @Test func aLargeDarkFaceIsSeenAsInPython() throws {
     var watch = try Watch()
     let dark = try portrait().map { ($1 / 4).rounded(.down) }
@@ -128,7 +129,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     #expect(try distance(face, "dark.points") < 0.005)
   }
 
-  /// A mirrored picture gives mirrored points: what is left over is the network's, not half a pixel of its picture.
+  /// A mirrored picture gives mirrored points: what remains is the network's asymmetry, not half a pixel of its input.
   @Test func aMirroredFaceHasMirroredPoints() throws {
     let picture = try portrait()
     var mirrored = picture
@@ -158,13 +159,13 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let picture = try portrait()
     for x in [0, 3, 6, 9, 12, 12, 12, 12, 12, 12] {
       let face = try frame(.nv12, 240, 200, showing: picture, x: x, y: 20).track(&watch)
-      // The mesh sees a moving face where it was, so a little off the middle of its picture.
+      // The mesh's input is centred on the previous position, so a moving face is a little off its middle.
       #expect(try distance(face, x: Float(x), y: 20) < 0.05)
     }
     let still = frame(.nv12, 240, 200, showing: picture, x: 12, y: 20)
     let (before, after) = (try still.track(&watch), try still.track(&watch))
-    let moved = try #require(after).window(80, 90) - #require(before).window(80, 90)
-    // Here the mesh goes to and fro by half a pixel of the window.
+    let moved = try #require(after).alignment(80, 90) - #require(before).alignment(80, 90)
+    // Here the mesh jitters by half a pixel of the window.
     #expect(abs(moved.x) < 0.3 && abs(moved.y) < 0.3, "\(moved)")
   }
 
@@ -172,12 +173,12 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     var watch = try Watch()
     let picture = try portrait()
     #expect(try frame(.bgrx, 640, 360, showing: picture).track(&watch) != nil)
-    // A cut: the old place shows nothing, and the detector finds the new one in the same frame.
+    // A cut: nothing is left at the old position, and the detector finds the new one in the same frame.
     let face = try frame(.bgrx, 640, 360, showing: picture, x: 400, y: 150).track(&watch)
     #expect(try distance(face, x: 400, y: 150) < 0.02)
   }
 
-  /// A large one at once, a small one when the glances come to its place: three of 57 tiles a frame.
+  /// A large face is found at once, a small one when the coarse search reaches it: three of 57 tiles in each frame.
   @Test(arguments: [(160, 160, 1), (1920, 1080, 19)])
   func aFaceThatAppearsIsFoundBeforeLong(width: Int, height: Int, limit: Int) throws {
     var watch = try Watch()
@@ -199,13 +200,13 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   }
 }
 
-/// Two portraits in one frame: 53 px wide at the left, twice as large at the right.
+/// Two portraits in one frame: 53 px wide on the left, twice as large on the right.
 @Suite struct SeveralFaces {
   let picture: Tensor
 
   init() throws { picture = try portrait() }
 
-  /// `left` and `right` tell where the portraits begin; nil: not there.
+  /// `left`, `right`: where the portraits begin; nil: absent.
   private func pair(left: Int? = 10, right: Int? = 300, contrast: Double = 1) -> Frame {
     Frame(.i420, 640, 340) { x, y in
       for (from, times) in [(left, 1), (right, 2)] {
@@ -220,15 +221,15 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     }
   }
 
-  /// Frame px, where a face's mouth is; the portrait's own is near (84, 85).
-  private func mouth(_ face: Face) -> Double { face.window.inverse(40, 29).x }
+  /// The position of a face's mouth, frame px; the portrait's is near (84, 85).
+  private func mouth(_ face: Face) -> Double { face.alignment.inverse(40, 29).x }
 
   @Test(arguments: [(.largest(1), true), (.left, false), (.right, true), (.center, true)] as [(FaceSelection, Bool)])
   func oneIsChosen(selection: FaceSelection, right: Bool) throws {
     var watch = try Watch()
     for i in 0..<30 {
       let faces = try watch.faces(pair(left: 10 + i), selection)
-      #expect(faces.map { mouth($0) > 300 } == [right] && faces[0].presence == 1)
+      #expect(faces.map { mouth($0) > 300 } == [right] && faces[0].opacity == 1)
     }
   }
 
@@ -244,17 +245,17 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     }
   }
 
-  /// A second face is seen within the time that a look at every tile takes, and its box moves along with it.
+  /// A second face is found within the time it takes to search every tile, and its box follows it.
   @Test func aFaceThatComesLaterIsSeenAndFollowed() throws {
     var watch = try Watch()
     let alone = try #require(try watch.faces(pair(left: nil)).first)
     for i in 0..<80 { #expect(try watch.faces(pair(left: 10 + i)).map { $0.id } == [alone.id]) }
-    let seen = watch.tracker.sightings
+    let seen = watch.tracker.trackedFaces
     try #require(seen.count == 2)
     #expect(seen.map { $0.isChosen } == [true, false])
     let middle = seen[1].box.x + seen[1].box.width / 2
     #expect(abs(middle - 90 - 84) < 15, "\(middle)")
-    // And it is the one to go on with when the first one leaves.
+    // It is selected when the first one leaves.
     let next = try watch.faces(pair(left: 90, right: nil)).max { $0.id < $1.id }
     #expect(next?.id == seen[1].id)
   }
@@ -262,9 +263,9 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
   @Test func aFaceThatLeavesIsForgotten() throws {
     var watch = try Watch()
     _ = try watch.faces(pair(), .largest(4))
-    #expect(watch.tracker.sightings.count == 2)
+    #expect(watch.tracker.trackedFaces.count == 2)
     for _ in 0..<30 { _ = try watch.faces(pair(left: nil)) }
-    #expect(watch.tracker.sightings.count == 1)
+    #expect(watch.tracker.trackedFaces.count == 1)
   }
 
   @Test func aFaceFadesInAndOut() throws {
@@ -272,20 +273,20 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     let empty = pair(left: nil, right: nil)
     #expect(try watch.faces(empty).isEmpty)
     var shown: [Float] = []
-    for i in 0..<16 { shown.append(try watch.faces(i < 10 ? pair(left: nil) : empty).first?.presence ?? 0) }
+    for i in 0..<16 { shown.append(try watch.faces(i < 10 ? pair(left: nil) : empty).first?.opacity ?? 0) }
     let expected: [Float] = [1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 2, 1, 0, 0, 0, 0]
     #expect(shown.map { ($0 * 3).rounded() } == expected, "\(shown)")
-    #expect(watch.tracker.sightings == [])
+    #expect(watch.tracker.trackedFaces == [])
   }
 
   @Test func aChangeOfTheChoiceIsCrossFaded() throws {
     var watch = try Watch()
-    let large = try #require(try watch.faces(pair(), .largest(2)).max { $0.window.scale > $1.window.scale })
+    let large = try #require(try watch.faces(pair(), .largest(2)).max { $0.alignment.scale > $1.alignment.scale })
     for _ in 0..<4 { _ = try watch.faces(pair()) }
     for step: Float in [1, 2, 3, 3] {
       let faces = try watch.faces(pair(), .left)
       let (old, new) = (faces.first { $0.id == large.id }, faces.first { $0.id != large.id })
-      #expect(((old?.presence ?? 0) * 3).rounded() == 3 - step && ((new?.presence ?? 0) * 3).rounded() == step)
+      #expect(((old?.opacity ?? 0) * 3).rounded() == 3 - step && ((new?.opacity ?? 0) * 3).rounded() == step)
     }
   }
 
@@ -296,13 +297,13 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     for _ in 0..<6 { _ = try watch.faces(pair(), .within([left, nowhere], 4)) }
     let face = try #require(try watch.faces(pair(), .within([left], 4)).first)
     #expect(mouth(face) < 200)
-    // Detectors do not look at every frame: until they mark something again, it is followed.
+    // Detectors do not run on every frame: until the next detection, the face is tracked.
     #expect(try watch.faces(pair(left: 14), .within([], 4)).map { $0.id } == [face.id])
     for _ in 0..<3 { _ = try watch.faces(pair(), .within([nowhere], 4)) }
     #expect(try watch.faces(pair(), .within([nowhere], 4)).isEmpty)
   }
 
-  /// So faint a face is not found by the detector.
+  /// The detector does not find a face this faint.
   @Test func aFaceThatFillsItsRegionNeedsNoDetector() throws {
     let faint = pair(right: nil, contrast: 0.05)
     var (watch, other) = (try Watch(), try Watch())
@@ -312,7 +313,7 @@ private func part(_ picture: Tensor, x: Int, y: Int, size: Int, times: Int, scal
     #expect(abs(x - 94) < 12, "\(x)")
   }
 
-  /// A region of the whole frame, in which the face is small.
+  /// A region that covers the whole frame, in which the face is small.
   @Test func aFaceInALargeRegionIsFound() throws {
     var watch = try Watch()
     let face = try watch.faces(pair(right: nil), .within([Box(x: 0, y: 0, width: 640, height: 340)], 1)).first

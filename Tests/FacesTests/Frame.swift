@@ -5,7 +5,7 @@ import Faces
 import Tensors
 import TestSupport
 
-/// A frame that owns its memory: rows longer than they need to be, so that a byte too many is seen.
+/// A frame that owns its memory. Rows are padded, so that writes beyond them are detected.
 final class Frame {
   let format: PixelFormat
   let width, height: Int
@@ -33,7 +33,7 @@ final class Frame {
 
   deinit { for plane in planes { plane.base.deallocate() } }
 
-  /// Shows `color(x, y)`, RGB in 0 ... 1: the plain way, a sample of a component is the mean over its pixels.
+  /// Shows `color(x, y)`, RGB in 0 ... 1. Naive: a sample of a component is the mean over its pixels.
   convenience init(
     _ format: PixelFormat, _ width: Int, _ height: Int, _ colorimetry: Colorimetry = Colorimetry(.bt709, .limited),
     site: ChromaSite = .left, color: (Int, Int) -> SIMD3<Double>
@@ -75,7 +75,7 @@ final class Frame {
     }
   }
 
-  /// The level of a sample: `bits` bits from bit `low` on of the little-endian word that holds it.
+  /// The location of a sample: `bits` bits from bit `low` on in a little-endian word.
   subscript(component: Component, x: Int, y: Int) -> Int {
     get {
       let (base, bytes, low, bits) = place(component, x, y)
@@ -124,7 +124,7 @@ final class Frame {
     planes.map { Array(UnsafeRawBufferPointer(start: $0.base, count: $0.stride * $0.rows)) }
   }
 
-  /// Lends the frame; a frame that is refused fails the test.
+  /// Lends a view of the frame; the test fails if the view is invalid.
   func paint<Result>(_ body: (MutableFrameView) throws -> Result) throws -> Result {
     guard
       let view = MutableFrameView(
@@ -138,13 +138,13 @@ final class Frame {
     try paint { Faces.crop($0.view, window, at: place) }
   }
 
-  /// The face that is followed, or was found last.
+  /// The face that is tracked, or was found last.
   func track(_ watch: inout Watch) throws -> Face? { try watch.faces(self).max { $0.id < $1.id } }
 }
 
 struct Refused: Error {}
 
-/// The window of the model that ships.
+/// The window of the shipped model.
 let window = FaceWindow(side: 80)
 
 /// The golden portrait, `[160, 160, 3]`, levels 0 ... 255. Its face is 53 x 60 px.
@@ -153,7 +153,8 @@ func portrait() throws -> Tensor {
   return picture
 }
 
-/// `picture` (levels 0 ... 255) in a frame: pixel (0, 0) at (x, y), every pixel `times` times in both directions.
+/// `picture` (levels 0 ... 255) in a frame: pixel (0, 0) at (x, y), every pixel repeated `times` times in both
+/// directions.
 func frame(
   _ format: PixelFormat, _ width: Int, _ height: Int, _ colorimetry: Colorimetry = Colorimetry(.bt709, .limited),
   showing picture: Tensor, x: Int = 0, y: Int = 0, times: Int = 1
@@ -172,7 +173,7 @@ func faceWeights(beside test: String = #filePath) throws -> Weights {
   return Weights(try SafeTensors.load(path: "\(root)/meta/models/faces.safetensors"))
 }
 
-/// A tracker that is shown 25 frames a second.
+/// A tracker with a clock of 25 frames a second.
 struct Watch {
   var tracker: FaceTracker
   private var frames = 0

@@ -5,14 +5,14 @@ import Faces
 import TestSupport
 import Testing
 
-/// Stories of mouths that are seen and wanted: the canonical face's, opened so far, and looking so far to the side. What is kept are
-/// names. (ShapeTests compares with Python.)
+/// The exemplar memory over sequences of mouths seen and wanted: mouths of the canonical face, with a given opening and
+/// turn. What is stored are names. (ShapeTests compares with Python.)
 @Suite struct MouthMemoryTests {
   let geometry: Geometry
 
   init() throws { geometry = try goldenGeometry() }
 
-  /// Of a mouth with this first coefficient, turned by so much (radians, small).
+  /// The key of a mouth with this first coefficient and turn (radians, small).
   private func key(_ open: Float, turn: Float = 0) throws -> MouthKey {
     let rest = [Float](repeating: 0, count: 12)
     let shape = geometry.shape(try #require(FaceShape(geometry.canonical)), from: rest, to: [open] + rest.dropFirst())
@@ -64,7 +64,7 @@ import Testing
     #expect(try shown(&memory, 2.8) == ["open 3/3"])
   }
 
-  /// While one takes another's place no third begins to.
+  /// A crossfade completes before another one begins.
   @Test func aFadeIsFinished() throws {
     var memory = MouthMemory<String>()
     try remember(&memory, "closed", 0)
@@ -105,7 +105,8 @@ import Testing
 
   @Test func theOlderOneOfTheMostAlikeGoes() throws {
     var memory = MouthMemory<String>()
-    // 33 mouths, each apart from the next by 0.4, but for the last, which lies between the fifth and the sixth, nearer to the fifth.
+    // 33 mouths, 0.4 apart from each other, except for the last, which lies between the fifth and the sixth, closer to
+    // the fifth.
     for i in 0..<32 { try remember(&memory, "\(i)", 0.4 * Float(i)) }
     #expect(memory.count == 32)
     try remember(&memory, "new", 0.4 * 5.4)
@@ -126,7 +127,7 @@ import Testing
     #expect(memory.count == 3 && memory.bytes == 30)
   }
 
-  /// A mouth that is no longer kept is shown until another has taken its place, and counts until then.
+  /// A mouth that is no longer kept is shown until its crossfade ends, and counts until then.
   @Test func whatIsShownGoesSoftly() throws {
     var memory = MouthMemory<String>(budget: 40)
     try remember(&memory, "old", 0, bytes: 10)
@@ -140,7 +141,7 @@ import Testing
     #expect(memory.bytes == 20)
   }
 
-  /// Whatever is seen and shown, in whatever order: more than the budget is never held, a mouth that is being made included.
+  /// In any sequence of mouths, the memory never exceeds its budget, including a mouth being added.
   @Test func theBudgetAlwaysHolds() throws {
     var dice = Dice(3)
     var memory = MouthMemory<Int>(budget: 1000)
@@ -157,7 +158,8 @@ import Testing
     }
   }
 
-  /// A face that fills a frame of 4K, with 4 bytes for each pixel, and others; as the frame is, and as a presenter's file has it.
+  /// A face that fills a 4K frame, in formats with 4 and fewer bytes for each pixel; in the frame's format and as in a
+  /// presenter file.
   @Test(arguments: [PixelFormat.i422Deep, .rgb, .nv12]) func theLargestFacesFit(format: PixelFormat) throws {
     let frame = Frame(format, 3840, 2160)
     for unit: Float in [1100, 2500] {
@@ -199,7 +201,7 @@ import Testing
     #expect(memory.mouths.map(\.mouth) == ["day", "open"])
     memory.remember(try key(1.01), light: light(0.05, -0.3)) { _ in ("evening", 1) }
     #expect(memory.mouths.map(\.mouth) == ["open", "evening"])
-    // Softly, as with every other mouth.
+    // With a crossfade, as for any other mouth.
     #expect(try shown(&memory, 1) == ["evening 1/3", "day 2/3"])
     _ = try shown(&memory, 1)
     #expect(try shown(&memory, 1) == ["evening 3/3"])

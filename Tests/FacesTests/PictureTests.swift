@@ -7,7 +7,7 @@ import Testing
 
 /// Patches as RGB, and back.
 @Suite struct PictureTests {
-  /// Colours that change by up to 4 levels from pixel to pixel, so that half a pixel is seen.
+  /// Colours that change by up to 4 levels from pixel to pixel, so that an error of half a pixel is detected.
   private func ramp(_ x: Int, _ y: Int) -> SIMD3<Double> {
     [0.2 + Double(x) * 4 / 255, 0.3 + Double(y) * 3 / 255, 0.75 - Double(x + y) * 2 / 255]
   }
@@ -47,7 +47,7 @@ import Testing
     for i in picture.pixels.indices { #expect(abs(Int(picture.pixels[i]) - [255, 128, 0][i % 3]) <= 2) }
   }
 
-  /// Edges and what lies beyond them included; places are not computed alike to the last bit.
+  /// Including edges and positions beyond them; positions are not computed identically to the last bit.
   @Test func isTheSamePatchWhereNothingIsRounded() throws {
     func busy(_ x: Int, _ y: Int) -> SIMD3<Double> {
       [Double((x * 7 + y * 3) % 11) / 10, Double((x * y) % 7) / 6, Double((x + 5 * y) % 13) / 12]

@@ -14,7 +14,7 @@ import Testing
     (start..<start + count).map { 40 + (37 * $0 + 64) % 900 }
   }
 
-  /// A frame of 12 x 2 pixels of these bytes: of every plane its rows' samples.
+  /// A frame of 12 x 2 pixels from these bytes: the samples of each plane's rows.
   private func frame(_ format: PixelFormat, _ planes: [[String]]) -> Frame {
     let frame = Frame(format, 12, 2)
     for (plane, rows) in planes.enumerated() {

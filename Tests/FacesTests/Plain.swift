@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Plain twin of crop: sample by sample, in `Double`, on the tests' own frames.
+// The naive twin of crop: sample by sample, in `Double`, on the tests' own frames.
 
 import Faces
 import Tensors
@@ -23,7 +23,7 @@ enum Plain {
     return above * (1 - fy) + (sample(x0, y0 + 1) * (1 - fx) + sample(x0 + 1, y0 + 1) * fx) * fy
   }
 
-  /// The window `[side, side, 3]` of component levels; `place` from frame px to px of the window of 80.
+  /// The window `[side, side, 3]` of component levels; `place` maps frame px to template px.
   static func crop(_ frame: Frame, _ place: Similarity, side: Int) -> [SIMD3<Double>] {
     let k = 80 / Double(side)
     let scale = place.scale / k

@@ -1,13 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Plain twins of the warp, the soft mask, the composition and the way back: sample by sample, in `Double`.
+// The naive twins of the warp, the soft mask, compositing and writing back: sample by sample, in `Double`.
 
 import Faces
 import Tensors
 
-/// A mesh that is moved, and what lies over it.
-struct Scene {
+/// A moved mesh, and the mask over it.
+struct WarpCase {
   var source, destination: [SIMD2<Float>]
   var triangles: [SIMD3<Int32>]
   var region: Region
@@ -27,10 +27,10 @@ extension Plain {
     ]
   }
 
-  /// Where sample (x, y) of a component comes from by the last triangle that holds it, and the sides of what it covers there;
-  /// all in samples.
+  /// The source position of sample (x, y) of a component by the last triangle that contains it, and the sides of its
+  /// footprint there; all in samples.
   private static func moved(
-    _ frame: Frame, _ component: Component, _ x: Int, _ y: Int, _ scene: Scene, from source: [SIMD2<Float>]
+    _ frame: Frame, _ component: Component, _ x: Int, _ y: Int, _ scene: WarpCase, from source: [SIMD2<Float>]
   ) -> (place: SIMD2<Double>, sides: (SIMD2<Double>, SIMD2<Double>)) {
     let p = SIMD2(Double(x), Double(y))
     func cross(_ a: SIMD2<Double>, _ b: SIMD2<Double>) -> Double { a.x * b.y - a.y * b.x }
@@ -48,7 +48,7 @@ extension Plain {
     return (p, ([1, 0], [0, 1]))
   }
 
-  /// Cubics of Keys, a = -1, through 4 x 4 samples, limited to these; `held` holds pixels, beyond them its edges go on.
+  /// Keys' cubic, a = -1, over 4 x 4 samples, limited to their range; outside the pixels `held`, edges are replicated.
   private static func cubic(_ frame: Frame, _ component: Component, _ p: SIMD2<Double>, held: Region) -> Double {
     let size = component.size(held.width, held.height)
     let (left, top) = (held.x >> component.shiftX, held.y >> component.shiftY)
@@ -72,9 +72,9 @@ extension Plain {
     return max(low, min(high, sum))
   }
 
-  /// The level of sample (x, y) after the warp, antialiased, and by how many px it moves.
+  /// The level of sample (x, y) after the warp, antialiased, and how far it moves, px.
   static func warped(
-    _ frame: Frame, _ c: Int, _ x: Int, _ y: Int, _ scene: Scene, from source: [SIMD2<Float>], held: Region? = nil
+    _ frame: Frame, _ c: Int, _ x: Int, _ y: Int, _ scene: WarpCase, from source: [SIMD2<Float>], held: Region? = nil
   ) -> (level: Double, distance: Double) {
     let component = frame.format.components[c]
     let held = held ?? Region(x: 0, y: 0, width: frame.width, height: frame.height)
@@ -96,7 +96,7 @@ extension Plain {
   }
 
   /// The soft mask at a pixel.
-  static func mask(_ scene: Scene, _ x: Int, _ y: Int) -> Double {
+  static func mask(_ scene: WarpCase, _ x: Int, _ y: Int) -> Double {
     let p = SIMD2(Double(x), Double(y))
     var (winding, nearest) = (0, Double.infinity)
     for i in scene.polygon.indices {
@@ -115,7 +115,7 @@ extension Plain {
   }
 
   /// The same at a sample: the mean over its pixels.
-  static func mask(_ scene: Scene, _ frame: Frame, _ component: Component, _ x: Int, _ y: Int) -> Double {
+  static func mask(_ scene: WarpCase, _ frame: Frame, _ component: Component, _ x: Int, _ y: Int) -> Double {
     var (sum, count) = (0.0, 0.0)
     for v in y << component.shiftY..<min((y + 1) << component.shiftY, frame.height) {
       for u in x << component.shiftX..<min((x + 1) << component.shiftX, frame.width) {
@@ -126,7 +126,7 @@ extension Plain {
     return sum / count
   }
 
-  /// Whether a sample's pixels lie in the region.
+  /// Whether a sample's pixels are in the region.
   static func isInside(_ region: Region, _ component: Component, _ x: Int, _ y: Int) -> Bool {
     let (u, v) = (x << component.shiftX, y << component.shiftY)
     return u >= region.x && u < region.x + region.width && v >= region.y && v < region.y + region.height
@@ -134,7 +134,8 @@ extension Plain {
 
   /// The mean difference between own and exemplar over the mask's border, in every second row of the mask's region.
   static func offset(
-    _ frame: Frame, _ c: Int, _ scene: Scene, _ exemplar: (frame: Frame, source: [SIMD2<Float>], held: Region), top: Int
+    _ frame: Frame, _ c: Int, _ scene: WarpCase, _ exemplar: (frame: Frame, source: [SIMD2<Float>], held: Region),
+    top: Int
   ) -> Double {
     let component = frame.format.components[c]
     let size = component.size(frame.width, frame.height)
@@ -152,7 +153,7 @@ extension Plain {
     return sum / total
   }
 
-  /// A difference's picture, 0 beyond it, at a place of the frame; RGB.
+  /// A difference's picture, 0 outside it, at a position in the frame; RGB.
   static func addition(_ picture: Tensor, _ place: Similarity, _ p: SIMD2<Double>) -> SIMD3<Double> {
     let side = picture.shape[0]
     let spread = place.scale < 1.5 ? 1 : min(Int(place.scale.rounded(.up)), 8)
@@ -190,7 +191,7 @@ extension Plain {
     ]
   }
 
-  /// `level` plus `more`, not beyond what colours may have unless `level` is.
+  /// `level` plus `more`, limited to the valid range unless `level` is outside it.
   static func limited(_ level: Double, plus more: Double, _ frame: Frame, _ c: Int) -> Double {
     let unit = Double(1 << (frame.format.depth - 8))
     let full = frame.colorimetry.range == .full

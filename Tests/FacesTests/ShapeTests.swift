@@ -9,7 +9,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A made-up talker's frames, and what Python makes of them, element by element.
+/// A synthetic speaker's frames, and Python's results for them, element by element.
 @Suite struct ShapeTests {
   let golden: [String: Tensor]
   let geometry: Geometry
@@ -79,8 +79,10 @@ import Testing
     expect(zip(shapes, closed).map { geometry.coefficients($0, $1) }, 1e-4, "own")
     expect(try rows("wanted").map { geometry.limited($0, to: 0.05) }, 1e-5, "limited")
     var expression = Expression(geometry)
-    let told = try rows("wanted")
-    expect(try rows("own").enumerated().map { expression(own: $1, told: told[$0], after: 0.04) }, 1e-5, "expression")
+    let predicted = try rows("wanted")
+    expect(
+      try rows("own").enumerated().map { expression(own: $1, predicted: predicted[$0], after: 0.04) }, 1e-5,
+      "expression")
   }
 
   @Test func mouthsAreMoved() throws {
@@ -120,7 +122,7 @@ import Testing
     expect(shown, 1e-6, "choices")
   }
 
-  /// A face that smiles while it speaks goes on smiling; how far it opens its lips is the sound's.
+  /// A face that smiles while it speaks keeps smiling; the audio alone decides how far its lips open.
   @Test func aSmileStays() {
     let rest = [Float](repeating: 0, count: 12)
     let smile = geometry.unopened([0, -1, 1, 0.5, 0, 0, 2] + rest.dropFirst(7))
@@ -128,15 +130,17 @@ import Testing
     var kept = rest
     for i in 0..<100 {
       let spoken = geometry.limited([sin(Float(i)), 0, cos(Float(2 * i))] + rest.dropFirst(3), to: 1)
-      kept = expression(own: zip(smile, spoken).map { $0 + $1 }, told: spoken, after: 0.04)
+      kept = expression(own: zip(smile, spoken).map { $0 + $1 }, predicted: spoken, after: 0.04)
     }
     #expect(zip(kept, smile).allSatisfy { abs($0 - $1) < 1e-3 })
-    for i in 0..<200 { kept = expression(own: [4 * abs(sin(Float(i)))] + rest.dropFirst(), told: rest, after: 0.04) }
+    for i in 0..<200 {
+      kept = expression(own: [4 * abs(sin(Float(i)))] + rest.dropFirst(), predicted: rest, after: 0.04)
+    }
     let shape = geometry.shape(FaceShape(geometry.canonical)!, from: rest, to: kept)
     #expect(shape.opening <= FaceShape(geometry.canonical)!.opening + 0.005)
   }
 
-  /// A mouth at rest is closed, whatever the first frames showed, and however often a second is looked at.
+  /// A mouth at rest is closed, whatever the first frames showed, and at any frame rate.
   @Test(arguments: [0.01, 0.04, 0.2]) func theClosedMouthIsFound(seconds: Double) throws {
     let face = try #require(FaceShape(geometry.canonical))  // its mouth is a little open
     let rest = [Float](repeating: 0, count: 12)
@@ -181,7 +185,7 @@ import Testing
     var expression = Expression(geometry)
     for seconds in [-1, 0, .nan, .infinity] {
       #expect(neutral(shape, after: seconds).allSatisfy { $0.sum().isFinite })
-      let kept = expression(own: [.infinity, -.infinity] + rest.dropFirst(2), told: rest, after: seconds)
+      let kept = expression(own: [.infinity, -.infinity] + rest.dropFirst(2), predicted: rest, after: seconds)
       #expect(kept.allSatisfy { $0.magnitude <= 3.001 })
     }
   }
@@ -199,7 +203,7 @@ import Testing
   }
 }
 
-/// Numbers of a model file that would do harm later.
+/// Values in a model file that would do harm later.
 @Suite struct GeometryFileTests {
   @Test(
     arguments: [
@@ -245,7 +249,7 @@ import Testing
   }
 }
 
-/// Of a file of data/shape.py, in float16.
+/// From a file of data/shape.py, in float16.
 func goldenGeometry(beside test: String = #filePath) throws -> Geometry {
   let weights = Weights(try golden("geometry.safetensors", beside: test))
   let geometry = Geometry(weights, coefficients: 12)

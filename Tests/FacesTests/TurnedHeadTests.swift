@@ -6,14 +6,14 @@ import Glibc
 import TestSupport
 import Testing
 
-/// The canonical face, turned by up to 50 degrees in eight directions, whose mouth is moved.
+/// The canonical face, turned by up to 50 degrees in eight directions, with its mouth moved.
 @Suite struct TurnedHeadTests {
   let geometry: Geometry
   private let rest = [Float](repeating: 0, count: 12)
 
   init() throws { geometry = try goldenGeometry() }
 
-  /// A head with a mouth, and the mesh that it has with another one.
+  /// A head with a mouth, and its mesh with another mouth.
   private struct Head {
     let pose: Pose
     let before, moved, after: RingedMesh
@@ -50,7 +50,7 @@ import Testing
   private func folds(_ before: RingedMesh, _ after: RingedMesh, unit: Float) -> [SIMD3<Int32>] {
     geometry.triangles.filter { triangle in
       let (old, new) = (before.area(triangle), after.area(triangle))
-      // The rims of closed lips may lie in any order, so between them opening is no fold.
+      // The points of closed lips may be in any order, so opening is no fold between them.
       let isOpened = old < 0 && before.shows(triangle)
       return old * new < 0 && min(abs(old), abs(new)) > 2e-5 * unit * unit && !isOpened
     }
@@ -59,11 +59,11 @@ import Testing
   @Test(arguments: [0, 10, 20, 30, 40, 50] as [Float]) func noTriangleTurnsOver(degrees: Float) throws {
     let heads = try heads(degrees, count: 12)
     for head in heads { #expect(folds(head.before, head.after, unit: Float(head.pose.scale)).isEmpty) }
-    // They would, were nothing done about it.
+    // They would if nothing prevented it.
     #expect(heads.contains { !folds($0.before, $0.moved, unit: Float($0.pose.scale)).isEmpty })
   }
 
-  /// A mouth opens as it is to on a face that looks into the camera, and nearly so when the head is turned by 30 degrees.
+  /// A mouth opens as intended in a frontal view, and nearly so when the head is turned by 30 degrees.
   @Test func mouthsStillOpen() throws {
     for (degrees, tolerance) in [(0, 0.02), (30, 0.03)] as [(Float, Float)] {
       let off = try heads(degrees, count: 12).map { head in

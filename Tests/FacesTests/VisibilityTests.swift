@@ -6,7 +6,7 @@ import Testing
 
 import Faces
 
-/// A made face: a box of points around the middle of a picture, whose window shows a smooth pattern.
+/// A synthetic face: a box of points around the middle of a picture, whose window shows a smooth pattern.
 @Suite struct VisibilityTests {
   private static let side = 240
   private static let frame = 0.04  // seconds
@@ -25,7 +25,7 @@ import Faces
     }
   }
 
-  /// A pattern with a dark square of `cover` px in the middle of the window, and all of it lighter by `light`.
+  /// A pattern with a dark square of `cover` px in the middle of the window, lightened by `light`.
   private func look(
     cover: Int = 0, light: Int = 0, turn: Float = 0, points: [SIMD3<Float>]? = nil, _ visibility: inout Visibility
   ) -> Obstacle? {
@@ -50,7 +50,7 @@ import Faces
     }
   }
 
-  @Test("a hand before the mouth is seen at once, and when it is gone")
+  @Test("a hand in front of the mouth is noticed at once, and so is its removal")
   func cover() {
     var visibility = Visibility()
     for _ in 0..<30 { #expect(look(&visibility) == nil) }
@@ -58,7 +58,7 @@ import Faces
     #expect(look(&visibility) == nil)
   }
 
-  @Test("what is before all of the window, and alike everywhere, is no light")
+  @Test("a uniform cover of the whole window is not mistaken for a change of light")
   func plainCover() {
     var visibility = Visibility()
     for _ in 0..<30 { #expect(look(&visibility) == nil) }
@@ -66,7 +66,7 @@ import Faces
     #expect(look(&visibility) == nil)
   }
 
-  @Test("what a mouth does is no cover, nor is light")
+  @Test("neither a moving mouth nor a change of light is a cover")
   func noCover() {
     var visibility = Visibility()
     for _ in 0..<30 { #expect(look(&visibility) == nil) }
@@ -75,7 +75,7 @@ import Faces
     #expect(look(light: -60, &visibility) == nil)
   }
 
-  @Test("light is what a quarter has in the mean")
+  @Test("light is the mean level of each quarter")
   func light() {
     var visibility = Visibility()
     #expect(!visibility.light.differs(from: visibility.light))
@@ -88,13 +88,13 @@ import Faces
     #expect(!before.differs(from: Light()))
   }
 
-  @Test("in the first second nothing is a cover")
+  @Test("nothing counts as a cover in the first second")
   func grace() {
     var visibility = Visibility()
     #expect(look(&visibility) == nil && look(cover: 60, &visibility) == nil)
   }
 
-  @Test("what stays becomes a new look after four seconds")
+  @Test("what stays for four seconds becomes the new look")
   func patience() {
     var visibility = Visibility()
     for _ in 0..<30 { _ = look(&visibility) }
@@ -104,12 +104,12 @@ import Faces
       if visibility.isNewLook { news.append(i) }
       return obstacle == .covered
     }
-    #expect(news == [covered.firstIndex(of: false)], "told once, in the first frame that shows")
+    #expect(news == [covered.firstIndex(of: false)], "reported once, in the first frame that is clear")
     #expect(covered.prefix(98).allSatisfy { $0 })
     #expect(!covered.suffix(48).contains(true))
   }
 
-  @Test("faces too small, turned or half outside, with room between the limits")
+  @Test("faces that are too small, turned or half outside, with hysteresis")
   func limits() {
     var visibility = Visibility()
     for (width, obstacle) in [(60, nil), (47, .small), (50, .small), (55, nil), (50, nil)] as [(Float, Obstacle?)] {
@@ -129,7 +129,7 @@ import Faces
     #expect(look(&visibility) == nil)
   }
 
-  @Test("points that are no places, and none, hide a face")
+  @Test("invalid or missing points hide a face")
   func hostile() {
     var visibility = Visibility()
     #expect(look(points: [], &visibility) == .outside)

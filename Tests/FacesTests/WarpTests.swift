@@ -6,128 +6,6 @@ import Tensors
 import TestSupport
 import Testing
 
-/// No two neighbours alike.
-private func busy(_ x: Int, _ y: Int) -> SIMD3<Double> {
-  [Double((x * 7 + y * 13) % 17) / 16, Double((x * 5 + y * 3) % 11) / 10, Double((x * 3 + y * 11) % 7) / 6]
-}
-
-private func otherwiseBusy(_ x: Int, _ y: Int) -> SIMD3<Double> { busy(x * 3 + y + 5, y * 2 + 1) }
-
-/// A grid of `side` x `side` points, the first at `origin`, `spacing` apart, whose inner ones move by `move`.
-private func grid(
-  _ side: Int, at origin: SIMD2<Float>, _ spacing: SIMD2<Float>, in region: Region,
-  _ move: (Int, Int) -> SIMD2<Float>
-) -> Scene {
-  var scene = Scene(source: [], destination: [], triangles: [], region: region, polygon: [], feather: 3.3)
-  for j in 0..<side {
-    for i in 0..<side {
-      let point = origin + spacing * [Float(i), Float(j)]
-      let isInner = i > 0 && j > 0 && i < side - 1 && j < side - 1
-      scene.source.append(point)
-      scene.destination.append(isInner ? point + move(i, j) : point)
-      guard i + 1 < side, j + 1 < side else { continue }
-      let (a, b) = (Int32(j * side + i), Int32((j + 1) * side + i))
-      scene.triangles += [[a, a + 1, b], [a + 1, b + 1, b]]
-    }
-  }
-  let middle = origin + spacing * Float(side - 1) / 2
-  let polygon: [SIMD2<Float>] = [[-1.1, -0.2], [-0.3, -0.8], [0.4, -0.7], [1.2, 0.1], [0.5, 0.9], [-0.6, 0.8]]
-  scene.polygon = polygon.map { middle + spacing * $0 }
-  return scene
-}
-
-/// A face that is pulled about: some triangles are drawn together, one is folded.
-private func scene(_ frame: Frame, at origin: SIMD2<Float> = [9.37, 6.81]) -> Scene {
-  let region = Region(x: Int(origin.x) - 3, y: Int(origin.y) - 2, width: 79, height: 71)
-  return grid(6, at: origin, [13.3, 11.7], in: region) { i, j in
-    i == 3 && j == 3 ? [-4.2, 14.1] : [Float(i * 7 % 5) * 1.3 - 2.6, Float(j * 5 % 7) - 3.1]
-  }
-}
-
-private let sites = [ChromaSite.left, ChromaSite(cositedX: false, cositedY: false)]
-
-extension Frame {
-  fileprivate func composition(_ scene: Scene, masked: Bool = true) throws -> Composition? {
-    try paint { Composition($0.view, scene.warp, mask: masked ? scene.mask : nil) }
-  }
-
-  fileprivate func patch(_ region: Region) throws -> Patch? { try paint { Patch($0.view, region) } }
-
-  fileprivate func apply(_ patch: Patch?, _ difference: Difference? = nil, _ strength: Float = 1) throws {
-    try paint { Faces.apply(try #require(patch), difference, to: $0, strength: strength) }
-  }
-
-  /// Puts back `old` levels in a region's samples; returns how many differed.
-  fileprivate func restore(_ old: Frame, in region: Region) -> Int {
-    var changed = 0
-    for component in format.components {
-      let size = component.size(width, height)
-      for y in 0..<size.height {
-        for x in 0..<size.width where self[component, x, y] != old[component, x, y] {
-          guard Plain.isInside(region, component, x, y) else { continue }
-          changed += 1
-          self[component, x, y] = old[component, x, y]
-        }
-      }
-    }
-    return changed
-  }
-}
-
-@Suite struct Patches {
-  @Test(arguments: PixelFormat.allCases)
-  func aPatchIsThePieceOfTheFrame(format: PixelFormat) throws {
-    let (from, to) = (Frame(format, 65, 47, color: busy), Frame(format, 65, 47))
-    let patch = try #require(try from.patch(Region(x: 11, y: 7, width: 90, height: 20)))
-    #expect(patch.region == Region(x: 10, y: 6, width: 55, height: 22))
-    let expected = Frame(format, 65, 47)
-    for component in format.components {
-      let size = component.size(65, 47)
-      for y in 0..<size.height {
-        for x in 0..<size.width where Plain.isInside(patch.region, component, x, y) {
-          expected[component, x, y] = from[component, x, y]
-        }
-      }
-    }
-    try to.apply(patch)
-    #expect(to.bytes == expected.bytes)
-  }
-
-  @Test(arguments: PixelFormat.allCases)
-  func aCropOfItIsTheFrames(format: PixelFormat) throws {
-    for (scale, site) in [(0.5, sites[0]), (1.7, sites[1])] {
-      let frame = Frame(format, 161, 123, site: site, color: busy)
-      let place = try #require(Similarity(a: scale, b: 0.1, tx: -60 * scale, ty: -40 * scale))
-      let patch = try #require(try frame.patch(Region(x: 12, y: 0, width: 149, height: 123)))
-      let window = FaceWindow(side: 32)
-      let seen = Faces.crop(patch, window, at: place)
-      let expected = try frame.crop(place, window)
-      // The window's left edge lies beyond the patch in the coarser picture.
-      for i in 0..<32 * 32 where place.inverse(Double(i % 32) * 3 - 4, Double(i / 32) * 3).x > 14 {
-        for c in 3 * i..<3 * i + 3 { #expect(abs(seen.values[c] - expected.values[c]) < 2e-3) }
-      }
-    }
-  }
-
-  @Test func itKnowsItsMemory() throws {
-    let region = Region(x: 4, y: 6, width: 20, height: 10)
-    #expect(try #require(try Frame(.nv12, 64, 48).patch(region)).bytes == 23 * 13 + 2 * 13 * 8 + 8)
-    #expect(try #require(try Frame(.v210, 64, 48).patch(region)).bytes == 2 * (23 * 13 + 2 * 13 * 13 + 8))
-  }
-
-  @Test func nothingOutsideOfTheFrame() throws {
-    let frame = Frame(.i420, 33, 31)
-    for (x, y, width, height) in [
-      (33, 0, 9, 9), (0, 31, 9, 9), (-9, 0, 9, 9), (3, 3, 0, 9), (3, 3, 9, -4), (.max, .min, .max, .max),
-    ] {
-      #expect(try frame.patch(Region(x: x, y: y, width: width, height: height)) == nil)
-    }
-    #expect(
-      try frame.patch(Region(x: -50, y: -50, width: 500, height: .max))?.region
-        == Region(x: 0, y: 0, width: 33, height: 31))
-  }
-}
-
 @Suite struct SoftMasks {
   private let limits = Region(x: 0, y: 0, width: 91, height: 77)
 
@@ -141,7 +19,7 @@ extension Frame {
     ]
     for polygon in shapes {
       for feather: Float in [0, 2.5, 9] {
-        let scene = Scene(
+        let scene = WarpCase(
           source: [], destination: [], triangles: [], region: limits, polygon: polygon, feather: feather)
         let mask = scene.mask
         for y in 0..<limits.height {
@@ -222,9 +100,9 @@ extension Frame {
           }
         }
       }
-      // Just beside a sample the limits of an interpolated level are those of the one or of the other side.
+      // Next to a sample, an interpolated level may be limited by the samples of either side.
       #expect(worst < 1 && beyond <= count / 1000, "\(format) \(size) \(origin): \(worst), \(beyond) of \(count)")
-      // Nothing else has changed, to the bit.
+      // Everything else is unchanged, bit by bit.
       #expect(result.restore(own, in: patch.region) > 500)
       #expect(result.bytes == own.bytes)
     }
@@ -266,7 +144,7 @@ extension Frame {
   @Test(arguments: PixelFormat.allCases)
   func aShiftByWholePixelsIsExact(format: PixelFormat) throws {
     let (frame, old) = (Frame(format, 91, 77, color: busy), Frame(format, 91, 77, color: busy))
-    // On whole pixels every edge runs through samples: each must be taken once.
+    // At whole pixels every edge runs through samples: each must belong to exactly one triangle.
     let region = Region(x: 0, y: 0, width: 91, height: 77)
     var scene = grid(6, at: [20, 18], [10, 8], in: region) { _, _ in .zero }
     scene.source = scene.destination.map { $0 + [-6, 4] }
@@ -336,7 +214,7 @@ extension Frame {
     try with.apply(composition.patch(mixing: [other]))
     try without.apply(composition.patch())
     #expect(with.bytes == without.bytes)
-    // A patch of a larger frame, or of another format, is not applied.
+    // A patch of a larger frame or of another format is not applied.
     let before = frame.bytes
     try frame.apply(try Frame(.nv12, 120, 90).patch(Region(x: 60, y: 40, width: 60, height: 50)))
     try frame.apply(other.patch)
@@ -388,7 +266,7 @@ extension Frame {
     }
   }
 
-  /// A difference of RGB in -1 ... 1, as levels, by the book.
+  /// A difference of RGB in -1 ... 1 as levels, computed straightforwardly.
   private func levels(of rgb: SIMD3<Double>, _ format: PixelFormat, _ colorimetry: Colorimetry) -> SIMD3<Double> {
     let unit = Double(1 << (format.depth - 8))
     let (luma, chroma) =

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The whole way of a model file that a user names: read, checked, packed, and one frame painted. Whatever the file holds, it
-// ends in a model or an error; a trap ends the process, and that is what is looked for.
+// The whole path of a model file from a user: read, checked, packed, and one frame painted. Whatever the file contains,
+// the result must be a model or an error; a trap ends the process, which is what fuzzing looks for.
 
 import Faces
 import Glibc
@@ -10,8 +10,8 @@ import Speech
 public import SyncDiff
 import Tensors
 
-/// A model file mostly holds weights. Files of the corpus stop behind their header: the geometry of Tests/FacesTests stands for a
-/// geometry of its size, and zeros for as much else as it claims, up to 4 MB.
+/// A model file is mostly weights. Files of the corpus end after their header: the geometry of Tests/FacesTests stands
+/// in for one of its size, and zeros for everything else it claims, up to 4 MB.
 public func completed(_ bytes: [UInt8]) -> [UInt8] {
   guard bytes.count >= 8 else { return bytes }
   let length = bytes[0..<8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -42,7 +42,7 @@ private let geometry: [String: Tensor] = {
   return (try? SafeTensors.load(path: "\(root)/FacesTests/Golden/geometry.safetensors").tensors) ?? [:]
 }()
 
-/// Loads what a file of these bytes holds, and paints with it if its networks are small.
+/// Loads a file with these bytes, and paints with it if its networks are small.
 public func load(_ bytes: [UInt8]) throws(LoadError) {
   guard let file = tmpfile() else { throw .unreadable(.model, path: "temporary file", why: "there is none") }
   defer { fclose(file) }
@@ -64,12 +64,12 @@ private func paint(_ model: Model) {
     colorimetry: Colorimetry(.bt709, .full))
   guard let frame, let face = model.face(side: side) else { return }
   var noise = GaussianNoise(seed: 0)
-  var timeline = SoundTimeline()
+  var timeline = AudioTimeline()
   timeline.append(noise.fill(8000), at: 0)
-  var journey = Journey(model: model)
-  _ = journey.find(frame.view, at: RunningTime(nanoseconds: 0))
+  var pipeline = FramePipeline(model: model)
+  _ = pipeline.find(frame.view, at: RunningTime(nanoseconds: 0))
   for count in 0..<2 as Range<UInt64> {
-    journey.listen(to: &timeline, at: RunningTime(nanoseconds: count * 40_000_000))
-    journey.paint(frame, face: face, sound: journey.heard(), settings: PaintSettings(steps: 1))
+    pipeline.capture(from: &timeline, at: RunningTime(nanoseconds: count * 40_000_000))
+    pipeline.paint(frame, face: face, sound: pipeline.audioFeatures(), settings: PaintSettings(steps: 1))
   }
 }

@@ -9,8 +9,7 @@ import Testing
 
 /// Against networks/avhubert.py with made-up weights: `python -m convert.golden` in Sources/Training.
 @Suite struct AVHuBERTTests {
-  /// Windows shorter than the positional convolution and longer ones, of which the first, the middle and the last stack are
-  /// compared.
+  /// Windows shorter and longer than the positional convolution; the first, middle and last stack of each are compared.
   @Test(arguments: [
     ("small", 128, 4, [1, 2, 14, 31, 65, 150]), ("base", 768, 12, [31, 140]), ("large", 1024, 24, [31]),
   ])

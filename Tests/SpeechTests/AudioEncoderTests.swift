@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Against networks/model.py: `python -m convert.golden` in Sources/Training.
+/// Against networks/audio.py: `python -m convert.golden` in Sources/Training.
 @Suite struct AudioEncoderTests {
   @Test(arguments: Way.all) func hearsWhatPyTorchHears(_ way: Way) throws {
     let (precision, tolerance): (_, Float) = (way.precision, way.precision == .f32 ? 1e-4 : 2e-2)

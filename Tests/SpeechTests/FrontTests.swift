@@ -6,12 +6,12 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What networks/model.py and data/speech.py make of a sound: `python -m convert.golden` in Sources/Training.
+/// Against networks/audio.py and data/speech.py: `python -m convert.golden` in Sources/Training.
 struct Voices {
   let golden: [String: Tensor]
-  /// A voice, silence, and 290 rows later the voice again, 16 times as faint: 608 rows.
+  /// A voice, silence, and 290 rows later the voice again, 16 times fainter: 608 rows.
   let sound: [Float]
-  /// Rows of the pictures that `heard` is of.
+  /// The rows of the frames in `heard`.
   let pictures = [0, 1, 50, 101, 250, 452, 520, 559, 600, 607]
   let heard: Tensor  // [10, 14, 64]
 
@@ -26,10 +26,12 @@ struct Voices {
     Front(Weights(golden, precision: precision), "audio_encoder.front")
   }
 
-  func listener(_ precision: Weights.Precision = .f32) -> Listener { Listener(front(precision), past: 10, future: 3) }
+  func extractor(_ precision: Weights.Precision = .f32) -> AudioFeatureExtractor {
+    AudioFeatureExtractor(front(precision), past: 10, future: 3)
+  }
 
-  func timeline() -> SoundTimeline {
-    var timeline = SoundTimeline()
+  func timeline() -> AudioTimeline {
+    var timeline = AudioTimeline()
     timeline.append(sound, at: 0)
     return timeline
   }
@@ -57,29 +59,29 @@ struct Voices {
   @Test(arguments: [(Weights.Precision.f32, Float(1e-4)), (.bf16, 2e-2)])
   func partsArePyTorchs(precision: Weights.Precision, tolerance: Float) throws {
     let (front, golden) = (voices.front(precision), voices.golden)
-    let once = front.once(Tensor([41, 80], try rows(0..<41).flatMap { $0 }))
-    expectNear(once, golden["once"], tolerance, "first convolution \(precision)")
-    expectNear(front.twice(once), golden["twice"], tolerance, "second convolution \(precision)")
+    let conv1 = front.convolved1(Tensor([41, 80], try rows(0..<41).flatMap { $0 }))
+    expectNear(conv1, golden["once"], tolerance, "first convolution \(precision)")
+    expectNear(front.convolved2(conv1), golden["twice"], tolerance, "second convolution \(precision)")
     let (x, layer) = (try #require(golden["x"]), front.layers[0])
-    var asked = Track(width: 96)
-    asked.append(layer.asked(x).values)
+    var qkv = RowHistory(width: 96)
+    qkv.append(layer.queriesKeysValues(x).values)
     let (before, after) = (CausalLayer.before, layer.after)
     #expect(after == 4)
     let middle = Tensor([71 - before - after, 32], Array(x.values[before * 32..<(71 - after) * 32]))
     expectNear(
-      layer(middle, at: before..<71 - after, asked: asked), golden["causal"], tolerance, "causal layer \(precision)")
+      layer(middle, at: before..<71 - after, qkv: qkv), golden["causal"], tolerance, "causal layer \(precision)")
   }
 
   @Test(arguments: [(Weights.Precision.f32, Float(1e-4)), (.bf16, 2e-2)])
   func picturesHearWhatPyTorchHears(precision: Weights.Precision, tolerance: Float) throws {
-    var (listener, timeline) = (voices.listener(precision), voices.timeline())
+    var (extractor, timeline) = (voices.extractor(precision), voices.timeline())
     let silence = try #require(voices.golden["silence"])
     expectNear(
-      listener.silence, Tensor([14, 64], [[Float]](repeating: Array(silence.values), count: 28).joined()), tolerance,
+      extractor.silence, Tensor([14, 64], [[Float]](repeating: Array(silence.values), count: 28).joined()), tolerance,
       "silence \(precision)")
     for (i, row) in voices.pictures.enumerated() {
-      listener.listen(to: &timeline, atRow: row)
-      expectNear(listener.heard(), part(voices.heard, i), tolerance, "features \(precision), row \(row)")
+      extractor.capture(from: &timeline, atRow: row)
+      expectNear(extractor.features(), part(voices.heard, i), tolerance, "features \(precision), row \(row)")
     }
   }
 }

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Files that somebody made in order to harm: what libFuzzer has kept (meta/scripts/fuzz), and a small model, damaged a
-// thousand times. A trap would end the process.
+// Malicious files: libFuzzer's corpus (meta/scripts/fuzz), and a small model damaged in a thousand ways. A trap would
+// end the process.
 
 import Foundation
 import Fuzzing
@@ -45,7 +45,7 @@ import Testing
     }
   }
 
-  /// Cut off, a few bytes of the header or the values changed, or a number of the header replaced.
+  /// Truncated, with a few bytes of the header or the values changed, or with a number of the header replaced.
   private func damaged(_ whole: [UInt8], _ header: Int, _ dice: inout Dice) -> [UInt8] {
     var bytes = whole
     switch Int.random(in: 0..<10, using: &dice) {

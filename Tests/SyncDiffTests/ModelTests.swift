@@ -7,11 +7,11 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The model that ships.
+/// The shipped model.
 let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
   .appending(path: "../../meta/models/syncdiff.safetensors").standardized.path
 
-/// Files that are no models: each has its own error, which says what is wrong in it.
+/// Invalid model files: each gives a specific error.
 @Suite struct ModelTests {
   @Test func loadsTheModelThatShips() throws {
     let model = try Model.load(path: modelPath)
@@ -19,7 +19,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     #expect(model.lookahead.nanoseconds == 250_000_000)
   }
 
-  /// One copy of the weights for all who load the same file in the same precision, for as long as anybody holds it.
+  /// Users of the same file in the same precision share one copy of the weights, for as long as any of them holds it.
   @Test func loadsOfOneFileShareOneModel() async throws {
     let file = try copy()
     defer { try? FileManager.default.removeItem(at: file) }
@@ -47,7 +47,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     #expect(model == nil)
   }
 
-  /// What was wrong once may have been mended.
+  /// A file that failed once may have been repaired.
   @Test func aFileThatWasRefusedIsReadAgain() throws {
     let file = try copy()
     defer { try? FileManager.default.removeItem(at: file) }
@@ -107,7 +107,7 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     try expectMalformed(bytes, "missing audio_encoder.fusion.weight [768, 1536]")
   }
 
-  /// `near` tells how many features a layer listens to, and no others will do.
+  /// The shape of `near` determines how many features a layer attends to, within limits.
   @Test func anotherReach() throws {
     func reason(_ shape: [Int]) throws -> String {
       let file = try untrainedModelFile(window: 32) {
@@ -166,14 +166,14 @@ let modelPath = URL(filePath: #filePath).deletingLastPathComponent()
     try expectMalformed(bytes, "unknown decoder.input.weigth")
   }
 
-  /// A copy of the model that ships, which no other test loads.
+  /// A copy of the shipped model that no other test loads.
   private func copy() throws -> URL {
     let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).safetensors")
     try FileManager.default.copyItem(at: URL(filePath: modelPath), to: file)
     return file
   }
 
-  /// The model that ships with its header changed.
+  /// The shipped model with its header changed.
   private func changed(_ change: (inout [String: Any]) -> Void) throws -> [UInt8] {
     let whole = try Data(contentsOf: URL(filePath: modelPath))
     let length = whole.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }

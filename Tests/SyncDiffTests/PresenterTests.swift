@@ -9,8 +9,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Made-up networks that paint nothing over the warp, the golden portrait twice enlarged, and its mouth in red as what is known of the
-/// presenter.
+/// Random networks that paint nothing over the warp, the golden portrait enlarged twice, and its mouth in red as the
+/// presenter's.
 @Suite struct PresenterTests {
   static let side = 320
   let model: Model
@@ -18,7 +18,7 @@ import Testing
   let whole: [UInt8]  // a presenter's file
 
   init() throws {
-    // What such networks would paint grows from the last bit of a picture to all of it.
+    // Random networks would spread a difference in the last bit over the whole image.
     let file = try untrainedModelFile(window: 32) { tensors in
       for (name, tensor) in tensors where name.hasPrefix("decoder.") { tensors[name] = Tensor(zeros: tensor.shape) }
     }
@@ -31,7 +31,7 @@ import Testing
       return UInt8(picture.values[3 * (y * Self.side / 2 + x) + i % 3])
     }
     var (learner, pixels) = (Learner(model: model), portrait)
-    try pixels.withUnsafeMutableBytes { learner.look(try Self.view($0).view, at: RunningTime(nanoseconds: 0)) }
+    try pixels.withUnsafeMutableBytes { learner.observe(try Self.view($0).view, at: RunningTime(nanoseconds: 0)) }
     let presenter = learner.presenter
     whole = try #require(presenter).written(for: model)
   }
@@ -104,7 +104,7 @@ import Testing
       ({ $0["picture"] = Tensor([1], [-1]) }, "unknown picture"),
     ]
     for (change, words) in cases { try expectMalformed(changed { tensors, _ in change(&tensors) }, words) }
-    // Everything is named at once.
+    // All problems are reported at once.
     let bytes = try changed { tensors, _ in
       (tensors["keys"], tensors["mouths.0"], tensors["more"]) = (nil, nil, Tensor(zeros: [1]))
     }
@@ -120,7 +120,7 @@ import Testing
     try expectMalformed(bytes, "mouths.0 holds values that are no bytes")
   }
 
-  /// A damaged file is refused, or what it holds can be painted with: a trap would end the process.
+  /// A damaged file is refused, or can be used for painting: a trap would end the process.
   @Test func aDamagedPresenterIsLoadedOrRefused() throws {
     let seed = UInt64.random(in: 0..<1 << 48)
     print("damaged presenters from seed \(seed)")
@@ -153,17 +153,17 @@ import Testing
     #expect(painted > 10)
   }
 
-  // MARK: The journey
+  // MARK: The pipeline
 
   @Test func theFirstFrameShowsThePresentersMouth() throws {
     let red = try load(redden(whole))
     let (plain, known) = (try dubbed(nil), try dubbed(red))
     #expect(try dubbed(red) == known)
-    /// How much more red than green there is between the outer corners of the mouth and the lips' edges.
+    /// The excess of red over green between the outer corners of the mouth and the lips' edges.
     func redness(_ picture: [UInt8]) throws -> Int {
-      var (journey, pixels) = (Journey(model: model), portrait)
+      var (pipeline, pixels) = (FramePipeline(model: model), portrait)
       let face = try pixels.withUnsafeMutableBytes {
-        journey.find(try Self.view($0).view, at: RunningTime(nanoseconds: 0)).faces.first
+        pipeline.find(try Self.view($0).view, at: RunningTime(nanoseconds: 0)).faces.first
       }
       let points = try #require(face).points
       let (columns, rows) = (Int(points[61].x)...Int(points[291].x), Int(points[0].y)...Int(points[17].y))
@@ -176,7 +176,7 @@ import Testing
     }
     let (before, after) = (try redness(plain), try redness(known))
     #expect(after > before + 20, "\(before) \(after)")
-    // What is known is the same as what is seen, but for rounding.
+    // The stored mouths equal the seen ones except for rounding.
     let own = try dubbed(try load(whole))
     #expect(zip(plain, own).allSatisfy { abs(Int($0) - Int($1)) <= 2 })
   }
@@ -184,22 +184,22 @@ import Testing
   @Test func itIsThereAgainAfterACutAndASeek() throws {
     let red = try load(redden(whole))
     let first = try dubbed(red)
-    var journey = Journey(model: model, presenter: red)
-    _ = try dub(&journey, mirrored)
-    #expect(try dub(&journey, portrait) == first)
-    journey.reset()
-    #expect(try dub(&journey, portrait) == first)
+    var pipeline = FramePipeline(model: model, presenter: red)
+    _ = try dub(&pipeline, mirrored)
+    #expect(try dub(&pipeline, portrait) == first)
+    pipeline.reset()
+    #expect(try dub(&pipeline, portrait) == first)
   }
 
-  /// Two faces beside each other.
+  /// Two faces side by side.
   @Test func itIsOneFaces() throws {
     let red = try load(redden(whole))
     func pair(_ presenter: Presenter?) throws -> [UInt8] {
-      var journey = Journey(model: model, presenter: presenter)
+      var pipeline = FramePipeline(model: model, presenter: presenter)
       let row = 3 * Self.side
       var picture: [UInt8] = []
       for y in 0..<Self.side { for _ in 0..<2 { picture += portrait[y * row..<(y + 1) * row] } }
-      return try dub(&journey, picture, width: 2 * Self.side, faces: 2)
+      return try dub(&pipeline, picture, width: 2 * Self.side, faces: 2)
     }
     let (plain, known) = (try pair(nil), try pair(red))
     let columns = Set(plain.indices.filter { plain[$0] != known[$0] }.map { $0 / 3 % (2 * Self.side) })
@@ -207,7 +207,7 @@ import Testing
     #expect(columns.allSatisfy { $0 < Self.side } || columns.allSatisfy { $0 >= Self.side })
   }
 
-  /// 32 mouths of 382 x 381 px, which just fit into a file, and not into the memory with their edges.
+  /// 32 mouths of 382 x 381 px, which just fit into a file, but with their edges not into the memory.
   @Test func theBudgetHolds() throws {
     let bytes = try changed { tensors, _ in
       guard let key = tensors["keys"], let mesh = tensors["meshes"] else { return }
@@ -219,44 +219,45 @@ import Testing
     #expect(bytes.count < 16_000_000)
     let presenter = try load(bytes)
     #expect(presenter.count == 32 && presenter.written(for: model) == bytes)
-    var journey = Journey(model: model, presenter: presenter)
+    var pipeline = FramePipeline(model: model, presenter: presenter)
     var pixels = portrait
     try pixels.withUnsafeMutableBytes { bytes in
       let frame = try Self.view(bytes)
-      let face = try #require(journey.find(frame.view, at: RunningTime(nanoseconds: 0)).faces.first)
-      #expect((10_000_000..<16_000_000).contains(journey.bytesRemembered(of: face)))
+      let face = try #require(pipeline.find(frame.view, at: RunningTime(nanoseconds: 0)).faces.first)
+      #expect((10_000_000..<16_000_000).contains(pipeline.bytesRemembered(of: face)))
     }
   }
 
-  /// What a file holds is made into a stream's format once, not after every cut and seek; frames of another kind need it anew.
+  /// The presenter is converted to a stream's format once, not after every cut and seek; frames of another kind convert
+  /// it again.
   @Test func itIsConvertedOnce() throws {
-    var journey = Journey(model: model, presenter: try load(whole))
+    var pipeline = FramePipeline(model: model, presenter: try load(whole))
     func patch(_ picture: [UInt8], _ range: Colorimetry.Range = .full) throws -> ObjectIdentifier? {
       var pixels = picture
       try pixels.withUnsafeMutableBytes { bytes in
-        _ = journey.find(try Self.view(bytes, range: range).view, at: RunningTime(nanoseconds: 0))
+        _ = pipeline.find(try Self.view(bytes, range: range).view, at: RunningTime(nanoseconds: 0))
       }
-      return journey.presented?.mouths.mouths.first.map { ObjectIdentifier($0.mouth.patch) }
+      return pipeline.presenterMouths?.mouths.mouths.first.map { ObjectIdentifier($0.mouth.patch) }
     }
     // Before a face is found.
     let first = try patch([UInt8](repeating: 90, count: portrait.count))
     #expect(first != nil)
     for picture in [portrait, mirrored, portrait] { #expect(try patch(picture) == first) }
-    journey.reset()
+    pipeline.reset()
     #expect(try patch(portrait) == first)
     #expect(try patch(portrait, .limited) != first)
   }
 
   // MARK: The learner
 
-  /// The portrait for a second, then half a second of another one: the former counts.
+  /// The portrait for a second, then half a second of another one: the former wins.
   @Test func theFaceThatIsFollowedLongestIsLearned() throws {
     var learner = Learner(model: model)
     func look(_ picture: [UInt8], _ frames: Range<Int>) throws {
       var pixels = picture
       try pixels.withUnsafeMutableBytes { bytes in
         let frame = try Self.view(bytes)
-        for i in frames { learner.look(frame.view, at: RunningTime(nanoseconds: UInt64(i) * 40_000_000)) }
+        for i in frames { learner.observe(frame.view, at: RunningTime(nanoseconds: UInt64(i) * 40_000_000)) }
       }
     }
     try look([UInt8](repeating: 90, count: portrait.count), 0..<3)
@@ -294,7 +295,7 @@ import Testing
     return written(tensors, metadata)
   }
 
-  /// In the order of the file that is changed.
+  /// In the order of the modified file.
   private func written(_ tensors: [String: Tensor], _ metadata: [String: String]) -> [UInt8] {
     let first = ["neutral.points", "neutral.total", "neutral.weight", "keys", "meshes"]
     let pictures = (0..<33).map { "mouths.\($0)" }
@@ -333,22 +334,22 @@ import Testing
   }
 
   private func dubbed(_ presenter: Presenter?) throws(LoadError) -> [UInt8] {
-    var journey = Journey(model: model, presenter: presenter)
-    return (try? dub(&journey, portrait)) ?? []
+    var pipeline = FramePipeline(model: model, presenter: presenter)
+    return (try? dub(&pipeline, portrait)) ?? []
   }
 
   private func dub(
-    _ journey: inout Journey, _ picture: [UInt8], width: Int = side, faces: Int = 1
+    _ pipeline: inout FramePipeline, _ picture: [UInt8], width: Int = side, faces: Int = 1
   ) throws -> [UInt8] {
     var picture = picture
     try picture.withUnsafeMutableBytes { bytes in
       let frame = try Self.view(bytes, width: width)
       var settings = FindSettings()
       settings.selection = .largest(faces)
-      let found = journey.find(frame.view, at: RunningTime(nanoseconds: 0), settings).faces
+      let found = pipeline.find(frame.view, at: RunningTime(nanoseconds: 0), settings).faces
       #expect(found.count == faces)
-      let sound = model.listener.silence.map { i, _ in Float(i % 26) / 13 - 1 }
-      for face in found { journey.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 1)) }
+      let sound = model.featureExtractor.silence.map { i, _ in Float(i % 26) / 13 - 1 }
+      for face in found { pipeline.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 1)) }
     }
     return picture
   }

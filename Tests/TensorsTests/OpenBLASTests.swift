@@ -8,8 +8,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// meta/scripts/test-processors runs ParityTests with it and without it, and looks that it may be missing.
-@Suite(.enabled(if: OpenBLAS.isHere, "libopenblas0 is not installed, or this processor has no AVX"))
+/// meta/scripts/test-processors runs ParityTests with and without OpenBLAS, and checks that it may be missing.
+@Suite(.enabled(if: OpenBLAS.isAvailable, "libopenblas0 is not installed, or this processor has no AVX"))
 struct OpenBLASTests {
   private func noise(_ count: Int, _ seed: UInt64) -> [Float] {
     var noise = GaussianNoise(seed: seed)
@@ -82,7 +82,7 @@ struct OpenBLASTests {
     }
   }
 
-  /// Two threads at a time, and the same bytes every time: a build without locks gets wrong sums.
+  /// Concurrent calls give the same bytes every time: a build without locks would give wrong sums.
   @Test func manyMayCall() {
     let shape = Shape(height: 14, width: 14, cin: 64, cout: 64)
     let right = compute(OpenBLAS.self, shape, .silu)
@@ -93,7 +93,7 @@ struct OpenBLASTests {
     #expect(wrong.load(ordering: .relaxed) == 0)
   }
 
-  /// Ours is a copy of its own: a host that computes with 8 threads goes on doing so, and its environment is as it was.
+  /// The copy is private: a host's own OpenBLAS keeps its 8 threads, and the environment is unchanged.
   @Test func hostIsUndisturbed() throws {
     let host = try #require(dlopen("libopenblas.so.0", RTLD_NOW | RTLD_GLOBAL))
     func function<F>(_ name: String, _: F.Type) throws -> F {

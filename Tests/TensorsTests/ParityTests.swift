@@ -7,7 +7,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Seeded values of deviation `scale`.
+/// Seeded values with standard deviation `scale`.
 private func noise(_ shape: [Int], _ seed: UInt64 = 1, scale: Float = 1) -> Tensor {
   var noise = GaussianNoise(seed: seed)
   return Tensor(shape, noise.fill(shape.reduce(1, *)).map { $0 * scale })
@@ -19,7 +19,7 @@ private func half(_ x: Float) -> Float {
   return x == 0 ? 0 : (x / step).rounded(.toNearestOrEven) * step
 }
 
-/// `activation(x * factor + offset)`, by a convolution that passes on what it gets.
+/// `activation(x * factor + offset)`, by an identity convolution.
 func applied(
   _ scale: GroupNorm.Scale, to x: Tensor, _ activation: Tensors.Activation, on set: InstructionSet = instructions
 ) -> Tensor {
@@ -31,7 +31,7 @@ func applied(
   return pass(x, norm: scale, before: activation)
 }
 
-/// Every kernel of every instruction set against its naive twin on awkward sizes.
+/// Every kernel of every instruction set against its naive twin, on awkward sizes.
 @Suite struct ParityTests {
   struct Case: CustomTestStringConvertible {
     let size: (Int, Int)
@@ -94,7 +94,7 @@ func applied(
     let twice = Plain.activation(.silu, plain + plain)
     expectClose(fast(x, activation: .silu, adding: plain), twice, 2 * tolerance, "residual")
 
-    // A norm and an activation in front, as the convolution computes them while it pads.
+    // A preceding norm and activation, which the convolution applies while it pads.
     let norm = GroupNorm(
       Weights(["n.weight": noise([c.cin], 4), "n.bias": noise([c.cin], 5)], on: set), "n", c.cin, groups: 1)
     var before = applied(norm(x), to: x, .silu)
@@ -140,7 +140,7 @@ func applied(
     #expect(Conv2d.group(64, 64, kernel: 3, stride: 1, multiple: 4) == 1)
   }
 
-  /// Whatever is multiplied in which piece, and however many threads take them.
+  /// Independent of how the work is split and how many threads take part.
   @Test(arguments: Means.all) func sameBytes(by means: Means) {
     let (x, weight) = (noise([40, 40, 48]), noise([72, 48, 3, 3], 2, scale: 0.1))
     let layer = Conv2d(
@@ -165,7 +165,7 @@ func applied(
     }
   }
 
-  /// A depthwise and a pointwise convolution beside a shortcut, as face networks have them.
+  /// A depthwise and a pointwise convolution with a residual connection, as in the face networks.
   @Test(arguments: [(3, 8, 1), (13, 24, 2), (16, 16, 1), (24, 31, 1), (64, 40, 2)], instructionSets)
   func depthwiseThenPointwise(_ shape: (cin: Int, cout: Int, stride: Int), on set: InstructionSet) {
     let (cin, cout, stride) = shape
@@ -268,7 +268,7 @@ func applied(
     let (queries, span, before, width, heads) = shape
     let qkv = noise([queries + span + 3, 3 * width])
     let (near, carry) = (noise([span, width], 2), noise([span, width], 3))
-    var track = Track(width: 3 * width)
+    var track = RowHistory(width: 3 * width)
     track.restart(at: 100)
     track.append(qkv.values)
     track.forget(before: 102)
@@ -282,7 +282,7 @@ func applied(
       1e-5)
   }
 
-  /// The exponential's whole range, and beyond it.
+  /// The exponential's whole range, and beyond.
   @Test(arguments: instructionSets) func activations(on set: InstructionSet) {
     func expect(_ activation: Tensors.Activation, _ x: Tensor, _ tolerance: Float) {
       expectClose(
@@ -316,7 +316,7 @@ func applied(
     #expect(Array(maxPool2(x, by: set.kernels).values) == largest)
   }
 
-  /// Norm and activation as the tile unit's pictures take them, over the whole range.
+  /// Norm and activation in the tile unit's input, over the whole range.
   @Test(arguments: Means.all.filter { $0.set.hasTiles }) func activationsOnTheWay(by means: Means) {
     let x = Tensor([1, 4003, 1], (-2001...2001).map { Float($0) * 0.05 })
     let one = Tensor([1, 1, 1, 1], [1])
@@ -337,7 +337,8 @@ func applied(
 }
 
 @Suite struct RefusalTests {
-  /// The system refuses the tile unit to a process with such a thread, and the next best instructions compute the same.
+  /// The kernel refuses the tile unit to a process with such a thread, and the next best instruction set computes the
+  /// same.
   @Test func aHostWithSmallSignalStacksIsUndisturbed() throws {
     let host = Process()
     host.executableURL = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()

@@ -79,8 +79,8 @@ enum Plain {
     for i in indices { x[i] = Float((Double(x[i]) - mean) / (variance + 1e-5).squareRoot()) }
   }
 
-  /// Of rows `[T, 3C]`, each a query, a key and a value side by side, what the rows `queries` hear of `near.shape[0]` rows
-  /// from `before` rows before them on.
+  /// Local attention over rows `[T, 3C]` of query, key and value side by side: each of the rows `queries` attends to
+  /// `near.shape[0]` rows, beginning `before` rows before it.
   static func attention(
     qkv: Tensor, queries: Range<Int>, before: Int, near: Tensor, carry: Tensor, heads: Int
   ) -> Tensor {

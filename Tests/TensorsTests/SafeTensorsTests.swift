@@ -39,7 +39,7 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
       ])
   }
 
-  /// What is written is read again, with its checksum, and a damage is seen.
+  /// A round trip preserves everything including the checksum, and damage is detected.
   @Test(arguments: 0..<8) func readsWhatIsWritten(length: Int) throws {
     let bytes = (0..<6).map { UInt8(50 * $0) }
     var written = SafeTensors.written(
@@ -60,7 +60,7 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     #expect { try SafeTensors(written) } throws: { if case .damaged = $0 as? SafeTensorsError { true } else { false } }
   }
 
-  /// Every binary16 there is, eight at a time and one by one, against the definition.
+  /// Every binary16 value, eight at a time and one by one, against the definition.
   @Test(arguments: [1 << 16, 3]) func widensHalves(count: Int) throws {
     let values = (0..<count).map { UInt16($0 * 65535 / (count - 1)) }
     let bytes = values.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
@@ -82,7 +82,7 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     }
   }
 
-  /// One file for each way to be wrong.
+  /// One file for each error.
   @Test(
     arguments: [
       ([], .empty),
@@ -134,7 +134,7 @@ private func tensor(_ type: String, _ shape: String, _ begin: Int, _ end: Int) -
     #expect(throws: SafeTensorsError.damaged(crc32: crc)) { try SafeTensors(bytes("12345678")) }
   }
 
-  /// Cut or damaged anywhere, a file is read or refused, never a trap.
+  /// Truncated or damaged anywhere, a file is read or refused, and nothing traps.
   @Test func survivesDamage() {
     let whole = file("{\"a\":\(tensor("F32", "[2,1]", 0, 8)),\"b\":\(tensor("BF16", "[3]", 8, 14))}", 14)
     for count in 0..<whole.count {

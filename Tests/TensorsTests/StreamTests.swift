@@ -4,15 +4,15 @@
 import Tensors
 import Testing
 
-/// A stream's rows come in any pieces, and the same sound must give the same bytes: what a layer makes of a row depends on
-/// nothing but the rows that it sees.
+/// A stream's rows arrive in batches of any size, and the same audio must give the same bytes: a layer's result for a
+/// row depends only on the rows in its receptive field.
 @Suite struct StreamTests {
   private func noise(_ shape: [Int], _ seed: UInt64) -> Tensor {
     var noise = GaussianNoise(seed: seed)
     return Tensor(shape, noise.fill(shape.reduce(1, *)).map { $0 * 0.1 })
   }
 
-  /// `layer` makes `[n, outputs]` of `[(n - 1) stride + taps, inputs]`.
+  /// `layer` maps `[(n - 1) stride + taps, inputs]` to `[n, outputs]`.
   private func expectSameRows(_ inputs: Int, taps: Int = 1, stride: Int = 1, _ layer: (Tensor) -> Tensor) {
     let x = noise([40, inputs], 1)
     let whole = Array(layer(x).values)

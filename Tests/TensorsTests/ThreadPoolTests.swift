@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  /// A piece may share out work itself; it then does all of it.
+  /// A piece may itself split work, all of which it then does itself.
   @Test func nests() {
     let total = Counter()
     ThreadPool.shared.parallel(count: 8) { _ in
@@ -29,7 +29,7 @@ import Testing
     #expect(total.value.load(ordering: .relaxed) == 64)
   }
 
-  /// Both may share out work, to no more threads than they may have.
+  /// Both closures may split work, without exceeding the limit.
   @Test func computesBoth() {
     for pool in [ThreadPool.shared, Self.four] {
       for threads in 0...5 {
@@ -50,7 +50,7 @@ import Testing
     }
   }
 
-  /// When one of both has ended, the other may have its thread.
+  /// When one closure has ended, the other may use its thread.
   @Test func bothShareALimit() {
     let pool = Self.four
     let most = pool.limited(to: 2) {
@@ -71,7 +71,7 @@ import Testing
     #expect(most == 2)
   }
 
-  /// As many streams as there may be, each with its own work.
+  /// The maximum number of streams, each with its own work.
   @Test func callersDoNotMeet() async {
     await withTaskGroup(of: Int.self) { group in
       for caller in 1...8 {
@@ -87,7 +87,7 @@ import Testing
     }
   }
 
-  /// The pool moves its workers from one processor to another, but afterwards they may run where they might before.
+  /// The pool moves its workers between processors, but afterwards their affinity is as before.
   @Test func bindsNobody() throws {
     let total = Counter()
     for _ in 0..<2000 {
@@ -101,7 +101,7 @@ import Testing
       return status?.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list") }
     }
     let mine = try #require(allowed("\(getpid())"))
-    // Another test may move a worker at this very moment.
+    // Another test may be moving a worker at this moment.
     let isFree = (0..<1000).contains { _ in
       usleep(1000)
       let tasks = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
@@ -110,7 +110,7 @@ import Testing
     #expect(isFree)
   }
 
-  /// However many move one thread at the same time, it may run afterwards where it might before.
+  /// Even after concurrent moves, a thread's affinity is as before.
   @Test func moversDoNotMeet() {
     let usual = ctensors_processors_allowed()
     let count = ctensors_processor_count(usual)
@@ -127,12 +127,12 @@ import Testing
 
   private final class Counter: Sendable { let value = Atomic(0) }
 
-  /// How many work at the same time.
+  /// The number of threads working at the same time.
   private final class Busy: Sendable {
     private let now = Atomic(0)
     let most = Atomic(0)
 
-    /// The sum of the pieces' numbers.
+    /// The sum of the pieces' indices.
     func work(_ pieces: Int, on pool: ThreadPool, microseconds: UInt32 = 0) -> Int {
       let total = Atomic(0)
       pool.parallel(count: pieces) { piece in

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Chance from a seed: SplitMix64 (Steele, Lea, Flood 2014).
+/// A seeded random generator: SplitMix64 (Steele, Lea, Flood 2014).
 public struct Dice: RandomNumberGenerator, Sendable {
   private var state: UInt64
 

@@ -3,7 +3,7 @@
 
 import Foundation
 
-/// The path of a copy of the model that ships, made under another licence; to be removed by whoever asks for it.
+/// The path of a copy of the shipped model under another licence; the caller removes it.
 public func licensedModel(_ licence: String) throws -> String {
   let shipped = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "../../meta/models/syncdiff.safetensors")

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Golden values: tensors that the Python twin wrote, kept beside the test that compares with them.
+// Golden values: tensors written by the Python twin, stored beside the test that compares with them.
 
 import Tensors
 import Testing
@@ -11,13 +11,13 @@ public func golden(_ file: String, beside test: String = #filePath) throws -> [S
   try SafeTensors.load(path: goldenPath(file, beside: test)).tensors
 }
 
-/// Where `Golden/<file>` beside the calling test is.
+/// The path of `Golden/<file>` beside the calling test.
 public func goldenPath(_ file: String, beside test: String = #filePath) -> String {
   let folder = test.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
   return "\(folder)/Golden/\(file)"
 }
 
-/// Shapes are equal and no value is further than `tolerance` from the expected one; else names the worst.
+/// Expects equal shapes and no value further than `tolerance` from the expected one; reports the worst.
 public func expectClose(
   _ actual: Tensor, _ expected: Tensor?, _ tolerance: Float, _ name: String = "",
   at location: SourceLocation = #_sourceLocation
@@ -43,8 +43,8 @@ public func expectClose(
     sourceLocation: location)
 }
 
-/// The same with a tolerance relative to the largest expected value; prints the difference, so that a drift shows long
-/// before it fails.
+/// The same with a tolerance relative to the largest expected value; prints the difference, so that drift is visible
+/// long before it fails.
 public func expectNear(
   _ actual: Tensor, _ expected: Tensor?, _ tolerance: Float, _ name: String,
   at location: SourceLocation = #_sourceLocation
@@ -55,7 +55,7 @@ public func expectNear(
   expectClose(actual, expected, tolerance * scale, name, at: location)
 }
 
-/// The element of a row-major tensor, one index a dimension.
+/// An element of a row-major tensor, by one index for each dimension.
 private func indices(of place: Int, in shape: [Int]) -> [Int] {
   var (rest, indices) = (place, [Int]())
   for size in shape.reversed() {

@@ -5,14 +5,14 @@ import KernelInterface
 import Tensors
 import Testing
 
-/// Every instruction set that this processor runs, those included that are slower than another one here.
+/// Every instruction set that this processor runs, including those slower than another.
 package let everySet: [InstructionSet] =
   instructionSets
   + instructionSets.filter { $0.kernels.hasPairs && !$0.hasTiles && !$0.hasFastPairs }.map {
     InstructionSet(name: "\($0.name) with pairs", kernels: $0.kernels, hasFastPairs: true)
   }
 
-/// How a network is computed.
+/// A way to compute a network.
 package struct Way: CustomTestStringConvertible, Sendable {
   package let set: InstructionSet
   package let precision: Weights.Precision

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The instructions that Swift cannot say.
+// Instructions that Swift cannot express.
 
 #pragma once
 
@@ -14,7 +14,8 @@ static inline __attribute__((always_inline)) ckernels_eight ckernels_add_product
   return a + x * y;
 }
 
-/// The lesser of two in every lane. In Swift this is a choice for each lane, too much code to be inlined often.
+/// The lesser of two in every lane. Swift would compile this to a selection for each lane, which is too much code to
+/// inline often.
 static inline __attribute__((always_inline)) ckernels_eight ckernels_lesser(ckernels_eight a, ckernels_eight b) {
   return a < b ? a : b;
 }
@@ -28,7 +29,7 @@ static inline __attribute__((always_inline)) int ckernels_any(ckernels_eight_int
   return __builtin_reduce_or(v) != 0;
 }
 
-/// Floats of magnitudes below 2^31 as integers, without what stands behind the point.
+/// Truncates floats of magnitude below 2^31 to integers.
 static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_truncated(ckernels_eight v) {
   return __builtin_convertvector(v, ckernels_eight_integers);
 }
@@ -51,7 +52,7 @@ static inline __attribute__((always_inline)) void ckernels_store_bytes(void *to,
 }
 
 #if defined(__AVX2__)
-/// The four bytes at each of eight places behind `from` as a number, the first one lowest.
+/// Loads four bytes at each of eight byte offsets from `from` as little-endian integers.
 static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_words(
     const void *from, ckernels_eight_integers places) {
   typedef int integers __attribute__((vector_size(32)));
@@ -79,7 +80,7 @@ static inline __attribute__((always_inline)) ckernels_vector ckernels_widened(co
 #if defined(__AVX512BF16__)
 typedef int ckernels_pairs __attribute__((ext_vector_type(16)));
 
-/// Writes the nearest bf16 of every lane, ties to even; what is below the normal range becomes 0.
+/// Stores every lane as the nearest bf16, ties to even; subnormals become 0.
 static inline __attribute__((always_inline)) void ckernels_store_halves(void *to, ckernels_vector values) {
   typedef __bf16 halves __attribute__((ext_vector_type(16), aligned(2)));
   *(halves *)to = __builtin_convertvector(values, halves);

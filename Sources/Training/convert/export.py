@@ -3,14 +3,14 @@
 """Writes the model file that the element loads: `python -m convert.export --cache CACHE --output
 ../../meta/models/syncdiff.safetensors`.
 
-One safetensors file, float16: audio_encoder.*, lips.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (names of
-networks.model.SyncDiff) from the training's moving averages, geometry.* as data/shape.py wrote it, and faces.* as
-convert/faces.py wrote them. Its metadata: format "syncdiff", version "3", config (JSON of Config), crc32 of the tensors' bytes in
-hexadecimal digits, and licence where there is something to say whenever the model is loaded. Sources/SyncDiff/Model.swift reads
-it and refuses anything else; `load` reads it back.
+It is one safetensors file in float16: audio_encoder.*, lips.*, encoder.*, decoder.*, bottleneck.*, denoiser.* (the
+names of networks.model.SyncDiff) from the training's moving averages, geometry.* from data/shape.py, and faces.* from
+convert/faces.py. Its metadata: format "syncdiff", version "3", config (JSON of Config), crc32 of the tensors' bytes in
+hexadecimal, and licence if users must see a notice when the model is loaded. Sources/SyncDiff/Model.swift reads it and
+rejects anything else; `load` reads it back.
 
-`--untrained WINDOW` instead of the training's weights writes seeded random ones: such a file paints noise, but takes as long as a
-trained one, so that `syncdiff bench journey --model FILE` tells what a larger window will cost."""
+`--untrained WINDOW` writes seeded random weights instead. Such a file paints noise but takes as long as a trained one,
+so `syncdiff bench journey --model FILE` shows the cost of a larger window."""
 import json
 import zlib
 from pathlib import Path
@@ -19,17 +19,18 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from data.options import existing, made as needed, parser as options
+from data.options import existing, needed, parser as options
 from networks.avhubert import LICENCE
-from networks.model import Config, SyncDiff
+from networks.config import Config
+from networks.model import SyncDiff
 
 VERSION = "3"
 ROOT = Path(__file__).parents[3]
-MODEL = ROOT / "meta/models/syncdiff.safetensors"  # the one that comes with the project
+MODEL = ROOT / "meta/models/syncdiff.safetensors"  # the shipped model
 
 
 def trained(cache):
-    """model.SyncDiff with the averaged weights of the training."""
+    """A SyncDiff with the averaged weights of the training."""
     kept = torch.load(needed(cache, "painter.pt"), "cpu", weights_only=True)
     model = SyncDiff(Config(**kept["config"]))
     model.load_state_dict(kept["average"])
@@ -37,12 +38,12 @@ def trained(cache):
 
 
 def checksum(values):
-    """CRC-32 of the tensors' bytes of a safetensors file, in hexadecimal digits."""
+    """The CRC-32 of the tensors' bytes in a safetensors file, in hexadecimal."""
     return f"{zlib.crc32(values[8 + int.from_bytes(values[:8], 'little'):]):08x}"
 
 
 def load(path):
-    """model.SyncDiff of a model file, in float32. Altered weights end the program with an error."""
+    """The SyncDiff in a model file, in float32. SystemExit if its weights are damaged."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         found = checksum(path.read_bytes())
@@ -57,13 +58,13 @@ def load(path):
 
 
 def part_of(path, name):
-    """The weights of one part of a model file, float32 by their names inside of it."""
+    """The weights of one part of a model file, in float32, by their names within it."""
     with safe_open(path, "pt") as file:
         return {key[len(name) + 1:]: file.get_tensor(key).float() for key in file.keys() if key.startswith(f"{name}.")}
 
 
 def untrained(window):
-    """model.SyncDiff as training begins it, with nothing left at zero that would be skipped or copied."""
+    """A SyncDiff as initialised for training, but without zero weights, whose layers would be trivial."""
     torch.manual_seed(0)
     model = SyncDiff(Config(window=window))
     for value in model.parameters():
@@ -73,9 +74,9 @@ def untrained(window):
 
 
 def save(model, geometry, faces, output, consent=None):
-    """Writes a model, the face's geometry and the face networks as one model file; the latter two out of any file that has
-    them, under the names geometry.* and faces.*; shape.py's file has the former without a prefix. consent: who has confirmed that
-    there is some."""
+    """Writes a model, the geometry and the face networks as one model file. The latter two come from any file that has
+    them as geometry.* and faces.*; shape.py's file has the geometry without a prefix. consent: who confirmed that the
+    presenter consents."""
     tensors = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     for path, part in ((geometry, "geometry"), (faces, "faces")):
         with safe_open(path, "pt") as file:
@@ -100,9 +101,9 @@ def save(model, geometry, faces, output, consent=None):
 def main():
     parser = options(__doc__, cache="folder with painter.pt and geometry.safetensors")
     parser.add_argument("--untrained", type=int, metavar="WINDOW",
-                        help="random weights for a window of so many px, a multiple of 16, for timing")
+                        help="write random weights for a window of this many px, a multiple of 16, for timing")
     parser.add_argument("--faces", type=existing, default=ROOT / "meta/models/faces.safetensors", metavar="FILE",
-                        help="the face networks, of convert.faces or any model file")
+                        help="the face networks, from convert.faces or any model file")
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="the model file to write")
     args = parser.parse_args()
     model = untrained(args.untrained) if args.untrained else trained(args.cache)

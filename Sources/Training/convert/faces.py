@@ -1,11 +1,11 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the face networks out of the installed mediapipe package: `python -m convert.faces OUT.safetensors`.
+"""Extracts the face networks from the installed mediapipe package: `python -m convert.faces OUT.safetensors`.
 
-The networks are Apache-2.0 (meta/THIRD_PARTY.md). OUT holds the weights as float16, as they are in the package, in PyTorch's
-layout, under the names that Sources/Faces/FaceDetector.swift, FaceMesh.swift and Lips.swift ask for. All three are chains of
-one block, a depthwise 3 x 3 and a pointwise convolution beside a shortcut, so the operators of one kind, in the order of the
-file, are told apart by counting.
+The networks are Apache-2.0 (meta/THIRD_PARTY.md). OUT holds the weights as float16, as in the package, in PyTorch's
+layout, under the names used by Sources/Faces/FaceDetector.swift, FaceMesh.swift and Lips.swift. All three networks are
+chains of one kind of block, a depthwise 3 x 3 and a pointwise convolution with a residual connection, so operators of
+the same kind are identified by their order in the file.
 """
 import sys
 
@@ -17,7 +17,7 @@ from data.landmarks import BASE, DETECTOR, LIPS_STAGE, part
 
 
 def chain(first, blocks, outputs):
-    """Operators by kind: the convolutions `first`, blocks with slopes, the last of them behind `reduce`, then the outputs."""
+    """Operators by kind: the convolutions `first`, blocks with PReLU, the last of them after `reduce`, then the outputs."""
     names = [f"block{i}" for i in range(1, blocks)] + ["reduce", f"block{blocks}"]
     return {
         "CONV_2D": first + [name if name == "reduce" else f"{name}.pointwise" for name in names] + outputs,
@@ -46,7 +46,7 @@ def operators(model):
 
 
 def constants(model):
-    """{tensor index: array} of every constant, through the DEQUANTIZE operators that widen float16 to float32."""
+    """{tensor index: array} of every constant, also through the DEQUANTIZE operators that widen float16 to float32."""
     arrays, kinds = {}, {TensorType.FLOAT16: np.float16, TensorType.FLOAT32: np.float32}
     for i, tensor in enumerate(model.subgraphs[0].tensors):
         values = model.buffers[tensor.buffer].data

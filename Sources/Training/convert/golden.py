@@ -1,9 +1,9 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Tests/SpeechTests and Tests/DiffusionTests compare with: `python -m convert.golden`.
+"""Writes the golden values of Tests/SpeechTests and Tests/DiffusionTests: `python -m convert.golden`.
 
-The networks of model.py with small sizes and random weights, none of them zero, rounded to float16 so that the files
-hold them exactly; inputs and outputs of every part in float32. Pictures are written as Swift holds them, [H, W, C]."""
+They come from the networks of networks/ with small sizes and random non-zero weights, rounded to float16 so that the
+files hold them exactly; inputs and outputs of every part are float32. Images are in Swift's layout, [H, W, C]."""
 import functools
 import json
 import math
@@ -17,16 +17,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data.speech import SAMPLE_RATE, log_filterbank, log_mel, stacks
+from networks.audio import Front
 from networks.avhubert import AVHuBERT
-from networks.model import Config, Front, SyncDiff, masked, small, timestep_embedding
+from networks.config import Config
+from networks.model import SyncDiff, masked, pooled_lips
+from networks.unet import timestep_embedding
 from train.lips import around
 
 TESTS = Path(__file__).parents[3] / "Tests"
 CONFIG = Config(window=48, ae_channels=(6, 8, 12), unet_channels=(8, 12, 16), groups=4, head=4,
                 embedding=16, audio_width=32, audio_layers=2, steps=4)
 Front.WIDTH, Front.HEADS = 32, 2
-PICTURES = np.array([0, 1, 50, 101, 250, 452, 520, 559, 600, 607])  # rows of the pictures that hear `voices`
-SEED = 7  # of the noise that the tests draw again
+PICTURES = np.array([0, 1, 50, 101, 250, 452, 520, 559, 600, 607])  # rows of the frames that use `voices`
+SEED = 7  # of the noise, which the tests draw again
 
 
 def write(suite, name, tensors, **metadata):
@@ -46,12 +49,12 @@ def sound():
 
 
 def voices(part):
-    """The same again, 290 rows later and 16 times as faint."""
+    """The audio, then again 290 rows later and 16 times fainter."""
     return torch.cat([part, torch.zeros(46400), part / 16])
 
 
 def voice():
-    """float32 [25600], each a float16: a voice that rises and falls, in noise, then noise alone, then faint noise."""
+    """float32 [25600], all exact in float16: a voice that rises and falls, in noise, then noise alone, then faint noise."""
     rng = np.random.default_rng(2)
     t = np.arange(12800) / SAMPLE_RATE
     phase = 2 * np.pi * np.cumsum(120 + 40 * np.sin(9 * t)) / SAMPLE_RATE
@@ -61,7 +64,7 @@ def voice():
 
 
 def front(model):
-    """What the parts of the front make: rows, convolutions, a layer, silence; and what pictures take in."""
+    """The outputs of the front end's parts: rows, convolutions, a layer, silence; and the features around frames."""
     part, front = voice(), model.front
     sound = voices(part)
     rows, x = log_mel(sound), torch.randn(1, 71, Front.WIDTH)
@@ -69,12 +72,13 @@ def front(model):
     twice = F.gelu(front.conv2(once)).transpose(1, 2) + front.place
     before = front.layers[0].BEFORE
     return {"voice": part.half(), "rows": rows[::5], "once": once[0].T[1:-1], "twice": twice[0, 1:-1], "x": x[0],
-            "causal": front.layers[0](x)[0, before:-front.layers[0].after], "silence": model.hear(torch.zeros(1, 60000))[0, 140:141],
+            "causal": front.layers[0](x)[0, before:-front.layers[0].after],
+            "silence": model.extract(torch.zeros(1, 60000))[0, 140:141],
             "heard": around(model, sound, PICTURES, "cpu")}
 
 
 def network():
-    """model.SyncDiff with activations near 1 throughout."""
+    """A SyncDiff with activations near 1 throughout."""
     model = SyncDiff(CONFIG).eval()
     for module in model.modules():
         for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
@@ -90,8 +94,8 @@ def network():
 
 @functools.cache
 def hashed(name, *shape):
-    """float32 in -1 ... 1, each a multiple of 2^-10, from a hash of its name and place: Tests/SpeechTests/AVHuBERTTests.swift
-    makes the same, so that no file need hold the weights of a large network."""
+    """float32 in -1 ... 1, multiples of 2^-10, from a hash of the name and index. Tests/SpeechTests/AVHuBERTTests.swift
+    computes the same, so that no file has to hold the weights of a large network."""
     seed = 2166136261
     for byte in name.encode():
         seed = (seed ^ byte) * 16777619 & 0xFFFFFFFF
@@ -103,7 +107,7 @@ def hashed(name, *shape):
 
 
 def hashed_av_hubert(width, layers):
-    """avhubert.AVHuBERT with activations near 1 throughout; from the third on its layers come again."""
+    """An AVHuBERT with activations near 1 throughout; its layers repeat from the third on."""
     with torch.device("meta"):
         model = AVHuBERT(Config(av_hubert=width, audio_layers=layers, audio_width=16)).eval()
     weights = {}
@@ -118,7 +122,7 @@ def hashed_av_hubert(width, layers):
 
 
 def av_hubert():
-    """{NAME.T: what AV-HuBERT makes of T stacks, in the first, the middle and the last of them}, and tokens."""
+    """{NAME.T: AV-HuBERT's features of T stacks, for the first, middle and last of them}, and the tokens."""
     out = {}
     for name, width, layers, lengths in (("small", 128, 4, (1, 2, 14, 31, 65, 150)), ("base", 768, 12, (31, 140)),
                                          ("large", 1024, 24, (31,))):
@@ -136,12 +140,13 @@ def picture(x):
 
 
 @torch.no_grad()
-def main():
-    torch.manual_seed(1)
-    model, z, side = network(), CONFIG.latent_channels, CONFIG.window // 4
-    a, b, c = CONFIG.unet_channels
-    unet = model.denoiser.unet
+def weights(model, *parts):
+    """The weights in float16 whose names begin with one of `parts`."""
+    return {name: value.half() for name, value in model.state_dict().items() if name.startswith(parts)}
 
+
+def write_speech(model):
+    """The goldens of SpeechTests. Returns tokens [1, T, C] for the denoiser."""
     samples = sound()
     fbank = log_filterbank(samples)
     window = stacks(fbank, [20], 8, 5)[0]
@@ -150,25 +155,28 @@ def main():
         "stacks": torch.from_numpy(window)})
 
     hearing = front(model.audio_encoder)
-    heard = hearing["heard"]
-    tokens = model.audio_encoder(heard)
-
-    def weights(*parts):
-        return {name: value.half() for name, value in model.state_dict().items() if name.startswith(parts)}
-
+    tokens = model.audio_encoder(hearing["heard"])
     write("SpeechTests", "audio_encoder", {
-        **weights("audio_encoder.", "lips."), **hearing, "layer": model.audio_encoder.layers[0](tokens[2:3])[0], "tokens": tokens,
-        "coefficients": model.lips(tokens)})
-    tokens = tokens[2:3]
+        **weights(model, "audio_encoder.", "lips."), **hearing, "tokens": tokens, "coefficients": model.lips(tokens),
+        "layer": model.audio_encoder.layers[0](tokens[2:3])[0]})
     write("SpeechTests", "av_hubert", av_hubert())
-    write("DiffusionTests", "autoencoder", weights("encoder.", "decoder."))
-    write("DiffusionTests", "denoiser", weights("bottleneck.", "denoiser."), config=json.dumps(CONFIG.dict()))
+    return tokens[2:3]
+
+
+def main():
+    torch.manual_seed(1)
+    model, z, side = network(), CONFIG.latent_channels, CONFIG.window // 4
+    a, b, c = CONFIG.unet_channels
+    unet = model.denoiser.unet
+    tokens = write_speech(model)
+    write("DiffusionTests", "autoencoder", weights(model, "encoder.", "decoder."))
+    write("DiffusionTests", "denoiser", weights(model, "bottleneck.", "denoiser."), config=json.dumps(CONFIG.dict()))
 
     image = torch.rand(1, 3, CONFIG.window, CONFIG.window) * 2 - 1
     identity = model.encoder(image.flip(3))
     mouth = torch.zeros(1, 2, CONFIG.window, CONFIG.window)
     mouth[:, 1, 18:30, 9:38], mouth[:, 0, 22:25, 14:33] = 1, 0.5
-    lips = small(mouth)
+    lips = pooled_lips(mouth)
     hidden = masked(identity, lips)
     previous = torch.randn(1, z, side, side)
     prior = model.bottleneck(previous)

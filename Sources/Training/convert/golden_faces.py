@@ -1,20 +1,20 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Tests/FacesTests compares with: `python -m convert.golden_faces ../../Tests/FacesTests/Golden`.
+"""Writes the golden values of Tests/FacesTests: `python -m convert.golden_faces ../../Tests/FacesTests/Golden`.
 
-Needs `pip install scikit-image==0.26.0` besides. picture.safetensors is the face out of NASA's portrait of Eileen Collins
-(public domain; skimage.data.astronaut); faces.safetensors holds, all made of it,
-  detector.boxes, detector.scores  TFLite's answers to the picture's rows and columns 16 ... 143, in -1 ... 1
-  mesh.points, mesh.score          TFLite's answers to FACE of the picture, every pixel twice, in 0 ... 1
+Also needs `pip install scikit-image==0.26.0`. picture.safetensors is the face from NASA's portrait of Eileen Collins
+(public domain; skimage.data.astronaut). faces.safetensors holds, all computed from it,
+  detector.boxes, detector.scores  TFLite's output for the image's rows and columns 16 ... 143, in -1 ... 1
+  mesh.points, mesh.score          TFLite's output for FACE, every pixel doubled, in 0 ... 1
   lips.grid                        the grid [3, 2] around those lips: a step right, a step down, the corner, px of the features
-  lips.features, lips.answers      what the lips stage sees there in the features, and TFLite's answers to it
-  lips.places                      those answers in px of the picture
-  lips.refined                     all points after two looks, the skin moved along
-  edge.features, edge.grid, edge.samples  numbers in a grid that is turned and lies partly outside of them
+  lips.features, lips.answers      the features sampled on the grid, and TFLite's output for them
+  lips.places                      that output in px of the image
+  lips.refined                     all points after two refinements, with the skin moved along
+  edge.features, edge.grid, edge.samples  numbers sampled on a rotated grid that is partly outside
   track.points                     the mesh in a frame (landmarks.py), px
-  dark.points                      the same, every level a quarter, every pixel six times
-  window, crop                     transform and window of track.points (geometry.py)
-  window3, crop3                   the same of the picture with every pixel three times: larger than the window
+  dark.points                      the same with every level quartered and every pixel enlarged six times
+  window, crop                     the alignment and crop for track.points (geometry.py)
+  window3, crop3                   the same with every pixel enlarged three times: larger than the window
 """
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from data import landmarks
 from data.geometry import STABLE, TEMPLATE, WINDOW, similarity
 
-FACE = (slice(16, 112), slice(30, 126))  # 96 x 96 px of the picture with the face in the middle
+FACE = (slice(16, 112), slice(30, 126))  # 96 x 96 px of the image, with the face in the middle
 
 
 def enlarged(picture, times):
@@ -36,7 +36,8 @@ def enlarged(picture, times):
 
 
 def aligned(picture, points):
-    """The window's transform [2, 3] and the window [96, 96, 3] as the element cuts it: bilinear, where training is cubic."""
+    """The window's transform [2, 3] and its crop [80, 80, 3], bilinear as in the element; training uses cubic
+    interpolation."""
     matrix = similarity(points[list(STABLE)], TEMPLATE)
     scale = np.hypot(matrix[0, 0], matrix[1, 0])
     if scale < 0.7:
@@ -71,7 +72,7 @@ def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     picture = cv2.resize(skimage.data.astronaut()[:288, 80:368], (160, 160), interpolation=cv2.INTER_AREA)
-    # bfloat16 holds whole numbers up to 256 exactly
+    # bfloat16 represents integers up to 256 exactly
     save_file({"picture": torch.tensor(picture).bfloat16()}, folder / "picture.safetensors")
 
     points = landmarks.mesh(picture[None])[0]

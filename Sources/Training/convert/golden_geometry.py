@@ -1,20 +1,20 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Tests/FacesTests compares geometry with: `python -m convert.golden_geometry GEOMETRY`, a file that holds
-the geometry: shape.py's, or a model file.
+"""Writes the golden values of the geometry in Tests/FacesTests: `python -m convert.golden_geometry GEOMETRY`, where
+GEOMETRY is shape.py's file or a model file.
 
-Tests/FacesTests/Golden/geometry.safetensors holds geometry.*, rounded to float16 as in a model file; shape.safetensors what is
-made of it for T frames of a made-up talker, who turns, nods and moves the lips:
+Tests/FacesTests/Golden/geometry.safetensors holds geometry.*, rounded to float16 as in a model file. shape.safetensors
+holds what is computed from it for T frames of a synthetic speaker who turns, nods and moves the lips:
   points, pose.scale, pose.turn, shape       the mesh [T, 468, 3] px, its pose, and the mesh without it
   opening                                    mean gap between the lips [T]
   neutral, own                               the closed mouth after each frame [T, L, 3], the coefficients [T, 12]
   wanted, limited                            other coefficients [T, 12], and those limited to an opening of 0.05
-  expression                                 after each frame, beside the sound that tells `wanted` [T, 12]
-  facing                                     how much of its motion each lower point is given [T, L]
+  expression                                 after each frame, with audio that predicts `wanted` [T, 12]
+  facing                                     the fraction of its motion that each lower point gets [T, L]
   before, after                              the mesh, and that with the limited mouth, unfolded, with rings [T, 540, 2]
-  inset, mouth, lips                         of `after`: insets, the enlarged outline [T, 20, 2], lips [T, 20, 20, 2]
-  choices                                    of a memory that sees the mouths and is asked for the moved ones [T, 4]
-  fade                                       how much of the window's painting counts [80, 80]
+  inset, mouth, lips                         of `after`: inset meshes, the enlarged outline [T, 20, 2], lips [T, 20, 20, 2]
+  choices                                    of a memory that is given the mouths and asked for the moved ones [T, 4]
+  fade                                       the opacity of the painted difference [80, 80]
 """
 import sys
 from pathlib import Path
@@ -25,15 +25,15 @@ from safetensors.torch import load_file, save_file
 
 from data import warp
 from data.geometry import OUTER, WINDOW, Basis, Expression, Neutral, Pose, opening, unfolded, with_mouth, with_rings
-from evaluate.journey import Memory
-from networks.model import fade, small
+from evaluate.frame_pipeline import MouthMemory
+from networks.model import fade, pooled_lips
 
 GOLDEN = Path(__file__).parents[3] / "Tests/FacesTests/Golden"
 FRAMES = 12
 
 
 def talker(basis):
-    """Meshes [T, 468, 3], px in the window of frames: a face of its own that turns, with noise, and speaks."""
+    """Meshes [T, 468, 3], px of the window: a synthetic face that turns, with noise, and speaks."""
     rng = np.random.default_rng(1)
     t = np.arange(FRAMES) / FRAMES
     mouth = rng.normal(0, 0.4, (FRAMES, len(basis.gap))) + 2 * np.maximum(np.sin(9 * t), 0)[:, None] * np.eye(1, len(basis.gap))
@@ -51,8 +51,8 @@ def talker(basis):
 
 
 def choices(keys, wanted):
-    """[T, 4]: which frames' mouths are shown, the second -1 where there is one only, and their shares."""
-    memory, rows = Memory(), []
+    """[T, 4]: the two frames whose mouths are shown (the second is -1 if there is only one), and their weights."""
+    memory, rows = MouthMemory(), []
     for t, (key, other) in enumerate(zip(keys, wanted)):
         memory.remember(key, (t,), 1_000_000)
         shown = [(mouth[0], share) for mouth, share in memory.choose(other)] + [(-1, 0)]
@@ -78,7 +78,7 @@ def main():
     wanted = np.random.default_rng(2).normal(0, 1.2, own.shape)
     wanted[::5] -= 4 * basis.gap / np.linalg.norm(basis.gap)  # lips that would cross
     expression = Expression(basis)
-    expressions = np.stack([expression(mouth, told) for mouth, told in zip(own, wanted)])
+    expressions = np.stack([expression(mouth, predicted) for mouth, predicted in zip(own, wanted)])
     less, facing = basis.limited(wanted, 0.05), basis.facing(pose)
     other = with_mouth(basis, shape, own, less, facing)
     moved = pose.posed(other)
@@ -88,12 +88,12 @@ def main():
     outline = after[:, OUTER]
     middle = outline.mean(1, keepdims=True)
     lips = torch.from_numpy(np.stack([warp.lips(p, (WINDOW, WINDOW)) for p in after]))
-    keys, sought = (np.stack([Memory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
+    keys, sought = (np.stack([MouthMemory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
     made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
             "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "facing": facing,
             "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,
-            "lips": small(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),
+            "lips": pooled_lips(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),
             "fade": fade(WINDOW)}
     tensors = {name: torch.as_tensor(value).float().contiguous() for name, value in made.items()}
     save_file(tensors, GOLDEN / "shape.safetensors")

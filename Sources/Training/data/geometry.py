@@ -1,54 +1,54 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The face's geometry, in training and at run time (twin of Sources/Faces/Alignment.swift, Pose.swift,
+"""The geometry of the face, for training and run time (twin of Sources/Faces/Alignment.swift, Pose.swift,
 FaceShape.swift and Geometry.swift).
 
-Window. A similarity transform brings ten points of the face mesh that do not move with the mouth (eye corners, nose bridge,
-forehead) onto TEMPLATE by least squares. The window is 80 x 80 px: from under the nose to under the chin of most faces, eye
-centres 64 px apart and 40 px above its top edge.
+Window. A least-squares similarity transform maps ten points of the face mesh that do not move with the mouth (eye
+corners, nose bridge, forehead) onto TEMPLATE. The window is 80 x 80 px, from under the nose to under the chin of most
+faces; the eye centres are 64 px apart and 40 px above its top edge.
 
-Shape. A mesh [468, 3] (x right, y down, z away from the camera, all in px) is brought into the face's own coordinates by its
-pose: origin between the outer eye corners, unit their distance. What speech does to it are COEFFICIENTS numbers c: offsets of
-the lower face from this person's closed mouth, along principal components, in standard deviations of the training talkers
-(shape.py). A face is given another mouth c' by adding the difference of the two mouths to where its points are, so that
-whatever is not speech, and the noise of the landmarks, stays as it is.
+Shape. The pose transforms a mesh [468, 3] (x right, y down, z away from the camera, all in px) to face coordinates:
+origin midway between the outer eye corners, unit their distance. Speech moves it by COEFFICIENTS numbers c: offsets of
+the lower face from the person's closed mouth, along principal components, in standard deviations of the training
+speakers (shape.py). To give a face another mouth c', the difference of the two mouths' offsets is added to its points,
+so everything that is not speech is preserved, including the landmarks' noise.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
 WINDOW = 80      # px, width and height of the window
-MARGIN = 24      # px kept around the window in prepared clips, room for warp and augmentation
+MARGIN = 24  # px kept around the window in prepared clips, for warps and augmentation
 SIDE = WINDOW + 2 * MARGIN
-STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # face-mesh points that do not move with the mouth
+STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # mesh points that do not move with the mouth
 
-# Mean of the STABLE points over the training clips, mirrored and brought to the window's position and scale
+# The mean of the STABLE points over the training clips, symmetrised and moved to the window's position and scale
 # (`python -m data.prepare template --cache CACHE` prints the mean). [10, 2], x right, y down, px in the window.
 TEMPLATE = np.array([[-6.07, -40.76], [22.07, -39.25], [57.93, -39.25], [86.07, -40.76], [40.0, -44.76],
                      [40.0, -36.29], [40.0, -28.16], [40.0, -20.55], [40.0, -61.95], [40.0, -80.85]])
 
-MOUTH = 40, 29   # px in the window: where the middle of the mouth lies
+MOUTH = 40, 29  # px in the window, the middle of the mouth
 
-# Points that speech does not move, by which the pose is found.
+# Points that speech does not move, which determine the pose.
 RIGID = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 162, 389, 21, 251)
-# The lips' rims, from the right corner of the mouth to the left one, upper and lower.
+# The edges of the lips, from the right corner of the mouth to the left one, upper and lower.
 UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 UPPER_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
-INNER = UPPER_INNER + LOWER_INNER[-2:0:-1]  # closed outlines, in order
+INNER = UPPER_INNER + LOWER_INNER[-2:0:-1]  # closed outlines
 OUTER = UPPER_OUTER + LOWER_OUTER[-2:0:-1]
 LIPS = OUTER + INNER
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
         136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
-RINGS = (1.14, 0.45), (1.42, 0.0)  # outside of the oval: how far from the nose, how much of the oval's motion they share
+RINGS = (1.14, 0.45), (1.42, 0.0)  # outside the oval: relative distance from the nose, fraction of the oval's motion
 NOSE = (4, 195, 1)                 # their mean is the centre of the rings
 COEFFICIENTS = 12
-MIDDLE = slice(4, 7)               # of the inner rims: three pairs of points, whose mean gap is the opening
+MIDDLE = slice(4, 7)  # three pairs of the inner lip edges, whose mean gap is the opening
 
 
 def similarity(points, template):
-    """[2, 3] matrix of the least-squares similarity that takes points [N, 2] to template [N, 2] (Umeyama 1991)."""
+    """The [2, 3] matrix of the least-squares similarity from points [N, 2] to template [N, 2] (Umeyama 1991)."""
     mp, mt = points.mean(0), template.mean(0)
     p, q = points - mp, template - mt
     scale = (p * p).sum()
@@ -67,7 +67,7 @@ class Pose:
 
     @classmethod
     def of(cls, points, canonical):
-        """The least-squares pose of meshes [T, 468, 3] by their RIGID points (Umeyama 1991)."""
+        """The least-squares pose of meshes [T, 468, 3] from their RIGID points (Umeyama 1991)."""
         p, c = points[:, RIGID], canonical[list(RIGID)]
         mp, mc = p.mean(1, keepdims=True), c.mean(0)
         u, s, v = np.linalg.svd(np.swapaxes(p - mp, 1, 2) @ (c - mc))
@@ -78,31 +78,31 @@ class Pose:
         return cls(scale, rotation, mp[:, 0] - scale[:, None] * (rotation @ mc))
 
     def unposed(self, points):
-        """The face's own coordinates of meshes [T, N, 3]."""
+        """Meshes [T, N, 3] in face coordinates."""
         return (points - self.shift[:, None]) @ self.rotation / self.scale[:, None, None]
 
     def posed(self, shape):
         return self.scale[:, None, None] * shape @ np.swapaxes(self.rotation, 1, 2) + self.shift[:, None]
 
     def turned(self, offsets):
-        """Offsets [T, N, 3] in the face's own coordinates, in px of the frame."""
+        """Offsets [T, N, 3] of the face in px of the frame."""
         return self.scale[:, None, None] * offsets @ np.swapaxes(self.rotation, 1, 2)
 
 
 def areas(points, triangles):
-    """[N] twice the areas of triangles [N, 3] over points [P, 2]: above 0 where they face the camera."""
+    """[N]: twice the signed areas of triangles [N, 3] over points [P, 2], positive if they face the camera."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     return np.cross(b - a, c - a)
 
 
 def normals(points, triangles):
-    """[468, 3]: where points [468, 3] look, out of the face; smoothed, since lips are small hills."""
+    """[468, 3]: outward unit normals at points [468, 3], smoothed because lips are convex."""
     faces = triangles[(triangles < len(points)).all(1)]
 
-    def sums(shares):
+    def sums(values):
         out = np.zeros(points.shape)
         for corner in faces.T:
-            np.add.at(out, corner, shares)
+            np.add.at(out, corner, values)
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
     a, b, c = (points[corner] for corner in faces.T)
     normal = np.cross(b - a, c - a)
@@ -110,17 +110,17 @@ def normals(points, triangles):
 
 
 def opening(shape):
-    """[T] mean gap between the lips of shapes [T, 468, 3], in outer eye distances."""
+    """[T]: the mean gap between the lips of shapes [T, 468, 3], outer eye distances."""
     gap = shape[:, LOWER_INNER[MIDDLE]] - shape[:, UPPER_INNER[MIDDLE]]
     return np.linalg.norm(gap[..., :2], axis=-1).mean(1)
 
 
 class Basis:
-    """The mouth's coefficients. low [L]: the points that they move; weights [L]: how much the analysis looks at each;
-    components [12, L, 3]: offset of every point for one unit of a coefficient, faded out towards nose and cheeks;
-    analysis [12, L, 3]: its dot product with the offsets gives the coefficients; gap [12]: how far each opens the lips;
-    normals [L, 3]: where the mean face's lower points look; triangles [N, 3], all wound alike."""
-    FACING = 0.05, 0.25  # cosines: from where on a point that a face shows when it looks into the camera counts as facing it
+    """The basis of the mouth's coefficients. low [L]: the points that they move. components [12, L, 3]: the offset of
+    every point for one unit of a coefficient, faded out towards nose and cheeks. analysis [12, L, 3]: the dot product
+    with offsets gives the coefficients. gap [12]: how far one unit of each opens the lips. normals [L, 3]: unit normals
+    of the mean face's lower points. triangles [N, 3], all with the same winding."""
+    FACING = 0.05, 0.25  # cosines: the lower limit, and above which a point in a frontal face counts as facing the camera fully
 
     def __init__(self, tensors):
         self.canonical = np.asarray(tensors["canonical"], np.float64)
@@ -136,30 +136,31 @@ class Basis:
         self.gap = (self.components[:, lower, 1] - self.components[:, upper, 1]).mean(1)
 
     def coefficients(self, shape, neutral):
-        """[T, 12] of shapes [T, 468, 3] against a closed mouth [L, 3], or one for each."""
+        """[T, 12]: the coefficients of shapes [T, 468, 3] relative to a closed mouth [L, 3], or one for each."""
         return np.einsum("tlj,klj->tk", shape[:, self.low] - neutral, self.analysis)
 
     def offsets(self, coefficients):
-        """[T, L, 3] of coefficients [T, 12]."""
+        """[T, L, 3]: the offsets for coefficients [T, 12]."""
         return np.einsum("tk,klj->tlj", coefficients, self.components)
 
     def limited(self, coefficients, most):
-        """Coefficients [T, 12] whose mouths open at most so far ([T] or one, outer eye distances): changed in the likeliest way."""
+        """Coefficients [T, 12], changed by the smallest amount that limits the opening to `most` ([T] or one, outer eye
+        distances)."""
         excess = np.maximum(coefficients @ self.gap - most, 0)
         return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
 
     def unopened(self, coefficients):
-        """Coefficients [T, 12] without what opens the lips."""
+        """Coefficients [T, 12] without their component along the opening."""
         return coefficients - (coefficients @ self.gap / (self.gap @ self.gap))[..., None] * self.gap
 
     def facing(self, pose):
-        """[T, L]: how much of its motion each point is given: 1 where it faces the camera, 0 where it is hidden."""
+        """[T, L]: the fraction of its motion that each point gets: 1 where it faces the camera, 0 where it is hidden."""
         t = (-pose.rotation[:, 2] @ self.normals.T) / np.clip(-self.normals[:, 2], *self.FACING)
         t = np.clip(t, 0, 1)
         return t * t * (3 - 2 * t)
 
     def closed(self, neutral):
-        """A mouth [L, 3] brought to a gap of at most CLOSED by the likeliest change of coefficients."""
+        """A mouth [L, 3] with its gap reduced to at most CLOSED by the smallest change of coefficients."""
         place = {v: i for i, v in enumerate(self.low)}
         upper, lower = ([place[v] for v in rim[MIDDLE]] for rim in (UPPER_INNER, LOWER_INNER))
         gap = (neutral[lower, 1] - neutral[upper, 1]).mean()
@@ -171,16 +172,17 @@ CLOSED = 0.004  # outer eye distances: the gap that the landmarks leave between 
 
 
 class Neutral:
-    """The closed mouth of a person [L, 3], found as the stream runs: the mean of the lower face, where each frame counts
-    the more the less its mouth is open, and the less the longer ago; what is left of the gap is closed (Basis.closed)."""
-    SOFT = 0.015    # outer eye distances: the opening at which a frame counts 1 / e
+    """Estimates a person's closed mouth [L, 3] while the stream runs: a weighted mean of the lower face, in which
+    frames count more the less the mouth is open and the more recent they are. The gap that remains is then closed
+    (Basis.closed)."""
+    SOFT = 0.015  # outer eye distances: the opening at which a frame's weight is 1 / e
     MEMORY = 20.0   # seconds
 
     def __init__(self, basis):
         self.basis, self.total, self.weight = basis, 0.0, 0.0
 
     def __call__(self, shape, seconds=0.04):
-        """The closed mouth after one more frame, of shape [468, 3]."""
+        """Adds a frame of shape [468, 3] and returns the closed mouth."""
         weight = max(np.exp(-opening(shape[None])[0] / self.SOFT), 1e-4) * seconds
         keep = np.exp(-seconds / self.MEMORY)
         self.total = keep * self.total + weight * shape[self.basis.low]
@@ -189,7 +191,7 @@ class Neutral:
 
     @classmethod
     def of(cls, basis, shapes):
-        """The closed mouth of a whole clip of shapes [T, 468, 3]."""
+        """The closed mouth after a whole clip of shapes [T, 468, 3]."""
         neutral = cls(basis)
         for shape in shapes:
             mouth = neutral(shape)
@@ -197,27 +199,27 @@ class Neutral:
 
 
 class Expression:
-    """What a face's mouth does besides speaking, found as the stream runs: a smile, drawn-down corners, a jaw pushed forward. It
-    is the slow part of the difference between the mouth that the face has and the one that the sound tells, without what opens
-    the lips."""
+    """The expression of a face besides its speech, estimated while the stream runs: a smile, drawn-down corners, a jaw pushed
+    forward. It is the slowly varying part of the difference between the face's own mouth and the predicted one, without its
+    component along the opening."""
     MEMORY = 1.5  # seconds
-    MOST = 3.0    # deviations: more is no expression but a face found in the wrong place
+    MOST = 3.0  # standard deviations; more is not an expression but a misplaced mesh
 
     def __init__(self, basis):
         self.basis, self.mean, self.weight = basis, 0.0, 0.0
 
-    def __call__(self, own, told, seconds=0.04):
-        """Coefficients [12] to add to those that the sound tells, after one more frame; own: of the mouth that the face has."""
+    def __call__(self, own, predicted, seconds=0.04):
+        """Coefficients [12] to add to the predicted ones after one more frame. own: of the face's own mouth."""
         keep = self.weight * np.exp(-seconds / self.MEMORY)
         self.weight = keep + seconds
-        now = np.clip(self.basis.unopened(own - told), -self.MOST, self.MOST)
+        now = np.clip(self.basis.unopened(own - predicted), -self.MOST, self.MOST)
         self.mean = (keep * self.mean + seconds * now) / self.weight
         return self.mean
 
 
 def with_mouth(basis, shape, now, wanted, facing=1.0):
-    """Shapes [T, 468, 3] whose mouths have the coefficients `now`, given `wanted` [T, 12]; lips do not cross. facing: how much
-    of its motion each point is given (Basis.facing)."""
+    """Shapes [T, 468, 3] with their mouths' coefficients changed from `now` to `wanted` [T, 12]; lips are kept from
+    crossing. facing: the fraction of its motion that each point gets (Basis.facing)."""
     out = shape.copy()
     out[:, basis.low] += np.asarray(facing)[..., None] * basis.offsets(wanted - now)
     for upper, lower in zip(UPPER_INNER[1:-1], LOWER_INNER[1:-1]):
@@ -229,7 +231,7 @@ def with_mouth(basis, shape, now, wanted, facing=1.0):
 
 
 def with_rings(points, moved):
-    """Meshes [T, 468, 2] before and after a move, with the rings around the oval: two of [T, 540, 2]."""
+    """Meshes [T, 468, 2] before and after a motion, both with the rings around the oval: two of [T, 540, 2]."""
     centre = points[:, NOSE].mean(1, keepdims=True)
     spoke, motion = points[:, OVAL] - centre, moved[:, OVAL] - points[:, OVAL]
     before = [centre + far * spoke for far, _ in RINGS]
@@ -237,14 +239,14 @@ def with_rings(points, moved):
     return np.concatenate([points, *before], 1), np.concatenate([moved, *after], 1)
 
 
-TRACE = 1e-5  # squared outer eye distances: triangles of less have turned neither way
-ROUNDS = 24   # in which moves are shortened
+TRACE = 1e-5  # squared outer eye distances: smaller triangles count as flat
+ROUNDS = 24  # maximum iterations of shortening
 
 
 def unfolded(before, after, triangles, unit):
-    """Meshes [540, 2] before and after a move -> that after moves so much shorter that no triangle turns over: those of its
-    corners end where it becomes flat. None when that cannot be had. unit: outer eye distance, px."""
-    between = np.isin(triangles, INNER).all(1)  # the rims of a closed mouth may lie in any order
+    """The mesh `after` [540, 2], moved from `before`, with motions shortened until no triangle flips: the corners of
+    such a triangle stop where it becomes flat. None if that fails. unit: outer eye distance, px."""
+    between = np.isin(triangles, INNER).all(1)  # the points of a closed mouth may be in any order
     old, trace, after = areas(before, triangles), TRACE * unit * unit, after.copy()
     for _ in range(ROUNDS):
         new = areas(after, triangles)
@@ -258,8 +260,8 @@ def unfolded(before, after, triangles, unit):
         with np.errstate(divide="ignore", invalid="ignore"):
             roots = np.stack([q / c, a / q])
         roots = np.where((roots > 0) & (roots < 1), roots, 2).min(0)
-        shares = np.ones(len(before))
+        limits = np.ones(len(before))
         for corner in folded.T:
-            np.minimum.at(shares, corner, np.where(roots > 1, 0, roots))
-        after = before + shares[:, None] * (after - before)
+            np.minimum.at(limits, corner, np.where(roots > 1, 0, roots))
+        after = before + limits[:, None] * (after - before)
     return None

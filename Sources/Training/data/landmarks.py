@@ -1,14 +1,15 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The face mesh of every frame of a video, as the element sees it: twin of Sources/Faces/FaceMesh.swift and FaceTracker.swift.
+"""The face mesh of every frame of a video, computed as in the element: twin of Sources/Faces/FaceMesh.swift and
+FaceTracker.swift.
 
-MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without its eyes: 468 points on an upright square around the
-face, then the lips again, from the network's features around them. The networks are those of the mediapipe package, run by
-TFLite on one thread; the three operations of MediaPipe's own between them are written out here.
+MediaPipe's attention mesh (Grishchenko et al., arXiv 2006.10962) without the eye refinement: 468 points from an upright
+square around the face, with the lips refined from the network's features around them. The networks are those of the
+mediapipe package, run by TFLite on one thread; MediaPipe's three custom operations between them are implemented here.
 
-Here as there a transform is a [2, 3] matrix, pixel centres have whole coordinates, and a detection is (box, score, keypoints):
-box x, y, width, height; keypoints [6, 2] right eye, left eye, nose tip, mouth, right ear, left ear of the person. All of them
-in px of the frame.
+As in Swift, a transform is a [2, 3] matrix, integer coordinates are pixel centres, and a detection is (box, score,
+keypoints): box x, y, width, height; keypoints [6, 2] the person's right eye, left eye, nose tip, mouth, right ear, left
+ear; all in px of the frame.
 """
 import functools
 import importlib.util
@@ -23,21 +24,21 @@ from ai_edge_litert.interpreter import Interpreter
 from data.geometry import MOUTH, STABLE, TEMPLATE, similarity
 
 MESH_FILE = "modules/face_landmark/face_landmark_with_attention.tflite"
-# File, inputs, outputs; what they are: detector, base, lips.
+# File, inputs, outputs.
 DETECTOR = "modules/face_detection/face_detection_short_range.tflite", ["input"], ["regressors", "classificators"]
 BASE = MESH_FILE, ["input_1"], ["output_mesh", "p_re_lu_3", "conv_faceflag"]
 LIPS_STAGE = MESH_FILE, ["transform_tensor_bilinear_v2"], ["conv_lips"]
 
-SIDE = 192                 # px, the mesh network's picture
-GRID, FEATURES = 16, 48    # rows and columns that the lips stage sees, and of the features that it takes them from
-BRIGHTNESS = 0.45          # mean that a darker picture is brought to
-DARKEST = 0.05             # mean from which on it is: the gain ends at 9
-REACH = 0.4                # lips' widths beside the lips in which the mesh goes with them
-TILE = 128                 # px, the detector's picture
-SURE = 0.5                 # least score of a detection and of a mesh
-SAME_FACE = 0.3            # overlap from which two boxes mean one face
-EYES, CORNERS = (33, 263), (61, 291)  # points: outer corners of the eyes, of the lips
-# The points of the lips stage, in its order: the lips' outline, the mouth's, and two rings between them.
+SIDE = 192  # px, the mesh network's input
+GRID, FEATURES = 16, 48  # rows and columns of the lip network's grid, and of the features it is sampled from
+BRIGHTNESS = 0.45  # the mean to which darker inputs are brightened
+DARKEST = 0.05  # the darkest mean that is fully brightened, which limits the gain to 9
+REACH = 0.4  # distance from the lips within which skin moves along, in widths of the lips
+TILE = 128  # px, the detector's input
+SURE = 0.5  # minimum score of a detection and of a mesh
+SAME_FACE = 0.3  # IoU above which two boxes are the same face
+EYES, CORNERS = (33, 263), (61, 291)  # points: outer corners of the eyes, corners of the lips
+# The lip network's points, in order: the outer lip edge, the inner lip edge, and two rings between them.
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
         78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
         76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408,
@@ -45,12 +46,12 @@ LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 2
 
 
 def package_file(name):
-    """A file of the installed mediapipe package, found without importing it."""
+    """A file of the installed mediapipe package, located without importing it."""
     return Path(importlib.util.find_spec("mediapipe").submodule_search_locations[0]) / name
 
 
 def part(name, inputs, outputs):
-    """schema.ModelT: the operators of a TFLite file between tensors of these names."""
+    """schema.ModelT: the part of a TFLite file between the tensors with these names."""
     model = schema.ModelT.InitFromPackedBuf(package_file(name).read_bytes())
     graph = model.subgraphs[0]
     index = {tensor.name.decode(): i for i, tensor in enumerate(graph.tensors)}
@@ -60,7 +61,7 @@ def part(name, inputs, outputs):
         if needed.intersection(operator.outputs) and not set(begin).intersection(operator.outputs):
             needed.update(operator.inputs)
             kept.insert(0, operator)
-    # An interpreter refuses a file that names operators it does not know, used or not.
+    # An interpreter rejects a file that lists operators it does not know, even unused ones.
     codes = sorted({operator.opcodeIndex for operator in kept})
     for operator in kept:
         operator.opcodeIndex = codes.index(operator.opcodeIndex)
@@ -71,7 +72,7 @@ def part(name, inputs, outputs):
 
 
 class Network:
-    """Part of a TFLite file: input [...] without the leading 1 -> its outputs in their order, likewise."""
+    """Part of a TFLite file: input [...] without the leading 1 -> its outputs in order, likewise."""
 
     def __init__(self, name, inputs, outputs):
         builder = flatbuffers.Builder()
@@ -87,7 +88,7 @@ class Network:
         return [self.net.get_tensor(i)[0] for i in self.outputs]
 
 
-# Each made when it is first needed, in each process anew.
+# Created on first use in each process.
 @functools.cache
 def detector():
     """[128, 128, 3] in -1 ... 1 -> boxes and keypoints [896, 16] around the anchors in px, scores [896, 1] before the sigmoid."""
@@ -102,7 +103,7 @@ def base():
 
 @functools.cache
 def lips():
-    """Features [16, 16, 32] -> points [1, 1, 160], px of the grid made four times as fine."""
+    """Features [16, 16, 32] -> points [1, 1, 160] in quarters of grid px."""
     return Network(*LIPS_STAGE)
 
 
@@ -118,15 +119,16 @@ def inverse(matrix, points):
     return (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
 
 
-# The lips stage
+# Lip refinement
 
 def lips_transform(points):
-    """Landmarks2TransformMatrix: px of the grid of features that the lips stage sees -> px of all features, for points
-    [468, 2] in px of the picture. The grid is level with the corners of the lips, and half as wide and high again as they."""
+    """Landmarks2TransformMatrix: the transform from px of the lip network's grid to px of all features, for points
+    [468, 2] in px of the input. The grid is parallel to the line between the lips' corners, and 1.5 times as wide and
+    high as the lips."""
     points = points * (FEATURES / SIDE)
     along = points[CORNERS[1]] - points[CORNERS[0]]
     c, s = along / max(np.hypot(*along), 1e-6)
-    turn = np.array([[c, -s], [s, c]])  # level -> as in the picture
+    turn = np.array([[c, -s], [s, c]])  # upright -> as in the input
     level = points[list(LIPS)] @ turn
     low, high = level.min(0), level.max(0)
     linear = turn * (1.5 * (high - low) / GRID)
@@ -134,8 +136,8 @@ def lips_transform(points):
 
 
 def sampled(features, matrix):
-    """TransformTensorBilinear: the grid [16, 16, C] at its places in features [H, W, C], zero outside of them. The transform
-    takes edges to edges, so both sides' pixel centres are at halves."""
+    """TransformTensorBilinear: samples features [H, W, C] on the grid [16, 16, C], zero outside. Grids align at their
+    edges, so pixel centres are at halves."""
     height, width = features.shape[:2]
     grid = np.stack(np.meshgrid(np.arange(GRID), np.arange(GRID)), -1) + 0.5
     place = apply(matrix, grid) - 0.5
@@ -150,14 +152,14 @@ def sampled(features, matrix):
 
 
 def lips_places(answers, matrix):
-    """TransformLandmarks: the lips stage's answers [80, 2] in px of the picture. They are in quarters of a grid's px, the
-    picture's px are quarters of the features' px."""
+    """TransformLandmarks: the lip network's output [80, 2] in px of the input. It is in quarters of grid px, and input
+    px are quarters of feature px."""
     return answers @ matrix[:, :2].T + SIDE / FEATURES * matrix[:, 2]
 
 
 def refined(points, features):
-    """Points [468, 3] with the lips of the lips stage, in px of the picture. It looks twice, the second time where it
-    saw the lips the first time, which halves what is left open of a closed mouth. The lips' depth is that of the mesh."""
+    """Points [468, 3] with refined lips, in px of the input. It runs twice, the second time around the lips that the
+    first run found, which halves the gap that it leaves in a closed mouth. Depth stays the mesh's."""
     moved = points.copy()
     for _ in range(2):
         matrix = lips_transform(moved[:, :2])
@@ -166,9 +168,9 @@ def refined(points, features):
 
 
 def spread(points, moved):
-    """moved [468, 3], where only the lips are not where they were in points, with the skin around them moved as well, so that
-    no triangle folds: by the mean of the outline's moves, weighted by 1 / distance^4, and less with the distance
-    from the nearest of them, down to nothing at REACH lips' widths."""
+    """moved [468, 3], which differs from points only in the lips, with the skin around the lips moved along so that no
+    triangle folds. Skin moves by the mean of the outline's motions, weighted by 1 / distance^4, and less with the
+    distance from the nearest outline point, down to nothing at REACH widths of the lips."""
     outline, lip = list(LIPS[:20]), np.zeros(len(points), bool)
     lip[list(LIPS)] = True
     distance = ((points[~lip, None, :2] - points[outline, :2]) ** 2).sum(-1) + 1e-6  # squared
@@ -184,8 +186,8 @@ def spread(points, moved):
 # The mesh
 
 def region(middle, size, right, left):
-    """Where to look for the points of a face: frame px -> px of the picture, a square 1.5 times as wide as the face, in which
-    the line from the right to the left eye is level."""
+    """The input region for a face: frame px -> input px of an upright square 1.5 times as wide as the face, in which
+    the line between the eyes is horizontal."""
     angle, scale = np.arctan2(left[1] - right[1], left[0] - right[0]), SIDE / (1.5 * size)
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[c, s], [-s, c]])
@@ -203,8 +205,8 @@ def region_of_detection(detection):
 
 
 def picture(frame, matrix):
-    """What the mesh network sees: [192, 192, 3] in 0 ... 1. Bilinear, the mean of 2 x 2 samples where it is less than half as
-    large as in the frame; brightened where it is dark."""
+    """The mesh network's input [192, 192, 3] in 0 ... 1. Bilinear, or the mean of 2 x 2 samples when downscaling by
+    more than 2; brightened if dark."""
     fine = 2 if np.hypot(matrix[0, 0], matrix[1, 0]) < 0.5 else 1
     dense = np.column_stack([matrix[:, :2] * fine, matrix[:, 2] * fine + (fine - 1) / 2])
     crop = cv2.warpAffine(frame, dense, (SIDE * fine, SIDE * fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -212,20 +214,19 @@ def picture(frame, matrix):
     return np.minimum(crop * BRIGHTNESS / min(max(crop.mean(), DARKEST), BRIGHTNESS), 1)
 
 
-def look(frame, matrix):
-    """Points [468, 3] in frame px and the score of the face in a region. Depth is in the same px, as the network has it:
-    smaller is nearer."""
+def run_mesh(frame, matrix):
+    """Points [468, 3] in frame px, with depth in the same unit (smaller is nearer), and the score of the face in a region."""
     answers, features, score = base()(picture(frame, matrix))
     points = refined(answers.reshape(468, 3).astype(float), features)
-    # The network counts px from the picture's edge, a frame from its first pixel's centre.
+    # The network's coordinates start at the image's corner, a frame's at the centre of its first pixel.
     places = inverse(matrix, points[:, :2] - 0.5)
     depth = points[:, 2:] / np.hypot(matrix[0, 0], matrix[1, 0])
     return np.column_stack([places, depth]), sigmoid(score.item())
 
 
-def sight(frame, matrix):
-    """Points of the face in a region; None when the mesh sees none there or its mouth lies outside of the frame."""
-    points, score = look(frame, matrix)
+def fit_mesh(frame, matrix):
+    """The points of the face in a region; None if the mesh finds none, or its mouth is outside the frame."""
+    points, score = run_mesh(frame, matrix)
     if score < SURE or not np.isfinite(points).all():
         return None
     x, y = inverse(similarity(points[list(STABLE), :2], TEMPLATE), np.array(MOUTH))
@@ -235,14 +236,15 @@ def sight(frame, matrix):
 # The detector
 
 def anchors():
-    """[896, 2], parts of the picture: the middles of 16 x 16 squares, two boxes each, and of 8 x 8 squares, six each."""
+    """[896, 2], relative to the input: the centres of 16 x 16 cells with two boxes each, and of 8 x 8 cells with six
+    boxes each."""
     return np.array([((x + 0.5) / cells, (y + 0.5) / cells) for cells, boxes in ((16, 2), (8, 6))
                      for y in range(cells) for x in range(cells) for _ in range(boxes)])
 
 
 def tile(frame, x, y, side):
-    """A square of the frame in the detector's size, [128, 128, 3] in -1 ... 1, black outside of the frame. A pixel is the mean
-    of 2 x 2 of the frame's."""
+    """A square of the frame, downscaled to the detector's input [128, 128, 3] in -1 ... 1, black outside the frame. A
+    pixel is the mean of 2 x 2 of the frame's."""
     scale, inside, samples = side / TILE, [], []
     for start, size in ((y, frame.shape[0]), (x, frame.shape[1])):
         centers = start + np.arange(TILE) * scale
@@ -256,13 +258,13 @@ def tile(frame, x, y, side):
 
 
 def overlap(a, b):
-    """Part of the union of two boxes that both cover."""
+    """Intersection over union of two boxes."""
     width, height = np.maximum(np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2]), 0)
     return width * height / max(a[2] * a[3] + b[2] * b[3] - width * height, 1e-30)
 
 
 def detections(frame, x, y, side):
-    """What the detector sees in a square of the frame."""
+    """The detections in a square of the frame."""
     pairs, scores = detector()(tile(frame, x, y, side))
     pairs, scores = pairs.reshape(-1, 8, 2) / TILE, sigmoid(scores[:, 0].astype(float))
     corner, found = np.array([x, y]), []
@@ -275,7 +277,7 @@ def detections(frame, x, y, side):
 
 
 def merged(found):
-    """Weighted suppression: boxes that mean one face become their mean, weighted by score. Best first."""
+    """Weighted non-maximum suppression: overlapping boxes become their mean, weighted by score. Best first."""
     rest, faces = sorted(found, key=lambda detection: -detection[1]), []
     while rest:
         best = rest[0]
@@ -287,8 +289,8 @@ def merged(found):
 
 
 def levels(width, height):
-    """Squares (x, y, side) to look for faces in: the whole frame, then tiles of a third and of a sixth of its longer side that
-    overlap by a third at least."""
+    """The squares (x, y, side) to search: the whole frame, then tiles of a third and of a sixth of its longer side that
+    overlap by at least a third."""
     longer = max(width, height)
 
     def starts(length, side):
@@ -306,40 +308,42 @@ def box_of(points):
     return np.concatenate([low, high - low])
 
 
-def found(frame):
-    """Points of the largest face of a frame, None without any. Unlike the element it looks at all of every frame."""
+def find(frame):
+    """The points of the largest face in a frame, None if there is none. Unlike the element, it searches every frame
+    completely."""
     for squares in levels(frame.shape[1], frame.shape[0]):
         seen = merged([detection for square in squares for detection in detections(frame, *square)])
-        faces = [face for face in (sight(frame, region_of_detection(d)) for d in seen) if face is not None]
+        faces = [face for face in (fit_mesh(frame, region_of_detection(d)) for d in seen) if face is not None]
         if faces:
-            # The detector's region is rough; the mesh's own is the one that the face will be followed by.
-            return followed(frame, max(faces, key=lambda face: box_of(face)[2:].prod()))
+            # The detector's region is rough; run the mesh again on the region it will be tracked in.
+            return track(frame, max(faces, key=lambda face: box_of(face)[2:].prod()))
     return None
 
 
-def followed(frame, points):
-    """Points of the face that was at points in the frame before; where the mesh sees none, what the detector finds there."""
-    face = sight(frame, region_of_points(points))
+def track(frame, points):
+    """The points of the face that was at `points` in the previous frame; if the mesh finds none, of the one the
+    detector finds there."""
+    face = fit_mesh(frame, region_of_points(points))
     if face is not None:
         return face
     box = box_of(points)
     side = 3 * box[2:].max()
     for detection in merged(detections(frame, *(box[:2] + box[2:] / 2 - side / 2), side)):
         if overlap(detection[0], box) > SAME_FACE:
-            face = sight(frame, region_of_detection(detection))
+            face = fit_mesh(frame, region_of_detection(detection))
             if face is not None:
                 return face
     return None
 
 
 def mesh(frames):
-    """float32 [T, 468, 3] of frames uint8 RGB [T, H, W, 3]: x, y in frame px, depth in the same px, NaN where no face is found.
-    The largest face is found and followed until it is lost."""
+    """float32 [T, 468, 3] from RGB frames uint8 [T, H, W, 3]: x, y in frame px, depth in the same unit, NaN where no
+    face is found. The largest face is tracked until it is lost."""
     result, points = np.full((len(frames), 468, 3), np.nan, np.float32), None
     for t, frame in enumerate(frames):
-        points = followed(frame, points) if points is not None else None
+        points = track(frame, points) if points is not None else None
         if points is None:
-            points = found(frame)
+            points = find(frame)
         if points is not None:
             result[t] = points
     return result

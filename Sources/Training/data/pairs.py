@@ -1,16 +1,17 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes what the painter learns from: `python -m data.pairs --cache CACHE` writes CACHE/pairs/*.npz.
+"""Makes the painter's training data: `python -m data.pairs --cache CACHE` writes CACHE/pairs/*.npz.
 
-A run is FRAMES pictures in a row of one clip, the truth, beside what the warp makes of other pictures of the clip: other
-moments of the same face brought to the true mesh, once with their own inside of the mouth stretched, once with the mouth of a
-third moment whose lips were most like the true ones (the exemplar), out of as many moments as chance gives. In a third of the
-runs the mesh is not the true one but what the coefficients make of it, as when the element runs. Portraits make runs of
-one picture: warped to the mouth of some talker and back, so that the painter sees faces of all kinds; they have no
-exemplar, and the sound of a talker's most similar mouth.
+A run is FRAMES consecutive frames of one clip, the truth, beside warped versions of other frames of the clip: another
+moment of the same face warped to the true mesh, once with its own mouth inside stretched, once with the mouth of a
+third moment whose lips were most like the true ones (the exemplar), chosen from a random number of moments. In a third
+of the runs the mesh is not the true one but is computed from the coefficients, as at run time. Portraits make runs of
+one image, warped to the mouth of some speaker and back, so that the painter sees faces of all kinds; they have no
+exemplar, and the audio of the speaker's most similar mouth.
 
-Of each run: truth, own, exemplar uint8 [FRAMES, 104, 104, 3]; lips uint8 [FRAMES, 2, 104, 104] (warp.lips, 255: inside);
-clip, frame (the first one's place in it), still (1: a portrait, the clip only lends its sound)."""
+Each run has: truth, own, exemplar uint8 [FRAMES, 104, 104, 3]; lips uint8 [FRAMES, 2, 104, 104] (warp.lips, 255:
+inside); clip; frame (the index of its first frame in the clip); still (1: a portrait, for which the clip only provides
+the audio)."""
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,20 +21,20 @@ from safetensors.numpy import load_file
 from data import warp
 from data.clips import balanced, load, pictures, save, stills
 from data.geometry import INNER, MARGIN, SIDE, Basis, Neutral, Pose, with_mouth, with_rings
-from data.options import made as needed, parser as options, progress
+from data.options import needed, parser as options, progress
 
-FRAMES = 6     # of a run: one that was made before, and five for the sync network
-KEPT = 12      # px around the window that are kept, for augmentation
-APART = 8      # frames between the truth and the picture that is warped, at least
-STILLS = 0.25  # share of the portraits' pictures
-CHUNK = 100    # runs of a file
-COMPUTED = 1 / 3  # share of the runs whose mesh is made of coefficients
+FRAMES = 6  # frames of a run: one for the previous frame, and five for the sync network
+KEPT = 12  # px kept around the window, for augmentation
+APART = 8  # minimum distance between the truth and the frame that is warped, frames
+STILLS = 0.25  # fraction of the runs that are portraits
+CHUNK = 100  # runs in a file
+COMPUTED = 1 / 3  # fraction of the runs whose mesh is computed from coefficients
 CUT = slice(MARGIN - KEPT, SIDE - MARGIN + KEPT)
 KEYS = "truth", "own", "exemplar", "lips", "clip", "frame", "still"
 
 
 class Talker:
-    """A clip with its geometry. points are px of the kept picture, with rings."""
+    """A clip with its geometry. points: px of the stored image, with rings."""
 
     def __init__(self, basis, window, points):
         points = points.astype(np.float64)
@@ -46,13 +47,13 @@ class Talker:
         self.rims = rim - rim.mean(1, keepdims=True)
 
     def mesh(self, points):
-        """With rings, px of the kept picture, of meshes [T, 468, 3] in window px."""
+        """Meshes [T, 468, 3] in window px, as px of the stored image, with rings."""
         flat = points[..., :2] + MARGIN
         return with_rings(flat, flat)[0]
 
 
 def run(basis, talker, rng):
-    """truth, own, exemplar, lips of one run and its first frame; None where the clip is too short."""
+    """truth, own, exemplar, lips of one run and its first frame; None if the clip is too short."""
     count = len(talker.window)
     if count < FRAMES + APART:
         return None
@@ -81,7 +82,7 @@ def run(basis, talker, rng):
 
 
 def still(basis, talker, mouths, rng):
-    """The same of a portrait, brought to one of the mouths [N, 12] and back; and that mouth's nearest index."""
+    """The same for a portrait, warped to one of the mouths [N, 12] and back, and the index of the mouth most like its own."""
     shape, now = talker.shape, talker.coefficients
     away = with_mouth(basis, shape, now, mouths[rng.integers(len(mouths))][None])
     there = talker.mesh(talker.pose.posed(away))[0]
@@ -96,8 +97,8 @@ def still(basis, talker, mouths, rng):
 
 
 def runs(basis, clips, chosen, windows, portraits, count, rng):
-    """`count` runs as arrays {key of KEYS: [count, ...]}. chosen: the indices of the clips to take them from, one may come
-    several times; windows(clip): its pictures; portraits: as data.clips.stills has them, N may be 0."""
+    """`count` runs as arrays {key of KEYS: [count, ...]}. chosen: indices of the clips to draw from, possibly repeated;
+    windows(clip): its frames; portraits: as from data.clips.stills, possibly none."""
     heard = [i for i in range(len(clips)) if len(clips[i].sound)]
     faces, meshes = portraits["window"], portraits["points"]
     out, talkers = {key: [] for key in KEYS}, {}
@@ -132,12 +133,12 @@ def runs(basis, clips, chosen, windows, portraits, count, rng):
 
 
 def separate(made, clips):
-    """The runs one by one, each with its Clip in the place of its index."""
+    """The runs as a list, each with its Clip instead of the clip's index."""
     return [{key: values[k] for key, values in made.items()} | {"clip": clips[made["clip"][k]]} for k in range(len(made["clip"]))]
 
 
 def chunk(cache, seed):
-    """Writes CHUNK runs of a quarter as many clips."""
+    """Writes CHUNK runs drawn from a quarter as many clips."""
     path = Path(cache) / "pairs" / f"{seed:05d}.npz"
     if path.exists():
         return
@@ -152,10 +153,10 @@ def chunk(cache, seed):
 
 
 def main():
-    parser = options(__doc__, cache="folder with clips and geometry, for the pairs",
-                     seed=f"the first file of {CHUNK} runs, which is called so; that of the next one is one more")
-    parser.add_argument("--runs", type=int, default=4000, help="in all")
-    parser.add_argument("--jobs", type=int, default=2, help="files at the same time")
+    parser = options(__doc__, cache="folder with clips and geometry, and for the pairs",
+                     seed=f"the first file of {CHUNK} runs, and its name; each further file has the next number")
+    parser.add_argument("--runs", type=int, default=4000, help="total number of runs")
+    parser.add_argument("--jobs", type=int, default=2, help="files written in parallel")
     args = parser.parse_args()
     load(args.cache, False, pictures=False)
     needed(args.cache, "geometry.safetensors")

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which phones are spoken when. pocketsphinx (BSD) aligns a known text; where the text is not known it recognises words first.
-Its only model is American English."""
+"""Phone alignment. pocketsphinx (BSD) aligns a known text; for an unknown one it recognises the words first. Its only
+model is American English."""
 import re
 
 import numpy as np
@@ -9,13 +9,13 @@ from pocketsphinx import Decoder
 
 from data.prepare import FPS
 
-# By what the lips do. The mouth of +HH+ is that of the vowel after it: no class.
+# Grouped by lip shape. HH is in no class: its mouth is that of the following vowel.
 CLASSES = {"silence": "SIL", "bilabial": "P B M", "labiodental": "F V", "rounded": "UW UH OW AO OY W", "open": "AA AE AY AW",
            "mid": "AH EH ER", "spread": "IY IH EY Y", "dental, alveolar": "TH DH T D S Z N L", "postalveolar": "SH ZH CH JH R",
            "velar": "K G NG"}
 CLASS = {phone: name for name, phones in CLASSES.items() for phone in phones.split()}
 
-# GRID's sentences have six words of one character each in the file's name; the fourth is a letter.
+# GRID's file names encode six words, one character each; the fourth is a letter.
 DIGITS = dict(zip("z123456789", "zero one two three four five six seven eight nine".split()))
 GRID = ({"b": "bin", "l": "lay", "p": "place", "s": "set"}, {"b": "blue", "g": "green", "r": "red", "w": "white"},
         {"a": "at", "b": "by", "i": "in", "w": "with"}, {}, DIGITS, {"a": "again", "n": "now", "p": "please", "s": "soon"})
@@ -23,22 +23,22 @@ SENTENCE = re.compile(r"(?:^|_)([blps][bgrw][abiw][a-z][z1-9][anps])$")
 
 
 def text_of(name):
-    """What is said in a clip of GRID, by its name; None of any other."""
+    """The sentence of a GRID clip, from its name; None for other names."""
     found = SENTENCE.search(name)
     return found and " ".join(words.get(letter, letter) for letter, words in zip(found[1], GRID))
 
 
 class Aligner:
     def __init__(self):
-        # Without bestpath: the words' times are then those that the second pass can find phones for. Without beams nothing that a
-        # known text could be is given up.
+        # bestpath is off, so that word times match what the second pass can find phones for. Beams are off, so that
+        # nothing compatible with a known text is pruned.
         options = {"bestpath": False, "loglevel": "FATAL"}
         self.known = Decoder(lm=None, beam=0.0, pbeam=0.0, wbeam=0.0, **options)
         self.recogniser = Decoder(**options)
 
     def __call__(self, sound, text=None):
-        """[(class, start, end)] of the phones in int16 [N] at 16 kHz, in frames at 25 fps; class None: of none. ValueError where no
-        words are found."""
+        """[(class, start, end)] of the phones in int16 [N] at 16 kHz, in frames at 25 fps; class None: in no class.
+        ValueError if no words are found."""
         if text:
             self.known.set_align_text(text)
         else:
@@ -55,15 +55,15 @@ class Aligner:
 
 
 def written(path):
-    """[(class, start, end)] of a file of data/spoken.py, in frames at 25 fps: bilabial or None. espeak-ng's and flite's names of
-    p, b and m in all languages begin with these letters; pau is flite's pause."""
+    """[(class, start, end)] from a file of data/spoken.py, in frames at 25 fps: bilabial or None. In all languages,
+    espeak-ng's and flite's names for p, b and m begin with these letters; pau is flite's pause."""
     phones = [line.split() for line in path.read_text().splitlines()]
     return [("bilabial" if name[0] in "pbm" and name != "pau" else None, float(start) * FPS, float(end) * FPS)
             for name, start, end in phones]
 
 
 def listen(decoder, sound):
-    decoder.reinit_feat()  # forgets the noise of the sound before
+    decoder.reinit_feat()  # resets the noise estimate from earlier audio
     decoder.start_utt()
     decoder.process_raw(sound.astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()

@@ -1,9 +1,11 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Learns how mouths move from prepared clips: `python -m data.shape --cache CACHE` writes CACHE/geometry.safetensors with
-what geometry.Basis holds: the mean face, the principal components of speech, and the mesh's triangles in drawing order.
+"""Learns the geometry of mouth motion from prepared clips: `python -m data.shape --cache CACHE` writes
+CACHE/geometry.safetensors, the contents of geometry.Basis: the mean face, the principal components of speech, and the
+mesh's triangles in drawing order.
 
-Talkers count by the square root of their pictures, and both sides of the face alike (every shape counts with its mirror)."""
+Speakers are weighted by the square root of their number of frames. The result is symmetric: every shape is used with
+its mirror image."""
 import numpy as np
 from safetensors.numpy import save_file
 from scipy.spatial import Delaunay
@@ -13,19 +15,19 @@ from data.geometry import COEFFICIENTS, INNER, LOWER_OUTER, RIGID, UPPER_OUTER, 
 from data.options import parser as options
 
 LIPS = sorted({*INNER, *UPPER_OUTER, *LOWER_OUTER})
-LOOKS = 4.0, 2.5, 1.0  # how much the analysis looks at the lips' inner rim, at the lips, at the rest
-EYES = 33, 263         # outer corners
+LOOKS = 4.0, 2.5, 1.0  # weights of the inner lip edges, the lips, and the rest in the analysis
+EYES = 33, 263  # outer corners
 
 
 def mirror(canonical):
-    """Of each of the 468 points, its mirror image's index."""
+    """The index of each of the 468 points' mirror image."""
     flipped = canonical * [-1, 1, 1]
     return np.square(flipped[:, None] - canonical[None]).sum(-1).argmin(1)
 
 
 def canonical_face(meshes):
-    """The mean face [468, 3] of meshes [N, 468, 3]: origin between the outer eye corners, unit their distance, x along them,
-    z into the head, the same on both sides."""
+    """The mean face [468, 3] of meshes [N, 468, 3]: origin midway between the outer eye corners, unit their distance, x
+    along them, z into the head, symmetric."""
     mean = meshes[0] - meshes[0][list(RIGID)].mean(0)
     for _ in range(8):
         shapes = Pose.of(meshes, mean).unposed(meshes)
@@ -41,8 +43,9 @@ def canonical_face(meshes):
 
 
 def triangles(shape, low):
-    """[N, 3] Delaunay triangles over an open mouth's points [468, 3] and its rings that speech may move (those with a point
-    of low or of the rings), those on the lips' inner rim last: they cover what is between the lips when the mouth is closed."""
+    """[N, 3]: the Delaunay triangles over an open mouth's points [468, 3] and its rings that speech may move (those
+    with a point in low or in the rings), with those on the inner lip edges last, because they cover the opening when
+    the mouth is closed."""
     points = with_rings(shape[None, :, :2], shape[None, :, :2])[0][0]
     found = Delaunay(points).simplices
     moved = np.isin(found, low).any(1) | (found >= 468).any(1)
@@ -52,8 +55,8 @@ def triangles(shape, low):
 
 
 def share(canonical):
-    """[468] how much of speech's motion each point is given: 0 down to the nose's tip, 1 from the upper lip on, the nose's
-    wings hardly any."""
+    """[468]: how much of speech's motion each point gets: 0 down to the tip of the nose, 1 from the upper lip on,
+    little for the wings of the nose."""
     y, x = canonical[:, 1], np.abs(canonical[:, 0])
     tip, base, lip = canonical[4, 1], canonical[2, 1], canonical[0, 1]
     wing = np.abs(canonical[129, 0])
@@ -66,8 +69,8 @@ def share(canonical):
 
 
 def principal(clips_of, canonical, low):
-    """components and analysis [12, L, 3] (geometry.Basis) from {talker: [shapes]}. The closed mouth of a clip is the mean of
-    its least open tenth."""
+    """components and analysis [12, L, 3] (geometry.Basis) from {speaker: [shapes]}. The closed mouth of a clip is the
+    mean of its least open tenth."""
     looks = np.full(len(low), LOOKS[2])
     looks[np.isin(low, LIPS)] = LOOKS[1]
     looks[np.isin(low, INNER)] = LOOKS[0]
@@ -84,7 +87,7 @@ def principal(clips_of, canonical, low):
         offsets = np.concatenate(offsets)
         offsets = np.concatenate([offsets, (offsets * [-1, 1, 1])[:, other]])
         rows.append(offsets)
-        weights.append(np.full(len(offsets), len(offsets) ** -0.25))  # squares below: square root of the count
+        weights.append(np.full(len(offsets), len(offsets) ** -0.25))  # squared below: the square root of the count
     offsets, weights = np.concatenate(rows), np.concatenate(weights)
     flat = (offsets * looks[:, None]).reshape(len(offsets), -1)
     _, spread, basis = np.linalg.svd(flat * weights[:, None], full_matrices=False)
@@ -104,8 +107,8 @@ def principal(clips_of, canonical, low):
 
 
 def main():
-    parser = options(__doc__, cache="folder with clips, for the geometry")
-    parser.add_argument("--clips", type=int, default=20, help="at most this many of each talker")
+    parser = options(__doc__, cache="folder with clips, and for the geometry")
+    parser.add_argument("--clips", type=int, default=20, help="maximum clips for each speaker")
     args = parser.parse_args()
     by = {}
     for clip in load(args.cache, False, pictures=False):

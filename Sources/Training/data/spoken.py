@@ -1,10 +1,11 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes speech of many languages and voices with the synthesisers of Debian's packages espeak-ng and flite (nothing of them is
-kept): `python -m data.spoken OUT [--words LANGUAGE=FILE...]` writes OUT/LANGUAGE/NNN-VOICE.wav and, beside each, NNN-VOICE.phones
-with a line `NAME START END` for every phone, in seconds, for train/teacher.py.
-Spoken are sentences.txt, the English ones also by flite, and words in any order out of FILEs, such as those of Debian's packages
-wamerican, wngerman, wfrench, wspanish and witalian in /usr/share/dict."""
+"""Synthesises speech in many languages and voices with the Debian packages espeak-ng and flite (none of their data is
+stored): `python -m data.spoken OUT [--words LANGUAGE=FILE...]` writes OUT/LANGUAGE/NNN-VOICE.wav and, beside each,
+NNN-VOICE.phones with a line `NAME START END` for every phone, in seconds, for train/teacher.py.
+
+It speaks sentences.txt, the English ones also with flite, and random sequences of words from FILEs, such as those of
+the Debian packages wamerican, wngerman, wfrench, wspanish and witalian in /usr/share/dict."""
 import ctypes
 import subprocess
 import wave
@@ -18,7 +19,7 @@ from data.options import needs, parser as options, progress
 
 ESPEAK = ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5"]
 FLITE = ["awb", "rms", "slt", "kal16"]
-WORDS = 12  # in a row
+WORDS = 12  # words in a sequence
 
 
 class Event(ctypes.Structure):
@@ -34,7 +35,7 @@ class Event(ctypes.Structure):
 
 
 class Espeak:
-    """espeak-ng's library, which tells when each phone begins; its command does not."""
+    """espeak-ng's library, which reports when each phone begins; its command does not."""
     SYNCHRONOUS, PHONE_EVENTS = 2, 1         # of espeak_Initialize
     RATE, PITCH = 1, 3                       # of espeak_SetParameter
     CHARACTERS, UTF8 = 1, 1                  # of espeak_Synth
@@ -59,7 +60,7 @@ class Espeak:
         return 0
 
     def speak(self, text, voice, pace, pitch, path):
-        """Writes path and returns the phones' names and beginnings in seconds, and where the sound ends."""
+        """Writes path and returns the phones' names and start times in seconds, and the duration."""
         self.samples, self.phones = bytearray(), []
         if self.library.espeak_SetVoiceByName(voice.encode()):
             raise SystemExit(f"espeak-ng has no voice {voice}")
@@ -79,7 +80,7 @@ espeak = cache(Espeak)
 
 
 def speak(text, language, voice, rng, path):
-    """Writes path, a WAV file of any rate; returns its phones [(name, start, end)], seconds."""
+    """Writes path, a WAV file of any sample rate; returns its phones [(name, start, end)] in seconds."""
     if voice in FLITE:
         pace = f"duration_stretch={rng.uniform(0.85, 1.2):.2f}"
         told = subprocess.run(["flite", "-voice", voice, "--setf", pace, "-psdur", "-t", text, "-o", path], check=True,
@@ -92,10 +93,11 @@ def speak(text, language, voice, rng, path):
 
 def main():
     parser = options(__doc__, seed="voices, words and pace")
-    parser.add_argument("output", type=Path, metavar="OUT", help="folder for the sounds")
-    parser.add_argument("--voices", type=int, default=4, help="of each sentence")
-    parser.add_argument("--words", nargs="*", default=[], metavar="LANGUAGE=FILE", help="words of a language, spoken in any order")
-    parser.add_argument("--rows", type=int, default=40, help="of words, of each file")
+    parser.add_argument("output", type=Path, metavar="OUT", help="folder for the audio files")
+    parser.add_argument("--voices", type=int, default=4, help="voices for each sentence")
+    parser.add_argument("--words", nargs="*", default=[], metavar="LANGUAGE=FILE",
+                        help="a list of words in a language, spoken in random order")
+    parser.add_argument("--rows", type=int, default=40, help="sequences of words from each file")
     args = parser.parse_args()
     needs("espeak-ng", "flite")
     rng = np.random.default_rng(args.seed)

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of sound: other paces, voices, microphones, rooms, lines, and what else is heard. Sounds are float32 tensors in
--1 ... 1 at 16 kHz, unless said otherwise."""
+"""Audio augmentation: other paces, voices, microphones, rooms and lines, and interfering sounds. Audio is float32
+tensors in -1 ... 1 at 16 kHz unless stated otherwise."""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,14 @@ from data.speech import BANDS, SAMPLE_RATE, SILENCE
 
 
 def pace(rng):
-    """How many times as fast a clip is to be spoken. Lips go with the sound's middle, whatever the pace: the same words come
-    with other lengths (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015)."""
+    """A random speed factor for a clip. The lips belong to the middle of the audio whatever the pace, so the same words
+    come with other durations (Ko et al., "Audio augmentation for speech recognition", Interspeech 2015)."""
     return float(np.exp(rng.normal(0, 0.12))) if rng.random() < 0.6 else 1.0
 
 
 def other_voice(stacks, generator=None):
-    """Another microphone and another vocal tract for stacks [B, T, 104]: bands shifted along the frequency axis by up
-    to +-12 %, a random smooth equaliser, and noise."""
+    """Another microphone and vocal tract for stacks [B, T, 104]: bands shifted along the frequency axis by up to +-12
+    %, a random smooth equaliser, and noise."""
     b, t, _ = stacks.shape
     bands = stacks.reshape(b, t, 4, BANDS)
     silent = bands <= SILENCE + 1e-3
@@ -39,21 +39,21 @@ def other_voice(stacks, generator=None):
 
 
 def filtered(sound, gain):
-    """Sound [N] whose spectrum is multiplied by gain(frequencies in Hz)."""
+    """Audio [N] with its spectrum multiplied by gain(frequencies in Hz)."""
     spectrum = torch.fft.rfft(sound)
     frequencies = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
     return torch.fft.irfft(spectrum * torch.from_numpy(gain(frequencies)).to(spectrum), len(sound))
 
 
 def equalised(sound, rng, decibels=5.0):
-    """Another microphone and another timbre."""
+    """A random equaliser: another microphone and timbre."""
     knots, places = rng.normal(0, decibels, 6), np.log(np.geomspace(100, 8100, 6))
     return filtered(sound, lambda hertz: 10 ** (np.interp(np.log(hertz + 1), places, knots) / 20))
 
 
 def telephone(sound, rng):
-    """What is left of it on a line: the band to 3.4 or to 4 kHz, in most cases without the lowest frequencies, in half of them
-    after mu-law's 8 bits (ITU-T G.711)."""
+    """Telephone quality: band-limited to 3.4 or 4 kHz, in most cases also from below, and in half of them after 8-bit
+    mu-law (ITU-T G.711)."""
     low, high = rng.choice([0, 200, 300]), rng.choice([3400, 4000])
     sound = filtered(sound, lambda hertz: 1 / (1 + np.exp(np.clip((hertz - high) / 40, -50, 50)))
                      / (1 + np.exp(np.clip((low - hertz) / 20, -50, 50))))
@@ -66,7 +66,7 @@ def telephone(sound, rng):
 
 
 def in_room(sound, rng):
-    """With the echo of a room of 0.15 to 0.8 s of reverberation: noise that fades, behind the direct sound."""
+    """Reverberation of 0.15 to 0.8 s: decaying noise after the direct sound."""
     n, decay = SAMPLE_RATE // 2, rng.uniform(0.15, 0.8)
     echo = torch.randn(n) * 10 ** (-3 * torch.arange(n) / SAMPLE_RATE / decay)
     echo[:int(rng.uniform(0.001, 0.01) * SAMPLE_RATE)] = 0
@@ -77,13 +77,13 @@ def in_room(sound, rng):
 
 
 def noise(count, rng):
-    """White to brown."""
+    """Noise, white to brown."""
     tilt = rng.uniform(0, 1)
     return filtered(torch.randn(count), lambda hertz: (hertz + 50) ** -tilt)
 
 
 def music(count, rng):
-    """Chords, a melody and a beat that nobody has played: notes of some harmonics that ring and fade."""
+    """Random music: chords, a melody and a beat, of notes with some harmonics and a decay."""
     out, beat = torch.zeros(count), int(rng.uniform(0.18, 0.6) * SAMPLE_RATE)
     scale = 55 * 2 ** ((rng.integers(0, 12) + np.array([0, 2, 3, 5, 7, 8, 10])) / 12)
     harmonics, decay, drums = rng.uniform(0.2, 0.8), rng.uniform(0.1, 1.5), rng.random() < 0.6
@@ -104,7 +104,7 @@ def music(count, rng):
 
 
 def breath(count, rng):
-    """In and out through the mouth: coloured noise that swells and fades, with pauses or without."""
+    """Breathing through the mouth: coloured noise that swells and fades, with or without pauses."""
     middle, broad, swell = rng.uniform(600, 3000), rng.uniform(0.5, 1.3), rng.uniform(1, 6)
     air = filtered(torch.randn(count), lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / middle) / broad)) + 0.02)
     times = torch.arange(count) / SAMPLE_RATE / rng.uniform(0.5, 2.5)
@@ -112,8 +112,8 @@ def breath(count, rng):
 
 
 def applause(count, rng):
-    """Short bursts of noise, from a few hands or from a hall."""
-    middle, often = rng.uniform(1000, 2500), 10 ** rng.uniform(1, 3)  # Hz; claps a second
+    """Applause: short bursts of noise, from a few hands to a hall."""
+    middle, often = rng.uniform(1000, 2500), 10 ** rng.uniform(1, 3)  # Hz; claps per second
     claps = torch.from_numpy(rng.poisson(often / SAMPLE_RATE, count) * rng.lognormal(0, 0.7, count)).float()
     clap = torch.randn(800) * torch.exp(-torch.arange(800) / rng.uniform(50, 200))
     size = count + len(clap)
@@ -121,14 +121,14 @@ def applause(count, rng):
     return filtered(out, lambda hertz: np.exp(-0.5 * np.square(np.log((hertz + 1) / middle) / 0.8)))
 
 
-def unspoken(count, rng):
-    """What is heard where nobody speaks, of deviation 1: noise, music, breath or applause."""
+def non_speech(count, rng):
+    """Sound without speech, with standard deviation 1: noise, music, breath or applause."""
     out = (noise, music, breath, applause)[rng.integers(4)](count, rng)
     return out / out.std().clamp(min=1e-6)
 
 
 def babble(voices, count, rng):
-    """Some of the voices, a list of sounds, at once."""
+    """Some of the voices, a list of audio clips, at once."""
     out = torch.zeros(count)
     for index in rng.integers(0, len(voices), rng.integers(3, 7)):
         voice = voices[index]
@@ -138,22 +138,22 @@ def babble(voices, count, rng):
     return out
 
 
-def beside(voices, count, rng):
-    """Something else that is heard: noise, music or babble, of deviation 1."""
+def interference(voices, count, rng):
+    """An interfering sound, with standard deviation 1: noise, music or babble."""
     kind = rng.random()
     other = noise(count, rng) if kind < 0.4 else music(count, rng) if kind < 0.75 else babble(voices, count, rng)
     return other / other.std().clamp(min=1e-6)
 
 
-def spoiled(sound, voices, rng):
-    """Sound [N] as others would have recorded, sent and mixed it; in one of four cases nearly as it is."""
+def degraded(sound, voices, rng):
+    """Audio [N] as if recorded, transmitted and mixed by others; in one of four cases almost unchanged."""
     if rng.random() < 0.75:
         sound = equalised(sound, rng)
         if rng.random() < 0.35:
             sound = in_room(sound, rng)
         if rng.random() < 0.5:
             decibels = rng.uniform(0, 30)
-            sound = sound + sound.std() * 10 ** (-decibels / 20) * beside(voices, len(sound), rng)
+            sound = sound + sound.std() * 10 ** (-decibels / 20) * interference(voices, len(sound), rng)
         if rng.random() < 0.2:
             sound = telephone(sound, rng)
     loudness = rng.uniform(-35, -12)

@@ -1,27 +1,28 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""A person's own pixels, moved: piecewise-affine warps over the face mesh, and mouths taken from other frames of the same
-face. The training's twin of Sources/Faces/Warp.swift: the same geometry.
+"""Warping a person's own pixels: piecewise-affine warps over the face mesh, and mouths taken from other frames of the
+same face. The training twin of Sources/Faces/Warp.swift, with the same geometry.
 
-Pictures are uint8 [H, W, 3]; points are px, whole numbers at pixel centres, meshes with rings [540, 2] (geometry.with_rings)."""
+Images are uint8 [H, W, 3]; points are px, with integers at pixel centres; meshes with rings are [540, 2]
+(geometry.with_rings)."""
 import cv2
 import numpy as np
 
 from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER
 
 cv2.setNumThreads(1)
-INSET = 0.14             # of the lip's height: how far the inner rim of an open mouth is moved into the lip where it is read
-INSET_FROM = 0.04        # outer eye distances: the gap from which on that counts fully
-GROWN = 1.10, 1.22       # across, down: the lips' outline, enlarged, inside of which the mouth is another frame's
-FEATHER = 0.03           # outer eye distances, deviation of that outline's blur
-TRACE = 1e-6             # of a pixel: what counts as nothing
-KEYS = -1.0              # of the cubics: at -0.5 they are truest, at -1 they keep most of a face's detail (decision 31)
-FIX = 4                  # bits of OpenCV's sub-pixel coordinates
+INSET = 0.14  # of the lip's height: how far the edge of an open mouth is moved into the lip when reading pixels
+INSET_FROM = 0.04  # outer eye distances: the gap from which the inset is full
+GROWN = 1.10, 1.22  # horizontally, vertically: enlargement of the lip outline, inside which the mouth is another frame's
+FEATHER = 0.03  # outer eye distances, standard deviation of that outline's blur
+TRACE = 1e-6  # area of a pixel that counts as 0
+KEYS = -1.0  # the cubics' parameter a: -0.5 is the most accurate, -1 keeps the most detail (decision 31)
+FIX = 4  # bits of OpenCV's subpixel coordinates
 
 
 def inset(points, unit):
-    """The mesh with its inner rim moved into the lips, so that no tooth shows on the rim of a mouth that is closed by a
-    warp. unit: outer eye distance, px."""
+    """The mesh with its inner lip edges moved into the lips. Reading pixels there keeps teeth off the lip edges of a
+    mouth that a warp closes. unit: outer eye distance, px."""
     out = points.copy()
     for a, b, c, d in zip(UPPER_INNER[1:-1], UPPER_OUTER[1:-1], LOWER_INNER[1:-1], LOWER_OUTER[1:-1]):
         k = INSET * min(np.linalg.norm(points[a] - points[c]) / (INSET_FROM * unit), 1)
@@ -31,8 +32,8 @@ def inset(points, unit):
 
 
 def field(after, before, triangles, size):
-    """float32 [H, W, 2]: where each pixel of a picture of `size` (H, W) comes from when the mesh `before` becomes `after`;
-    itself where no triangle lies. Later triangles cover earlier ones."""
+    """float32 [H, W, 2]: the source position of each pixel of an image of `size` (H, W) when the mesh `before` becomes
+    `after`; its own position outside all triangles. Later triangles cover earlier ones."""
     h, w = size
     corners = after[triangles]
     low, high = corners.min(1), corners.max(1)
@@ -53,7 +54,8 @@ def field(after, before, triangles, size):
 
 
 def cubic(t):
-    """[4, ...]: the shares of four neighbours, at `t` behind the second; Keys, Cubic convolution interpolation, 1981, equation 5."""
+    """[4, ...]: the weights of four neighbours for a position `t` after the second one (Keys, Cubic convolution
+    interpolation, 1981, equation 5)."""
     t = np.stack([1 + t, t, 1 - t, 2 - t])
     near = ((KEYS + 2) * t - (KEYS + 3)) * t * t + 1
     far = KEYS * (((t - 5) * t + 8) * t - 4)
@@ -61,8 +63,8 @@ def cubic(t):
 
 
 def moved(picture, field):
-    """A uint8 picture [H, W, 3] whose pixels come from the places field [H, W, 2]: by cubics through 4 x 4 pixels, limited to the
-    least and the greatest of these; pixels that stay are copied."""
+    """The uint8 image [H, W, 3] sampled at the positions field [H, W, 2], with cubic interpolation over 4 x 4 pixels,
+    limited to the least and greatest of these. Pixels that do not move are copied."""
     height, width = picture.shape[:2]
     stays = (field == np.moveaxis(np.indices((height, width))[::-1], 0, -1)).all(-1)
     place = field[~stays]
@@ -81,18 +83,18 @@ def moved(picture, field):
 
 
 def filled(outline, size):
-    """float32 [H, W], 0 ... 1: the share of each pixel that a closed outline [N, 2] covers, exactly; 0 for a flat one.
+    """float32 [H, W], 0 ... 1: the exact area that a closed outline [N, 2] covers in each pixel; 0 for a flat one.
 
-    The sum over the edges of what lies right of them in the pixel, downward edges less upward ones. ramp is the integral of
-    what lies right of x = 0 in a pixel that ends at x = u."""
+    It sums over the edges the area to their right in the pixel, downward edges positive, upward ones negative. ramp is
+    the integral of the area right of x = 0 in a pixel that ends at x = u."""
     size = np.array(size[::-1])
     low = np.clip(np.floor(outline.min(0) + 0.5), 0, size).astype(int)
     high = np.clip(np.ceil(outline.max(0) + 0.5), low, size).astype(int)
-    p = outline + 0.5 - low  # whole numbers where pixels meet
+    p = outline + 0.5 - low  # here pixels begin at integers
     q = np.roll(p, -1, 0)
     columns, rows = (np.arange(n) for n in high - low)
     start, end = (np.clip(end[:, 1:], rows, rows + 1) for end in (p, q))
-    edge, row = np.nonzero(start != end)  # where edges pass rows
+    edge, row = np.nonzero(start != end)  # where edges cross rows
     p, q, start, end = p[edge], q[edge], start[edge, row], end[edge, row]
     slope = (q[:, 0] - p[:, 0]) / (q[:, 1] - p[:, 1])
     ramp = lambda u: np.square(np.clip(u, 0, 1)) / 2 + np.maximum(u - 1, 0)
@@ -108,24 +110,24 @@ def filled(outline, size):
 
 
 def lips(points, size):
-    """float32 [2, H, W]: between the lips, and lips with what is between them."""
+    """float32 [2, H, W]: the coverage of the opening between the lips, and of the lips including it."""
     return np.stack([filled(points[list(outline)], size) for outline in (INNER, OUTER)])
 
 
 def mouth(points, size, unit):
-    """float32 [H, W], 0 ... 1: where the picture is another frame's mouth."""
+    """float32 [H, W], 0 ... 1: the opacity of another frame's mouth."""
     outline = points[list(OUTER)]
     middle = outline.mean(0)
     return cv2.GaussianBlur(filled(middle + (outline - middle) * GROWN, size), (0, 0), FEATHER * unit)
 
 
 def warped(picture, before, after, triangles, unit):
-    """The picture with its mesh moved; between the lips its own inside, stretched."""
+    """The image with its mesh moved; the inside of the mouth is stretched from its own."""
     return moved(picture, field(after, inset(before, unit), triangles, picture.shape[:2]))
 
 
 def with_exemplar(own, after, exemplar, points, triangles, unit):
-    """A warped picture, its mesh at `after`, with the mouth of another picture whose mesh is `points`."""
+    """A warped image, whose mesh is now `after`, with the mouth of another image, whose mesh is `points`."""
     size = own.shape[:2]
     share = mouth(after, size, unit)[..., None]
     other = moved(exemplar, field(after, inset(points, unit), triangles, size)).astype(np.float32)

@@ -1,27 +1,29 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ablations on our data and design: `python -m evaluate.ablate --cache CACHE --model MODEL --sync CACHE/sync.pt
---judge OTHER/sync.pt --perceptual SQUEEZENET.npz --output ../../meta/ablations`. Trains a smaller denoiser (channels 32/64/96)
-from nothing once for each variant and seed, as train/painter.py does, each on the same number of samples in the same order, and
-measures it on held-out clips, of talkers that the training has seen and of others. Autoencoder, audio encoder and lips are the
-given model's and stay as they are. What was measured is kept in CACHE/ablations.json; a second run goes on from there, in the
-middle of a variant from its checkpoint. OUTPUT.md gets the table, OUTPUT.svg the chart of the bottleneck's widths.
+"""The paper's ablations on our data and design: `python -m evaluate.ablate --cache CACHE --model MODEL --sync
+CACHE/sync.pt --judge OTHER/sync.pt --perceptual SQUEEZENET.npz --output ../../meta/ablations`. For each variant and
+seed it trains a smaller denoiser (channels 32/64/96) from scratch as in train/painter.py, on the same number of samples
+in the same order, and measures it on held-out clips, of speakers seen in training and of others. Autoencoder, audio
+encoder and lips head are the given model's, frozen. Results are kept in CACHE/ablations.json; a second run continues
+from there, and within a variant from its checkpoint. OUTPUT.md gets the table, OUTPUT.svg the chart over the
+bottleneck's widths.
 
-Variants, each beside "full", which is the design as it is:
-  no warp             the paper's inputs: the true picture with its lower part masked, and an identity frame of another moment
-  no exemplar         the warped picture has its own inside of the mouth, stretched
+Variants, compared with "full", the current design:
+  no warp             the paper's inputs: the true image with its lower part masked, and an identity frame of another moment
+  no exemplar         the inside of the warped mouth is stretched from its own
   no previous frame   no bottleneck
-  raw previous frame  the previous latent goes into the U-Net as it is, without bottleneck or noise
-  bottleneck N        values that pass it; full has 6
-  filterbank          the denoiser gets the stacks through one linear layer that learns along, not an audio encoder
-  no painter          the warped picture with its exemplar
-  no exemplar or painter  the warped picture alone, as at the start of a stream
-  the given model     as it is, with its larger denoiser and its longer training; also without an exemplar
+  raw previous frame  the previous latent goes into the U-Net directly, without bottleneck or noise
+  bottleneck N        width of the bottleneck; full has 6
+  filterbank          stacks of the filterbank through one trained linear layer instead of an audio encoder
+  no painter          the warped image with its exemplar
+  no exemplar or painter  the warped image alone, as at the start of a stream
+  the given model     the shipped design with its larger denoiser and longer training; also without an exemplar
 
-Figures, means over held-out clips. Of runs of pictures whose warp comes from other moments, with the true geometry: psnr, dB
-around the mouth; sharpness, share of the true Laplacian variance; texture, distance of SqueezeNet's features. Of clips dubbed
-with the sound of another clip of the same talkers, lips as the model tells them: sync, metrics.contrast of the judge network with
-that sound; leak, the same with the clip's own sound; flicker, mean change from picture to picture, made / original."""
+Metrics, means over held-out clips. On runs of frames warped from other moments with the true geometry: psnr, dB around
+the mouth; sharpness, relative Laplacian variance; texture, distance of SqueezeNet's features. On clips dubbed with the
+audio of another clip of the same speakers, with the model's predicted lips: sync, metrics.contrast of the judge network
+with that audio; leak, the same with the clip's own audio; flicker, mean change from frame to frame relative to the
+original's."""
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,24 +36,25 @@ from convert import export
 from data import pairs
 from data.clips import as_image, cut, load, pictures
 from data.geometry import Basis
-from data.looks import Look
+from data.augmentation import Augmentation
 from data.options import existing, parser as options
 from evaluate import metrics, plots
-from evaluate.journey import CUT, Dub
+from evaluate.frame_pipeline import CUT, Dub
 from networks import sync
 from networks.avhubert import Stacked
-from networks.model import Config, Denoiser, SyncDiff, fade, masked, painted, small
+from networks.config import Config
+from networks.model import Denoiser, SyncDiff, fade, masked, painted, pooled_lips
 from networks.perceptual import Perceptual
 from train import distributed, painter
-from train.judge import Judge
-from train.lips import Clips, told
+from train.adversary import Adversary
+from train.lips import Clips, predicted
 from train.loop import Schedule
 from train.pictures import MOUTH, psnr, sharpness
 
 BATCH, LEARNING_RATE, POOL = 32, 6e-4, 300
 CHANNELS = (32, 64, 96)
-RUNS, DUBS = 24, 6  # that are measured of each kind of talkers
-HIDDEN = 3          # row of a latent from which on the paper's mask lies
+RUNS, DUBS = 24, 6  # measured for each kind of speaker
+HIDDEN = 3  # the latent row at which the paper's mask begins
 FIGURES = "psnr", "sharpness", "texture", "sync", "leak", "flicker"
 
 
@@ -62,7 +65,7 @@ class Variant:
     warp: bool = True
     encoder: bool = True
     painter: bool = True
-    learns: bool = True  # else the painter is the given model's
+    learns: bool = True  # False: the painter is the given model's
 
 
 VARIANTS = {"full": Variant(), "no warp": Variant(warp=False), "no exemplar": Variant(exemplar=False),
@@ -75,10 +78,10 @@ WIDTHS = {"0": "no previous frame", "4": "bottleneck 4", "6": "full", "8": "bott
           "32": "bottleneck 32", "raw": "raw previous frame"}
 
 
-# ---------------------------------------------------------------- what is varied
+# variants
 
-class Raw(nn.Module):
-    """A denoiser that takes the previous latent itself, flat, where others take a bottleneck's values."""
+class RawPrevious(nn.Module):
+    """A denoiser that takes the flattened previous latent itself instead of the bottleneck's values."""
 
     def __init__(self, config):
         super().__init__()
@@ -93,7 +96,7 @@ class Raw(nn.Module):
         return (x - identity - f) / t[:, None, None, None]
 
 
-class Forgetful(SyncDiff):
+class WithoutPrevious(SyncDiff):
     """Without a previous frame."""
 
     def sample(self, noise, masked, lips, identity, tokens, previous=None, steps=None):
@@ -113,27 +116,27 @@ class Filterbank(Stacked):
 
 
 def build(base, variant):
-    """A model with a new, small denoiser; what else it needs is the given model's, frozen."""
+    """A model with a new, small denoiser; everything else is the given model's, frozen."""
     size = base.config.latent_channels * (base.config.window // 4) ** 2
     width = {0: 1, "raw": size}.get(variant.prior, variant.prior)
     config = Config(**base.config.dict() | {"unet_channels": CHANNELS, "prior": width})
-    model = (Forgetful if variant.prior == 0 else SyncDiff)(Config(**config.dict() | {"prior": min(config.prior, 64)}))
+    model = (WithoutPrevious if variant.prior == 0 else SyncDiff)(Config(**config.dict() | {"prior": min(config.prior, 64)}))
     model.config = config
     for name in ("encoder", "decoder", "audio_encoder", "lips"):
         part = getattr(model, name)
         part.load_state_dict(getattr(base, name).state_dict())
         part.requires_grad_(False)
     if variant.prior == "raw":
-        model.bottleneck, model.denoiser = nn.Flatten(), Raw(config)
+        model.bottleneck, model.denoiser = nn.Flatten(), RawPrevious(config)
     if not variant.encoder:
         model.audio_encoder = Filterbank(config)
     return model
 
 
-def papers(model, pictures):
-    """The paper's masked frame [B, 4, 20, 20] and mask, in the place of the lips [B, 2, 20, 20], of pictures [B, 3, 80, 80]: the
-    whole lower part is hidden, whatever the mouth does, and before the encoder, which would carry the mouth into its
-    surroundings."""
+def paper_inputs(model, pictures):
+    """The paper's masked frame [B, 4, 20, 20] and, in place of the lips, its mask [B, 2, 20, 20], for images [B, 3, 80,
+    80]: the whole lower part is hidden regardless of the mouth, and before encoding, so that the encoder cannot leak
+    the mouth."""
     seen = pictures.clone()
     seen[:, :, 4 * HIDDEN:] = 0
     latent = model.encoder(seen)
@@ -144,19 +147,19 @@ def papers(model, pictures):
 
 
 class PaperSlot(painter.Slot):
-    """A run as the paper's denoiser sees it. warped is what the decoder makes of the identity frame, so that, without fading,
-    painting gives the decoded picture itself."""
+    """A run with the inputs of the paper's denoiser. warped is the decoded identity frame, so that, without fading,
+    painting gives the decoded image itself."""
 
     @torch.no_grad()
-    def __init__(self, model, run, look, exemplar, sync_net, sound=None):
-        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, look, False, sync_net, sound)
-        self.masked, self.lips = papers(model, self.truth)
+    def __init__(self, model, run, augmentation, exemplar, sync_net, sound=None):
+        super().__init__(model, run | {"own": np.repeat(run["other"][None], pairs.FRAMES, 0)}, augmentation, False, sync_net, sound)
+        self.masked, self.lips = paper_inputs(model, self.truth)
         self.warped = model.decoder(self.identity)
 
 
 def with_others(runs, windows):
-    """Runs of data/pairs.py, each with one picture of another moment of its clip, other [104, 104, 3]. windows(clip):
-    pictures."""
+    """Runs of data/pairs.py, each with an image of another moment of its clip, other [104, 104, 3]. windows(clip): its
+    frames."""
     by = {}
     for run in runs:
         by.setdefault(id(run["clip"]), []).append(run)
@@ -167,24 +170,25 @@ def with_others(runs, windows):
     return runs
 
 
-# ---------------------------------------------------------------- what is measured
+# measuring
 
 class Held:
-    """Held-out clips of some talkers: runs of pictures, and clips with the sound of the next one."""
+    """Held-out clips of some speakers: runs of frames, and clips with the audio of the next one."""
 
     def __init__(self, clips, base, basis, judge, perceptual):
         self.base, self.basis, self.judge, self.perceptual = base, basis, judge, perceptual
         step = max(1, len(clips) // DUBS)
         self.clips = Clips(clips[::step][:DUBS], basis)
-        clips, nobody = self.clips.clips, {"window": (), "points": ()}
-        made = pairs.runs(basis, clips, np.arange(len(clips)), lambda clip: clip.window, nobody, RUNS, np.random.default_rng(0))
+        clips, no_portraits = self.clips.clips, {"window": (), "points": ()}
+        made = pairs.runs(basis, clips, np.arange(len(clips)), lambda clip: clip.window, no_portraits, RUNS,
+                          np.random.default_rng(0))
         self.runs = with_others(pairs.separate(made, clips), lambda clip: clip.window)
-        self.told = [told((base.audio_encoder, base.lips), self.clips, i)
+        self.told = [predicted((base.audio_encoder, base.lips), self.clips, i)
                      for i in range(len(clips))]
 
     def figures(self, model, variant, mask):
-        """{name: mean}, see the file's head."""
-        device, plain = mask.device, Look(np.random.default_rng(0), 0.0, pairs.KEPT)
+        """{name: mean}, see the module's docstring."""
+        device, plain = mask.device, Augmentation(np.random.default_rng(0), 0.0, pairs.KEPT)
         slot_of, rows, dubs = painter.Slot if variant.warp else PaperSlot, [], []
         for run in self.runs:
             slot = slot_of(model, run, plain, variant.exemplar, None)
@@ -195,7 +199,7 @@ class Held:
             donor = (index + 1) % len(self.clips.clips)
             made = self.dubbed(model, variant, mask, clip, donor).cpu()
             count = len(made)
-            seen = sync.seen(self.judge, made.to(device)).cpu().numpy()
+            seen = sync.video_embeddings(self.judge, made.to(device)).cpu().numpy()
             heard = [sync.embeddings(self.judge, cut(c.window[:count]), c.fbank, c.lag_rows)[1]
                      for c in (self.clips.clips[donor], clip)]
             change = lambda x: (x[1:] - x[:-1])[MOUTH].abs().mean().item()
@@ -205,36 +209,37 @@ class Held:
 
     @torch.no_grad()
     def dubbed(self, model, variant, mask, clip, donor):
-        """[T, 3, 80, 80]: a clip with the sound of the clip of that index."""
+        """[T, 3, 80, 80]: a clip dubbed with the audio of the clip with index `donor`."""
         device = mask.device
-        sound = self.clips.heard(donor, np.arange(len(self.told[donor])), model.audio_encoder)
+        sound = self.clips.features(donor, np.arange(len(self.told[donor])), model.audio_encoder)
         warped, where, _ = Dub(self.basis, clip.window, clip.points).warped(self.told[donor], variant.exemplar)
         count = len(warped)
         shown = as_image(warped[:, CUT, CUT]).to(device)
         if not variant.painter:
             return shown
-        lips = small(torch.from_numpy(where[..., CUT, CUT]).float()).to(device)
+        lips = pooled_lips(torch.from_numpy(where[..., CUT, CUT]).float()).to(device)
         if variant.warp:
             identity = model.encoder(shown)
             seen = masked(identity, lips)
         else:
             own = as_image(cut(clip.window[:count])).to(device)
             identity = model.encoder(own[count // 2:count // 2 + 1]).expand(count, -1, -1, -1)
-            (seen, lips), shown = papers(model, own), model.decoder(identity)
-        return painted(model, painter.in_a_row(model, identity, seen, lips, sound[:count]), identity, shown, mask).clamp(-1, 1)
+            (seen, lips), shown = paper_inputs(model, own), model.decoder(identity)
+        latents = painter.sample_sequence(model, identity, seen, lips, sound[:count])
+        return painted(model, latents, identity, shown, mask).clamp(-1, 1)
 
 
 def write(measured, output):
-    """OUTPUT.md: a table for each kind of talkers, a row for each variant, its figures as mean and, after +-, half the range over
-    the seeds. OUTPUT.svg."""
+    """Writes OUTPUT.md, a table for each kind of speaker with a row for each variant, metrics as mean +- half the range
+    over the seeds; and OUTPUT.svg."""
     samples = max(row["samples"] for row in measured)
     of = lambda talkers, variant, key: [row[key] for row in measured if (row["talkers"], row["variant"]) == (talkers, variant)]
     lines = ["# The paper's ablations", "",
-             "Made by `Sources/Training/evaluate/ablate.py`, which says what is varied and what the figures mean: a denoiser of "
-             f"{'/'.join(map(str, CHANNELS))} channels trained from nothing on {samples} samples for each variant and seed. "
-             "After +- half the range over the seeds."]
+             "Made by `Sources/Training/evaluate/ablate.py`, which defines the variants and the metrics: a denoiser with "
+             f"{'/'.join(map(str, CHANNELS))} channels, trained from scratch on {samples} samples for each variant and seed. "
+             "The value after +- is half the range over the seeds."]
     for talkers in dict.fromkeys(row["talkers"] for row in measured):
-        lines += ["", f"## Talkers {talkers} in training", "", "| variant | seeds | " + " | ".join(FIGURES) + " |",
+        lines += ["", f"## Speakers {talkers} in training", "", "| variant | seeds | " + " | ".join(FIGURES) + " |",
                   "|---" * (2 + len(FIGURES)) + "|"]
         for variant in VARIANTS:
             cells = [of(talkers, variant, key) for key in FIGURES]
@@ -245,20 +250,20 @@ def write(measured, output):
     every = lambda variant, key: [row[key] for row in measured if row["variant"] == variant]
     panels = {key: {width: every(name, key) for width, name in WIDTHS.items() if every(name, key)} for key in FIGURES}
     if all(panels.values()):
-        plots.dots(panels, "values that pass the bottleneck", output.with_suffix(".svg"))
+        plots.dots(panels, "width of the bottleneck", output.with_suffix(".svg"))
 
 
 def main():
     parser = options(__doc__, cache="folder with clips and pairs (data/pairs.py)")
-    parser.add_argument("--output", type=Path, required=True, help="table and chart, without ending")
-    parser.add_argument("--model", type=existing, default=export.MODEL, help="a model file, whose other parts are taken")
-    parser.add_argument("--sync", type=existing, required=True, metavar="FILE", help="train/sync.py's network for the loss")
+    parser.add_argument("--output", type=Path, required=True, help="path of table and chart, without suffix")
+    parser.add_argument("--model", type=existing, default=export.MODEL, help="the model file that provides the other parts")
+    parser.add_argument("--sync", type=existing, required=True, metavar="FILE", help="sync network for the loss (train/sync.py)")
     parser.add_argument("--judge", type=existing, required=True, metavar="FILE",
-                        help="another one, trained with another seed, that measures")
+                        help="another sync network, trained with another seed, for measuring")
     parser.add_argument("--perceptual", type=existing, required=True, metavar="FILE",
                         help="SqueezeNet's weights (networks/perceptual.py)")
-    parser.add_argument("--samples", type=int, default=20000, help="that each variant learns from")
-    parser.add_argument("--seeds", type=int, default=2, help="trainings of each variant, of the seeds 0 and up")
+    parser.add_argument("--samples", type=int, default=20000, help="training samples for each variant")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each variant, with seeds from 0")
     args = parser.parse_args()
     device = distributed.device()
     base, basis = export.load(args.model).to(device), Basis(export.part_of(args.model, "geometry"))
@@ -283,11 +288,11 @@ def main():
             mask = fade(base.config.window).to(device) if variant.warp else torch.ones(2 * [base.config.window], device=device)
             if learns:
                 corruption = {0: (1, 0, 0), "raw": (painter.CORRUPTION[0], 0, 0)}.get(variant.prior, painter.CORRUPTION)
-                adversary = Judge(device)
+                adversary = Adversary(device)
                 losses = painter.Losses(model, perceptual, adversary, sync_net, mask, corruption)
                 pool = painter.Pool(model, learned, POOL, rng, sync_net, exemplars=painter.WITH_EXEMPLAR * variant.exemplar,
                                     slot=painter.Slot if variant.warp else PaperSlot)
-                loop = painter.looped(path, model, adversary, LEARNING_RATE, BATCH,
+                loop = painter.make_loop(path, model, adversary, LEARNING_RATE, BATCH,
                                       Schedule(warm_up=200, fall=0.25, steps=args.samples // BATCH), rng)
                 painter.train(loop, losses, pool, adversary)
                 model = loop.average["average"]

@@ -1,12 +1,12 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times one step of the denoiser, batch 1, in ONNX Runtime, OpenVINO, PyTorch and ours, side by side.
+"""Times one step of the denoiser, batch 1, in ONNX Runtime, OpenVINO, PyTorch and syncdiff, side by side.
 
-Every peer is a process of its own that sleeps unless it is its turn; a round is one turn of each, a turn some calls
-after one that does not count. So whatever else happens on the machine falls on all alike. Each has the settings that
-suit it best. All get the same weights and the same input and are compared with PyTorch in f32. With --load each round
-is run twice, the second time beside a process that never rests. Writes a .json, a .md and a .svg of the --name.
-Run by meta/scripts/bench-peers, which brings what it needs."""
+Every peer is a process of its own that sleeps except during its turn; a round is one turn of each, and a turn is some
+timed calls after an untimed one. So other load on the machine affects all of them alike. Each has its own best
+settings. All get the same weights and input, and are checked against PyTorch in f32. With --load each round runs twice,
+the second time next to a busy process. Writes a .json, a .md and a .svg named --name. Run by meta/scripts/bench-peers,
+which installs what it needs."""
 import argparse
 import importlib.metadata
 import json
@@ -21,14 +21,14 @@ import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-TURN = 0.08  # s, about what the timed calls of a turn take
-REST = 0.02  # s between turns, in which the threads of the last one fall asleep
-TOO_SLOW = 5  # times the fastest: called three times before the rounds only, and not in the chart
+TURN = 0.08  # s, approximate duration of a turn's timed calls
+REST = 0.02  # s between turns, so that the last peer's threads fall asleep
+TOO_SLOW = 5  # times the fastest: slower peers are called only three times, before the rounds, and are not in the chart
 OURS = "syncdiff"
 RIVALS = {"f32": ("ONNX Runtime", "OpenVINO"), "bf16": ("OpenVINO",)}
 
 
-# ---------------------------------------------------------------- peers: a call and a remark of each
+# peers: each returns a call and a remark
 
 def onnx_runtime(precision, model, path, threads):
     import onnxruntime
@@ -51,7 +51,7 @@ def openvino(precision, model, path, threads):
 
 
 def pytorch(precision, model, path, threads):
-    """Traced and frozen, channels last: faster than called as it stands."""
+    """Traced and frozen, channels last, which is faster than eager mode."""
     import torch
     from convert.export import load
     from convert.onnx import networks
@@ -61,7 +61,7 @@ def pytorch(precision, model, path, threads):
     bf16 = precision == "bf16"
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False), \
             warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing takes sizes for constants, which they are here
+        warnings.simplefilter("ignore")  # tracing treats sizes as constants, which they are here
         traced = torch.jit.freeze(torch.jit.trace(module, tuple(inputs.values()), check_trace=False))
 
     def call(inputs):
@@ -78,7 +78,7 @@ PEERS = {("ONNX Runtime", "f32"): onnx_runtime, ("OpenVINO", "f32"): openvino, (
 
 
 def serve(connection, peer, arguments):
-    """The life of a peer's process: answers a number of calls with the seconds each took."""
+    """A peer's process: replies to a number of calls with the seconds each took."""
     from safetensors.numpy import load_file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     model, folder, threads = arguments
@@ -110,7 +110,7 @@ class Peer:
         other.close()
 
     def ready(self):
-        """What it computes, and a remark."""
+        """Its output, and a remark."""
         try:
             return self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -122,7 +122,7 @@ class Peer:
 
 
 class Ours:
-    """`syncdiff bench denoiser`, started anew for each turn."""
+    """`syncdiff bench denoiser`, started for each turn."""
 
     def __init__(self, precision, tool, arguments):
         model, self.folder, threads = arguments
@@ -146,7 +146,7 @@ class Ours:
 
 
 class Load:
-    """One foreign thread that is always busy, while it is wanted."""
+    """A busy thread of another process, while it is enabled."""
 
     def __init__(self):
         self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -166,14 +166,14 @@ class Load:
 # ---------------------------------------------------------------- measuring
 
 def processor():
-    """Name and flags."""
+    """The processor's name and flags."""
     fields = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines())
     fields = {name.strip(): value.strip() for name, value in fields.items()}
     return fields.get("model name", "unknown processor"), set(fields.get("flags", "").split())
 
 
 def prepare(model, folder):
-    """Exports the networks and writes the input, for the peers and [H, W, C] for us. What PyTorch makes of it."""
+    """Exports the networks and writes the input, for the peers and, as [H, W, C], for syncdiff. Returns PyTorch's output."""
     import torch
     from safetensors.torch import save_file
     from convert.export import load
@@ -215,7 +215,7 @@ def measure(peers, rounds, load):
 
 
 def ratio(results, precision, key):
-    """How many times as long as ours the fastest rival takes."""
+    """How many times as long as syncdiff the fastest rival takes."""
     of = {result["name"]: result[key] for result in results if result["precision"] == precision}
     return min(of[name] for name in RIVALS[precision]) / of[OURS]
 
@@ -271,12 +271,12 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ROOT / "meta/models/syncdiff.safetensors")
     parser.add_argument("--tool", type=Path, default=ROOT / ".build/release/syncdiff", help="the built syncdiff")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each peer (default: 2)")
-    parser.add_argument("--rounds", type=int, default=30, help="turns of each peer (default: 30)")
-    parser.add_argument("--load", action="store_true", help="also beside one foreign busy thread")
+    parser.add_argument("--threads", type=int, default=2, help="threads for each peer (default: 2)")
+    parser.add_argument("--rounds", type=int, default=30, help="turns for each peer (default: 30)")
+    parser.add_argument("--load", action="store_true", help="also measure next to a busy thread of another process")
     parser.add_argument("--output", type=Path, default=ROOT / ".build/bench-peers",
                         help="folder for table and chart (default: .build/bench-peers; README shows meta/bench)")
-    parser.add_argument("--name", default="denoiser", help="of the files: the processor's (default: denoiser)")
+    parser.add_argument("--name", default="denoiser", help="base name of the files, such as the processor's (default: denoiser)")
     args = parser.parse_args()
     if args.threads < 1 or args.rounds < 1:
         parser.error("--threads and --rounds are at least 1")

@@ -1,18 +1,17 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures dubs: lips against sound, pictures against the original. meta/metrics.md defines every figure.
+"""Measures dubs: lips against audio, images against the original. meta/metrics.md defines every metric.
 
     python -m evaluate.evaluate pair GENERATED ORIGINAL [--donor VIDEO [--align FILE]]
-        any two videos of one face; of long ones the first and the last minute
+        any two videos of one face; for long ones the first and the last minute
     python -m evaluate.evaluate folder FOLDER --output REPORT [-- OPTIONS OF syncdiff dub]
 
-`pair` prints the figures as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as GRID has them, and dubs
-the held-out clips with `syncdiff dub`: with the sound of the clip of that speaker that shares the fewest
-words ("cross"), with its own ("own"), and the first two of a speaker with silence ("silent"); "real" is the original
-with its own sound, "mismatched" the original with the cross sound. With --sounds the cross sounds come from a folder of
-sound files instead; then there are no lips to compare with, and "mismatched" is the dub with the sound of another
-clip's dub. Both write REPORT/report.html with curves, contact sheets and videos to play, and the figures as
-REPORT/report.json.
+`pair` prints the metrics as JSON. `folder` takes SPEAKER/NAME.mp4 with SPEAKER/NAME.align, as in GRID, and dubs the
+held-out clips with `syncdiff dub`: with the audio of the clip of that speaker that shares the fewest words ("cross"),
+with its own ("own"), and the first two of a speaker with silence ("silent"); "real" is the original with its own audio,
+"mismatched" the original with the cross audio. With --sounds the cross audio comes from a folder of audio files
+instead; then there are no lips to compare with, and "mismatched" is the dub with the audio of another clip's dub. Both
+write REPORT/report.html with curves, contact sheets and videos, and the metrics as REPORT/report.json.
 """
 import argparse
 import json
@@ -30,18 +29,18 @@ from evaluate.footage import Footage, bilabials, silence, words
 from networks import identity, sync, syncnet
 
 SILENT = 2  # clips of a speaker that are dubbed with silence
-LONG = 150  # seconds from which on only the first and the last minute of a pair are measured, one beside the other
+LONG = 150  # seconds: from this length on, only the first and the last minute of a pair are measured, side by side
 
 
 class Ruler:
-    """The networks that measure, each optional: our own sync network, SyncNet."""
+    """The sync networks that measure, each optional: our own, and SyncNet."""
 
     def __init__(self, own=None, published=None):
         self.own = sync.load(own) if own else None
         self.published = syncnet.load(published) if published else None
 
     def sync(self, made, sound):
-        """Figures and curves of distance by shift, of the pictures of one video with the sound of another."""
+        """Metrics and curves of distance by shift, of one video's frames with another's audio."""
         figures, curves = {}, {}
         parts = []
         if self.own:
@@ -58,8 +57,8 @@ class Ruler:
 
 
 def lips_and_sound(ruler, made, sound, level, donor=None, spoken=()):
-    """How well the lips of `made` fit the sound of `sound`: figures, curves. donor: the video of the talker who made
-    that sound, spoken: its words. level: the opening of this face's shut mouth."""
+    """How well the lips of `made` fit the audio of `sound`: metrics, curves. donor: the video of that audio's speaker;
+    spoken: its words; level: the opening of this face's shut mouth."""
     figures, curves = ruler.sync(made, sound)
     pauses = metrics.still(metrics.loudness(sound.fbank, len(made)))
     figures["jitter"] = metrics.jitter(made.lips, pauses)
@@ -79,7 +78,7 @@ def lips_and_sound(ruler, made, sound, level, donor=None, spoken=()):
 
 
 def against_original(made, original):
-    """Pictures of `made` beside those of the video it was made from: figures."""
+    """Metrics of the images of `made` against those of the video it was made from."""
     if made.frames.shape[1:] != original.frames.shape[1:]:
         raise SystemExit(f"{made.path} and {original.path} differ in size: {made.frames.shape[2:0:-1]}, "
                          f"{original.frames.shape[2:0:-1]}")
@@ -114,7 +113,7 @@ def pair(args):
 
 
 def donor_of(clip, clips):
-    """The clip whose words differ most from those of `clip`, place by place; the next one in order where several do."""
+    """The clip whose words differ most from those of `clip`, position by position; of several the next one in order."""
     i, said = clips.index(clip), {c: [w for _, _, w in words(align_of(c))] for c in clips}
     common = lambda c: sum(a == b for a, b in zip(said[clip], said[c]))
     return min(clips[i + 1:] + clips[:i], key=common)
@@ -125,7 +124,7 @@ def align_of(clip):
 
 
 class Speaker:
-    """The held-out clips of one speaker, dubbed by the product and measured."""
+    """The held-out clips of one speaker, dubbed by `syncdiff` and measured."""
 
     def __init__(self, name, clips, ruler, args):
         self.name, self.clips, self.ruler, self.args = name, clips, ruler, args
@@ -146,24 +145,24 @@ class Speaker:
         return self.cases[-1]
 
     def heard(self, clip, kind, made, sound, donor=None):
-        """One more case: the lips of `made`, footage of the face of `clip`, against sound. donor: the clip it is
+        """Adds a case: the lips of `made`, footage of the face of `clip`, against audio. donor: the clip the audio is
         from."""
         lips = (self.real[donor], words(align_of(donor))) if donor else ()
         return self.add(clip, kind, *lips_and_sound(self.ruler, made, sound, self.level[clip], *lips))
 
     def dubbed(self, clip, kind, made, donor=None):
-        """One more case: a dub of clip, lips and pictures."""
+        """Adds a case: a dub of clip, lips and images."""
         case = self.heard(clip, kind, made, made, donor)
         case.figures |= against_original(made, self.real[clip])
         return case
 
     def leak_of(self, made, clip):
-        """Correlation with the lips of a clip whose sound was not heard, over its speech."""
+        """The correlation with the lips of a clip whose audio was not used, over its speech."""
         spoken = words(align_of(clip))
         return metrics.correlation(made.opening, self.real[clip].opening, (spoken[0][0], spoken[-1][1]))[0]
 
     def crossed(self):
-        """All kinds of cases, the sound of each clip being that of another."""
+        """Adds all kinds of cases, with the audio of each clip replaced by another's."""
         for i, clip in enumerate(self.clips):
             donor = donor_of(clip, self.clips)
             third = next(c for c in self.clips[i + 1:] + self.clips if c not in (clip, donor))
@@ -185,7 +184,7 @@ class Speaker:
             print(self.name, clip.stem, json.dumps(case.rounded()["figures"]), flush=True)
 
     def open_speech(self, sounds):
-        """Clips with the sounds of files; mismatched is each dub with the sound of the next one."""
+        """Adds clips with the audio of files; mismatched is each dub with the audio of the next one."""
         made = [self.dub(clip, sound, "cross") for clip, sound in zip(self.clips, sounds)]
         for clip, cross, other in zip(self.clips, made, made[1:] + made[:1]):
             self.dubbed(clip, "cross", cross).show(self.real[clip], cross, self.args.output)
@@ -220,27 +219,27 @@ def main():
     parser = options(__doc__)
     commands = parser.add_subparsers(required=True)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--sync", type=existing, metavar="FILE", help="our own sync network, CACHE/sync.pt of train/sync.py")
+    shared.add_argument("--sync", type=existing, metavar="FILE", help="our sync network: CACHE/sync.pt from train/sync.py")
     shared.add_argument("--syncnet", type=existing, metavar="FILE",
-                        help="syncnet_v2.model of SyncNet's authors, for LSE-C and LSE-D")
-    one = commands.add_parser("pair", parents=[shared], help="measures a dub beside the video it was made from")
+                        help="syncnet_v2.model from SyncNet's authors, for LSE-C and LSE-D")
+    one = commands.add_parser("pair", parents=[shared], help="measures a dub against the video it was made from")
     one.add_argument("generated", type=existing, help="the dub")
     one.add_argument("original", type=existing, help="the video that it was made from")
-    one.add_argument("--donor", type=existing, metavar="VIDEO", help="that the sound is from, if not the original")
+    one.add_argument("--donor", type=existing, metavar="VIDEO", help="the video that the audio is from, if not the original")
     one.add_argument("--align", type=existing, metavar="FILE",
                      help="words of the donor in GRID's format: start, end (1/25,000 s), word")
     one.add_argument("--output", type=Path, help="folder for the report")
     one.set_defaults(run=pair)
-    many = commands.add_parser("folder", parents=[shared], help="dubs the held-out clips of a folder, measures them",
+    many = commands.add_parser("folder", parents=[shared], help="dubs the held-out clips of a folder and measures them",
                                formatter_class=Help)
-    many.add_argument("folder", type=existing, help="of videos, their words beside them as NAME.align")
+    many.add_argument("folder", type=existing, help="folder of videos, each with its words as NAME.align")
     many.add_argument("--output", type=Path, required=True, help="folder for the report")
     many.add_argument("--held-out", type=existing, default=GRID, metavar="FILE",
-                      help="names of the clips, SPEAKER/NAME or SPEAKER/*: CACHE/validation.txt of a training of your own")
+                      help="list of the held-out clips, SPEAKER/NAME or SPEAKER/*: CACHE/validation.txt for your own training")
     many.add_argument("--tool", type=existing, default=Path(__file__).parents[3] / ".build/release/syncdiff",
                       help="the built syncdiff")
-    many.add_argument("--limit", type=int, default=30, help="clips of each speaker")
-    many.add_argument("--sounds", type=existing, metavar="FOLDER", help="of sound files, for open speech")
+    many.add_argument("--limit", type=int, default=30, help="maximum clips for each speaker")
+    many.add_argument("--sounds", type=existing, metavar="FOLDER", help="folder of audio files, for open speech")
     many.set_defaults(run=folder)
     cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:cut])

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""A video as evaluate.py measures it: pictures, sound, face-mesh points, and what is read off them."""
+"""A video as evaluate.py measures it: frames, audio, face mesh, and quantities derived from them."""
 from functools import cached_property
 from pathlib import Path
 
@@ -17,8 +17,8 @@ BRIDGE = 6  # mesh point between the eyes, above every triangle that speech move
 
 
 class Footage:
-    """A span (start, seconds) at 25 fps, one face, held in memory (a minute of 1080p: 9 GB). ValueError where there are
-    no pictures, or no face in more than a tenth of them."""
+    """A span (start, seconds) at 25 fps, one face, held in memory (a minute of 1080p: 9 GB). ValueError if there are no
+    frames, or no face in more than a tenth of them."""
 
     def __init__(self, path, span=WHOLE):
         self.path, self.span = Path(path), span
@@ -69,8 +69,8 @@ class Footage:
 
     @cached_property
     def changed(self):
-        """x0, y0, x1, y1: the box that holds, in every frame, all that a warp of the lower face and the painting may change: it
-        begins at the nose's bridge and ends with the outer ring around the face."""
+        """x0, y0, x1, y1: the box that contains, in every frame, everything that a warp of the lower face and painting
+        may change: from the bridge of the nose to the outer ring around the face."""
         points = with_rings(self.points, self.points)[0]
         height, width = self.frames.shape[1:3]
         low = np.floor([points[..., 0].min(), self.points[:, BRIDGE, 1].min()])
@@ -79,8 +79,7 @@ class Footage:
 
 
 def words(path, span=WHOLE):
-    """[(start, end, word)] of a GRID alignment that begin in a span, in frames at 25 fps from its start on; without
-    pauses."""
+    """[(start, end, word)] of a GRID alignment that begin in a span, in frames at 25 fps from its start, without pauses."""
     rows = [line.split() for line in Path(path).read_text().splitlines()]
     zero, end = span[0] * FPS, (span[0] + span[1]) * FPS
     return [(int(a) / 1000 - zero, int(b) / 1000 - zero, w) for a, b, w in rows
@@ -88,7 +87,7 @@ def words(path, span=WHOLE):
 
 
 def bilabials(spoken):
-    """Onsets of words that begin with b, p or m. The letter m is spoken "em"."""
+    """Onsets of words that begin with b, p or m. The letter m is pronounced "em"."""
     return [start for start, _, word in spoken if word[0] in "bpm" and word != "m"]
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of how a training goes, as PNG: curves and contact sheets; charts of reports."""
+"""Plots as PNG or SVG: training curves, contact sheets, and charts for reports."""
 import cv2
 import matplotlib
 import numpy as np
@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 
 
 def plot(curve, names, path):
-    """One panel per name, the absolute values on a logarithmic axis, from rows (samples, a value per name)."""
+    """One panel for each name, absolute values on a logarithmic axis, from rows (samples, a value for each name)."""
     import matplotlib.pyplot as plt
     samples, *values = np.array(curve).reshape(-1, 1 + len(names)).T
     figure, axes = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3), squeeze=False)
@@ -23,7 +23,8 @@ def plot(curve, names, path):
 
 
 def dots(panels, label, path):
-    """One panel per title: the values over each name, and a line through their means. panels: {title: {name: [values]}}."""
+    """One panel for each title: the values over each name, and a line through their means. panels: {title: {name:
+    [values]}}."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.8), squeeze=False)
     for axis, (title, values) in zip(axes[0], panels.items()):
@@ -37,9 +38,9 @@ def dots(panels, label, path):
 
 
 def lips(kinds, path):
-    """A row per kind: how far the mouth opens and how wide it is in each class of phones, told and real (means, bars of two
-    standard errors), and both at once. kinds: {title: {class: [N, 4 or more]}}, opening real and told, width real and told,
-    outer eye distances."""
+    """A row for each kind: the opening and width of the mouth in each class of phones, predicted and real (means, bars
+    of two standard errors), and both at once. kinds: {title: {class: [N, 4 or more]}}, opening real and predicted,
+    width real and predicted, outer eye distances."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(len(kinds), 3, figsize=(15, 4.2 * len(kinds)), squeeze=False, layout="constrained")
     for row, (title, classes) in zip(axes, kinds.items()):
@@ -65,7 +66,7 @@ def lips(kinds, path):
 
 
 def sheet(rows, path):
-    """Rows of as many pictures [N, 3, H, W] each, in -1 ... 1, at twice their size."""
+    """A contact sheet: rows of images [N, 3, H, W] in -1 ... 1, equally many in each, at twice their size."""
     picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1).permute(1, 2, 0)
     picture = ((picture.clamp(-1, 1) + 1) * 127.5).byte().cpu().numpy()
     cv2.imwrite(str(path), cv2.cvtColor(picture.repeat(2, 0).repeat(2, 1), cv2.COLOR_RGB2BGR))

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluate.py found, as a folder that can be moved: report.html with tables, curves, contact sheets and videos to
-play beside it, and report.json."""
+"""The report of evaluate.py as a self-contained folder: report.html with tables, curves, contact sheets and videos, and
+report.json."""
 import html
 import json
 import subprocess
@@ -12,7 +12,7 @@ import numpy as np
 
 from data.prepare import FPS
 
-FIGURES = {  # name: what the table says
+FIGURES = {  # name: the table's label
     "correlation": "lip opening against the lips of the sound's talker, r",
     "lag": "lips come late by, frames",
     "range": "spread of the lip opening (the talker's: 1)",
@@ -36,7 +36,7 @@ FIGURES = {  # name: what the table says
 }
 KINDS = "cross", "own", "real", "mismatched", "silent", "first minute", "last minute"
 COLOURS = {"cross": "#c33", "own": "#c93", "real": "#393", "mismatched": "#888"}
-MOMENTS = 8  # of a contact sheet
+MOMENTS = 8  # frames in a contact sheet
 STYLE = """body { font: 14px sans-serif; margin: 2em; max-width: 1200px }
 td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #ddd }
 td:first-child { text-align: left }"""
@@ -44,7 +44,7 @@ td:first-child { text-align: left }"""
 
 @dataclass
 class Case:
-    """One clip measured one way."""
+    """One clip measured in one way."""
     speaker: str
     clip: str
     kind: str
@@ -56,8 +56,7 @@ class Case:
         return {"speaker": self.speaker, "clip": self.clip, "kind": self.kind, "figures": rounded(self.figures)}
 
     def show(self, original, made, folder):
-        """Writes the contact sheet (above the original, below the dub) and both videos side by side with the new
-        sound."""
+        """Writes the contact sheet (the original above the dub) and both videos side by side with the new audio."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{self.speaker}_{self.clip}_{self.kind.replace(' ', '_')}"
         self.files = {"sheet": f"{name}.jpg", "video": f"{name}_beside.mp4"}
@@ -87,8 +86,8 @@ def rounded(figures):
 
 
 def summary(cases):
-    """{speaker: {kind: mean figures}}; closures weigh by their onsets; "place" is that of the mean confidence. Of a
-    long pair, "drift" is the change from the first minute to the last as a share of the first."""
+    """{speaker: {kind: mean metrics}}; closures are weighted by their onsets; "place" is that of the mean confidence.
+    For a long pair, "drift" is the relative change from the first minute to the last."""
     out = {}
     for speaker in dict.fromkeys(c.speaker for c in cases):
         kinds = out[speaker] = {}
@@ -115,7 +114,7 @@ def summary(cases):
 
 
 def plot(lines, x0=0.0, step=1.0, width=560, height=140):
-    """SVG of lines [(label, colour, values)] that share their axes; x runs from x0 in steps."""
+    """An SVG of lines [(label, colour, values)] on common axes; x runs from x0 in steps."""
     count = max(len(v) for _, _, v in lines)
     low, high = (f(f(v) for _, _, v in lines) for f in (min, max))
     y = lambda v: height - 18 - (height - 40) * (v - low) / max(high - low, 1e-9)
@@ -142,7 +141,7 @@ def table(kinds):
 
 
 def section(case):
-    """A clip of the report: sheet, video, curves, figures."""
+    """A clip's section of the report: sheet, video, curves, metrics."""
     parts = [f"<h3>{html.escape(case.clip)}, {case.kind}</h3>"]
     if case.files:
         parts.append(f'<img src="{case.files["sheet"]}" alt="above the original, below the dub"><br>'

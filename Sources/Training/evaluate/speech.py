@@ -1,14 +1,14 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what a model hears in any speech: the mouth that its audio encoder and lips head tell, beside real mouths, sound by
-sound and phone by phone. Nothing is painted.
+"""Measures the audio encoder and lips head of a model on any speech: the predicted mouth against real mouths, file by
+file and phone by phone. Nothing is painted.
 
     python -m evaluate.speech --model MODEL --output REPORT [--real VIDEO...] [--sounds FOLDER...]
 
-writes REPORT/speech.md, tables, and REPORT/speech.svg, a chart of lips by phone; meta/metrics.md defines the figures. --real:
-videos, or folders of them, of people who speak, none of which the model has learned from; a row for each folder. They are
-prepared in REPORT/cache. --sounds: speech without pictures, of which --most files of each language are heard. The language is the
-folder in FOLDER that a file lies in, or what its name has before the first "-"."""
+writes REPORT/speech.md, tables, and REPORT/speech.svg, a chart of lips by phone; meta/metrics.md defines the metrics.
+--real: videos of people speaking, or folders of them, that the model was not trained on; one row for each folder. They
+are prepared in REPORT/cache. --sounds: speech without video, of which --most files in each language are used. The
+language is the folder in FOLDER that a file is in, or the part of its name before the first "-"."""
 import shlex
 import sys
 from pathlib import Path
@@ -31,18 +31,18 @@ from train.lips import Clips, around, as_sound
 from train.teacher import SOUNDS
 
 LAGS = range(-5, 6)       # frames
-CORNERS = 61, 291         # mesh points of the mouth's corners
-LONGEST = 12              # seconds of a sound that are heard
-LEVEL = 0.05              # deviation of every sound that is heard, -26 dB; spoiled ones are louder by what is added
-DECIBELS = 20, 10, 5, 0   # of the voice above what spoils it
-BELOW = 0, 20, 40         # dB: how far a sound's peak lies below the loudest possible
-ALONE, SECONDS = 10, 8    # pieces of music, noise and so on, and how long they are
-SOON = 7                  # features that are not known yet at a look-ahead of 120 ms
+CORNERS = 61, 291  # mesh points of the mouth's corners
+LONGEST = 12  # seconds of a file that are used
+LEVEL = 0.05  # standard deviation to which every file is scaled, -26 dB; interference is added on top
+DECIBELS = 20, 10, 5, 0  # of the voice above the interference
+BELOW = 0, 20, 40  # dB: the audio's peak below full scale
+ALONE, SECONDS = 10, 8  # number and length of pieces of music, noise and so on
+SOON = 7  # unknown features at a look-ahead of 120 ms
 SEED = 0
 
 
-class Ear:
-    """What a model file tells of sounds."""
+class Predictor:
+    """The predictions of a model file."""
 
     def __init__(self, path):
         try:
@@ -56,23 +56,24 @@ class Ear:
 
     @torch.no_grad()
     def coefficients(self, sound, rows, unknown=0):
-        """[T, 12] that are told of sound float32 [N] at its rows [T] (10 ms); `unknown`: of the last features."""
+        """[T, 12]: the coefficients predicted from audio float32 [N] at its rows [T] (10 ms); `unknown`: how many of
+        the last features are unknown."""
         encoder, head = self.parts
         stacks = around(encoder, sound, rows, "cpu")
         if unknown:
-            stacks = encoder.unheard(stacks, torch.tensor(unknown))
+            stacks = encoder.mask_unknown(stacks, torch.tensor(unknown))
         return head(encoder(stacks)).numpy()
 
-    def told(self, sound):
-        """[T]: the opening told of a whole sound."""
+    def predicted_opening(self, sound):
+        """[T]: the opening predicted for a whole file."""
         return self.opening(self.coefficients(sound, np.arange(0, len(sound) * 100 // SAMPLE_RATE, STACK)))
 
     def opening(self, coefficients):
-        """[T] of coefficients [T, 12], in outer eye distances."""
+        """[T]: the opening for coefficients [T, 12], outer eye distances."""
         return np.maximum(coefficients @ self.basis.gap, 0)
 
     def width(self, coefficients):
-        """[T]: how much wider than closed the mouth is, in outer eye distances."""
+        """[T]: how much wider than closed the mouth is, outer eye distances."""
         return coefficients @ self.across
 
 
@@ -81,14 +82,14 @@ def scaled(sound):
 
 
 def mixed(voice, other, decibels):
-    """The voice with something else that is so many dB less loud."""
+    """The voice mixed with a sound this many dB quieter."""
     return voice + other * 10 ** (-decibels / 20) * voice.std() / other.std().clamp(min=1e-6)
 
 
-# ---------------------------------------------------------------- people who are seen
+# people on video
 
 def clips_of(folders, cache):
-    """Clips with sound of all videos in the folders, prepared in the cache."""
+    """The clips with audio of all videos in the folders, prepared in the cache."""
     prepare_all(folders, cache)
     videos = [p for folder in folders for p in ([folder] if folder.is_file() else folder.rglob("*"))
               if p.suffix.lower() in VIDEOS]
@@ -103,14 +104,15 @@ def clips_of(folders, cache):
 
 
 def closes_in(opening, start, end):
-    """Whether an opening [T] is below SHUT while a phone lasts or a frame before or after; from `start` to `end` in frames."""
+    """Whether an opening [T] falls below SHUT during a phone, from `start` to `end` in frames, or one frame before or
+    after."""
     return opening[max(0, int(start) - 1):int(end) + 2].min() < SHUT
 
 
 class Take:
-    """A clip of somebody who speaks: what is told of its sound beside what the lips do. ValueError where nobody speaks."""
+    """A clip of a speaker: the prediction from its audio against the real lips. ValueError if nobody speaks."""
 
-    def __init__(self, ear, clips, index, align, rng):
+    def __init__(self, predictor, clips, index, align, rng):
         clip = self.clip = clips.clips[index]
         self.text = text_of(clip.name)
         late = -clip.lag_rows // STACK
@@ -120,15 +122,16 @@ class Take:
             raise ValueError("nobody speaks")
         self.span = spoken[0][1], spoken[-1][2]
         rows, voice = STACK * np.arange(len(clip.points)) + clip.lag_rows, scaled(clips.sounds[index])
-        made, real = ear.coefficients(voice, rows), clips.coefficients[index]
-        self.made, self.real, self.wide, self.width = ear.opening(made), ear.opening(real), ear.width(made), ear.width(real)
-        self.soon = ear.opening(ear.coefficients(voice, rows, SOON))
-        self.with_music = ear.opening(ear.coefficients(mixed(voice, music(len(voice), rng), 5), rows))
+        made, real = predictor.coefficients(voice, rows), clips.coefficients[index]
+        self.made, self.real = predictor.opening(made), predictor.opening(real)
+        self.wide, self.width = predictor.width(made), predictor.width(real)
+        self.soon = predictor.opening(predictor.coefficients(voice, rows, SOON))
+        self.with_music = predictor.opening(predictor.coefficients(mixed(voice, music(len(voice), rng), 5), rows))
         (self.best, self.lag), self.range = self.fit(self.made), spread(self.made, self.real, self.span)
 
     def by_phone(self):
-        """[(class, opening real and told, width real and told, closes real and told)] of each phone: opening and width in its
-        middle."""
+        """[(class, opening real and predicted, width real and predicted, closes real and predicted)] for each phone,
+        with opening and width in its middle."""
         out = []
         for name, start, end in self.phones:
             at = int((start + end) / 2)
@@ -138,31 +141,31 @@ class Take:
         return out
 
     def fit(self, made, lags=LAGS):
-        """Best correlation of an opening with the real one, and its lag."""
+        """The best correlation of an opening with the real one, and its lag."""
         return correlation(made, self.real, self.span, lags)
 
     def wrong(self, takes):
-        """Mean correlation with what is told of the other clips' sounds, again from the start where they are shorter."""
+        """The mean correlation with the predictions for the other clips' audio, repeated where that is shorter."""
         return np.mean([self.fit(np.resize(take.made, len(self.real)))[0] for take in takes if take is not self] or [np.nan])
 
 
-def takes_of(ear, folders, cache):
-    """Takes of the videos, and names on stderr those clips that cannot be measured."""
+def takes_of(predictor, folders, cache):
+    """The Takes of the videos; reports on stderr the clips that cannot be measured."""
     rng, align, takes = np.random.default_rng(SEED), Aligner(), []
     torch.manual_seed(SEED)
-    clips = Clips(clips_of(folders, cache), ear.basis)
+    clips = Clips(clips_of(folders, cache), predictor.basis)
     for index, clip in enumerate(clips.clips):
         try:
-            takes.append(Take(ear, clips, index, align, rng))
+            takes.append(Take(predictor, clips, index, align, rng))
         except ValueError as error:
             print(f"{clip.speaker}/{clip.name}: {error}, skipped", file=sys.stderr)
     if not takes:
-        raise SystemExit("--real: no clip in which somebody is seen and heard to speak for a second")
+        raise SystemExit("--real: no clip in which somebody is seen and heard speaking for a second")
     return takes
 
 
 def phones_of(takes):
-    """{class: [N, 6]} of by_phone."""
+    """{class: [N, 6]} from by_phone."""
     rows = [row for take in takes for row in take.by_phone()]
     by = {name: np.array([row[1:] for row in rows if row[0] == name], float) for name in CLASSES}
     return {name: values for name, values in by.items() if len(values)}
@@ -180,31 +183,31 @@ def real_tables(takes):
         rows.append([speaker, len(chosen), best, now, round(np.median([take.lag for take in chosen])), near, *rest,
                      len(bilabial), *closes])
     return ["## People who speak", "",
-            "r: correlation of the lips' opening told of the sound with the real one, in speech, at the best lag of 5 frames either "
-            "way and at none; with the sounds of the other clips (wrong); with music 5 dB below the voice; with a look-ahead "
-            "of 120 ms. Range: deviation of the opening, told / real.", "",
+            "r: correlation of the predicted lip opening with the real one, during speech, at the best lag of 5 frames either way "
+            "and at lag 0; with the audio of the other clips (wrong); with music 5 dB below the voice; with 120 ms of look-ahead. "
+            "Range: standard deviation of the opening, predicted / real.", "",
             *table(["folder", "clips", "r", "r at lag 0", "lag, median", "within 1 frame", "r, wrong", "range", "r, music",
-                    "r, 120 ms", "p b m", "told close", "real close"], rows)]
+                    "r, 120 ms", "p b m", "predicted close", "real close"], rows)]
 
 
 def phone_tables(kinds):
     """kinds: {how the phones were found: {class: [N, 6]}}"""
     lines = ["## Lips by phone", "",
-             "Opening and width (less that of the closed mouth) in the middle of the phones, hundredths of the outer eye distance; "
-             "the share that closes (below 3) while the phone lasts or a frame before or after.", ""]
+             "Opening and width (minus that of the closed mouth) in the middle of the phones, hundredths of the outer eye "
+             "distance; the fraction that closes (below 3) during the phone or one frame before or after.", ""]
     for kind, by in kinds.items():
-        head = ["class", "phones", "number", "opening, real", "told", "width, real", "told", "closes, real", "told"]
+        head = ["class", "phones", "number", "opening, real", "predicted", "width, real", "predicted", "closes, real", "predicted"]
         rows = [[name, CLASSES[name].lower(), len(values), *(values.mean(0) * [100, 100, 100, 100, 1, 1])]
                 for name, values in by.items()]
         lines += [f"Phones of {kind}:", "", *table(head, rows), ""]
     return lines[:-1]
 
 
-# ---------------------------------------------------------------- sounds alone
+# audio only
 
 def by_language(folders, most):
-    """{language: [(float32 [N], phones)]}: at most so many files of each, from all over its list. phones: as data/phones.py reads
-    them in the file of data/spoken.py, none where there is no such file."""
+    """{language: [(float32 [N], phones)]}: at most `most` files in each language, evenly spaced in the list. phones:
+    read by data/phones.py from data/spoken.py's file, empty without one."""
     files = {}
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS):
@@ -219,7 +222,7 @@ def by_language(folders, most):
             for name, paths in chosen.items()}
 
 
-def spoilings(voices, rng):
+def degradations(voices, rng):
     """{name: function of a voice}"""
     made = {}
     for decibels in DECIBELS:
@@ -232,45 +235,46 @@ def spoilings(voices, rng):
     return made
 
 
-def sound_tables(ear, folders, most):
+def sound_tables(predictor, folders, most):
     rng = np.random.default_rng(SEED)
     torch.manual_seed(SEED)
     files = by_language(folders, most)
-    spoil = spoilings([voice for part in files.values() for voice, _ in part], rng)
+    degrade = degradations([voice for part in files.values() for voice, _ in part], rng)
     plain, agreement, loudness = [], [], []
     for language, spoken in files.items():
         part = [voice for voice, _ in spoken]
-        clean = [ear.told(voice) for voice in part]
+        clean = [predictor.predicted_opening(voice) for voice in part]
         joined = np.concatenate(clean)
         closes = [closes_in(opening, start, end) for opening, (_, phones) in zip(clean, spoken)
                   for kind, start, end in phones if kind == "bilabial" and int(start) < len(opening)]
         plain.append([language, len(part), 100 * np.mean([c.std() for c in clean]), 100 * joined.mean(), (joined < SHUT).mean(),
                       len(closes), np.mean(closes or [np.nan])])
-        agreement.append([language, *(np.mean([pearson(ear.told(change(voice)), c) for voice, c in zip(part, clean)])
-                                      for change in spoil.values())])
-        quiet = [[ear.told(voice / voice.abs().max() * 10 ** (-below / 20)).std() for below in BELOW] for voice in part]
+        agrees = lambda change: np.mean([pearson(predictor.predicted_opening(change(voice)), c) for voice, c in zip(part, clean)])
+        agreement.append([language, *map(agrees, degrade.values())])
+        quiet = [[predictor.predicted_opening(voice / voice.abs().max() * 10 ** (-below / 20)).std() for below in BELOW]
+                 for voice in part]
         loudness.append([language, *(np.mean(quiet, 0) / np.mean(quiet, 0)[0])])
     alone = []
     for name, make in {"silence": lambda count, rng: torch.zeros(count), "music": music, "noise": noise, "breath": breath,
                        "applause": applause}.items():
-        openings = np.concatenate([ear.told(scaled(make(SECONDS * SAMPLE_RATE, rng))) for _ in range(ALONE)])
+        openings = np.concatenate([predictor.predicted_opening(scaled(make(SECONDS * SAMPLE_RATE, rng))) for _ in range(ALONE)])
         alone.append([name, ALONE * SECONDS, (openings > SHUT).mean(), 100 * openings.mean()])
     return ["## Speech without pictures", "",
-            "The opening that is told: deviation and mean, hundredths of the outer eye distance; share of frames that are closed "
-            "(below 3); where the phones are known, share of p, b and m that close as above.", "",
+            "The predicted opening: standard deviation and mean, hundredths of the outer eye distance; the fraction of closed "
+            "frames (below 3); if the phones are known, the fraction of p, b and m that close as above.", "",
             *table(["language", "files", "deviation", "mean", "closed", "p b m", "close"], plain), "",
-            "Correlation of the opening told of the spoiled sound with that told of the clean one; numbers: dB of the voice above "
-            "the music or the babble.", "", *table(["language", *spoil], agreement), "",
-            "Deviation of the opening by loudness: the sound's peak so many dB below the loudest possible, against 0.", "",
+            "Correlation of the opening predicted from degraded and from clean audio; numbers: dB of the voice above the music or "
+            "babble.", "", *table(["language", *degrade], agreement), "",
+            "Standard deviation of the opening by loudness, with the peak this many dB below full scale, relative to 0 dB.", "",
             *table(["language", *(f"{-below} dB" for below in BELOW)], loudness), "",
-            "Sounds that nobody speaks: share of frames that are open (above 3), mean opening.", "",
+            "Audio without speech: the fraction of open frames (above 3), and the mean opening.", "",
             *table(["sound", "seconds", "open", "mean"], alone)]
 
 
 # ---------------------------------------------------------------- the report
 
 def table(head, rows):
-    """Lines of Markdown; figures with two decimals, what is not known as a dash."""
+    """A Markdown table; numbers with two decimals, unknown values as a dash."""
     number = lambda value: f"{round(value, 2) + 0:.2f}" if np.isfinite(value) else "-"
     cell = lambda value: str(value) if isinstance(value, (str, int)) else number(value)
     return [f"| {' | '.join(map(cell, row))} |" for row in (head, ["---"] * len(head), *rows)]
@@ -279,25 +283,26 @@ def table(head, rows):
 def main():
     parser = options(__doc__)
     parser.add_argument("--model", type=existing, required=True, help="a model file")
-    parser.add_argument("--output", type=Path, required=True, metavar="REPORT", help="a folder")
-    parser.add_argument("--real", type=existing, nargs="+", default=[], metavar="VIDEO", help="with real lips, or a folder of such")
-    parser.add_argument("--sounds", type=existing, nargs="+", default=[], metavar="FOLDER", help="of sounds without pictures")
-    parser.add_argument("--most", type=int, default=8, help="sounds of each language")
+    parser.add_argument("--output", type=Path, required=True, metavar="REPORT", help="folder for the report")
+    parser.add_argument("--real", type=existing, nargs="+", default=[], metavar="VIDEO",
+                        help="a video of somebody speaking, or a folder of them")
+    parser.add_argument("--sounds", type=existing, nargs="+", default=[], metavar="FOLDER", help="of audio files without video")
+    parser.add_argument("--most", type=int, default=8, help="files in each language")
     args = parser.parse_args()
     if not args.real and not args.sounds:
         parser.error("nothing to measure: --real or --sounds")
     args.output.mkdir(parents=True, exist_ok=True)
-    ear = Ear(args.model)
-    lines = ["# What the model hears in speech", "", f"    python -m evaluate.speech {shlex.join(sys.argv[1:])}"]
+    predictor = Predictor(args.model)
+    lines = ["# The mouth that the model predicts from speech", "", f"    python -m evaluate.speech {shlex.join(sys.argv[1:])}"]
     if args.real:
-        takes = takes_of(ear, args.real, args.output / "cache")
+        takes = takes_of(predictor, args.real, args.output / "cache")
         known = {"known texts": True, "recognised texts": False}
         kinds = {kind: phones_of([take for take in takes if bool(take.text) == is_known]) for kind, is_known in known.items()}
         kinds = {kind: by for kind, by in kinds.items() if by}
         lines += ["", *real_tables(takes), "", *phone_tables(kinds)]
         plots.lips(kinds, args.output / "speech.svg")
     if args.sounds:
-        lines += ["", *sound_tables(ear, args.sounds, args.most)]
+        lines += ["", *sound_tables(predictor, args.sounds, args.most)]
     (args.output / "speech.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -1,13 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The judge of pictures: real or made, per patch of 16 px (Isola et al., arXiv 1611.07004; spectral norm: Miyato et al., arXiv
-1802.05957). It serves the training alone."""
+"""The patch discriminator: real or generated, for each patch of 16 px (Isola et al., arXiv 1611.07004; spectral norm:
+Miyato et al., arXiv 1802.05957). Used in training only."""
 import torch.nn.functional as F
 from torch import nn
 
 
 class Discriminator(nn.Module):
-    """RGB [B, 3, H, W] in -1 ... 1 -> [B, 1, h, w]: above 0 where it takes the patch for real."""
+    """RGB [B, 3, H, W] in -1 ... 1 -> [B, 1, h, w]: positive where it takes the patch for real."""
 
     def __init__(self):
         super().__init__()

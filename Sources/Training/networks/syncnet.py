@@ -1,13 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""LSE-C and LSE-D as papers report them: SyncNet (Chung and Zisserman, "Out of time: automated lip sync in the wild",
-2016) by its published evaluation recipe. Its weights (syncnet_v2.model) are not ours to ship: bring them.
+"""LSE-C and LSE-D as reported in papers: SyncNet (Chung and Zisserman, "Out of time: automated lip sync in the wild",
+2016), evaluated by its published recipe. Its weights (syncnet_v2.model) are not ours to distribute; users provide them.
 
-25 pictures a second; the face's square, wider by 0.4 of its half side, at 224 px, BGR, 0 ... 255; windows of 5
-pictures against 20 rows of 13 MFCCs; 1024 values each; L2 distances at shifts of up to 15 frames (metrics.distances,
-metrics.lse). One thing differs: the recipe finds faces with S3FD, whose weights are not at hand; the box here is that
-of all face-mesh points, which reaches from the forehead to the chin as S3FD's does, smoothed over time as there. So
-compare figures with each other, and with published ones only roughly. """
+25 frames a second; the square around the face, widened by 0.4 of its half side, at 224 px, BGR, 0 ... 255; windows of 5
+frames against 20 rows of 13 MFCCs; embeddings of 1024 values; L2 distances at shifts of up to 15 frames
+(metrics.distances, metrics.lse). One difference: the recipe detects faces with S3FD, whose weights are not available
+here. Instead the box is that of all face-mesh points, which like S3FD's reaches from the forehead to the chin and is
+smoothed over time. So compare these figures with each other, and with published ones only roughly."""
 import cv2
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from data.speech import SAMPLE_RATE
 
 SIDE, WIDER, PADDING = 224, 0.4, 110
 FRAMES, ROWS, SHIFTS = 5, 20, 15
-BATCH = 8  # windows at once: the pictures' half needs 30 MB for each
+BATCH = 8  # windows at a time: the visual network needs 30 MB for each
 
 
 def stage(conv, norm, cin, cout, kernel, pool=None, **options):
@@ -27,7 +27,7 @@ def stage(conv, norm, cin, cout, kernel, pool=None, **options):
 
 
 class SyncNet(nn.Module):
-    """The published network; parameters carry the names of the published file."""
+    """The published network, with the parameter names of the published file."""
 
     def __init__(self):
         super().__init__()
@@ -50,18 +50,18 @@ class SyncNet(nn.Module):
         head = lambda: nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024))
         self.netfcaud, self.netfclip = head(), head()
 
-    def hear(self, mfcc):
+    def embed_audio(self, mfcc):
         """[B, 1, 13, 20] -> [B, 1024]"""
         return self.netfcaud(self.netcnnaud(mfcc).flatten(1))
 
-    def see(self, faces):
+    def embed_video(self, faces):
         """[B, 3, 5, 224, 224] -> [B, 1024]"""
         return self.netfclip(self.netcnnlip(faces).flatten(1))
 
 
 def load(path):
-    """SyncNet with the user's weights. Only tensors are read: a file that holds anything else is refused,
-    unexecuted."""
+    """SyncNet with the user's weights. Only tensors are read; a file that contains anything else is rejected without
+    executing it."""
     try:
         state = torch.load(path, "cpu", weights_only=True)
     except Exception as error:
@@ -76,7 +76,7 @@ def load(path):
 
 
 def face_crops(frames, points):
-    """uint8 BGR [T, 224, 224, 3] of RGB frames and mesh points [T, 468, 2]."""
+    """uint8 BGR [T, 224, 224, 3] from RGB frames and mesh points [T, 468, 2]."""
     low, high = points.min(1), points.max(1)
     smooth = lambda values: medfilt(np.pad(values, 6, mode="edge"), 13)[6:-6]
     half = smooth((high - low).max(1) / 2)
@@ -93,8 +93,8 @@ def face_crops(frames, points):
 
 @torch.no_grad()
 def embeddings(net, crops, sound):
-    """Of crops [T, 224, 224, 3] and int16 sound at 16 kHz: pictures and sounds [N, 1024] each, N = T - 5 as
-    published."""
+    """The embeddings, video and audio [N, 1024] each, of crops [T, 224, 224, 3] and int16 audio at 16 kHz; N = T - 5,
+    as published."""
     from python_speech_features import mfcc
     rows = torch.from_numpy(mfcc(sound, SAMPLE_RATE).T.astype(np.float32))
     n = min(len(crops), len(sound) // (SAMPLE_RATE // 25), (rows.shape[1] - ROWS) // 4 + 1 + FRAMES) - FRAMES
@@ -104,6 +104,6 @@ def embeddings(net, crops, sound):
     seen, heard = [], []
     for start in range(0, n, BATCH):
         batch = range(start, min(start + BATCH, n))
-        seen.append(net.see(torch.stack([images[:, t:t + FRAMES] for t in batch]).float()))
-        heard.append(net.hear(torch.stack([rows[None, :, 4 * t:4 * t + ROWS] for t in batch])))
+        seen.append(net.embed_video(torch.stack([images[:, t:t + FRAMES] for t in batch]).float()))
+        heard.append(net.embed_audio(torch.stack([rows[None, :, 4 * t:4 * t + ROWS] for t in batch])))
     return torch.cat(seen).numpy(), torch.cat(heard).numpy()

@@ -1,22 +1,22 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the mouth of a sound that it hears as a whole, what comes later included: it teaches the audio encoder, which must answer
-after a quarter of a second (train/teacher.py). It serves the training alone."""
+"""The teacher predicts the mouth from a whole utterance, including its future. It trains the audio encoder, which must
+answer within a quarter of a second (train/teacher.py), and is used in training only."""
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from convert import whisper
 from data.speech import MELS, ROW, log_mel
-from networks.model import AudioLayer, convolved
+from networks.audio import AudioLayer, convolved
 
-LAYERS = 3          # of Whisper's encoder, which stay as they are
-PAST, FUTURE = 10, 8  # stacks of two features before and after the picture's own
-QUIET = 200         # rows of silence before and behind a sound
+LAYERS = 3  # frozen layers of Whisper's encoder
+PAST, FUTURE = 10, 8  # stacks of two features before and after the frame's own
+QUIET = 200  # rows of silence before and after the audio
 
 
 class Teacher(nn.Module):
-    """coefficients: how many numbers say how a mouth is shaped."""
+    """coefficients: the number of mouth-shape coefficients."""
 
     def __init__(self, coefficients, width=192):
         super().__init__()
@@ -40,9 +40,9 @@ class Teacher(nn.Module):
         self.fc2 = nn.Linear(width, coefficients)
 
     @torch.no_grad()
-    def hear(self, sound):
-        """Whisper's features [K, 384], one every 20 ms, of a whole sound [N] in -1 ... 1, of half a minute less 4 s at most; the
-        first is the one of QUIET rows before it."""
+    def extract(self, sound):
+        """Whisper's features [K, 384], one every 20 ms, of audio [N] in -1 ... 1 of at most 26 s. The first one belongs
+        to the first of QUIET rows of silence before it."""
         rows = log_mel(F.pad(sound, (ROW * QUIET, ROW * QUIET))[None])
         x = convolved(self, rows)
         x = x + self.places[:x.shape[1]]
@@ -51,7 +51,7 @@ class Teacher(nn.Module):
         return x[0]
 
     def around(self, heard, rows):
-        """[T, tokens, 768] of features [K, 384] around pictures at rows [T] (10 ms), which need not be whole numbers."""
+        """[T, tokens, 768]: the features [K, 384] around frames at rows [T] (10 ms), which may be fractional."""
         place = (rows[:, None] + QUIET) / 2 + torch.arange(-2 * PAST - 1, 2 * FUTURE + 1)
         place = place.clamp(0, len(heard) - 1)
         low = place.floor().long()
@@ -60,7 +60,7 @@ class Teacher(nn.Module):
         return ((taken - self.mean) / self.deviation).unflatten(1, (-1, 2)).flatten(2)
 
     def forward(self, stacks):
-        """Coefficients [B, 12] of stacks [B, tokens, 768]."""
+        """The coefficients [B, 12] for stacks [B, tokens, 768]."""
         drop = lambda x: F.dropout(x, 0.15, self.training)
         x = self.input(drop(stacks)) + self.position
         for layer in self.layers:

@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What tests share: a real face (the sample portrait, NASA), a made-up geometry over its mesh, a clip of it that speaks, and
-networks that are small."""
+"""Shared fixtures: a real face (the sample portrait, NASA), a synthetic geometry over its mesh, a clip of it speaking,
+and small networks."""
 import functools
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from data.clips import Clip
 from data.geometry import LOWER_INNER, UPPER_INNER, Basis, Pose
 from data.landmarks import mesh
 from data.prepare import windows
-from networks.model import Config, SyncDiff
+from networks.config import Config
+from networks.model import SyncDiff
 
 META = Path(__file__).parents[3] / "meta"
 PORTRAIT = META / "sample/portrait.jpg"
@@ -77,7 +78,7 @@ def clip(frames=30):
 
 
 def small_model():
-    """model.SyncDiff as training begins it, but small."""
+    """A small SyncDiff as initialised for training."""
     torch.manual_seed(0)
     return SyncDiff(Config(ae_channels=(4, 8, 8), unet_channels=(8, 16, 16), groups=4, head=8, embedding=16, audio_width=16,
                            audio_layers=1))

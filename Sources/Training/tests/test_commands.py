@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The commands adapt and ablate from end to end, with small networks, a few pictures and one step of training."""
+"""The commands adapt and ablate end to end, with small networks, a few frames and one training step."""
 import contextlib
 import io
 import json

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes that speak gloo: gradients are averaged, the first one's weights and numbers go to both."""
+"""Two gloo processes: gradients are averaged, and both get the first one's weights and numbers."""
 import os
 import socket
 import unittest

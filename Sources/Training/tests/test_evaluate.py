@@ -204,7 +204,7 @@ class Published(unittest.TestCase):
         seen, heard = syncnet.embeddings(net, crops, rng.integers(-999, 999, 16000).astype(np.int16))
         self.assertEqual((seen.shape, heard.shape), ((3, 1024), (3, 1024)))
         with torch.no_grad():
-            third = net.see(torch.from_numpy(crops[2:7]).permute(3, 0, 1, 2)[None].float())
+            third = net.embed_video(torch.from_numpy(crops[2:7]).permute(3, 0, 1, 2)[None].float())
         np.testing.assert_allclose(seen[2], third[0], atol=1e-5)
         with self.assertRaisesRegex(ValueError, "too short"):
             syncnet.embeddings(net, crops[:5], np.zeros(16000, np.int16))
@@ -266,16 +266,16 @@ class Own(unittest.TestCase):
         np.testing.assert_allclose(np.linalg.norm(seen, axis=1), 1, rtol=1e-5)
         image = torch.from_numpy(windows[2:7]).permute(0, 3, 1, 2)[None] / 127.5 - 1
         with torch.no_grad():
-            np.testing.assert_allclose(self.net.see(image)[0], seen[2], atol=1e-5)
-            np.testing.assert_allclose(self.net.hear(torch.from_numpy(fbank[None, 8:28]))[0], heard[2], atol=1e-5)
+            np.testing.assert_allclose(self.net.embed_video(image)[0], seen[2], atol=1e-5)
+            np.testing.assert_allclose(self.net.embed_audio(torch.from_numpy(fbank[None, 8:28]))[0], heard[2], atol=1e-5)
 
     def test_brightness_contrast_and_level_do_not_count(self):
         mouths = torch.rand(2, 5, 64, 64)
-        torch.testing.assert_close(self.net.see_grey(mouths), self.net.see_grey(0.9 * mouths + 0.3), atol=0.02, rtol=0)
+        torch.testing.assert_close(self.net.embed_grey(mouths), self.net.embed_grey(0.9 * mouths + 0.3), atol=0.02, rtol=0)
 
     def test_gradient_reaches_the_pictures(self):
         windows = (torch.rand(2, 5, 3, 80, 80) * 2 - 1).requires_grad_()
-        (self.net.see(windows) * torch.randn(2, 128)).sum().backward()
+        (self.net.embed_video(windows) * torch.randn(2, 128)).sum().backward()
         self.assertGreater(windows.grad.abs().sum((0, 2, 3, 4)).min().item(), 0)
 
     def test_contrast_of_perfect_and_of_blind_embeddings(self):

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands say of their options and of what is missing, and which clips are held out."""
+"""The commands' help, their errors for missing files, and which clips are held out."""
 import argparse
 import contextlib
 import importlib

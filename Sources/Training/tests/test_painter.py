@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Losses and batches of train/painter.py, and what adapt and the ablations change."""
+"""The losses and batches of train/painter.py, and what adapt and the ablations change."""
 import tempfile
 import unittest
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from data import pairs
-from data.looks import Look
+from data.augmentation import Augmentation
 from evaluate import ablate
 from networks.model import fade
 from networks.perceptual import Perceptual
@@ -17,7 +17,7 @@ from networks.sync import Sync
 from tests.faces import basis, clip, small_model, squeezenet
 from train import painter
 from train.adapt import LARGEST, calibrate, calibration
-from train.judge import Judge
+from train.adversary import Adversary
 
 
 def runs():
@@ -40,7 +40,7 @@ class PainterTests(unittest.TestCase):
         self.sync_net = Sync().eval().requires_grad_(False)
 
     def test_an_untrained_network_copies_the_warped_picture(self):
-        slot = painter.Slot(self.model, runs()[0], Look(np.random.default_rng(0), 0.0, pairs.KEPT), True, self.sync_net)
+        slot = painter.Slot(self.model, runs()[0], Augmentation(np.random.default_rng(0), 0.0, pairs.KEPT), True, self.sync_net)
         made = painter.pictures_of(self.model, slot, fade(80))
         torch.testing.assert_close(made, slot.warped, atol=1e-4, rtol=0)
         self.assertGreater((slot.truth - slot.warped).abs().mean(), 0.01)
@@ -65,7 +65,7 @@ class PainterTests(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             squeezenet(Path(folder) / "weights.npz")
             perceptual = Perceptual(Path(folder) / "weights.npz")
-        losses = painter.Losses(model, perceptual, Judge("cpu"), self.sync_net, fade(80))
+        losses = painter.Losses(model, perceptual, Adversary("cpu"), self.sync_net, fade(80))
         parts, made, truth = losses(pool(model, self.sync_net).sample(18))
         self.assertEqual(made.shape, (5 * painter.SAMPLED, 3, 72, 72))
         self.assertEqual(made.shape, truth.shape)
@@ -79,7 +79,7 @@ class PainterTests(unittest.TestCase):
 
     def test_true_pictures_have_no_loss_of_texture_or_sync(self):
         batch = pool(self.model, self.sync_net).sample(18)
-        seen = self.sync_net.see(batch["truth"].unflatten(0, (painter.SAMPLED, 5)))
+        seen = self.sync_net.embed_video(batch["truth"].unflatten(0, (painter.SAMPLED, 5)))
         torch.testing.assert_close(seen, batch["seen"], atol=1e-5, rtol=0)
         self.assertEqual(batch["moves"].tolist(), [1] * painter.SAMPLED)
 
@@ -101,20 +101,20 @@ class CalibrationTests(unittest.TestCase):
 
 class LookTests(unittest.TestCase):
     def test_a_third_of_the_cameras_sharpen(self):
-        looks = [Look(np.random.default_rng(seed)) for seed in range(200)]
-        sharp = [look for look in looks if look.sharp > 0]
+        augmentations = [Augmentation(np.random.default_rng(seed)) for seed in range(200)]
+        sharp = [one for one in augmentations if one.sharp > 0]
         self.assertAlmostEqual(len(sharp) / 200, 1 / 3, delta=0.1)
         self.assertFalse(any(look.poor for look in sharp))
-        one, picture = max(sharp, key=lambda look: look.sharp), 0.3 * torch.randn(1, 3, 80, 80).clamp(-1, 1)
-        made, one.sharp = one.coloured(picture), 0.0
-        self.assertGreater(made.std(), 1.2 * one.coloured(picture).std())
+        one, picture = max(sharp, key=lambda one: one.sharp), 0.3 * torch.randn(1, 3, 80, 80).clamp(-1, 1)
+        made, one.sharp = one.recoloured(picture), 0.0
+        self.assertGreater(made.std(), 1.2 * one.recoloured(picture).std())
 
 
 class AblationTests(unittest.TestCase):
     def test_the_papers_inputs_do_not_know_the_mouth(self):
         model, (run, *_) = small_model(), runs()
         ablate.with_others([run], lambda clip: np.zeros((30, 128, 128, 3), np.uint8))
-        plain = Look(np.random.default_rng(0), 0.0, pairs.KEPT)
+        plain = Augmentation(np.random.default_rng(0), 0.0, pairs.KEPT)
         before = ablate.PaperSlot(model, run, plain, True, None)
         run["truth"] = run["truth"].copy()
         run["truth"][:, pairs.KEPT + 4 * ablate.HIDDEN + 2:] = 0
@@ -134,9 +134,9 @@ class AblationTests(unittest.TestCase):
                 if not value.any():
                     torch.nn.init.normal_(value, std=0.1)
             sound = torch.randn(2, 14, model.audio_encoder.input.in_features)
-            made = painter.in_a_row(model, identity, seen, lips, sound)
+            made = painter.sample_sequence(model, identity, seen, lips, sound)
             self.assertEqual(made.shape, identity.shape, name)
-            alone = painter.in_a_row(model, identity[1:], seen[1:], lips[1:], sound[1:])
+            alone = painter.sample_sequence(model, identity[1:], seen[1:], lips[1:], sound[1:])
             forgets = torch.allclose(made[1:], alone)
             self.assertEqual(forgets, variant.prior == 0, name)  # the others go by the frame before
 

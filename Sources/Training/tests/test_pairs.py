@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of data/pairs.py from a clip whose pictures tell their number by their colour."""
+"""Runs of data/pairs.py from a clip whose frames encode their index as a colour."""
 import unittest
 
 import numpy as np

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""data/prepare.py on a second of the sample portrait, moved about."""
+"""data/prepare.py on a second of the sample portrait in motion."""
 import contextlib
 import io
 import subprocess

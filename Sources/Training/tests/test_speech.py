@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""evaluate/speech.py and data/phones.py: known figures, and the command from end to end with a small network."""
+"""evaluate/speech.py and data/phones.py: known metrics, and the command end to end with a small network."""
 import contextlib
 import io
 import sys
@@ -70,7 +70,7 @@ class PhoneTests(unittest.TestCase):
 class Perfect:
     """Tells what the lips did."""
     basis = basis()
-    opening, width = speech.Ear.opening, lambda self, coefficients: coefficients[:, 0]
+    opening, width = speech.Predictor.opening, lambda self, coefficients: coefficients[:, 0]
 
     def __init__(self, made):
         self.made = made
@@ -128,18 +128,18 @@ class TakeTests(unittest.TestCase):
 
 
 class SoundTests(unittest.TestCase):
-    def test_what_is_mixed_is_as_loud_as_said(self):
+    def test_interference_has_the_level_asked_for(self):
         voice, other = torch.randn(9000), 7 * torch.randn(9000)
         for decibels in (20, 0):
             added = speech.mixed(voice, other, decibels) - voice
             self.assertAlmostEqual(float(20 * torch.log10(voice.std() / added.std())), decibels, 3)
 
-    def test_every_spoiling_is_its_own(self):
+    def test_degradations_are_distinct(self):
         rng = np.random.default_rng(0)
         voices = [torch.from_numpy(rng.normal(0, 0.05, 8000)).float() for _ in range(2)]
-        spoil = speech.spoilings(voices, rng)
+        degrade = speech.degradations(voices, rng)
         with mock.patch.object(speech, "babble", side_effect=lambda others, count, rng: others[0]) as babble:
-            made = {name: change(voices[0]) for name, change in spoil.items()}
+            made = {name: change(voices[0]) for name, change in degrade.items()}
         self.assertEqual(len(made), 10)
         for call in babble.call_args_list:
             self.assertEqual([other is voices[1] for other in call.args[0]], [True])
@@ -149,7 +149,7 @@ class SoundTests(unittest.TestCase):
         for kind in ("telephone", "room"):
             self.assertGreater((made[kind] - voices[0]).std(), 0.001)
 
-    def test_languages_are_folders_or_what_names_begin_with(self):
+    def test_languages_are_folders_or_prefixes_of_names(self):
         with tempfile.TemporaryDirectory() as folder:
             for name in [*(f"de-00{k}-f1.wav" for k in range(5)), "el-000.wav", "hindi/more/one.wav"]:
                 samples = np.full(20 * 16000 if "hindi" in name else 1600, 1000, np.int16)

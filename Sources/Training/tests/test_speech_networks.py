@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from convert import whisper
 from data import voices
 from data.speech import ROW, SAMPLE_RATE, log_mel
-from networks.model import AudioEncoder, Causal, Config, Front
+from networks.audio import AudioEncoder, CausalLayer, Front
+from networks.config import Config
 from train import lips
 
 
@@ -45,11 +46,12 @@ class CausalTests(unittest.TestCase):
         torch.manual_seed(0)
 
     def test_each_hears_no_further_than_it_may(self):
-        layer = Causal(64, 2, after=3).eval()
+        layer = CausalLayer(64, 2, after=3).eval()
         torch.nn.init.normal_(layer.near)
         torch.nn.init.normal_(layer.carry)
         x = torch.randn(1, 120, 64)
-        for place, heard in ((60 + 3, True), (60 + 4, False), (60 - Causal.BEFORE, True), (60 - Causal.BEFORE - 1, False)):
+        before = CausalLayer.BEFORE
+        for place, heard in ((60 + 3, True), (60 + 4, False), (60 - before, True), (60 - before - 1, False)):
             other = x.clone()
             other[0, place] += torch.randn(64)
             same = torch.allclose(layer(x)[0, 60], layer(other)[0, 60], atol=1e-6)
@@ -57,7 +59,7 @@ class CausalTests(unittest.TestCase):
 
     def test_shaws_positions(self):
         """The same as keys and values that have the vectors of their distance added."""
-        layer = Causal(8, 2, after=1)
+        layer = CausalLayer(8, 2, after=1)
         torch.nn.init.normal_(layer.near)
         torch.nn.init.normal_(layer.carry)
         x = torch.randn(1, 5, 8)
@@ -65,7 +67,7 @@ class CausalTests(unittest.TestCase):
         rows = []
         for i in range(5):
             others = range(0, min(5, i + 2))
-            distance = [j - i + Causal.BEFORE for j in others]
+            distance = [j - i + CausalLayer.BEFORE for j in others]
             keys, values = k[:, list(others)] + layer.near[:, distance], v[:, list(others)] + layer.carry[:, distance]
             share = (torch.einsum("hd,hjd->hj", q[:, i], keys) / 2).softmax(-1)
             rows.append(torch.einsum("hj,hjd->hd", share, values).flatten())
@@ -100,7 +102,7 @@ class EncoderTests(unittest.TestCase):
 
     def test_what_is_not_known_yet_is_zero(self):
         stacks = 1 + torch.arange(2 * 3 * 4.0).view(2, 3, 4)  # of two features of two values
-        made = AudioEncoder.unheard(stacks, torch.tensor([0, 3]))
+        made = AudioEncoder.mask_unknown(stacks, torch.tensor([0, 3]))
         torch.testing.assert_close(made[0], stacks[0])
         self.assertEqual(made[1].flatten().tolist(), [13, 14, 15, 16, 17, 18] + 6 * [0])
 
@@ -133,21 +135,21 @@ class VoicesTests(unittest.TestCase):
 
     def test_other_sounds_have_deviation_one(self):
         for _ in range(20):
-            other = voices.beside([torch.randn(SAMPLE_RATE)], 8000, self.rng)
+            other = voices.interference([torch.randn(SAMPLE_RATE)], 8000, self.rng)
             self.assertEqual(other.shape, (8000,))
             self.assertAlmostEqual(other.std().item(), 1, places=3)
 
     def test_what_nobody_speaks_is_of_all_kinds(self):
         rng = np.random.default_rng(0)
         pauses = [float((loud < 0.2 * loud.max()).float().mean())
-                  for loud in (voices.unspoken(80000, rng).unfold(0, 800, 800).std(1) for _ in range(40))]
+                  for loud in (voices.non_speech(80000, rng).unfold(0, 800, 800).std(1) for _ in range(40))]
         self.assertGreater(np.mean(np.array(pauses) == 0), 0.2)   # noise, applause of a hall
         self.assertGreater(np.mean(np.array(pauses) > 0.2), 0.2)  # breath, a few hands
 
-    def test_spoiled_sound_is_sound_of_the_same_length(self):
+    def test_degraded_audio_keeps_its_length(self):
         for sound in (torch.randn(8000), torch.zeros(8000)):
             for _ in range(40):
-                made = voices.spoiled(sound, [torch.randn(16000)], self.rng)
+                made = voices.degraded(sound, [torch.randn(16000)], self.rng)
                 self.assertEqual(made.shape, sound.shape)
                 self.assertTrue(torch.isfinite(made).all())
                 self.assertLessEqual(made.abs().max(), 1)

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the teacher tells, train/teacher.py."""
+"""The coefficients made by train/teacher.py."""
 import tempfile
 import unittest
 from pathlib import Path

@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""data/warp.py on the mesh of the sample portrait, brought to the window, with a picture of noise."""
+"""data/warp.py on the mesh of the sample portrait, aligned to the window, with an image of noise."""
 import unittest
 
 import cv2

@@ -1,3 +1,3 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trainings: each command says its data, losses and networks; loop.py does the rest."""
+"""The trainings: each command defines its data, losses and networks; loop.py does the rest."""

@@ -1,11 +1,12 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a model on videos of one's own, all steps in one: `python -m train.all FOLDER... --cache CACHE --output mine.safetensors`.
-It goes on from the model that comes along and keeps that one's geometry of mouths, so a few clips are enough to begin with.
+"""Trains a model on your own videos, all steps in one command: `python -m train.all FOLDER... --cache CACHE --output
+mine.safetensors`. It continues from the shipped model and keeps its geometry of mouths, so a few clips are enough to
+begin with.
 
-Each step is a command of its own, which is printed before it runs. What is in CACHE already is not made again, so after a stop of
-any kind the same command goes on; to train a network anew, remove its file from CACHE. --minutes are shared out among the
-trainings; preparing the videos and the pairs comes on top."""
+Each step is a command of its own, which is printed before it runs. What is in CACHE already is not made again, so after
+any interruption the same command continues; to train a network again, remove its file from CACHE. --minutes is divided
+among the trainings; preparing the videos and the pairs takes additional time."""
 import shlex
 import subprocess
 import sys
@@ -19,13 +20,13 @@ from data.options import existing, parser as options
 from data.pairs import CHUNK
 from train.loop import finished
 
-# The trainings, and their parts of the minutes.
+# The trainings, and their fractions of the minutes.
 SHARES = {"teacher": 0.05, "sync": 0.15, "lips": 0.3, "painter": 0.5}
-RUNS, MOST_RUNS = 40, 4000  # pairs of a clip, and of all
+RUNS, MOST_RUNS = 40, 4000  # pairs for each clip, and the maximum in total
 
 
 def geometry(cache, model):
-    """Writes CACHE/geometry.safetensors, that of a model file."""
+    """Writes CACHE/geometry.safetensors from a model file."""
     path = cache / "geometry.safetensors"
     if not path.exists():
         save_file({name: value.numpy() for name, value in part_of(model, "geometry").items()}, path)
@@ -41,16 +42,17 @@ def step(module, *arguments):
 
 
 def main():
-    parser = options(__doc__, cache="folder for what is made and learned", minutes=90, seed="all that is random")
-    parser.add_argument("folders", type=existing, nargs="+", metavar="FOLDER", help="of videos and portraits, or one such file")
+    parser = options(__doc__, cache="folder for all intermediate results", minutes=90, seed="everything random")
+    parser.add_argument("folders", type=existing, nargs="+", metavar="FOLDER",
+                        help="folder of videos and portraits, or a single such file")
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL", help="the model file to write")
-    parser.add_argument("--init", type=existing, default=MODEL, metavar="MODEL", help="the model file to go on from")
+    parser.add_argument("--init", type=existing, default=MODEL, metavar="MODEL", help="the model file to continue from")
     parser.add_argument("--speech", type=existing, nargs="+", default=[], metavar="FOLDER",
-                        help="of sound files in any language, so that the lips learn more words than the videos have")
+                        help="folder of audio files in any language, for words that the videos do not have")
     parser.add_argument("--english", type=existing, nargs="+", default=[], metavar="FOLDER", help="the same, in English")
     parser.add_argument("--perceptual", type=existing, metavar="FILE",
-                        help="SqueezeNet's weights (networks/perceptual.py), which sharpen what is painted")
-    parser.add_argument("--jobs", type=int, default=2, help="videos, and files of pairs, at the same time")
+                        help="SqueezeNet's weights (networks/perceptual.py), for sharper results")
+    parser.add_argument("--jobs", type=int, default=2, help="videos or files of pairs processed in parallel")
     args = parser.parse_args()
     absolute = lambda paths: [path.resolve() for path in paths]
     cache, init = args.cache.resolve(), args.init.resolve()

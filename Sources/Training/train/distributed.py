@@ -1,7 +1,7 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training in several processes, on one machine or many: `torchrun --nproc-per-node N -m train.painter ...`. Without torchrun all
-of this does nothing. CUDA processes speak NCCL and take the GPU of their local rank, others speak gloo."""
+"""Distributed training, on one machine or several: `torchrun --nproc-per-node N -m train.painter ...`. Without torchrun
+all of this is a no-op. CUDA processes use NCCL and the GPU of their local rank, others gloo."""
 import os
 
 import numpy as np
@@ -10,12 +10,12 @@ import torch.distributed as dist
 
 
 def device():
-    """Where networks run: "cuda" if there is some, else "cpu"."""
+    """The device for the networks: "cuda" if available, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def start():
-    """Joins the other processes, if there are some. Returns this process's device."""
+    """Joins the process group, if there is one. Returns this process's device."""
     if "RANK" in os.environ:
         dist.init_process_group("nccl" if device() == "cuda" else "gloo")
         if device() == "cuda":
@@ -24,7 +24,7 @@ def start():
 
 
 def seed(number):
-    """Seeds PyTorch and returns a NumPy generator: other random numbers in every process."""
+    """Seeds PyTorch and returns a NumPy generator, both different in every process."""
     rank = dist.get_rank() if dist.is_initialized() else 0
     torch.manual_seed(number + rank)
     return np.random.default_rng(number + rank)
@@ -45,14 +45,14 @@ def first():
 
 
 def share(tensors):
-    """Gives every process the first one's values."""
+    """Copies the first process's values to all processes."""
     if dist.is_initialized():
         for tensor in tensors:
             dist.broadcast(tensor.data, 0)
 
 
 def same(number, device):
-    """The first process's number, in every process."""
+    """Returns the first process's number in every process."""
     if not dist.is_initialized():
         return number
     told = torch.tensor(number, dtype=torch.float64, device=device)
@@ -61,7 +61,7 @@ def same(number, device):
 
 
 def average(gradients):
-    """Replaces each gradient by its mean over the processes; one message for all of them."""
+    """Replaces each gradient by its mean over the processes, in a single message."""
     if dist.is_initialized():
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)

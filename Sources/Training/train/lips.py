@@ -1,19 +1,19 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Teaches the audio encoder lips: `python -m train.lips --cache CACHE` trains encoder and head (networks.model.Lips) to tell the
-mouth's coefficients (data/geometry.py) from sound. The encoder begins with Whisper's first layers (convert/whisper.py), with what
-a model file has learned, `--init MODEL`, or with AV-HuBERT, `--audio-encoder FILE` (convert/avhubert.py), whose first layers stay
-as they are. Writes and resumes CACHE/lips.pt.
+"""Trains the audio encoder and the lips head (networks.audio.LipsHead) to predict the mouth's coefficients
+(data/geometry.py) from audio: `python -m train.lips --cache CACHE`. The encoder starts from Whisper's first layers
+(convert/whisper.py), from a model file, `--init MODEL`, or from AV-HuBERT, `--audio-encoder FILE`
+(convert/avhubert.py), whose first layers are frozen. Writes and resumes CACHE/lips.pt.
 
-Losses over runs of RUN pictures in a row: distance of the coefficients, of the lips' opening they make, and of both's change
-from picture to picture; and a sync loss: a network (networks/motion.py) that was trained first to tell which motion of the mouth
-goes with which sound, on real motion alone, is shown the made motion, which is held to what it sees in the real one. Regression
-alone makes lips that move too little.
+The losses are computed on runs of RUN consecutive frames: the distance of the coefficients, of the lip opening that
+they produce, and of the change of both from frame to frame; and a sync loss. For the latter, a network
+(networks/motion.py) is first trained on real motion to tell which motion belongs to which audio; the predicted motion
+must then look to it like the real one. Regression alone gives lips that move too little.
 
-Of a batch's runs TALKING are clips; SPOKEN are speech without pictures, CACHE/spoken, of which a teacher who hears all of it
-tells the coefficients (train/teacher.py), or clips where there is none; in QUIET ones nobody speaks: the mouth is closed. Sounds
-are spoiled as the world does (data/voices.py). In SHORT of the runs the last features are not known yet: the encoder also serves
-a shorter look-ahead."""
+TALKING of a batch's runs are clips. SPOKEN are speech without video, CACHE/spoken, for which a teacher that hears whole
+utterances has predicted the coefficients (train/teacher.py), or clips if there is none. In QUIET runs nobody speaks:
+the mouth is closed. The audio is degraded as in practice (data/voices.py). In a fraction SHORT of the runs the last
+features are unknown, because the encoder also serves shorter look-aheads."""
 import time
 
 import numpy as np
@@ -25,22 +25,24 @@ from convert import whisper
 from convert.export import part_of
 from data.clips import balanced, load
 from data.geometry import Basis, Neutral, Pose
-from data.options import existing, made as needed, parser as options
+from data.options import existing, needed, parser as options
 from data.speech import BANDS, ROW, STACK, log_mel
-from data.voices import other_voice, pace, spoiled, unspoken
+from data.voices import other_voice, pace, degraded, non_speech
 from evaluate.metrics import SHUT
 from networks import avhubert
-from networks.model import AudioEncoder, Config, Lips, autocast
+from networks.audio import AudioEncoder, LipsHead
+from networks.config import Config
+from networks.model import autocast
 from networks.motion import ROWS, SEEN, Motion
 from train import distributed
 from train.loop import Loop, Schedule
 
-RUN = 25                           # pictures in a row, 1 s
-TALKING, SPOKEN, QUIET = 6, 5, 1   # runs of a batch
-BEFORE, BEHIND = 170, 40           # rows of sound before and behind a run's
-OPENING, CHANGE, SYNC = 2.0, 0.5, 0.5  # weights of the losses beside the coefficients'
-CLOSING = 4.0                      # how much more an opening counts where lips shut for a moment
-SHORT, UNKNOWN = 0.25, 8           # share of the runs in which up to so many of the last features are not known yet
+RUN = 25  # consecutive frames, 1 s
+TALKING, SPOKEN, QUIET = 6, 5, 1  # runs of a batch
+BEFORE, BEHIND = 170, 40  # rows of audio before and after a run's
+OPENING, CHANGE, SYNC = 2.0, 0.5, 0.5  # weights of the losses relative to the coefficients'
+CLOSING = 4.0  # additional weight of openings where lips shut for a moment
+SHORT, UNKNOWN = 0.25, 8  # fraction of the runs in which up to UNKNOWN of the last features are unknown
 RATE = 1e-3
 
 
@@ -50,7 +52,8 @@ def as_sound(samples):
 
 
 def cut_out(samples, start, count, speed):
-    """float32 [count]: the sound float32 [N] from sample `start` on, `speed` times as fast; silence where there is none."""
+    """float32 [count]: the audio float32 [N] from sample `start` on, at `speed` times its pace; silence where there is
+    none."""
     first, last = int(np.floor(start)), int(np.ceil(start + speed * count))
     part = samples[max(first, 0):max(last, 0)]
     part = F.pad(part, (max(-first, 0), last - max(first, 0) - len(part)) if last > 0 else (last - first, 0))
@@ -60,14 +63,14 @@ def cut_out(samples, start, count, speed):
 
 
 def between(made, frames):
-    """Coefficients [T, 12] of some of all frames' [N, 12], which need not be whole numbers."""
+    """Coefficients [T, 12] interpolated at fractional frames, from those of all frames [N, 12]."""
     low = np.clip(np.floor(frames).astype(int), 0, len(made) - 1)
     part = np.clip(frames - low, 0, 1)[:, None].astype(np.float32)
     return made[low] * (1 - part) + made[np.minimum(low + 1, len(made) - 1)] * part
 
 
 class Clips:
-    """Coefficients [T, 12] and sound of those clips that have sound."""
+    """Coefficients [T, 12] and audio of the clips that have audio."""
 
     def __init__(self, clips, basis):
         self.clips, self.coefficients = [c for c in clips if len(c.sound)], []
@@ -78,33 +81,33 @@ class Clips:
             self.coefficients.append(basis.coefficients(shape, Neutral.of(basis, shape)).astype(np.float32))
 
     @torch.no_grad()
-    def heard(self, index, frames, encoder):
-        """[T, tokens, C]: what the encoder takes in around these frames of a clip."""
+    def features(self, index, frames, encoder):
+        """[T, tokens, C]: the encoder's input around these frames of a clip."""
         clip, device = self.clips[index], next(encoder.parameters()).device
         return around(encoder, self.sounds[index], STACK * frames + clip.lag_rows, device)
 
     def at(self, index, frames):
-        """[T, 12] between frames: where they are no whole numbers."""
+        """[T, 12]: the coefficients at fractional frames."""
         return between(self.coefficients[index], frames)
 
 
 @torch.no_grad()
 def around(encoder, sound, rows, device):
-    """[T, tokens, C]: what the encoder takes in of sound [N] around rows [T], even numbers. Around it is silence."""
+    """[T, tokens, C]: the encoder's input from audio [N] around rows [T], even numbers. Outside the audio is silence."""
     before = encoder.BEFORE
     padded = F.pad(sound, (ROW * before, ROW * (BEHIND + max(0, int(rows.max()) + 1 - len(sound) // ROW))))
-    return encoder.around(encoder.hear(padded[None].to(device)), torch.from_numpy(rows)[None] + before)[0]
+    return encoder.around(encoder.extract(padded[None].to(device)), torch.from_numpy(rows)[None] + before)[0]
 
 
-def looks(motion, rows):
-    """Every SEEN pictures in a row of motion [B, T, 12], with their sound out of rows [B, 4 T, 26]."""
+def motion_windows(motion, rows):
+    """All windows of SEEN consecutive frames of motion [B, T, 12], with their audio from rows [B, 4 T, 26]."""
     starts = range(motion.shape[1] - SEEN + 1)
     return (torch.cat([motion[:, k:k + SEEN] for k in starts]),
             torch.cat([rows[:, STACK * k:STACK * k + ROWS] for k in starts]))
 
 
 class Spoken:
-    """Sound and coefficients [T, 12] of CACHE/spoken."""
+    """The audio and coefficients [T, 12] of CACHE/spoken."""
 
     def __init__(self, cache):
         self.sounds, self.coefficients = [], []
@@ -120,7 +123,7 @@ class Batches:
         self.voices = spoken.sounds + clips.sounds
 
     def frames(self, coefficients, run):
-        """Where a run of so many pictures in a row is, which are no whole numbers, and their pace."""
+        """The position of a run of `run` consecutive frames, as fractional frames, and its pace."""
         speed = pace(self.rng)
         return self.rng.integers(-3, max(1, len(coefficients) - int(run * speed) + 3)) + speed * np.arange(run), speed
 
@@ -128,7 +131,7 @@ class Batches:
         return int(self.rng.choice(len(self.weights), p=self.weights))
 
     def motions(self, runs=24, run=10):
-        """For the motion network: coefficients [runs, run, 12] and their rows of sound [runs, 4 run, 26]."""
+        """For the motion network: coefficients [runs, run, 12] and their audio rows [runs, 4 run, 26]."""
         wanted, rows = [], []
         for _ in range(runs):
             index = self.clip()
@@ -142,13 +145,13 @@ class Batches:
         return torch.from_numpy(np.stack(wanted)), torch.where(torch.rand(runs, 1, 1) < 0.5, other, rows)
 
     def __call__(self):
-        """Sounds [12, N] and coefficients [12, RUN, 12]. The pictures of a run begin at row BEFORE."""
+        """Audio [12, N] and coefficients [12, RUN, 12]. The frames of a run begin at row BEFORE."""
         count, heard, wanted = ROW * (BEFORE + STACK * RUN + BEHIND), [], []
 
         def add(sound, coefficients, lag):
             frames, speed = self.frames(coefficients, RUN)
             part = cut_out(sound, ROW * (STACK * frames[0] + lag - speed * BEFORE), count, speed)
-            heard.append(spoiled(part, self.voices, self.rng))
+            heard.append(degraded(part, self.voices, self.rng))
             wanted.append(between(coefficients, frames))
 
         spoken = SPOKEN if self.spoken.sounds else 0
@@ -159,13 +162,13 @@ class Batches:
             add(self.spoken.sounds[index], self.spoken.coefficients[index], 0)
         for _ in range(QUIET):
             loud = 10 ** (self.rng.uniform(-90, -15) / 20)
-            heard.append((loud * unspoken(count, self.rng)).clamp(-1, 1))
+            heard.append((loud * non_speech(count, self.rng)).clamp(-1, 1))
             wanted.append(np.zeros_like(wanted[0]))
         return torch.stack(heard), torch.from_numpy(np.stack(wanted))
 
 
 def closings(openings):
-    """[B, T]: 1 where lips shut for a moment, of openings in outer eye distances: shut here, and open within 4 pictures."""
+    """[B, T]: 1 where lips shut for a moment, from openings in outer eye distances: shut here, and open within 4 frames."""
     widest = F.max_pool1d(openings[:, None], 9, 1, 4)[:, 0]
     return ((openings < SHUT) & (widest > 2 * SHUT)).float()
 
@@ -178,8 +181,8 @@ def train_motion(net, batches, minutes, device):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, 2 * max(1 - progress, 0) + 0.02)
         wanted, rows = batches.motions()
-        motion, sound = looks(wanted + 0.1 * torch.randn_like(wanted), rows)
-        logits = net.log_scale.exp().clamp(max=50) * net.see(motion.to(device)) @ net.hear(sound.to(device)).T
+        motion, sound = motion_windows(wanted + 0.1 * torch.randn_like(wanted), rows)
+        logits = net.log_scale.exp().clamp(max=50) * net.embed_video(motion.to(device)) @ net.embed_audio(sound.to(device)).T
         truth = torch.arange(len(logits), device=device)
         loss = F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)
         optimizer.zero_grad()
@@ -194,18 +197,18 @@ def correlation(a, b):
 
 
 @torch.no_grad()
-def told(parts, clips, index):
-    """[T, 12] that encoder and head tell of a whole clip's sound."""
+def predicted(parts, clips, index):
+    """[T, 12]: the coefficients that encoder and head predict for a whole clip."""
     encoder, head = parts
-    return head(encoder(clips.heard(index, np.arange(len(clips.coefficients[index])), encoder))).cpu().numpy()
+    return head(encoder(clips.features(index, np.arange(len(clips.coefficients[index])), encoder))).cpu().numpy()
 
 
-def report(told, clips, basis):
-    """Per talker: correlation of the opening told and real, at once and at the best of three frames either way, and its range, told /
-    real. told(index): coefficients [T, 12] of a clip's sound."""
+def report(predict, clips, basis):
+    """For each speaker: correlation of the predicted and real opening, at lag 0 and at the best of three frames either
+    way, and its range, predicted / real. predict(index): coefficients [T, 12] for a clip's audio."""
     by = {}
     for index, clip in enumerate(clips.clips):
-        made = np.maximum(told(index) @ basis.gap, 0)
+        made = np.maximum(predict(index) @ basis.gap, 0)
         real = np.maximum(clips.coefficients[index] @ basis.gap, 0)
         middle = slice(8, len(real) - 8)
         lags = [correlation(made[middle], np.roll(real, -k)[middle]) for k in range(-3, 4)]
@@ -213,27 +216,22 @@ def report(told, clips, basis):
     return {speaker: np.mean(rows, 0).round(3).tolist() for speaker, rows in sorted(by.items())}
 
 
-def main():
-    parser = options(__doc__, cache="folder with clips, geometry and, for more than their words, spoken; for what is learned",
-                     minutes=30, seed="the first weights and the batches")
+def arguments():
+    parser = options(__doc__, cache="folder with clips, geometry and, for other words than theirs, spoken; also for the result",
+                     minutes=30, seed="the initial weights and the batches")
     parser.add_argument("--motion-minutes", type=float,
-                        help="of these for the network of the sync loss, which learns first; without it: a twentieth")
-    parser.add_argument("--sync-weight", type=float, default=SYNC, help="of the sync loss")
+                        help="minutes of these for the sync loss's network, trained first; without it: a twentieth")
+    parser.add_argument("--sync-weight", type=float, default=SYNC, help="weight of the sync loss")
     begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--audio-encoder", type=existing, metavar="FILE", help="AV-HuBERT as convert/avhubert.py wrote it")
-    begin.add_argument("--init", type=existing, metavar="MODEL", help="a model file whose encoder to go on from")
-    parser.add_argument("--frozen-layers", type=int, help="of AV-HuBERT, from below; without it: three quarters")
-    parser.add_argument("--name", default="lips", help="of the file in CACHE")
-    args = parser.parse_args()
-    device = distributed.start()
-    rng = distributed.seed(args.seed)
-    learned, held = (load(args.cache, v, pictures=False, heard=True) for v in (False, True))
-    basis = Basis(load_file(needed(args.cache, "geometry.safetensors")))
-    learned, held = Clips(learned, basis), Clips(held, basis)
-    batches = Batches(learned, Spoken(args.cache), rng)
-    if not batches.spoken.sounds and distributed.first():
-        print(f"no speech in {args.cache / 'spoken'}, so the words of the clips are all that is learned: "
-              "`python -m train.teacher --speech FOLDER...` adds other speech", flush=True)
+    begin.add_argument("--audio-encoder", type=existing, metavar="FILE", help="AV-HuBERT, from convert/avhubert.py")
+    begin.add_argument("--init", type=existing, metavar="MODEL", help="a model file whose encoder to continue from")
+    parser.add_argument("--frozen-layers", type=int, help="AV-HuBERT's first layers to freeze; without it: three quarters")
+    parser.add_argument("--name", default="lips", help="name of the file in CACHE")
+    return parser.parse_args()
+
+
+def initial_networks(args, batches, device):
+    """The audio encoder and the lips head to train, and their Config."""
     config = Config()
     if args.audio_encoder:
         encoder, config = avhubert.load(args.audio_encoder)
@@ -245,10 +243,52 @@ def main():
         else:
             whisper.begin(encoder.front, log_mel(torch.cat([batches()[0] for _ in range(4)])))
     encoder.to(device)
-    head, motion = Lips(config).to(device), Motion(config.coefficients).to(device)
+    head = LipsHead(config).to(device)
     if args.init:
         head.load_state_dict(part_of(args.init, "lips"))
-    # What knows speech already learns slower, so that it keeps it.
+    return encoder, head, config
+
+
+class Losses:
+    """The losses of predicted coefficients [N, RUN, C]: of the coefficients, the opening, their change and the sync loss."""
+
+    def __init__(self, basis, motion, config, device):
+        self.motion = motion
+        self.opens = torch.tensor(basis.gap, dtype=torch.float32, device=device)
+        self.gap = self.opens / self.opens.norm()
+        self.weight = torch.linspace(1.5, 0.5, config.coefficients, device=device)
+
+    def embed(self, x):
+        return self.motion.embed_video(torch.cat([x[:, k:k + SEEN] for k in range(RUN - SEEN + 1)]))
+
+    def opening(self, made, wanted):
+        return F.smooth_l1_loss(made @ self.gap, wanted @ self.gap, beta=0.5)
+
+    def __call__(self, made, wanted):
+        near = lambda a, b: F.smooth_l1_loss(a, b, beta=0.5)
+        change = lambda x: x[:, 1:] - x[:, :-1]
+        speaking = slice(0, TALKING + SPOKEN)
+        opening = F.smooth_l1_loss(made @ self.gap, wanted @ self.gap, beta=0.5, reduction="none")
+        return (near(made * self.weight, wanted * self.weight),
+                (opening * (1 + CLOSING * closings(wanted @ self.opens))).mean(),
+                near(change(made), change(wanted)),
+                1 - (self.embed(made[speaking]) * self.embed(wanted[speaking])).sum(1).mean())
+
+
+def main():
+    args = arguments()
+    device = distributed.start()
+    rng = distributed.seed(args.seed)
+    learned, held = (load(args.cache, v, pictures=False, heard=True) for v in (False, True))
+    basis = Basis(load_file(needed(args.cache, "geometry.safetensors")))
+    learned, held = Clips(learned, basis), Clips(held, basis)
+    batches = Batches(learned, Spoken(args.cache), rng)
+    if not batches.spoken.sounds and distributed.first():
+        print(f"no speech in {args.cache / 'spoken'}, so the words of the clips are all that is learned: "
+              "`python -m train.teacher --speech FOLDER...` adds other speech", flush=True)
+    encoder, head, config = initial_networks(args, batches, device)
+    motion = Motion(config.coefficients).to(device)
+    # The pretrained part learns more slowly, so that it keeps what it knows of speech.
     known = list((encoder.front if config.av_hubert == 0 else encoder).parameters())
     fresh = [p for p in encoder.parameters() if all(p is not k for k in known)] + list(head.parameters())
     optimizer = torch.optim.AdamW([{"params": [p for p in known if p.requires_grad], "lr": 0.1 * RATE}, {"params": fresh}],
@@ -256,10 +296,10 @@ def main():
 
     def validate():
         parts = loop.average["audio_encoder"], loop.average["lips"]
-        figures = report(lambda index: told(parts, held, index), held, basis)
+        figures = report(lambda index: predicted(parts, held, index), held, basis)
         print("opening r at once, best of 3 frames, range:", figures, flush=True)
 
-    # audio_encoder and lips are the averages, by which the painter goes.
+    # audio_encoder and lips are the averages, which the painter uses.
     loop = Loop(args.cache / f"{args.name}.pt", optimizer, Schedule(warm_up=200, fall=0.5, minutes=args.minutes, began=args.began),
                 parts={"net": encoder, "net_head": head, "motion": motion}, averages={"audio_encoder": encoder, "lips": head},
                 rng=rng, batch=RUN * (TALKING + SPOKEN + QUIET), figures=["coefficients", "opening", "change", "sync", "spoken"],
@@ -268,29 +308,19 @@ def main():
         train_motion(motion, batches, args.motion_minutes or args.minutes / 20, device)
         distributed.share(motion.state_dict().values())
     motion.eval().requires_grad_(False)
-    opens = torch.tensor(basis.gap, dtype=torch.float32, device=device)
-    gap = opens / opens.norm()
-    change = lambda x: x[:, 1:] - x[:, :-1]
-    near = lambda a, b: F.smooth_l1_loss(a, b, beta=0.5)
-    see = lambda x: motion.see(torch.cat([x[:, k:k + SEEN] for k in range(RUN - SEEN + 1)]))
-    weight = torch.linspace(1.5, 0.5, config.coefficients, device=device)
+    losses = Losses(basis, motion, config, device)
     rows = torch.arange(BEFORE, BEFORE + STACK * RUN, STACK)
-
-    speaking = slice(0, TALKING + SPOKEN)
     for _ in loop:
         heard, wanted = (x.to(device) for x in batches())
         with autocast(device):
-            taken = encoder.around(encoder.hear(heard), rows.expand(len(heard), -1))
+            taken = encoder.around(encoder.extract(heard), rows.expand(len(heard), -1))
             if config.av_hubert == 0:
                 short = torch.rand(len(heard)) < SHORT
-                taken = encoder.unheard(taken, (short * torch.randint(1, UNKNOWN + 1, short.shape))[:, None].expand(-1, RUN))
+                taken = encoder.mask_unknown(taken, (short * torch.randint(1, UNKNOWN + 1, short.shape))[:, None].expand(-1, RUN))
             made = head(F.dropout(encoder(taken.flatten(0, 1)), 0.15)).float().view_as(wanted)
-        opening = F.smooth_l1_loss(made @ gap, wanted @ gap, beta=0.5, reduction="none")
-        parts = (near(made * weight, wanted * weight), (opening * (1 + CLOSING * closings(wanted @ opens))).mean(),
-                 near(change(made), change(wanted)),
-                 1 - (see(made[speaking]) * see(wanted[speaking])).sum(1).mean())
-        loop.learn(sum(share * part for share, part in zip((1, OPENING, CHANGE, args.sync_weight), parts)))
-        loop.note([*parts, near(made[TALKING:] @ gap, wanted[TALKING:] @ gap)])
+        parts = losses(made, wanted)
+        loop.learn(sum(weight * part for weight, part in zip((1, OPENING, CHANGE, args.sync_weight), parts)))
+        loop.note([*parts, losses.opening(made[TALKING:], wanted[TALKING:])])
     distributed.stop()
 
 

@@ -1,17 +1,17 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all trainings share: the loop around a step, with its schedule, averages, checkpoints, log and curves.
+"""The training loop that all trainings share, with its schedule, averages, checkpoints, log and curves.
 
     loop = Loop(store, optimizer, Schedule(warm_up=200, fall=0.25, minutes=60), {"net": net}, {"average": net}, ...)
     for _ in loop:
         loop.learn(loss of a batch)
         loop.note([figures of this step])
 
-A checkpoint is written every CHECK minutes and at the end, whole or not at all. A training that was interrupted goes on from its
-last one, with the random numbers that would have come; one that was finished begins another of the same length with what it has
-learned. Minutes are those of the command, with all that it does before and with its validations. Under torchrun each process takes
-batches of its own and gradients are averaged; the first process reports and saves; after an interruption the random numbers begin
-anew."""
+A checkpoint is written atomically every CHECK minutes and at the end. An interrupted training resumes from its last
+checkpoint, including the state of the random numbers; a finished one starts another of the same length from the learned
+weights. Minutes include everything the command does before the loop, and validation. Under torchrun each process draws
+its own batches and gradients are averaged; the first process reports and saves; after an interruption the random
+numbers start over."""
 import copy
 import json
 import time
@@ -26,14 +26,14 @@ from evaluate import plots
 from train import distributed
 
 CHECK = 5  # minutes between checkpoints, each with a validation
-LOG = 1    # minutes between two lines of the log, each with a point of the curves
-LAST = 0.02  # share of the learning rate that is left at the end
+LOG = 1  # minutes between log lines, each a point of the curves
+LAST = 0.02  # fraction of the learning rate at the end
 
 
 @dataclass
 class Schedule:
-    """How long a training lasts, in minutes since `began` or in steps, and how the learning rate changes: up over the first
-    `warm_up` steps, down over the last `fall` of the whole."""
+    """The length of a training, in minutes since `began` or in steps, and the learning rate: it rises over the first
+    `warm_up` steps and falls over the last `fall` (a fraction) of the training."""
     warm_up: int
     fall: float
     minutes: float = 0
@@ -41,23 +41,23 @@ class Schedule:
     began: float = field(default_factory=time.time)
 
     def rate(self, step, progress):
-        """The factor of the learning rate at a step from 0 on, when `progress` (0 to 1) of the training is over."""
+        """The factor of the learning rate at a step (from 0), when `progress` (0 to 1) of the training is done."""
         return min(1, (step + 1) / self.warm_up) * min(1, (1 - progress) / self.fall + LAST)
 
 
 def finished(store):
-    """Whether there is a checkpoint of a training that has ended."""
+    """Whether there is a checkpoint of a finished training."""
     return store.exists() and torch.load(store, "cpu", weights_only=True).get("spent") == 0
 
 
 class Loop:
-    """store: the checkpoint's path, beside which NAME_curve.png is drawn. optimizer: its learning rates are the highest ones.
-    parts {name: network or optimizer}: what is kept beside the optimizer. averages {name: network}: networks of which a moving
-    average is kept, `self.average[name]`, each step moving it by `follow` towards the network. rng: the NumPy generator that
-    makes the batches. batch: samples of a step. figures: names of what note() is given. clip: the gradient's largest norm.
-    config: the networks' configuration. validate: called after each checkpoint, prints and draws.
+    """store: the checkpoint's path; NAME_curve.png is drawn beside it. optimizer: its learning rates are the maximum.
+    parts {name: network or optimizer}: saved in addition to the optimizer. averages {name: network}: networks with a
+    moving average `self.average[name]`, which each step moves by `follow` towards the network. rng: the NumPy generator
+    for batches. batch: samples in a step. figures: the names of the values passed to note(). clip: the largest norm of
+    the gradient. config: the networks' configuration. validate: called after each checkpoint to print and draw.
 
-    SystemExit if the checkpoint is of networks of another configuration."""
+    SystemExit if the checkpoint's networks have another configuration."""
 
     def __init__(self, store, optimizer, schedule, parts, averages, rng, batch, figures, follow, config=None, clip=1.0,
                  validate=lambda: None):
@@ -78,7 +78,7 @@ class Loop:
                            for tensor in part.state_dict().values()])
 
     def restore(self, kept):
-        config = kept.get("config", {})  # trainings without one have none
+        config = kept.get("config", {})  # trainings without a config save none
         if json.dumps(config) != json.dumps(self.config):
             raise SystemExit(f"{self.store} was trained with another configuration, {config}: move it away, or take "
                              "another cache")
@@ -89,7 +89,7 @@ class Loop:
         self.curve, self.spent, self.random = kept.get("curve", []), kept.get("spent", 0.0), kept.get("random")
 
     def save(self, spent):
-        """Writes the checkpoint. spent: minutes or steps of the schedule that are over, 0 after the last."""
+        """Writes the checkpoint. spent: minutes or steps of the schedule done, 0 after the last."""
         temporary = self.store.with_suffix(".tmp")
         random = {"torch": torch.get_rng_state(), "numpy": self.rng.bit_generator.state}
         torch.save({name: part.state_dict() for name, part in self.parts.items()}
@@ -102,7 +102,7 @@ class Loop:
             self.rng.bit_generator.state = self.random["numpy"]
         began, first, start = self.schedule.began, self.step, time.time()
         checked = logged = start
-        log_step, last = first, 0.0  # minutes that the last checkpoint will take, as far as that is known
+        log_step, last = first, 0.0  # minutes that the last checkpoint will take, as far as known
         whole = self.schedule.steps or max(self.schedule.minutes - (start - began) / 60, 1e-3)
         spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - start) / 60)
         unit = "step" if self.schedule.steps else "min"
@@ -133,7 +133,7 @@ class Loop:
             self.check(0.0)
 
     def learn(self, loss):
-        """One step of the optimizer."""
+        """Takes one step of the optimizer."""
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average([p.grad for p in self.parameters if p.grad is not None])
@@ -141,12 +141,12 @@ class Loop:
         self.optimizer.step()
 
     def note(self, figures):
-        """Takes the figures of a step, tensors of one number each."""
+        """Records the figures of a step, tensors of one number each."""
         self.rows.append([figure.item() for figure in figures])
 
     @torch.no_grad()
     def move_averages(self):
-        """The first steps move it further, so that it soon forgets where it began."""
+        """Early steps move it further, so that it soon forgets its initial value."""
         share = max(self.follow, 9 / (10 + self.step))
         for name, net in self.networks.items():
             for a, b in zip(self.average[name].state_dict().values(), net.state_dict().values()):

@@ -1,55 +1,57 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the painter, SyncDiff's latent diffusion on the mouth's window: `python -m train.painter --cache CACHE
+"""Trains the painter, SyncDiff's latent diffusion model on the face window: `python -m train.painter --cache CACHE
 --perceptual SQUEEZENET.npz`. Needs CACHE/pairs (data/pairs.py), CACHE/lips.pt (lips.py), CACHE/sync.pt (sync.py) and
-CACHE/autoencoder.pt, or goes on from a model file, `--init MODEL`. Writes and resumes CACHE/painter.pt; draws
-CACHE/painter_sheet.png at every checkpoint.
+CACHE/autoencoder.pt; with `--init MODEL` it continues from a model file instead of the autoencoder. Writes and resumes
+CACHE/painter.pt; draws CACHE/painter_sheet.png at every checkpoint.
 
-What it is given is a warped picture of the same face, in most samples with the mouth of another frame, and where the lips are
-to be; what it has to make is the true picture. Only the difference between the two pictures that the decoder makes of its latent
-and of the warped picture's reaches the frame, so losses look at the warped picture with that difference added.
+The input is a warped image of the same face, in most samples with the mouth of another frame, and the target position
+of the lips; the target is the true image. Only the difference between the decoded latents of the painted and the warped
+image reaches the frame, so the losses are computed on the warped image plus that difference.
 
-Flow matching; the two-step sampler asks at t = 1 and 0.5 only. SAMPLED runs of a batch are sampled wholly, with one noise
-for a run's five pictures, and decoded: at a quarter of its size the picture is held to the true one by L1, its texture by
-SqueezeNet's features and by a discriminator on patches, how much fine detail each place has by the Laplacian's size, its motion
-by what a frozen sync network sees in the true pictures. What was sampled so is the previous frame of the pictures that follow, as
-when the element runs; others take the true one. It is dropped half of the time, and what passes its bottleneck is noisy. The audio
-encoder stays as lips.py left it."""
+Flow matching; the two-step sampler evaluates only t = 1 and 0.5. SAMPLED runs of a batch are sampled completely, with
+the same noise for a run's five frames, and decoded. The decoded images are compared with the true ones by L1 at a
+quarter of the resolution, texture by SqueezeNet's features and a patch discriminator, the local amount of detail by the
+Laplacian, and motion by a frozen sync network. These samples are then the previous frames of the frames that follow
+them, as at run time; other samples use the true previous frame. The previous frame is dropped half of the time, and the
+bottleneck's output is noisy. The audio encoder from lips.py is frozen."""
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from convert.export import part_of
 from data.clips import as_image, load
-from data.looks import Look
-from data.options import existing, made as needed, parser as options
+from data.augmentation import Augmentation
+from data.options import existing, needed, parser as options
 from data.pairs import FRAMES, KEPT
 from data.speech import STACK
-from data.voices import spoiled
+from data.voices import degraded
 from evaluate import plots
 from networks import sync
-from networks.model import Config, CrossAttention, SyncDiff, autocast, fade, masked, painted, small
+from networks.config import Config
+from networks.model import SyncDiff, autocast, fade, masked, painted, pooled_lips
 from networks.perceptual import Perceptual
+from networks.unet import CrossAttention
 from train import distributed
-from train.judge import Judge
+from train.adversary import Adversary
 from train.lips import around, as_sound
 from train.loop import Loop, Schedule
 from train.pictures import MOUTH, edges, psnr, sharpness
 
-CORRUPTION = 0.5, 0.3, 0.5  # of the previous frame: how often it is dropped, noise on its latent, on what the bottleneck passes
-MOUTH_WEIGHT = 4.0          # of a latent's places that the lips reach
-SAMPLED = 1                 # runs of a batch that are sampled wholly
-WITH_EXEMPLAR = 0.65        # share of the runs
-OTHER_SOUND = 0.4           # share of the runs whose sound is spoiled
-MIDDLE = 0.25               # share of the other times that lie near 0.5
-COLOUR, TEXTURE, DETAIL, FOOLED, SYNC = 4.0, 0.6, 6.0, 0.02, 0.5  # weights of the losses beside the velocity's
-DECODER_RATE = 0.5          # of the denoiser's learning rate
-RANGE = 1.15                # of the motion that lips.py's head tells: of voices it has not met it tells too little
+CORRUPTION = 0.5, 0.3, 0.5  # the previous frame: probability of dropping it, noise on its latent, on the bottleneck's output
+MOUTH_WEIGHT = 4.0  # weight of latent pixels that the lips reach
+SAMPLED = 1  # runs of a batch that are sampled completely
+WITH_EXEMPLAR = 0.65        # fraction of the runs with an exemplar
+OTHER_SOUND = 0.4  # fraction of the runs with degraded audio
+MIDDLE = 0.25  # fraction of the other times that are near 0.5
+COLOUR, TEXTURE, DETAIL, FOOLED, SYNC = 4.0, 0.6, 6.0, 0.02, 0.5  # weights of the losses relative to the velocity's
+DECODER_RATE = 0.5  # relative to the denoiser's learning rate
+RANGE = 1.15  # scales the motion that the lips head predicts, which is too small for voices it has not met
 FIGURES = "velocity", "colour", "texture", "detail", "fooled", "sync", "hinge"
 
 
 class Pairs:
-    """Runs of data/pairs.py in memory, each a dict of its arrays with its Clip, and how likely each is drawn."""
+    """Runs of data/pairs.py in memory, each a dict of its arrays and its Clip, with the probability of drawing each."""
     TENTH = 10
 
     def __init__(self, runs):
@@ -60,7 +62,7 @@ class Pairs:
 
     @classmethod
     def of(cls, cache, held):
-        """Those of CACHE/pairs; in each file every TENTH is held out."""
+        """The runs of CACHE/pairs; one in TENTH of each file is held out."""
         files = sorted(needed(cache, "pairs").glob("*.npz"))
         clips, runs = {f"{c.speaker}__{c.name}": c for c in load(cache, False, pictures=False)}, []
         for file in files:
@@ -74,59 +76,59 @@ class Pairs:
 
 
 class Slot:
-    """A run under one look: latents of the truth and of the warped pictures (identity), the latter also masked [6, 4, 20, 20],
-    lips [6, 2, 20, 20], and where [6, 2, 80, 80] they are; the pictures truth and warped [6, 3, 80, 80], what is heard,
-    sound [6, tokens, C], of a sound in place of the clip's where one is given, and what the sync network sees in the last five true
-    pictures [128], None for portraits."""
+    """A run under one augmentation: latents of the truth and of the warped images (identity) and the masked latent, [6,
+    4, 20, 20] each; lips [6, 2, 20, 20] and their coverage in pixels, where [6, 2, 80, 80]; the images truth and warped
+    [6, 3, 80, 80]; sound [6, tokens, C], the features of the clip's audio or of the given one; and seen [128], the sync
+    network's embedding of the last five true images, None for portraits."""
 
     @torch.no_grad()
-    def __init__(self, model, run, look, exemplar, sync_net, sound=None):
+    def __init__(self, model, run, augmentation, exemplar, sync_net, sound=None):
         device = next(model.parameters()).device
         where = torch.from_numpy(run["lips"]).float() / 255
         made = run["exemplar"] if exemplar else run["own"]
         images = torch.cat([as_image(run["truth"]), as_image(made)], 1)
-        placed = look.placed(torch.cat([images, where], 1))
+        placed = augmentation.transformed(torch.cat([images, where], 1))
         where = placed[:, 6:].clamp(0, 1)
         rim = (where[:, 1:] - where[:, :1]).clamp(0, 1)
-        self.truth, self.warped = (look.coloured(x, rim).to(device) for x in (placed[:, :3], placed[:, 3:6]))
+        self.truth, self.warped = (augmentation.recoloured(x, rim).to(device) for x in (placed[:, :3], placed[:, 3:6]))
         self.where = where.to(device)
         with autocast(device.type):
             self.latent, self.identity = (model.encoder(x).float() for x in (self.truth, self.warped))
-        self.lips = small(self.where)
+        self.lips = pooled_lips(self.where)
         self.masked = masked(self.identity, self.lips)
         clip = run["clip"]
         frames = int(run["frame"]) + (np.zeros(FRAMES) if run["still"] else np.arange(FRAMES))
         sound = as_sound(clip.sound) if sound is None else sound
         self.sound = around(model.audio_encoder, sound, frames.astype(int) * STACK + clip.lag_rows, device)
-        self.seen = sync_net.see(self.truth[None, 1:])[0] if sync_net and not run["still"] else None
+        self.seen = sync_net.embed_video(self.truth[None, 1:])[0] if sync_net and not run["still"] else None
 
 
 class Pool:
-    """Slots of so many runs, one of which is renewed at each step of the training. look: strength of the looks; exemplars: share
-    of the runs with one; slot: the class of the slots."""
+    """A pool of `size` slots, one of which is replaced at each step of the training. strength: of the augmentations;
+    exemplars: fraction of the runs with one; slot: the class of the slots."""
 
-    def __init__(self, model, pairs, size, rng, sync_net=None, look=1.0, exemplars=WITH_EXEMPLAR, slot=Slot):
+    def __init__(self, model, pairs, size, rng, sync_net=None, strength=1.0, exemplars=WITH_EXEMPLAR, slot=Slot):
         self.model, self.pairs, self.rng, self.sync_net = model, pairs, rng, sync_net
-        self.look, self.exemplars, self.slot, self.next = look, exemplars, slot, 0
+        self.strength, self.exemplars, self.slot, self.next = strength, exemplars, slot, 0
         self.voices = [as_sound(r["clip"].sound) for r in pairs.runs[:100] if len(r["clip"].sound)]
         self.slots = [self.drawn() for _ in range(size)]
 
     def drawn(self):
         run = self.pairs.runs[self.rng.choice(len(self.pairs.runs), p=self.pairs.weights)]
-        look = Look(self.rng, self.look if self.rng.random() < 0.9 else 0.0, KEPT, noisy=False)
+        augmentation = Augmentation(self.rng, self.strength if self.rng.random() < 0.9 else 0.0, KEPT, noisy=False)
         sound = as_sound(run["clip"].sound)
         if len(sound) and self.rng.random() < OTHER_SOUND:
-            sound = spoiled(sound, self.voices, self.rng)
-        return self.slot(self.model, run, look, self.rng.random() < self.exemplars, self.sync_net, sound)
+            sound = degraded(sound, self.voices, self.rng)
+        return self.slot(self.model, run, augmentation, self.rng.random() < self.exemplars, self.sync_net, sound)
 
     def renew(self):
         self.slots[self.next] = self.drawn()
         self.next = (self.next + 1) % len(self.slots)
 
     def sample(self, batch):
-        """A batch as a dict of latent, previous, identity, lips, masked, stacks; truth, warped and where of the SAMPLED runs that
-        come first, five pictures each; seen [SAMPLED, 128] and moves [SAMPLED] of these. The next 4 SAMPLED follow those, but for
-        the last of each run, and take what is made of them as their previous frames."""
+        """A batch as a dict of latent, previous, identity, lips, masked, stacks; truth, warped and where of the SAMPLED
+        runs that come first, five images each; and their seen [SAMPLED, 128] and moves [SAMPLED]. The next 4 SAMPLED
+        samples follow those, except for the last of each run, and their previous frames are what is sampled for those."""
         runs = [self.slots[i] for i in self.rng.integers(0, len(self.slots), SAMPLED)]
         first = [(slot, k) for slot in runs for k in range(1, FRAMES)]
         after = [(slot, k) for slot in runs for k in range(2, FRAMES)]
@@ -144,16 +146,16 @@ class Pool:
 
 
 class Losses:
-    """Of a model; perceptual: None leaves the texture out; mask [80, 80]: how much of the painted difference counts; corruption:
-    as CORRUPTION."""
+    """The losses of a model. perceptual: None omits the texture loss; mask [80, 80]: the opacity of the painted
+    difference; corruption: see CORRUPTION."""
 
-    def __init__(self, model, perceptual, judge, sync_net, mask, corruption=CORRUPTION):
-        self.model, self.perceptual, self.judge, self.sync_net = model, perceptual, judge, sync_net
+    def __init__(self, model, perceptual, adversary, sync_net, mask, corruption=CORRUPTION):
+        self.model, self.perceptual, self.adversary, self.sync_net = model, perceptual, adversary, sync_net
         self.mask, self.corruption = mask, corruption
 
     def __call__(self, batch):
-        """Velocity, colour, texture, detail, fooled and sync loss of a Pool's batch; the sampled pictures without their edges, without
-        gradient, and the true ones."""
+        """The velocity, colour, texture, detail, adversarial and sync losses of a Pool's batch; and the sampled images
+        without their edges and without gradient, and the true ones."""
         model, z, b = self.model, batch["latent"], len(batch["latent"])
         drop, previous_noise, prior_noise = self.corruption
         tokens = model.audio_encoder(batch["stacks"])
@@ -204,33 +206,33 @@ class Losses:
         texture = z.new_zeros(())
         if self.perceptual:
             texture = self.perceptual(pictures[..., inner, inner], truth[..., inner, inner]).mean()
-        fooled = self.judge(pictures[..., inner, inner])
+        fooled = self.adversary(pictures[..., inner, inner])
         heard = z.new_zeros(())
         if self.sync_net and batch["moves"].any():
-            seen = self.sync_net.see(pictures.unflatten(0, (SAMPLED, five)))
+            seen = self.sync_net.embed_video(pictures.unflatten(0, (SAMPLED, five)))
             heard = (batch["moves"] * (1 - (seen * batch["seen"]).sum(1))).sum() / batch["moves"].sum()
         return (matching, colour, texture, detail, fooled, heard), pictures[..., inner, inner].detach(), truth[..., inner, inner]
 
 
 @torch.no_grad()
-def deaf(unet):
-    """Makes a U-Net begin without sound: it learned to listen to another encoder."""
+def ignore_audio(unet):
+    """Resets a U-Net's audio input, because it was trained with another audio encoder."""
     for layer in [unet.audio] + [part.out for part in unet.modules() if isinstance(part, CrossAttention)]:
         layer.weight.zero_()
 
 
-def related(before, now):
-    """Whether an audio encoder, {name: tensor}, has gone on to learn from another: the same layers, none of whose matrices has
-    changed by more than half its length. Its tokens are then much like the other's."""
+def continues_training(before, now):
+    """Whether an audio encoder, {name: tensor}, continues the training of another: the same layers, none of whose
+    matrices has changed by more than half its norm. Its tokens are then similar to the other's."""
     matrices = [name for name, value in now.items() if name.endswith("weight") and value.dim() > 1]
     return before.keys() == now.keys() and all(
         before[name].shape == now[name].shape and (before[name] - now[name]).norm() <= now[name].norm() / 2 for name in matrices)
 
 
-def begun(cache, init):
-    """The model that the training begins with: audio encoder and lips as lips.py left them, but for RANGE, the other networks out of
-    the model file `init`; if it listened with an audio encoder that this one did not go on from, it begins without sound. Without
-    one the autoencoder is autoencoder.py's, the others are new."""
+def initial_model(cache, init):
+    """The model at the start of the training: audio encoder and lips head from lips.py, scaled by RANGE, the other
+    networks from the model file `init`. If that one's audio encoder is unrelated, the U-Net's audio input is reset.
+    Without `init` the autoencoder is autoencoder.py's, and the others are new."""
     lips = torch.load(needed(cache, "lips.pt"), "cpu", weights_only=True)
     model = SyncDiff(Config(**lips["config"]))
     model.audio_encoder.load_state_dict(lips["audio_encoder"])
@@ -245,15 +247,15 @@ def begun(cache, init):
         return model
     for name in ("encoder", "decoder", "bottleneck", "denoiser"):
         getattr(model, name).load_state_dict(part_of(init, name))
-    if not related(part_of(init, "audio_encoder"), lips["audio_encoder"]):
-        deaf(model.denoiser.unet)
+    if not continues_training(part_of(init, "audio_encoder"), lips["audio_encoder"]):
+        ignore_audio(model.denoiser.unet)
     return model
 
 
 @torch.no_grad()
-def in_a_row(model, identity, masked, lips, sound):
-    """[T, 4, 20, 20]: latents made one after the other, each with the one before as its previous frame, of identity and masked
-    [T, 4, 20, 20], lips [T, 2, 20, 20] and sound [T, tokens, C]. All begin with the same noise."""
+def sample_sequence(model, identity, masked, lips, sound):
+    """[T, 4, 20, 20]: latents sampled in sequence, each with the one before as its previous frame, from identity and
+    masked [T, 4, 20, 20], lips [T, 2, 20, 20] and sound [T, tokens, C]. All start from the same noise."""
     noise = torch.randn(identity[:1].shape, generator=torch.Generator().manual_seed(0)).to(identity)
     previous, made = None, []
     for k in range(len(identity)):
@@ -265,23 +267,23 @@ def in_a_row(model, identity, masked, lips, sound):
 
 @torch.no_grad()
 def pictures_of(model, slot, mask):
-    """[6, 3, 80, 80] that the model paints for a slot."""
-    latents = in_a_row(model, slot.identity, slot.masked, slot.lips, slot.sound)
+    """[6, 3, 80, 80]: what the model paints for a slot."""
+    latents = sample_sequence(model, slot.identity, slot.masked, slot.lips, slot.sound)
     return painted(model, latents, slot.identity, slot.warped, mask)
 
 
 @torch.no_grad()
 def validate(model, slots, mask, sync_net, path):
-    """Of slots of several kinds, [(kind, slot)]: mean PSNR in dB around the lips of the warped and of the painted picture, its
-    sharpness against the truth's, and, but for portraits, how near the motion of both is to the true one for the sync network (1:
-    the same). Draws truth, warped and painted pictures."""
+    """For slots of several kinds, [(kind, slot)]: mean PSNR in dB around the lips of the warped and of the painted
+    image, the latter's sharpness relative to the truth's, and, except for portraits, the similarity of both motions to
+    the true one by the sync network (1: identical). Draws the true, warped and painted images."""
     rows, figures = [], {}
     for kind, slot in slots:
         made = pictures_of(model, slot, mask)
         real = slot.truth[MOUTH]
         row = [psnr(slot.warped[MOUTH], real), psnr(made[MOUTH], real), sharpness(made[MOUTH], real)]
         if slot.seen is not None:
-            row += [(sync_net.see(x[None, 1:])[0] * slot.seen).sum().item() for x in (slot.warped, made)]
+            row += [(sync_net.embed_video(x[None, 1:])[0] * slot.seen).sum().item() for x in (slot.warped, made)]
         figures.setdefault(kind, []).append(row)
         if len(figures[kind]) <= 3:
             rows += [slot.truth, slot.warped, made]
@@ -289,19 +291,19 @@ def validate(model, slots, mask, sync_net, path):
     return {kind: np.round(np.mean(v, 0), 3).tolist() for kind, v in figures.items()}
 
 
-def looped(store, model, judge, lr, batch, schedule, rng, check=lambda: None):
-    """The Loop of a painter's training: what of the model takes gradients learns, the decoder slower. Its average is
-    average["average"], by which the model goes on; `check` is called after each checkpoint."""
+def make_loop(store, model, adversary, lr, batch, schedule, rng, check=lambda: None):
+    """The Loop of a painter's training: all parameters of the model that require gradients are trained, the decoder
+    more slowly. Its average, average["average"], is the result; `check` is called after each checkpoint."""
     learning = lambda *parts: [p for part in parts for p in part.parameters() if p.requires_grad]
     groups = [{"params": learning(model.denoiser, model.bottleneck, model.audio_encoder)},
               {"params": learning(model.decoder), "lr": lr * DECODER_RATE}]
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-    return Loop(store, optimizer, schedule, parts={"model": model, "judge": judge.net, "judge_optimizer": judge.optimizer},
+    return Loop(store, optimizer, schedule, parts={"model": model, "judge": adversary.net, "judge_optimizer": adversary.optimizer},
                 averages={"average": model}, rng=rng, batch=batch, figures=FIGURES, follow=0.002, config=model.config,
                 validate=check)
 
 
-def train(loop, losses, pool, judge):
+def train(loop, losses, pool, adversary):
     """Runs the loop."""
     for _ in loop:
         with autocast(loop.device):
@@ -309,41 +311,41 @@ def train(loop, losses, pool, judge):
             weights = 1, COLOUR, TEXTURE, DETAIL, FOOLED * min(1, loop.step / 500), SYNC
             loss = sum(weight * part for weight, part in zip(weights, parts))
         loop.learn(loss)
-        loop.note([*parts, judge.learn(truth, made)])
+        loop.note([*parts, adversary.learn(truth, made)])
         pool.renew()
 
 
 def main():
-    parser = options(__doc__, cache="folder with clips, pairs, lips.pt, sync.pt, and autoencoder.pt unless there is --init; for what is "
-                     "learned", minutes=60, seed="the first weights and the batches")
-    parser.add_argument("--init", type=existing, metavar="MODEL", help="a model file to go on from")
-    parser.add_argument("--sync", type=existing, metavar="FILE", help="another network than CACHE/sync.pt for the sync loss")
+    parser = options(__doc__, cache="folder with clips, pairs, lips.pt, sync.pt, and autoencoder.pt unless --init is given; also "
+                     "for the result", minutes=60, seed="the initial weights and the batches")
+    parser.add_argument("--init", type=existing, metavar="MODEL", help="a model file to continue from")
+    parser.add_argument("--sync", type=existing, metavar="FILE", help="sync network for the loss instead of CACHE/sync.pt")
     parser.add_argument("--perceptual", type=existing, metavar="FILE",
-                        help="SqueezeNet's weights (networks/perceptual.py); without them textures are not looked at")
-    parser.add_argument("--batch", type=int, default=32, help="pictures of a step, at least 9")
+                        help="SqueezeNet's weights (networks/perceptual.py); without them there is no texture loss")
+    parser.add_argument("--batch", type=int, default=32, help="images in a step, at least 9")
     parser.add_argument("--lr", type=float, default=3e-4, help="highest learning rate")
     parser.add_argument("--pool", type=int, default=300, help="runs held as latents")
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
-    model = begun(args.cache, args.init).to(device, memory_format=torch.channels_last)
+    model = initial_model(args.cache, args.init).to(device, memory_format=torch.channels_last)
     for part in (model.encoder, model.audio_encoder, model.lips):
         part.requires_grad_(False)
-    judge, mask = Judge(device), fade(model.config.window).to(device)
+    adversary, mask = Adversary(device), fade(model.config.window).to(device)
     sync_net = sync.load(args.sync or needed(args.cache, "sync.pt")).to(device)
-    losses = Losses(model, Perceptual(args.perceptual).to(device) if args.perceptual else None, judge, sync_net, mask)
+    losses = Losses(model, Perceptual(args.perceptual).to(device) if args.perceptual else None, adversary, sync_net, mask)
     held, quiet, shown = Pairs.of(args.cache, True), np.random.default_rng(1), []
     for kind, still, exemplar in (("exemplar", 0, True), ("own", 0, False), ("portrait", 1, False)):
         runs = [r for r in held.runs if r["still"] == still and (still or len(r["clip"].sound))][:16]
-        shown += [(kind, Slot(model, r, Look(quiet, 0.0, KEPT), exemplar, sync_net)) for r in runs]
+        shown += [(kind, Slot(model, r, Augmentation(quiet, 0.0, KEPT), exemplar, sync_net)) for r in runs]
 
     def check():
         figures = validate(loop.average["average"], shown, mask, sync_net, args.cache / "painter_sheet.png")
         print("warped, painted, sharp, sync warped, painted:", figures, flush=True)
 
-    loop = looped(args.cache / "painter.pt", model, judge, args.lr, args.batch,
+    loop = make_loop(args.cache / "painter.pt", model, adversary, args.lr, args.batch,
                   Schedule(warm_up=200, fall=0.25, minutes=args.minutes, began=args.began), rng, check=check)
-    train(loop, losses, Pool(model, Pairs.of(args.cache, False), args.pool, rng, sync_net), judge)
+    train(loop, losses, Pool(model, Pairs.of(args.cache, False), args.pool, rng, sync_net), adversary)
     distributed.stop()
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains our own sync network (networks/sync.py) on the training split: `python -m train.sync --cache CACHE` writes and resumes
-CACHE/sync.pt and tells how well the network knows right from wrong sound on the validation split.
+"""Trains our sync network (networks/sync.py) on the training split: `python -m train.sync --cache CACHE` writes and
+resumes CACHE/sync.pt and reports how well it tells right from wrong audio on the validation split.
 
-The loss is InfoNCE (van den Oord et al., arXiv 1807.03748). Wrong sounds are other moments of the same clip, which no voice or
-face gives away, and other clips."""
+The loss is InfoNCE (van den Oord et al., arXiv 1807.03748). Negatives are other moments of the same clip, which neither
+voice nor face gives away, and other clips."""
 import math
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from data.clips import balanced, cut, load
-from data.looks import Look
+from data.augmentation import Augmentation
 from data.options import parser as options
 from data.speech import BANDS, STACK
 from data.voices import other_voice
@@ -21,23 +21,23 @@ from networks.sync import FRAMES, ROWS, SHIFTS, Sync, embeddings, sound_windows
 from train import distributed
 from train.loop import Loop, Schedule
 
-CLIPS, TIMES = 16, 16  # of a batch
+CLIPS, TIMES = 16, 16  # in a batch
 LEARNING_RATE = 2e-3
 
 
 class Batches:
-    """Training windows: clips under random looks, speakers balanced."""
+    """Training windows: augmented clips, with balanced speakers."""
 
     def __init__(self, clips, rng):
         self.clips, self.rng, self.weights = clips, rng, balanced(clips)
         self.grey = [torch.from_numpy(c.window.mean(3).round().astype(np.uint8)) for c in clips]
 
-    def look(self, grey):
-        """uint8 [T, 128, 128] -> windows [T, 80, 80] in 0 ... 1 as another camera, light and codec would show them."""
-        look = Look(self.rng)
-        out = F.grid_sample(grey[:, None].float() / 255, look.grid.expand(len(grey), -1, -1, -1), padding_mode="border",
+    def augmented(self, grey):
+        """uint8 [T, 128, 128] -> windows [T, 80, 80] in 0 ... 1, augmented: another camera, light and codec."""
+        augmentation = Augmentation(self.rng)
+        out = F.grid_sample(grey[:, None].float() / 255, augmentation.grid.expand(len(grey), -1, -1, -1), padding_mode="border",
                             align_corners=True)
-        out = out.clamp(1e-3, 1) ** look.gamma * look.light
+        out = out.clamp(1e-3, 1) ** augmentation.gamma * augmentation.light
         if self.rng.random() < 0.5:
             sigma = self.rng.uniform(0.4, 1.5)
             taps = torch.exp(-torch.arange(-3, 4).float() ** 2 / (2 * sigma ** 2))
@@ -47,14 +47,14 @@ class Batches:
         return out[:, 0]
 
     def __call__(self):
-        """Mouths [CLIPS TIMES, 5, 80, 80] and their sound [CLIPS TIMES, 20, 26]."""
+        """Mouths [CLIPS TIMES, 5, 80, 80] and their audio [CLIPS TIMES, 20, 26]."""
         mouths, sounds = [], []
         for index in self.rng.choice(len(self.clips), CLIPS, p=self.weights):
             clip = self.clips[index]
             n = len(clip.window) - FRAMES + 1
             starts = self.rng.choice(n, TIMES, replace=n < TIMES)
             used = torch.from_numpy(starts)[:, None] + torch.arange(FRAMES)
-            mouths.append(self.look(self.grey[index])[used])
+            mouths.append(self.augmented(self.grey[index])[used])
             sounds.append(sound_windows(clip.fbank, STACK * starts + clip.lag_rows))
         sounds = torch.cat(sounds)
         if self.rng.random() < 0.7:
@@ -63,7 +63,7 @@ class Batches:
 
 
 def contrast(seen, heard, scale):
-    """InfoNCE both ways: each window against all of the batch, and against its own clip's alone."""
+    """Symmetric InfoNCE: each window against the whole batch, and against its own clip only."""
     def both(logits):
         truth = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:-1]).reshape(-1)
         side = lambda x: F.cross_entropy(x.reshape(len(truth), -1), truth)
@@ -73,9 +73,9 @@ def contrast(seen, heard, scale):
 
 
 def accuracy(net, clips):
-    """Per speaker: share of five-picture windows nearer to their own sound than to that of a random moment of the same
-    clip at least 3 frames away ("moment"); share of clips whose own sound is nearer than the next clip's ("clip");
-    share of clips whose sound fits best within a frame of where it belongs ("offset")."""
+    """For each speaker: the fraction of five-frame windows closer to their own audio than to that of a random moment of
+    the same clip at least 3 frames away ("moment"); of clips closer to their own audio than to the next clip's
+    ("clip"); and of clips whose audio fits best within a frame of its true offset ("offset")."""
     rng, out = np.random.default_rng(0), {}
     kept = [embeddings(net, cut(c.window), c.fbank, c.lag_rows) for c in clips]
     for i, (clip, (seen, heard)) in enumerate(zip(clips, kept)):
@@ -93,8 +93,8 @@ def accuracy(net, clips):
 
 
 def main():
-    parser = options(__doc__, cache="folder with clips, for what is learned", minutes=12, seed="the first weights and the batches")
-    parser.add_argument("--name", default="sync", help="of the file in CACHE: a loss and a judge need networks of their own")
+    parser = options(__doc__, cache="folder with clips, and for the result", minutes=12, seed="the initial weights and the batches")
+    parser.add_argument("--name", default="sync", help="name of the file in CACHE: a loss and a judge need separate networks")
     args = parser.parse_args()
     device = distributed.start()
     rng = distributed.seed(args.seed)
@@ -112,7 +112,7 @@ def main():
     for _ in loop:
         mouths, sounds = (x.to(device) for x in batches())
         scale = net.log_scale.exp().clamp(max=50)
-        loss = contrast(net.see_grey(mouths), net.hear(sounds), scale)
+        loss = contrast(net.embed_grey(mouths), net.embed_audio(sounds), scale)
         loop.learn(loss)
         loop.note([loss, scale])
     distributed.stop()

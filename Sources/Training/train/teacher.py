@@ -1,11 +1,13 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the audio encoder's teacher (networks/teacher.py) on the clips: `python -m train.teacher --cache CACHE --speech FOLDER...`
-writes and resumes CACHE/teacher.pt, then lets it tell the mouth's coefficients of speech without pictures, sound files of
-up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 [T, 12], from which train/lips.py learns what lips do
-with words, voices and languages that the clips do not have. The lips of p, b and m are closed where their place is known: in
-data/spoken.py's sounds, and in other English speech, --english FOLDER..., where pocketsphinx hears one (data/phones.py). The
-teacher, who learned from a few hundred words, leaves some open."""
+"""Trains the audio encoder's teacher (networks/teacher.py) on the clips: `python -m train.teacher --cache CACHE
+--speech FOLDER...` writes and resumes CACHE/teacher.pt. Then it lets the teacher predict the mouth's coefficients for
+speech without video, audio files of up to 26 s: CACHE/spoken/NAME.npz with sound int16 [N] and coefficients float32 [T,
+12], from which train/lips.py learns words, voices and languages that the clips do not have.
+
+The lips of p, b and m are closed where their times are known: in the output of data/spoken.py, and in other English
+speech, --english FOLDER..., where pocketsphinx finds them (data/phones.py). The teacher, trained on a few hundred
+words, leaves some of them open."""
 import contextlib
 
 import numpy as np
@@ -15,31 +17,32 @@ from safetensors.numpy import load_file
 
 from data.clips import balanced, load, save
 from data.geometry import Basis
-from data.options import existing, made as needed, needs, parser as options, progress
+from data.options import existing, needed, needs, parser as options, progress
 from data.phones import Aligner, written
 from data.prepare import FPS, sound
 from data.speech import SAMPLE_RATE, STACK
-from data.voices import pace, spoiled
-from networks.model import Config, autocast
+from data.voices import pace, degraded
+from networks.config import Config
+from networks.model import autocast
 from networks.teacher import Teacher
 from train import distributed
 from train.lips import CHANGE, OPENING, Clips, as_sound, report
 from train.loop import Loop, Schedule
 
-RUN, RUNS = 12, 16  # pictures in a row, runs of a batch
+RUN, RUNS = 12, 16  # consecutive frames, runs of a batch
 LONGEST = 26        # s
 SOUNDS = ".flac .m4a .mp3 .oga .ogg .opus .wav".split()
 
 
 @torch.no_grad()
-def told(teacher, heard, rows):
-    """Coefficients [T, 12] that a teacher tells of what it heard, [K, 384], at rows [T]."""
+def predicted(teacher, heard, rows):
+    """[T, 12]: the coefficients that a teacher predicts at rows [T] from its features [K, 384]."""
     return teacher(teacher.around(heard, torch.from_numpy(rows).float())).float().cpu().numpy()
 
 
 def closed(coefficients, phones, gap):
-    """Coefficients [T, 12] whose lips are shut in the frames of p, b and m's first halves, and half as open beside them, by as
-    little motion as may be. phones: as data/phones.py finds them; gap [12]: what opens the lips."""
+    """Coefficients [T, 12] with lips shut in the frames of the first halves of p, b and m, and half as open next to
+    them, by the smallest motion. phones: as from data/phones.py; gap [12]: the direction that opens the lips."""
     kept = np.ones(len(coefficients))
     for kind, start, end in phones:
         if kind == "bilabial":
@@ -51,10 +54,11 @@ def closed(coefficients, phones, gap):
 
 
 def tell(teacher, path, cache, device, gap, aligner=None):
-    """Writes CACHE/spoken/NAME.npz of a sound file; its p, b and m are closed if NAME.phones says where they are, or an aligner."""
+    """Writes CACHE/spoken/NAME.npz for an audio file; p, b and m are closed if NAME.phones or an aligner says where
+    they are."""
     samples = sound(path)[:LONGEST * SAMPLE_RATE]
-    heard = teacher.hear(as_sound(samples).to(device))
-    made = told(teacher, heard, STACK * np.arange(len(samples) * FPS // SAMPLE_RATE))
+    heard = teacher.extract(as_sound(samples).to(device))
+    made = predicted(teacher, heard, STACK * np.arange(len(samples) * FPS // SAMPLE_RATE))
     if path.with_suffix(".phones").exists():
         made = closed(made, written(path.with_suffix(".phones")), gap)
     elif aligner:
@@ -63,26 +67,32 @@ def tell(teacher, path, cache, device, gap, aligner=None):
     save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=made)
 
 
-def main():
-    parser = options(__doc__, cache="folder with clips and geometry, for what is learned and told", minutes=4,
-                     seed="the first weights and the batches")
-    for name, what in ("--speech", "in any language"), ("--english", "in English"):
-        parser.add_argument(name, type=existing, nargs="+", default=[], metavar="FOLDER", help=f"of sound files, {what}")
-    args = parser.parse_args()
-    needs("ffmpeg")
+def sound_files(args):
+    """The files in English, and all others."""
     files = lambda folders: sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
     english = files(args.english)
     others = [path for path in files(args.speech) if path not in english]
     if (args.speech or args.english) and not english + others:
         raise SystemExit(f"no sound files ({' '.join(SOUNDS)}) in {' '.join(map(str, args.speech + args.english))}")
+    return english, others
+
+
+def main():
+    parser = options(__doc__, cache="folder with clips and geometry, and for the results", minutes=4,
+                     seed="the initial weights and the batches")
+    for name, what in ("--speech", "in any language"), ("--english", "in English"):
+        parser.add_argument(name, type=existing, nargs="+", default=[], metavar="FOLDER", help=f"folder of audio files, {what}")
+    args = parser.parse_args()
+    needs("ffmpeg")
+    english, others = sound_files(args)
     device = distributed.start()
     rng = distributed.seed(args.seed)
     learned, held = (load(args.cache, v, pictures=False, heard=True) for v in (False, True))
     basis, config = Basis(load_file(needed(args.cache, "geometry.safetensors"))), Config()
     learned, held = Clips(learned, basis), Clips(held, basis)
     teacher = Teacher(config.coefficients).to(device)
-    hear = lambda samples: teacher.hear(samples.to(device))
-    heard = [[hear(one), hear(spoiled(one, learned.sounds, rng))] for one in learned.sounds]
+    hear = lambda samples: teacher.extract(samples.to(device))
+    heard = [[hear(one), hear(degraded(one, learned.sounds, rng))] for one in learned.sounds]
     heard_held = [hear(one) for one in held.sounds]
     every = torch.cat([plain for plain, _ in heard])
     teacher.mean.copy_(every.mean(0))
@@ -90,7 +100,7 @@ def main():
 
     def tells(index):
         rows = STACK * np.arange(len(held.coefficients[index])) + held.clips[index].lag_rows
-        return told(loop.average["teacher"], heard_held[index], rows)
+        return predicted(loop.average["teacher"], heard_held[index], rows)
 
     def validate():
         print("opening r at once, best of 3 frames, range:", report(tells, held, basis), flush=True)

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Golden/filterbank.safetensors is from `python -m convert.golden` in Sources/Training: logfbank of python_speech_features.
-@Suite struct SoundTimelineTests {
+@Suite struct AudioTimelineTests {
   let sound: [Float]
   let rows: Tensor  // [70, 26]
   let stacks: Tensor  // [14, 104], around row 20
@@ -21,9 +21,9 @@ import Testing
 
   func row(_ r: Int) -> Tensor { Tensor([26], Array(rows.values[r * 26..<(r + 1) * 26])) }
 
-  /// A timeline with the golden sound in chunks of `size` samples from index `start` on.
-  func timeline(chunks size: Int, at start: Int64 = 0) -> SoundTimeline {
-    var timeline = SoundTimeline()
+  /// A timeline with the golden audio in chunks of `size` samples from index `start` on.
+  func timeline(chunks size: Int, at start: Int64 = 0) -> AudioTimeline {
+    var timeline = AudioTimeline()
     for i in stride(from: 0, to: sound.count, by: size) {
       timeline.append(Array(sound[i..<min(i + size, sound.count)]), at: start + Int64(i))
     }
@@ -31,10 +31,10 @@ import Testing
   }
 
   /// The stacks around a row.
-  func heard(_ timeline: SoundTimeline, atRow row: Int, past: Int = 8, future: Int = 5) -> Tensor {
-    var (timeline, listener) = (timeline, Listener(nil, past: past, future: future))
-    listener.listen(to: &timeline, atRow: row)
-    return listener.heard()
+  func heard(_ timeline: AudioTimeline, atRow row: Int, past: Int = 8, future: Int = 5) -> Tensor {
+    var (timeline, extractor) = (timeline, AudioFeatureExtractor(nil, past: past, future: future))
+    extractor.capture(from: &timeline, atRow: row)
+    return extractor.features()
   }
 
   @Test func everyRowIsPythonsRow() {
@@ -66,7 +66,7 @@ import Testing
   }
 
   @Test func askingEarlySeesSilenceAndAskingAgainSeesTheSound() {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     timeline.append(Array(sound[..<3000]), at: 0)
     let early = heard(timeline, atRow: 20)
     #expect(Array(early.values.suffix(104)) == [Float](repeating: Filterbank.silence, count: 104))
@@ -75,10 +75,10 @@ import Testing
   }
 
   @Test func gapsAreSilence() {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     timeline.append(Array(sound[..<4000]), at: 0)
     timeline.append(Array(sound[8000...]), at: 8000)
-    var zeroed = SoundTimeline()
+    var zeroed = AudioTimeline()
     zeroed.append(sound[..<4000] + [Float](repeating: 0, count: 4000) + sound[8000...], at: 0)
     for row in 0..<70 {
       #expect(
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test func laterSoundReplacesEarlier() {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     timeline.append([Float](repeating: 0.25, count: 6000), at: 0)
     _ = heard(timeline, atRow: 20)
     timeline.append(sound, at: 0)
@@ -111,7 +111,7 @@ import Testing
   }
 
   @Test func longStreamsForgetTheirBeginning() {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     for second in 0..<200 as Range<Int64> {
       timeline.append([Float](repeating: 0.5, count: 16_000), at: second * 16_000)
     }
@@ -123,7 +123,7 @@ import Testing
   }
 
   @Test(arguments: [.min, -1 << 50, -1, 1 << 50, .max] as [Int64]) func noTimeTraps(time: Int64) {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     for start in [time, 0, time] {
       timeline.append(sound, at: start)
       timeline.append([], at: start)
@@ -132,7 +132,7 @@ import Testing
   }
 
   @Test func whatIsNoNumberIsSilence() {
-    var timeline = SoundTimeline()
+    var timeline = AudioTimeline()
     timeline.append([.nan, .infinity, -.infinity, .greatestFiniteMagnitude] + sound, at: 3000)
     #expect(heard(timeline, atRow: 20, past: 1, future: 5).values.allSatisfy { $0.isFinite })
   }

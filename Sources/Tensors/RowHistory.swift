@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// The last rows of a stream, `[T, width]` in one piece of memory, found by their index in the stream.
-public struct Track: Sendable {
+/// The most recent rows of a stream, `[T, width]` in contiguous memory, addressed by their index in the stream.
+public struct RowHistory: Sendable {
   public let width: Int
   /// The index of the oldest row.
   public private(set) var first = 0
@@ -13,25 +13,25 @@ public struct Track: Sendable {
   /// One past the index of the newest row.
   public var end: Int { first + values.count / width }
 
-  /// Rows that follow the newest one.
+  /// Appends rows.
   public mutating func append(_ rows: some Collection<Float>) {
     precondition(rows.count % width == 0, "rows of \(width) values")
     values += rows
   }
 
-  /// Some of the rows, which must be there: `[range.count, width]`.
+  /// The rows `range`, `[range.count, width]`; they must be held.
   public func rows(_ range: Range<Int>) -> Tensor {
     precondition(first <= range.lowerBound && range.upperBound <= end, "rows that are held")
     let (from, to) = ((range.lowerBound - first) * width, (range.upperBound - first) * width)
     return Tensor([range.count, width], values[from..<to])
   }
 
-  /// Forgets the rows from an index on.
+  /// Discards the rows from `index` on.
   public mutating func cut(to index: Int) {
     if index < end { values.removeLast((end - max(index, first)) * width) }
   }
 
-  /// Forgets the rows before an index.
+  /// Discards the rows before `index`.
   public mutating func forget(before index: Int) {
     guard index > first else { return }
     let count = min(index, end) - first
@@ -39,13 +39,13 @@ public struct Track: Sendable {
     first += count
   }
 
-  /// Forgets all rows; the next one has this index.
+  /// Discards all rows; the next one has index `index`.
   public mutating func restart(at index: Int) {
     values.removeAll(keepingCapacity: true)
     first = index
   }
 
-  /// For kernels: the memory from a row on, valid during `body`.
+  /// The memory from row `index` on, for kernels; valid during `body`.
   func with<Result>(from index: Int, _ body: (UnsafePointer<Float>) -> Result) -> Result? {
     values.withUnsafeBufferPointer { values in
       values.baseAddress.map { body($0 + (index - first) * width) }

@@ -1,31 +1,32 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Dubs prepared clips, frame after frame, as the element does (twin of Sources/SyncDiff/Journey.swift), on the aligned pictures
-of prepare.py instead of whole frames: geometry, memory of mouths, warp, painter."""
+"""Dubs prepared clips frame by frame, as the element does (twin of Sources/SyncDiff/FramePipeline.swift), on the
+aligned crops of prepare.py instead of whole frames: geometry, exemplar memory, warp, painter."""
 import numpy as np
 import torch
 
 from data import warp
 from data.clips import as_image
 from data.geometry import INNER, MARGIN, SIDE, WINDOW, Expression, Neutral, Pose, opening, unfolded, with_mouth, with_rings
-from networks.model import fade, masked, painted, small
+from networks.model import fade, masked, painted, pooled_lips
 
 CUT = slice(MARGIN, SIDE - MARGIN)
-ANY_MOUTH = 0.14  # outer eye distances, an opening that every mouth may have
-WIDER = 1.15      # times as wide as it was seen, a mouth may open
+ANY_MOUTH = 0.14  # outer eye distances, an opening that any mouth may have
+WIDER = 1.15  # times the widest opening seen, the limit for a mouth
 
 
-class Memory:
-    """Mouths of one face, at most MOST and BUDGET: a new one is kept if none is like it, or those are lit otherwise: it takes
-    their place. When they become too many the older one of the two that are most alike goes. key: the inner rim [20, 2] in the face's own coordinates, its middle taken
-    away, beside the direction in which the face looks."""
+class MouthMemory:
+    """The mouths of one face, at most MOST of them and BUDGET bytes (twin of Sources/Faces/MouthMemory.swift). A new
+    mouth is kept if no kept one is like it, or if those that are were lit differently; it then replaces them. When
+    there are too many, the older of the two most similar mouths is dropped. key: the inner lip edge [20, 2] in face
+    coordinates, centred, and the direction of the face."""
     MOST = 32
-    BUDGET = 15e6   # bytes of all that is kept or shown, and of one that is being made, which has a quarter at most
-    APART = 0.004   # outer eye distances: mouths that differ less are the same
-    LIT = 0.12      # colours of -1 ... 1: lights that differ less are the same
-    TURN = 0.3      # what a turn by one radian counts
-    SWITCH = 0.01   # how much better another mouth must be
-    FADE = 3        # pictures in which one mouth becomes another
+    BUDGET = 15e6  # maximum bytes of all that is kept or shown and of one being added, which has at most a quarter
+    APART = 0.004  # outer eye distances: mouths closer than this are the same
+    LIT = 0.12  # colours of -1 ... 1: smaller differences count as the same light
+    TURN = 0.3  # outer eye distances that a turn by one radian counts as
+    SWITCH = 0.01  # outer eye distances: hysteresis before another mouth is shown
+    FADE = 3  # frames over which one mouth crossfades to another
 
     def __init__(self):
         self.keys, self.mouths, self.sizes, self.lights = [], [], [], []
@@ -34,10 +35,10 @@ class Memory:
     @staticmethod
     def key(shape, rotation):
         rim = shape[list(INNER), :2]
-        return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), Memory.TURN * rotation[:2, 2]])
+        return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), MouthMemory.TURN * rotation[:2, 2]])
 
     def remember(self, key, mouth, size=0, light=0.0):
-        """size: bytes of the mouth; light: mean colours of the quarters of what is around it, -1 ... 1."""
+        """size: bytes of the mouth; light: mean colours of the quarters around it, -1 ... 1."""
         alike = [i for i, other in enumerate(self.keys) if np.linalg.norm(other - key) < self.APART]
         if size > self.BUDGET / 4 or any(np.abs(self.lights[i] - light).max() <= self.LIT for i in alike):
             return
@@ -57,13 +58,13 @@ class Memory:
             del values[i]
 
     def held(self):
-        """Bytes of the mouths that are kept, and of those that are shown but no longer kept."""
+        """Bytes of the kept mouths, and of those still shown but no longer kept."""
         kept = [id(mouth) for mouth in self.mouths]
         return sum(self.sizes) + sum(shown[1] for shown in (self.now, self.before) if shown and id(shown[0]) not in kept)
 
     def choose(self, key):
-        """The mouths to show and their shares. While one takes another's place no third one begins to, so that no share jumps;
-        what is shown until then may no longer be kept."""
+        """The mouths to show and their weights. A crossfade always completes before the next one begins, so that no
+        weight jumps; it may use mouths that are no longer kept."""
         if not self.mouths:
             return []
         distances = {id(m): np.linalg.norm(k - key) for k, m in zip(self.keys, self.mouths)}
@@ -80,13 +81,13 @@ class Memory:
 
 
 def light(picture):
-    """[2, 2, 3] in -1 ... 1: the mean colours of the four quarters of a prepared picture's window [128, 128, 3]."""
-    window = picture[CUT, CUT][10:70, 10:70].reshape(2, 30, 2, 30, 3)  # without its edges, as Visibility's
+    """[2, 2, 3] in -1 ... 1: the mean colours of the four quarters of a prepared window [128, 128, 3]."""
+    window = picture[CUT, CUT][10:70, 10:70].reshape(2, 30, 2, 30, 3)  # without its edges, as in Visibility
     return window.mean((1, 3)) / 127.5 - 1
 
 
 class Dub:
-    """A clip's pictures uint8 [T, 128, 128, 3] and meshes [T, 468, 3] (window px), to be driven by coefficients [T, 12]."""
+    """Dubs a clip of frames uint8 [T, 128, 128, 3] and meshes [T, 468, 3] (window px) by coefficients [T, 12]."""
 
     def __init__(self, basis, window, points):
         self.basis, self.window = basis, window
@@ -97,19 +98,19 @@ class Dub:
         self.neutral = np.stack([neutral(shape) for shape in self.shape])
         self.own = basis.coefficients(self.shape, self.neutral)
 
-    def warped(self, told, exemplar=True):
-        """The pictures [T, 128, 128, 3] with the mouths that coefficients [T, 12] tell, warped, lips [T, 2, 128, 128] and the meshes
-        they have [T, 540, 2]."""
-        basis, count = self.basis, min(len(told), len(self.window))
+    def warped(self, predicted, exemplar=True):
+        """The images [T, 128, 128, 3] warped to predicted coefficients [T, 12] and the face's expression, lips [T, 2, 128, 128],
+        and their meshes [T, 540, 2]."""
+        basis, count = self.basis, min(len(predicted), len(self.window))
         expression = Expression(basis)
-        wanted = np.stack([mouth + expression(own, mouth) for own, mouth in zip(self.own[:count], told)])
+        wanted = np.stack([mouth + expression(own, mouth) for own, mouth in zip(self.own[:count], predicted)])
         widest = np.maximum.accumulate(opening(self.shape[:count]))  # so far
         wanted = basis.limited(wanted, np.maximum(ANY_MOUTH, WIDER * widest))
         pose = Pose(self.pose.scale[:count], self.pose.rotation[:count], self.pose.shift[:count])
         shape = with_mouth(basis, self.shape[:count], self.own[:count], wanted, basis.facing(pose))
         before, after = with_rings(self.points[:count, :, :2] + MARGIN, pose.posed(shape)[..., :2] + MARGIN)
-        memory, pictures, lips = Memory(), [], []
-        key = lambda s, t: Memory.key(s, self.pose.rotation[t])
+        memory, pictures, lips = MouthMemory(), [], []
+        key = lambda s, t: MouthMemory.key(s, self.pose.rotation[t])
         for t in range(count):
             memory.remember(key(self.shape[t], t), (self.window[t], before[t]), light=light(self.window[t]))
             unit = float(self.pose.scale[t])
@@ -126,14 +127,14 @@ class Dub:
 
     @torch.no_grad()
     def painted(self, model, pictures, lips, stacks, seed=0):
-        """uint8 [T, 128, 128, 3]: the warped pictures as the painter leaves them, with what is heard [T, tokens, C]."""
+        """uint8 [T, 128, 128, 3]: the warped images after painting, given the audio features [T, tokens, C]."""
         noise = torch.randn((1, model.config.latent_channels, WINDOW // 4, WINDOW // 4),
                             generator=torch.Generator().manual_seed(seed))
         previous, mask, out = None, fade(WINDOW), pictures.copy()
         for t in range(len(pictures)):
             picture = as_image(pictures[t:t + 1, CUT, CUT])
             identity = model.encoder(picture)
-            where = small(torch.from_numpy(lips[t:t + 1, :, CUT, CUT]).float())
+            where = pooled_lips(torch.from_numpy(lips[t:t + 1, :, CUT, CUT]).float())
             tokens = model.audio_encoder(stacks[t:t + 1])
             previous = model.sample(noise, masked(identity, where), where, identity, tokens, previous)
             made = painted(model, previous, identity, picture, mask).clamp(-1, 1)

@@ -1,7 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Layers: weights packed once at load, then called like functions. Plain twins are in Tests/TensorsTests/Plain.swift.
+// The convolution layer. As in all layers, the weights are packed once when the model loads, then the layer is called like a
+// function. Reference implementations of all layers are in Tests/TensorsTests/Plain.swift.
 
 public import KernelInterface
 
@@ -14,7 +15,7 @@ public typealias Activation = KernelInterface.Activation
 /// Zeros added around a picture before a convolution, in pixels.
 public typealias Padding = (top: Int, bottom: Int, left: Int, right: Int)
 
-/// 2-D convolution over `[H, W, Cin]` -> `[H', W', Cout]`, zero padding. PyTorch weight `[Cout, Cin / groups, K, K]`.
+/// 2-D convolution with zero padding: `[H, W, Cin]` -> `[H', W', Cout]`. PyTorch weight `[Cout, Cin / groups, K, K]`.
 public struct Conv2d: Sendable {
   private enum Kind {
     case dense(PackedWeights)
@@ -28,18 +29,18 @@ public struct Conv2d: Sendable {
   private let stride: Int
   private let padding: Padding
 
-  /// How a convolution is computed. Chosen by shape, not by timing at load, so that every run gives the same bytes;
+  /// How a convolution is computed. Chosen by its shape, not by timing at load, so that every run gives the same bytes;
   /// measured in meta/decisions/0009-kernels.md.
   public enum Method: String, CaseIterable, Sendable {
     case direct
-    case pairs  // direct, bf16 multiplied as such
+    case pairs  // direct, multiplying pairs of bf16
     case f2, f4  // Winograd's F(2x2, 3x3), F(4x4, 3x3)
     case tiles  // direct, bf16 on the tile unit
-    case split  // the same with two bf16 for a float, as accurate as one
+    case split  // the same, each f32 as the sum of two bf16, with the accuracy of f32
   }
 
-  /// The best way to convolve pictures of `size` pixels: on the tile unit, or by Winograd where its transforms cost less than
-  /// they save.
+  /// The fastest method for images of `size` pixels: the tile unit where there is one, Winograd where its transforms
+  /// cost less than they save.
   public static func method(
     _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision
   ) -> Method {
@@ -50,15 +51,16 @@ public struct Conv2d: Sendable {
     _ cin: Int, _ cout: Int, kernel: Int, stride: Int, size: Int, precision: Weights.Precision,
     on instructions: InstructionSet
   ) -> Method {
-    // Three or four channels fill a third of a tile, still more than 24 of them fill of two vectors.
+    // Three or four input channels fill only a third of a tile, which is still more than 24 output channels fill of two
+    // vectors.
     if instructions.hasTiles, cin >= 8 || cout < 32 { return precision == .bf16 ? .tiles : .split }
     if precision == .bf16, instructions.hasFastPairs, cin >= 8 { return .pairs }
     guard kernel == 3, stride == 1, cin >= 8, cout >= 16 else { return .direct }
     return size >= 256 ? .f4 : .f2
   }
 
-  /// Symmetric padding of kernel / 2, as every convolution of our own networks has. `size`: the pixels of its pictures;
-  /// `multiple`: what the width of the output is always a multiple of, at most 4 counts.
+  /// With symmetric padding of kernel / 2, as in all our own networks. `size`: the number of pixels of its input
+  /// images. `multiple`: a number that always divides the output's width; only factors up to 4 are used.
   public init(
     _ w: Weights, _ name: String, _ cin: Int, _ cout: Int, kernel: Int = 3, stride: Int = 1, size: Int,
     multiple: Int = 1
@@ -74,7 +76,7 @@ public struct Conv2d: Sendable {
       on: w.instructions)
   }
 
-  /// How many output pixels the tile unit had best compute as one, of those that divide `multiple`: with the fewest products.
+  /// How many output pixels the tile unit should compute as one for the fewest products; a divisor of `multiple`.
   package static func group(_ cin: Int, _ cout: Int, kernel: Int, stride: Int, multiple: Int) -> Int {
     func cost(_ group: Int) -> Int {  // of four pixels
       4 / group * Tiles.depths(kernel, cin, stride: stride, group: group)
@@ -83,9 +85,9 @@ public struct Conv2d: Sendable {
     return [1, 2, 4].filter { multiple % $0 == 0 }.min { cost($0) < cost($1) } ?? 1
   }
 
-  /// `groups` is 1 or, for a depthwise convolution, the number of channels (weight `[C, 1, K, K]`). Winograd's methods
-  /// are for kernel 3, stride 1 and padding 1, `pairs`, `tiles` and `split` for processors that have them.
-  /// `streamed`: see `Linear`.
+  /// `groups`: 1, or the number of channels for a depthwise convolution (weight `[C, 1, K, K]`). `method`: Winograd
+  /// needs kernel 3, stride 1 and padding 1; `pairs`, `tiles` and `split` need a processor that has them. `streamed`:
+  /// see `Linear`.
   public init(
     weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
     streamed: Bool = false
@@ -95,7 +97,7 @@ public struct Conv2d: Sendable {
       on: instructions)
   }
 
-  /// `group`: how many output pixels the tile unit computes as one; it divides the width of the output.
+  /// `group`: how many output pixels the tile unit computes as one; must divide the output's width.
   package init(
     weight: Tensor, bias: Tensor, stride: Int, padding: Padding, groups: Int = 1, method: Method = .direct,
     streamed: Bool = false, group: Int = 1, on instructions: InstructionSet
@@ -162,8 +164,8 @@ public struct Conv2d: Sendable {
     }
   }
 
-  /// `pointwise(self(x)) + shortcut` of a depthwise convolution of three rows, then PReLU with the channels' `slope`, ReLU
-  /// without. On the tile unit in two passes.
+  /// For a 3 x 3 depthwise convolution: `pointwise(self(x)) + shortcut`, then PReLU with the channels' `slope`, or ReLU
+  /// if that is nil. Fused into two passes on the tile unit.
   public func callAsFunction(
     _ x: Tensor, then pointwise: Conv2d, adding shortcut: Tensor, slope: Tensor?
   ) -> Tensor {
@@ -195,7 +197,7 @@ public struct Conv2d: Sendable {
     return slope.map { prelu(y, slope: $0, by: kernels) } ?? y
   }
 
-  /// `rows` of the padded picture; output `columns` x `lines` pixels.
+  /// `rows`: of the padded image. The output is `columns` x `lines` pixels.
   private func run(
     _ picture: PaddedPicture, _ rows: Int, _ columns: Int, _ lines: Int, _ output: UnsafeMutablePointer<Float>,
     _ residual: UnsafePointer<Float>?, _ activation: Activation
@@ -253,14 +255,15 @@ public struct Conv2d: Sendable {
   }
 }
 
-/// Many tiles, or one block: every piece takes some rows of tiles the whole way, so that they stay in its cache. Else all are
-/// transformed first, then shared out by channel blocks, so that each weight is read once.
+/// With many tiles, or with a single channel block, each task takes some rows of tiles through all stages, so that they
+/// stay in its cache. Otherwise all tiles are transformed first and the products are split by channel block, so that
+/// each weight is read once.
 private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination, by kernels: any KernelSet.Type) {
   let (m, cin) = (w.m, weights.inputs)
   let lanes = weights.products.lanes
   let width = min((weights.outputs + lanes - 1) / lanes, 2) * lanes  // of a block
   let strip = (m + 2) * (w.columns * m + 2) * cin + 40 * kernels.lanes
-  let isOne = weights.blocks == 1  // so only rows can be shared out
+  let isOne = weights.blocks == 1  // so only rows can be split
   let group = max(1, min(48 / w.columns, isOne ? (w.rows + 3) / 4 : w.rows))  // rows of tiles
   let groups = (w.rows + group - 1) / group
   if groups >= 4 || isOne {
@@ -292,207 +295,5 @@ private func winograd(_ w: Winograd, _ weights: PackedWeights, _ to: Destination
       }
     }
     withExtendedLifetime(transformed) {}
-  }
-}
-
-/// `[T, Cin]` -> `[T, Cout]`; a vector counts as one row. PyTorch weight `[Cout, Cin]`.
-public struct Linear: Sendable {
-  private let weights: PackedWeights
-  private let kernels: any KernelSet.Type
-
-  /// `rows`: how many there will be, about. The tile unit takes sixteen at a time; for a few it is not worth it.
-  /// `streamed`: rows come in any pieces, so what is made of one must not depend on how many come with it.
-  public init(_ w: Weights, _ name: String, _ cin: Int, _ cout: Int, rows: Int, streamed: Bool = false) {
-    kernels = w.instructions.kernels
-    let isHalf = w.precision == .bf16
-    let method: PackedWeights.Method =
-      if w.instructions.hasTiles, rows >= 8 {
-        isHalf ? .tiles : .split
-      } else {
-        isHalf && w.instructions.hasFastPairs ? .pairs : .direct
-      }
-    weights = PackedWeights(
-      weight: w.take("\(name).weight", [cout, cin]).values, bias: w.take("\(name).bias", [cout]).values, outputs: cout,
-      inputs: cin, taps: 1, rows: 1, method: method, products: streamed ? kernels : w.instructions.products)
-  }
-
-  /// `activation(linear(x) + residual)`.
-  public func callAsFunction(
-    _ x: Tensor, activation: Activation = .none, adding residual: Tensor? = nil
-  ) -> Tensor {
-    let (inputs, outputs) = (weights.inputs, weights.outputs)
-    precondition(x.values.count % inputs == 0, "rows of \(inputs) values")
-    let rows = x.values.count / inputs
-    precondition(residual.map { $0.values.count == rows * outputs } ?? true, "a residual like the output")
-    let paired = weights.method == .pairs
-    let length = paired ? (inputs + 1) / 2 : inputs
-    return Tensor(rows, outputs) { output in
-      x.values.with { x in
-        let picture = PaddedPicture(
-          input: x, height: rows, width: 1, channels: inputs, top: 0, left: 0, right: 0, factor: nil, offset: nil,
-          activation: .none)
-        let to = Destination(
-          output: output, channels: outputs, bias: weights.bias.memory, residual: residual?.values.with { $0 },
-          activation: activation)
-        #if arch(x86_64)
-          if weights.method == .tiles || weights.method == .split {
-            convolveByTiles(picture, rows: rows, weights, kernel: (1, 1), stride: 1, height: rows, width: 1, to)
-            return withExtendedLifetime(residual) {}
-          }
-        #endif
-        let pairs = Workspace.shared.lease(paired ? rows * length : 0)
-        if paired { kernels.pad(picture, rows: 0..<rows, paired: true, pairs.memory) }
-        let convolution = Convolution(
-          input: paired ? UnsafeRawPointer(pairs.memory) : UnsafeRawPointer(x), kernelRows: 1, rowLength: length,
-          inputRow: 0, pixelStep: length, rowStep: 0, outputWidth: rows, weights: weights.weights,
-          format: weights.format)
-        product(convolution, weights, pixels: rows, to, by: kernels)
-        withExtendedLifetime((pairs, residual)) {}
-      }
-    }
-  }
-}
-
-/// A convolution shared out by channel blocks first, because the weights are what is large.
-private func product(
-  _ convolution: Convolution, _ weights: PackedWeights, pixels: Int, _ to: Destination, by kernels: any KernelSet.Type
-) {
-  let pieces = pieces(pixels * weights.outputs * weights.inputs * weights.taps)
-  let columns = min(pieces, weights.blocks)
-  let rows = min((pieces + columns - 1) / columns, (pixels + 23) / 24)
-  ThreadPool.shared.parallel(count: rows * columns) { index in
-    let pixels = part(index % rows, of: rows, 0..<pixels, step: 24)
-    for block in part(index / rows, of: columns, 0..<weights.blocks, step: 1) {
-      weights.products.convolve(convolution, pixels: pixels, block: block, to: to)
-    }
-  }
-}
-
-/// Into how many pieces to cut so many multiplications: some 5 us each at least, and not more than hands out evenly.
-private func pieces(_ cost: Int) -> Int { max(1, min(16, cost / 250_000)) }
-
-/// The `index`-th of `count` even parts, cut at multiples of `step`.
-func part(_ index: Int, of count: Int, _ range: Range<Int>, step: Int) -> Range<Int> {
-  let steps = (range.count + step - 1) / step
-  let bound = { min(range.upperBound, range.lowerBound + $0 * steps / count * step) }
-  return bound(index)..<bound(index + 1)
-}
-
-/// Cuts `0..<count` for the thread pool; `cost` is the multiplications of one.
-func shareOut(_ count: Int, cost: Int, _ body: (Range<Int>) -> Void) {
-  let pieces = min(count, pieces(8 * count * cost))  // such work is bound by memory, not by multiplications
-  ThreadPool.shared.parallel(count: pieces) { body(part($0, of: pieces, 0..<count, step: 1)) }
-}
-
-/// Group normalisation over `[H, W, C]`, eps 1e-5 (Wu and He 2018).
-public struct GroupNorm: Sendable {
-  private let weight: Tensor
-  private let bias: Tensor
-  private let groups: Int
-  private let kernels: any KernelSet.Type
-
-  public init(_ w: Weights, _ name: String, _ channels: Int, groups: Int) {
-    weight = w.take("\(name).weight", [channels])
-    bias = w.take("\(name).bias", [channels])
-    (self.groups, kernels) = (groups, w.instructions.kernels)
-  }
-
-  /// What the norm comes to for one picture: x * factor + offset, channel by channel. The convolution that follows
-  /// computes it while it pads.
-  public struct Scale: Sendable {
-    private let values: Tensor  // [2, C]
-
-    init(_ channels: Int, filledBy fill: (UnsafeMutablePointer<Float>) -> Void) {
-      values = Tensor(2, channels, filledBy: fill)
-    }
-
-    /// Valid as long as the scale is.
-    var factor: UnsafePointer<Float> { values.values.with { $0 } }
-    var offset: UnsafePointer<Float> { factor + values.values.count / 2 }
-  }
-
-  /// `norm(x) * (1 + scale) + shift`; `modulation` is row `row` of `[rows, 2 C]`: scale, then shift.
-  public func callAsFunction(_ x: Tensor, modulation: Tensor? = nil, row: Int = 0) -> Scale {
-    let channels = weight.values.count
-    let (h, w, c) = x.picture
-    precondition(
-      c == channels && (modulation.map { $0.values.count >= 2 * c * (row + 1) } ?? true), "\(channels) channels")
-    let (pixels, width) = (h * w, channels / groups)
-    let deviations = Tensor(2, channels) { sums in
-      x.values.with { x in
-        shareOut((channels + 31) / 32, cost: 32 * pixels) { part in
-          kernels.sumDeviations(
-            x, rows: pixels, width: channels, channels: 32 * part.lowerBound..<min(32 * part.upperBound, channels),
-            sums: sums, squares: sums + channels)
-        }
-      }
-    }
-    return Scale(channels) { factor in
-      let n = Float(pixels)
-      for first in stride(from: 0, to: channels, by: width) {
-        let group = first..<first + width
-        var mean: Float = 0
-        for c in group { mean += x.values[c] + deviations.values[c] / n }
-        mean /= Float(width)
-        // Of each channel around its own mean, and of the channels' means around the group's.
-        var variance: Float = 0
-        for c in group {
-          let shift = deviations.values[c] / n
-          let apart = x.values[c] + shift - mean
-          variance += deviations.values[channels + c] / n - shift * shift + apart * apart
-        }
-        variance = max(variance / Float(width), 0)
-        let scale = 1 / (variance + 1e-5).squareRoot()
-        for c in group {
-          var (f, o) = (weight.values[c] * scale, bias.values[c] - mean * weight.values[c] * scale)
-          if let modulation {
-            let at = 2 * channels * row + c
-            f *= 1 + modulation.values[at]
-            o = o * (1 + modulation.values[at]) + modulation.values[at + channels]
-          }
-          (factor[c], factor[channels + c]) = (f, o)
-        }
-      }
-    }
-  }
-}
-
-/// Layer normalisation of each row of `[T, C]`, eps 1e-5 (Ba et al. 2016).
-public struct LayerNorm: Sendable {
-  private let weight: Tensor
-  private let bias: Tensor
-  private let kernels: any KernelSet.Type
-
-  public init(_ w: Weights, _ name: String, _ width: Int) {
-    weight = w.take("\(name).weight", [width])
-    bias = w.take("\(name).bias", [width])
-    kernels = w.instructions.kernels
-  }
-
-  public func callAsFunction(_ x: Tensor) -> Tensor {
-    precondition(x.picture.channels == weight.values.count, "rows of \(weight.values.count) values")
-    return Self.normalised(x, weight, bias, by: kernels)
-  }
-
-  /// Without scale and shift.
-  public static func plain(_ x: Tensor, by kernels: any KernelSet.Type = Tensors.kernels) -> Tensor {
-    normalised(x, nil, nil, by: kernels)
-  }
-
-  private static func normalised(
-    _ x: Tensor, _ weight: Tensor?, _ bias: Tensor?, by kernels: any KernelSet.Type
-  ) -> Tensor {
-    let width = x.picture.channels
-    let rows = x.values.count / max(width, 1)
-    return Tensor(like: x) { output in
-      let (w, b) = (weight?.values.with { $0 }, bias?.values.with { $0 })
-      x.values.with { x in
-        shareOut(rows, cost: width) { part in
-          let first = part.lowerBound * width
-          kernels.normaliseRows(x + first, weight: w, bias: b, rows: part.count, width: width, output + first)
-        }
-      }
-      withExtendedLifetime((weight, bias)) {}
-    }
   }
 }

@@ -3,34 +3,34 @@
 
 import Glibc
 
-/// What counts as silence: sound that stays below a level for long enough. Pauses between words are shorter.
+/// What counts as silence: audio that stays below a level for some time, longer than the pauses between words.
 public struct Silence: Equatable, Sendable {
   let power: Float  // mean square of samples in -1 ... 1
   let rows: Int
 
-  /// `threshold` dBFS (0: the RMS of a full-scale square wave), `hold` nanoseconds, 60 s at most.
+  /// `threshold`: dBFS, where 0 is the RMS of a full-scale square wave. `hold`: nanoseconds, at most 60 s.
   public init(threshold: Double, hold: UInt64) {
     power = Float(pow(10, threshold / 10))
     rows = RunningTime(nanoseconds: min(hold, 60_000_000_000)).row
   }
 }
 
-/// A piece of a timeline.
+/// A copied piece of a timeline.
 struct Excerpt: Sendable {
   private let samples: [Float]
-  /// The samples that it has.
+  /// The indices of its samples.
   let range: Range<Int64>
 
   init(_ samples: [Float] = [], from start: Int64 = 0) {
     (self.samples, range) = (samples, start..<start + Int64(samples.count))
   }
 
-  /// Samples, zeros where it has none.
+  /// The samples `wanted`, with zeros where it has none.
   subscript(wanted: Range<Int64>) -> [Float] {
     wanted.map { range.contains($0) ? samples[Int($0 - range.lowerBound)] : 0 }
   }
 
-  /// The samples of a row; nil where it has none of them.
+  /// The samples of a row; nil if it has none of them.
   func row(_ row: Int) -> [Float]? {
     let first = Int64(row * Filterbank.step)
     let window = first..<first + Int64(Filterbank.window)
@@ -38,33 +38,33 @@ struct Excerpt: Sendable {
   }
 }
 
-/// The sound of the last minute, addressed by running time. Memory is constant.
+/// The last minute of audio, indexed by running time, in constant memory.
 ///
-/// Samples are 16 kHz mono, -1 ... 1, and have absolute indices of running time (`RunningTime.sample`). What is not
-/// held is digital silence: gaps, the time before the first and after the last sample, samples that are no numbers. A chunk
-/// that overlaps what is held replaces it. What pictures hear of it, a `Listener` tells.
-public struct SoundTimeline: Sendable {
+/// Samples are 16 kHz mono, -1 ... 1, with absolute indices (`RunningTime.sample`). Whatever is not held reads as
+/// digital silence: gaps, the time before the first and after the last sample, and samples that are not finite. A chunk
+/// that overlaps held samples replaces them. A `AudioFeatureExtractor` reads what a frame needs.
+public struct AudioTimeline: Sendable {
   /// Samples held at most, 65.5 s in 4 MB.
   static let capacity = 1 << 20
   static let rowsCached = capacity / Filterbank.step
 
-  /// A ring: sample i lives at i mod capacity. Only indices in `held` count.
+  /// A ring buffer: sample i is at i mod capacity. Only indices in `held` are valid.
   private var samples = [Float](repeating: 0, count: capacity)
   private var held: Range<Int64> = 0..<0
-  /// From here on the sound is not what it was when the listener asked last.
+  /// The first sample that changed since the extractor last asked.
   private var changed = Int64.min
 
-  /// Mean squares of rows of which every sample was held, computed once: row r lives at r mod `rowsCached`.
+  /// Cached mean squares of complete rows: row r is at r mod `rowsCached`.
   private var powers = [Float](repeating: 0, count: rowsCached)
   private var rowAt = [Int](repeating: .min, count: rowsCached)
 
   public init() {}
 
-  /// One past the last sample held; nil while there is none.
+  /// One past the last sample held; nil if there is none.
   public var end: Int64? { held.isEmpty ? nil : held.upperBound }
 
-  /// Puts sound at sample index `start`. What lies before the oldest sample held is late and ignored, but sound more
-  /// than the capacity away in either direction is a jump: the timeline starts anew there.
+  /// Writes samples at index `start`. Those before the oldest sample held are late and ignored. A gap of more than the
+  /// capacity in either direction is a jump, after which the timeline starts over.
   public mutating func append(_ sound: [Float], at start: Int64) {
     sound.withUnsafeBufferPointer { append($0, at: start) }
   }
@@ -80,13 +80,13 @@ public struct SoundTimeline: Sendable {
     write(from: max(start, held.lowerBound, end - capacity), to: end) { sound[Int($0 - start)] }
   }
 
-  /// From which sample on the sound is not what it was at the last call. For one listener.
+  /// The first sample that changed since the last call, for the one extractor.
   mutating func takeChange() -> Int64 {
     defer { changed = .max }
     return changed
   }
 
-  /// What is held of these samples.
+  /// The held samples in this range.
   func excerpt(_ first: Int64, to end: Int64) -> Excerpt {
     let part = (first..<max(first, end)).clamped(to: held)
     let (from, count) = (Self.place(part.lowerBound), part.count)
@@ -94,8 +94,8 @@ public struct SoundTimeline: Sendable {
     return Excerpt(Array(samples[from..<from + whole] + samples[..<(count - whole)]), from: part.lowerBound)
   }
 
-  /// Which of some rows belong to a run of quiet ones that is long enough. Rows that look at sound from `limit` on are not
-  /// known: they are what the last known one is.
+  /// Which of the rows `shown` lie in a run of quiet rows that is long enough. Rows that depend on samples from `limit`
+  /// on are unknown and take the value of the last known row.
   mutating func silent(_ shown: Range<Int>, until limit: Int64, _ silence: Silence) -> [Bool] {
     let end = min(shown.upperBound, Filterbank.rows(endingBy: limit))
     let first = min(shown.lowerBound, end - 1)
@@ -113,7 +113,8 @@ public struct SoundTimeline: Sendable {
     return shown.map { silent[silence.rows + min($0, end - 1) - first] }
   }
 
-  /// Writes `sound(i)` to every index i of a range that touches what is held; nothing if the range is empty.
+  /// Writes `sound(i)` to every index i of a range that adjoins or overlaps the held samples; nothing if the range is
+  /// empty.
   private mutating func write(from first: Int64, to end: Int64, _ sound: (Int64) -> Float) {
     guard first < end else { return }
     changed = min(changed, first)
@@ -127,7 +128,8 @@ public struct SoundTimeline: Sendable {
     held = max(held.lowerBound, upper - Int64(Self.capacity))..<upper
   }
 
-  /// Mean square of a row, remembered if no later sound can change it. One that begins before all sound is silent.
+  /// Mean square of a row, cached once later audio cannot change it. A row that begins before the first sample is
+  /// silent.
   private mutating func power(_ row: Int) -> Float {
     let slot = Self.slot(row)
     if rowAt[slot] == row { return powers[slot] }
@@ -139,7 +141,7 @@ public struct SoundTimeline: Sendable {
     return mean
   }
 
-  /// Indices beyond this are no times of any stream (2,200 years); within it no arithmetic on them overflows.
+  /// Indices beyond this (2,200 years) are not valid times; within it, index arithmetic cannot overflow.
   private static let farthest: UInt64 = 1 << 50
   static func clamped(_ row: Int) -> Int { min(max(row, -Int(farthest)), Int(farthest)) }
 

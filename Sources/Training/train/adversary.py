@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""The other half of an adversarial loss: the discriminator learns beside the network that it judges."""
+"""The adversarial loss: a discriminator that is trained alongside the network it judges."""
 import torch
 import torch.nn.functional as F
 
@@ -8,7 +8,7 @@ from networks.discriminator import Discriminator
 from train import distributed
 
 
-class Judge:
+class Adversary:
     """networks.discriminator.Discriminator with its optimizer."""
 
     def __init__(self, device):
@@ -16,11 +16,12 @@ class Judge:
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=4e-4, betas=(0.5, 0.9))
 
     def __call__(self, made):
-        """The loss of who made the pictures [B, 3, H, W]: low where they pass for real."""
+        """The generator's loss for images [B, 3, H, W]: low if they pass for real."""
         return -self.net(made).float().mean()
 
     def learn(self, real, made):
-        """One step on real and made pictures, after the maker's own; the hinge loss (Lim and Ye, arXiv 1705.02894)."""
+        """Trains the discriminator on real and generated images, after the generator's step, with the hinge loss (Lim
+        and Ye, arXiv 1705.02894)."""
         loss = F.relu(1 - self.net(real)).mean() + F.relu(1 + self.net(made.detach())).mean()
         self.optimizer.zero_grad()
         loss.backward()

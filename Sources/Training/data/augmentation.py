@@ -1,6 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of pictures: other cameras, other light, other faces."""
+"""Image augmentation: other cameras, other light, other faces."""
 import math
 
 import cv2
@@ -13,19 +13,19 @@ from data.geometry import MARGIN, WINDOW
 
 
 def through_jpeg(picture, quality):
-    """uint8 RGB [H, W, 3], as JPEG of this quality (0 to 100) keeps it."""
+    """uint8 RGB [H, W, 3] after JPEG compression at this quality (0 to 100)."""
     coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-class Look:
-    """One random camera, light and face: applied alike to all frames of a clip, so that a few talkers become many. Pictures
+class Augmentation:
+    """A random camera, light and face, the same for all frames of a clip, which turns a few speakers into many. Images
     come with `margin` px around the window.
 
-    Geometry: flip, roll, scale, shift, a nod (the picture narrows upwards or downwards), and a smooth warp that changes the
-    proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; lips of another colour
-    in half of the faces whose lips are given. A third of the cameras are poor: fewer pixels, and, if `noisy`, noise and JPEG;
-    a third sharpen, as telephones do. Strength 0 leaves pictures as they are."""
+    Geometry: flip, roll, scale, shift, a nod (the image narrows upwards or downwards), and a smooth warp that changes
+    the proportions of the face. Colour: exposure, gamma, white balance, saturation, a light from one side; another lip
+    colour in half of the faces whose lips are given. A third of the cameras are poor: lower resolution and, if `noisy`,
+    noise and JPEG; a third sharpen, as phones do. Strength 0 changes nothing."""
 
     def __init__(self, rng, strength=1.0, margin=MARGIN, noisy=True):
         n = lambda s: float(rng.normal(0, s) * strength)
@@ -38,7 +38,7 @@ class Look:
         u = (math.cos(angle) * x - math.sin(angle) * y) * sx * (1 + n(0.03) * y) + n(0.012)
         v = (math.sin(angle) * x + math.cos(angle) * y) * sy + n(0.012)
         coarse = torch.from_numpy(rng.normal(0, 0.035 * strength, (1, 2, 4, 4)).astype(np.float32))
-        if rng.random() < 0.5:  # half of the faces keep their symmetry
+        if rng.random() < 0.5:  # half of the faces stay symmetric
             mirror = coarse.flip(3) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)
             coarse = (coarse + mirror) / math.sqrt(2)
         warp = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)[0]
@@ -60,14 +60,14 @@ class Look:
         if camera < min(strength, 1) / 3:
             self.poor = rng.uniform(0.5, 1), rng.uniform(0, 0.02), int(rng.integers(35, 95))
 
-    def placed(self, images):
-        """[B, C, H, W] with the margin, of any kind, -> [B, C, 80, 80]: geometry alone."""
+    def transformed(self, images):
+        """Images of any kind [B, C, H, W] with the margin -> [B, C, 80, 80]: geometry only."""
         return F.grid_sample(images, self.grid.expand(len(images), -1, -1, -1), mode="bicubic", padding_mode="border",
                              align_corners=True)
 
-    def coloured(self, images, lips=None):
-        """[B, 3, 80, 80] in -1 ... 1, placed -> the same in the look's colours; lips [B, 1, 80, 80], 0 ... 1, may get their
-        own."""
+    def recoloured(self, images, lips=None):
+        """Transformed images [B, 3, 80, 80] in -1 ... 1 in this augmentation's colours; lips [B, 1, 80, 80], 0 ... 1,
+        may get a colour of their own."""
         if lips is not None and self.lipstick is not None:
             painted = ((images + 1) / 2 * self.lipstick).clamp(0, 1) * 2 - 1
             images = torch.lerp(images, painted, lips)
@@ -76,14 +76,14 @@ class Look:
         out = grey + (out - grey) * self.saturation
         out = out * self.balance * self.light * self.gain + self.offset
         out = (out + self.sharp * (out - F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1))).clamp(0, 1)
-        return (self.through_poor(out) if self.poor else out) * 2 - 1
+        return (self.degraded(out) if self.poor else out) * 2 - 1
 
     def __call__(self, images):
-        """[B, 3, H, W] with the margin -> [B, 3, 80, 80], both in -1 ... 1."""
-        return self.coloured(self.placed(images))
+        """Images [B, 3, H, W] with the margin -> [B, 3, 80, 80], both in -1 ... 1."""
+        return self.recoloured(self.transformed(images))
 
-    def through_poor(self, images):
-        """[B, 3, H, W] in 0 ... 1 as a camera with fewer pixels, noise and JPEG shows them."""
+    def degraded(self, images):
+        """Images [B, 3, H, W] in 0 ... 1 as seen by a camera with fewer pixels, noise and JPEG."""
         scale, noise, quality = self.poor
         side = images.shape[-2:]
         small = F.interpolate(images, [round(scale * n) for n in side], mode="bicubic", antialias=True)

@@ -1,12 +1,12 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stories of evaluate/journey.py's memory of mouths, and how far its dubs open."""
+"""The exemplar memory of evaluate/frame_pipeline.py, and how far its dubs open."""
 import unittest
 
 import numpy as np
 
 from data.geometry import INNER, MIDDLE, opening
-from evaluate.journey import ANY_MOUTH, WIDER, Dub, Memory
+from evaluate.frame_pipeline import ANY_MOUTH, WIDER, Dub, MouthMemory
 from tests.faces import basis, clip
 
 
@@ -20,7 +20,7 @@ def shown(memory, opening):
 
 class MemoryTests(unittest.TestCase):
     def setUp(self):
-        self.memory = Memory()
+        self.memory = MouthMemory()
         for opening, mouth in ((0.0, "shut"), (0.1, "open")):
             self.memory.remember(key(opening), mouth)
 
@@ -31,25 +31,25 @@ class MemoryTests(unittest.TestCase):
 
     def test_a_mouth_stays_while_another_is_hardly_better(self):
         shown(self.memory, 0.0)
-        self.assertEqual(shown(self.memory, 0.05 + Memory.SWITCH / 2 - 0.001), [("shut", 1.0)])
-        self.assertEqual(shown(self.memory, 0.05 + Memory.SWITCH / 2 + 0.001)[0][0], "open")
+        self.assertEqual(shown(self.memory, 0.05 + MouthMemory.SWITCH / 2 - 0.001), [("shut", 1.0)])
+        self.assertEqual(shown(self.memory, 0.05 + MouthMemory.SWITCH / 2 + 0.001)[0][0], "open")
 
     def test_a_mouth_like_one_that_is_known_is_not_kept(self):
-        self.memory.remember(key(0.1 + Memory.APART / 2), "again")
+        self.memory.remember(key(0.1 + MouthMemory.APART / 2), "again")
         self.assertEqual(self.memory.mouths, ["shut", "open"])
 
     def test_when_full_the_older_of_the_two_that_are_most_alike_goes(self):
-        memory = Memory()
-        for number in range(Memory.MOST):
+        memory = MouthMemory()
+        for number in range(MouthMemory.MOST):
             memory.remember(key(float(number)), number)
         memory.remember(key(5.1), "new")
-        self.assertEqual(len(memory.mouths), Memory.MOST)
+        self.assertEqual(len(memory.mouths), MouthMemory.MOST)
         self.assertNotIn(5, memory.mouths)
         self.assertIn("new", memory.mouths)
 
     def test_what_is_shown_but_no_longer_kept_counts(self):
-        memory = Memory()
-        size = Memory.BUDGET / 4
+        memory = MouthMemory()
+        size = MouthMemory.BUDGET / 4
         memory.remember(key(0.0), "shut", size)
         shown(memory, 0.0)
         for number in range(1, 4):
@@ -60,16 +60,16 @@ class MemoryTests(unittest.TestCase):
         self.assertEqual(memory.mouths, [2, 3])
 
     def test_a_mouth_in_another_light_takes_the_old_ones_place(self):
-        self.memory.remember(key(0.1), "much the same", light=Memory.LIT / 2)
+        self.memory.remember(key(0.1), "much the same", light=MouthMemory.LIT / 2)
         self.assertEqual(self.memory.mouths, ["shut", "open"])
-        self.memory.remember(key(0.1), "lit", light=2 * Memory.LIT)
+        self.memory.remember(key(0.1), "lit", light=2 * MouthMemory.LIT)
         self.assertEqual(self.memory.mouths, ["shut", "lit"])
 
     def test_a_turned_head_is_another_mouth(self):
         shape, level = np.zeros((468, 3)), np.eye(3)
         turned = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
-        distance = np.linalg.norm(Memory.key(shape, level) - Memory.key(shape, turned))
-        self.assertAlmostEqual(distance, 0.6 * Memory.TURN)
+        distance = np.linalg.norm(MouthMemory.key(shape, level) - MouthMemory.key(shape, turned))
+        self.assertAlmostEqual(distance, 0.6 * MouthMemory.TURN)
 
 
 class DubTests(unittest.TestCase):
