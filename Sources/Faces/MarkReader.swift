@@ -77,7 +77,7 @@ public struct MarkReader: Sendable {
       if trail.sums.last.map({ time - $0.from >= 1 - 1e-3 }) ?? true {
         trail.sums.append(([Float](repeating: 0, count: Correlator.side * Correlator.side), time))
       }
-      Correlator.add(crop(frame, Correlator.window, at: face.window), to: &trail.sums[trail.sums.count - 1].picture)
+      Correlator.add(crop(frame, Correlator.window, at: face.alignment), to: &trail.sums[trail.sums.count - 1].picture)
       (trail.newest, trail.box) = (time, box)
       trails[face.id] = trail
     }

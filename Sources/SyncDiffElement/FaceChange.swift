@@ -21,7 +21,7 @@ package struct FaceChange: Sendable {
 
   /// What is new: some face chosen where none was, none where some was, or others in view, chosen or hidden than
   /// before.
-  package mutating func update(_ faces: [Sighting]) -> State? {
+  package mutating func update(_ faces: [TrackedFace]) -> State? {
     let old = (obstacles: obstacles, chosen: chosen)
     obstacles = Dictionary(faces.map { ($0.id, $0.obstacle) }) { first, _ in first }
     chosen = Set(faces.filter { $0.isChosen }.map { $0.id })
@@ -35,7 +35,7 @@ struct Announcements {
   private var faces = FaceChange()
 
   /// Says what changed with this frame.
-  mutating func announce(_ scene: Scene, _ frame: Frame, _ settings: Settings, _ stream: Stream) {
+  mutating func announce(_ scene: FrameFaces, _ frame: Frame, _ settings: Settings, _ stream: Stream) {
     if scene.isCut {
       stream.log(GST_LEVEL_INFO, "a new scene begins with \(frame), difference \(scene.difference)")
       if settings.posts(GST_SYNC_DIFF_MESSAGES_SCENE) {
@@ -44,23 +44,23 @@ struct Announcements {
         stream.post(structure, at: frame.stamps)
       }
     }
-    guard let change = faces.update(scene.sightings) else { return }
-    stream.log(GST_LEVEL_INFO, "faces \(change.rawValue) in \(frame): \(Self.words(scene.sightings))")
+    guard let change = faces.update(scene.trackedFaces) else { return }
+    stream.log(GST_LEVEL_INFO, "faces \(change.rawValue) in \(frame): \(Self.words(scene.trackedFaces))")
     guard settings.posts(GST_SYNC_DIFF_MESSAGES_FACE) else { return }
     let structure = Structure("syncdiff-face")
     structure.set("state", change.rawValue)
-    structure.set("faces", scene.sightings.map(Self.entry))
+    structure.set("faces", scene.trackedFaces.map(Self.entry))
     stream.post(structure, at: frame.stamps)
   }
 
-  private static func words(_ faces: [Sighting]) -> String {
+  private static func words(_ faces: [TrackedFace]) -> String {
     let all = faces.map { face in
       "face \(face.id)\(face.isChosen ? ", selected" : "")\(face.obstacle.map { ", its mouth is hidden: \($0.rawValue)" } ?? "")"
     }
     return all.isEmpty ? "none in view" : all.joined(separator: "; ")
   }
 
-  private static func entry(_ face: Sighting) -> Structure {
+  private static func entry(_ face: TrackedFace) -> Structure {
     let entry = Structure("face")
     entry.set("id", UInt32(clamping: face.id))
     entry.set("x", whole(face.box.x))

@@ -99,16 +99,16 @@ extension Stream {
       format: .rgb, width: side, height: side, planes: [(base: grey, stride: side * 3)],
       colorimetry: Colorimetry(.bt709, .full))
     guard let frame, let face = model.face(side: side) else { return 0 }
-    var timeline = SoundTimeline()
-    var journey = Journey(model: model, threads: threads)
+    var timeline = AudioTimeline()
+    var pipeline = FramePipeline(model: model, threads: threads)
     var began = g_get_monotonic_time()
     for round in 0..<2 {
       if round == 1 { began = g_get_monotonic_time() }
       let time = RunningTime(nanoseconds: UInt64(round) * Waiting.usualFrame)
-      _ = journey.find(frame.view, at: time)
-      journey.listen(to: &timeline, at: time)
-      let heard = journey.heard()
-      journey.paint(frame, face: face, sound: heard, settings: PaintSettings(steps: model.configuration.steps))
+      _ = pipeline.find(frame.view, at: time)
+      pipeline.capture(from: &timeline, at: time)
+      let heard = pipeline.audioFeatures()
+      pipeline.paint(frame, face: face, sound: heard, settings: PaintSettings(steps: model.configuration.steps))
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
   }

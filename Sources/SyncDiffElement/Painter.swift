@@ -24,7 +24,7 @@ final class Painter {
 
   unowned let stream: Stream  // which the thread retains
   private var memory = FrameMemory()
-  private var journey: Journey?
+  private var pipeline: FramePipeline?
   private var fade = Fade()
   private var faceSettings = FaceSettings()
   private var disclosure = Disclosure()
@@ -82,7 +82,7 @@ final class Painter {
       newShot()
     case .forget:
       memory = FrameMemory()
-      journey = nil
+      pipeline = nil
       fade = Fade()
       faceSettings = FaceSettings()
       disclosure = Disclosure()
@@ -93,7 +93,7 @@ final class Painter {
 
   /// Frames to come do not follow on those of before.
   private func newShot() {
-    journey?.reset()
+    pipeline?.reset()
     fade = Fade()
   }
 
@@ -140,15 +140,15 @@ final class Painter {
     return dub(frame, time, settings, model)
   }
 
-  /// The model, with a journey for this stream; nil if it cannot be loaded, which has been told.
+  /// The model, with a frame pipeline for this stream; nil if it cannot be loaded, which has been told.
   private func prepare(_ settings: Settings) -> Model? {
-    if journey == nil {
+    if pipeline == nil {
       guard stream.load(settings) else { return nil }
       let (model, presenter) = stream.state.read { ($0.model?.model, $0.presenter?.presenter) }
-      journey = model.map { Journey(model: $0, presenter: presenter, threads: settings.threads) }
+      pipeline = model.map { FramePipeline(model: $0, presenter: presenter, threads: settings.threads) }
       stream.refreshLiveness()
     }
-    return journey == nil ? nil : stream.state.read { $0.model?.model }
+    return pipeline == nil ? nil : stream.state.read { $0.model?.model }
   }
 
   private func dub(_ frame: Frame, _ time: RunningTime, _ settings: Settings, _ model: Model) -> GstFlowReturn {
@@ -182,7 +182,7 @@ final class Painter {
 
     // Without sound, or time to make it, the mouth of before fades out, if one was showing.
     let paints = if case .paint = work { isThere } else { false }
-    let shows = paints || scene.faces.contains { journey?.remembersMouth(of: $0) == true }
+    let shows = paints || scene.faces.contains { pipeline?.remembersMouth(of: $0) == true }
     let share = shows ? fade.next(painting: isThere && work != .pass) : 0
     guard share > 0 else { return pass(frame, isThere ? .overloaded : .soundless, settings) }
     let resumed = stream.now
@@ -206,12 +206,12 @@ final class Painter {
     let mark = markSettings(settings, model)
     return memory.withPicture(of: buffer, stream) { view in
       guard let steps, let heard = heard(sound, model) else {
-        for face in faces { journey?.repaint(view, face: face, strength: strength, mark: mark) }
+        for face in faces { pipeline?.repaint(view, face: face, strength: strength, mark: mark) }
         return .reused
       }
       let paint = PaintSettings(
         steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance, mark: mark)
-      for face in faces { journey?.paint(view, face: face, sound: heard, settings: paint) }
+      for face in faces { pipeline?.paint(view, face: face, sound: heard, settings: paint) }
       return .painted
     }
   }
@@ -219,15 +219,15 @@ final class Painter {
   /// Nil if the frame cannot be read.
   private func find(
     in buffer: UnsafeMutablePointer<GstBuffer>, at time: RunningTime, _ settings: Settings
-  ) -> Scene? {
+  ) -> FrameFaces? {
     let find = faceSettings.find(settings, memory.info, in: buffer, stream)
-    return memory.withView(of: buffer, stream) { journey?.find($0, at: time, find) }
+    return memory.withView(of: buffer, stream) { pipeline?.find($0, at: time, find) }
   }
 
   /// Whether there is no face and that is an error, which has been posted.
-  private func lacksFace(_ scene: Scene?, _ time: RunningTime, _ settings: Settings) -> Bool {
+  private func lacksFace(_ scene: FrameFaces?, _ time: RunningTime, _ settings: Settings) -> Bool {
     guard let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR,
-      !scene.sightings.contains(where: { $0.isChosen || $0.obstacle != nil })
+      !scene.trackedFaces.contains(where: { $0.isChosen || $0.obstacle != nil })
     else { return false }
     stream.postError(
       .stream(GST_STREAM_ERROR_FAILED), "There is no face to paint in the picture, and no-face=error.",
@@ -241,7 +241,7 @@ final class Painter {
     case .faceless, .hidden: break  // a face that is found, or seen again, fades in by itself
     default: fade.cease()
     }
-    journey?.skip()
+    pipeline?.skip()
     let running = frame.stamps.runningTime
     let time = frame.time ?? (running == .max ? nil : RunningTime(nanoseconds: UInt64(running)))
     if let time { stream.state.change { $0.waiting.sync.passed(time) } }  // older sound makes room
@@ -294,7 +294,7 @@ final class Painter {
   // MARK: Sound
 
   private enum Sound {
-    case heard(gated: Bool)  // by the journey
+    case heard(gated: Bool)  // by the frame pipeline
     case silence
     case none
     case missing  // an error, which has been posted
@@ -304,8 +304,8 @@ final class Painter {
   /// What the model takes in.
   private func heard(_ sound: Sound, _ model: Model) -> Tensor? {
     switch sound {
-    case .heard(let gated): journey?.heard(gated: gated)
-    case .silence: model.listener.silence
+    case .heard(let gated): pipeline?.audioFeatures(gated: gated)
+    case .silence: model.featureExtractor.silence
     case .none, .missing, .flushing: nil
     }
   }
@@ -377,8 +377,8 @@ final class Painter {
     let sync = state.waiting.sync
     guard sync.linked, let time = sync.soundTime(of: frame) else { return passes ? .none : .silence }
     state.soundCheck.lacks(.sound, at: frame, passes: passes)
-    let silent = journey?.listen(
-      to: &state.timeline, at: time, lookahead: RunningTime(nanoseconds: UInt64(clamping: sync.lookahead)),
+    let silent = pipeline?.capture(
+      from: &state.timeline, at: time, lookahead: RunningTime(nanoseconds: UInt64(clamping: sync.lookahead)),
       Silence(threshold: settings.silenceThreshold, hold: settings.silenceHold))
     return passes && silent == true ? .none : .heard(gated: !passes)
   }

@@ -12,7 +12,7 @@ struct StreamState {
   var queue = FrameQueue()
   var waiting = Waiting()
   /// The sound that is held.
-  var timeline = SoundTimeline()
+  var timeline = AudioTimeline()
   var thread = PainterThread()
   var downstream = Downstream()
   /// Nothing is taken in and nothing goes on.
@@ -70,7 +70,7 @@ struct StreamState {
   /// The sound that is held goes, and what is known about it.
   mutating func soundFlushed() {
     waiting.soundFlushed()
-    timeline = SoundTimeline()
+    timeline = AudioTimeline()
   }
 
   private mutating func clearQueue() -> [Item] {
@@ -86,7 +86,7 @@ struct StreamState {
 
   /// Sound, or a gap in it, for this time is there.
   mutating func soundArrived(_ range: Range<RunningTime>, now: Int64) {
-    if waiting.sync.soundArrived(range) { timeline = SoundTimeline() }
+    if waiting.sync.soundArrived(range) { timeline = AudioTimeline() }
     waiting.soundMoved = now
   }
 

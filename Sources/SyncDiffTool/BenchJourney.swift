@@ -125,8 +125,8 @@ final class PaintedFrames {
 
   private let frame: BenchFrame
   private let settings: PaintSettings
-  private var journey: Journey
-  private var timeline = SoundTimeline()
+  private var pipeline: FramePipeline
+  private var timeline = AudioTimeline()
   private var noise = GaussianNoise(seed: 0)
   private var count = 0
   /// Milliseconds of the first frame, then those of every stage of the later ones.
@@ -137,7 +137,7 @@ final class PaintedFrames {
   init?(_ frame: BenchFrame, _ model: Model, threads: Int, steps: Int) {
     self.frame = frame
     settings = PaintSettings(steps: steps)
-    journey = Journey(model: model, threads: threads)
+    pipeline = FramePipeline(model: model, threads: threads)
     timeline.append(noise.fill(25 * Self.samples), at: 0)  // the sound is ahead of the picture
     guard let first = paint(), paint() != nil else { return nil }
     (self.first, laps) = (first, [])
@@ -158,14 +158,14 @@ final class PaintedFrames {
       lap[stage, default: 0] += last.duration(to: now) / .milliseconds(1)
       last = now
     }
-    journey.stageEnded = end
+    pipeline.stageEnded = end
     let time = RunningTime(nanoseconds: UInt64(count) * 40_000_000)
-    guard let face = journey.find(frame.view.view, at: time).faces.first else { return nil }
+    guard let face = pipeline.find(frame.view.view, at: time).faces.first else { return nil }
     timeline.append(sound, at: timeline.end ?? 0)
-    journey.listen(to: &timeline, at: time)
-    let heard = journey.heard()
+    pipeline.capture(from: &timeline, at: time)
+    let heard = pipeline.audioFeatures()
     end(.hear)
-    journey.paint(frame.view, face: face, sound: heard, settings: settings)
+    pipeline.paint(frame.view, face: face, sound: heard, settings: settings)
     count += 1
     laps.append(lap)
     return began.duration(to: last) / .milliseconds(1)

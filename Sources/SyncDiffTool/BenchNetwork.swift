@@ -70,7 +70,7 @@ struct BenchNetwork {
     let (noisy, masked) = (part(0, channels), part(channels, channels))
     let (lips, identity) = (part(2 * channels, 2), part(2 * channels + 2, channels))
     let schedule = Schedule(steps: steps, of: denoiser)
-    func prepared() -> Denoiser.Frame {
+    func prepared() -> Denoiser.Conditioning {
       denoiser.prepare(
         masked: masked, lips: lips, identity: identity,
         denoiser.context(tokens: tokens, prior: prior, schedule: schedule), schedule: schedule)

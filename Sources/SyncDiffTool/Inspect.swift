@@ -33,7 +33,7 @@ struct Inspect: ParsableCommand {
   private struct Faces {
     let frames, seen, paintable, most: Int
 
-    init(_ sights: [Learner.Sight]) {
+    init(_ sights: [Learner.Observation]) {
       (frames, most) = (sights.count, sights.map(\.faces).max() ?? 0)
       (seen, paintable) = (sights.count { $0.faces > 0 }, sights.count(where: \.isUsable))
     }

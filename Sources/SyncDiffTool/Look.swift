@@ -20,7 +20,7 @@ final class Look {
   private let findsCuts: Bool
   private var learns: Bool
   /// What was seen in each frame that was looked at, at which time, seconds.
-  private(set) var sights: [(time: Double, sight: Learner.Sight)] = []
+  private(set) var sights: [(time: Double, sight: Learner.Observation)] = []
   private let isQuick: Bool
 
   /// `isQuick`: every other frame is looked at, up to the first in which a second face is followed. `findsCuts`: all are gone through
@@ -47,7 +47,7 @@ final class Look {
     let seconds = Double(time.nanoseconds) / 1e9
     if findsCuts, detector(frame, threshold: FindSettings().sceneThreshold).isCut { cuts.append(seconds) }
     guard learns, !isQuick || frames % 2 == 1 else { return true }
-    learner.look(frame, at: time)
+    learner.observe(frame, at: time)
     sights.append((seconds, learner.newest))
     if isQuick, learner.faces > 1 { learns = false }
     return learns || findsCuts

@@ -251,10 +251,10 @@ private func newSync(
     let sound = (0..<16_000 * 100).map { sinf(Float($0 % 16_000) * Float($0 % 16_000) * 1e-5) * 0.1 }
     let row = 10_000 - RunningTime(nanoseconds: AVSync.capacity - UInt64(AVSync.past)).row
     func heard(_ count: Int) -> Tensor {
-      var (listener, timeline) = (model.listener, SoundTimeline())
+      var (extractor, timeline) = (model.featureExtractor, AudioTimeline())
       timeline.append(Array(sound[..<count]), at: 0)
-      listener.listen(to: &timeline, atRow: row)
-      return listener.heard()
+      extractor.capture(from: &timeline, atRow: row)
+      return extractor.features()
     }
     #expect(heard(sound.count) == heard(160 * row + 5000))
   }

@@ -105,7 +105,7 @@ private let side = 384  // px, the sample portrait's own
 
   @Test(arguments: stories) func isNone(story: Story) throws {
     let frames = 10
-    var journey = Journey(model: model)
+    var pipeline = FramePipeline(model: model)
     var (time, painted, untouched) = (0, 0, false)
     var seen: [String] = []
     for i in -7..<frames {
@@ -117,14 +117,14 @@ private let side = 384  // px, the sample portrait's own
       settings.sceneThreshold = 0  // a large cover is no cut here
       try after.withUnsafeMutableBytes { bytes in
         let view = try Self.view(bytes)
-        let scene = journey.find(view.view, at: RunningTime(nanoseconds: UInt64(time) * 1_000_000), settings)
+        let scene = pipeline.find(view.view, at: RunningTime(nanoseconds: UInt64(time) * 1_000_000), settings)
         let faces = scene.faces
-        seen.append("\(i): \(scene.sightings.map { ($0.id, $0.obstacle) }) \(faces.map(\.presence))")
-        if faces.isEmpty { journey.skip() }
+        seen.append("\(i): \(scene.trackedFaces.map { ($0.id, $0.obstacle) }) \(faces.map(\.opacity))")
+        if faces.isEmpty { pipeline.skip() }
         for face in faces where i >= 0 {
           let level: Float = i % 4 < 2 ? 1 : -1
-          journey.paint(view, face: face, sound: sound(level), settings: PaintSettings(steps: 2))
-          openings += journey.openings(of: face).map { [$0] } ?? []
+          pipeline.paint(view, face: face, sound: sound(level), settings: PaintSettings(steps: 2))
+          openings += pipeline.openings(of: face).map { [$0] } ?? []
         }
       }
       time += i < 0 ? 200 : 40
@@ -168,7 +168,7 @@ private let side = 384  // px, the sample portrait's own
 
   /// Stacks of a loud and of a quiet sound.
   private func sound(_ level: Float) -> Tensor {
-    let shape = model.listener.silence.shape
+    let shape = model.featureExtractor.silence.shape
     return Tensor(shape, (0..<shape[0] * shape[1]).map { level * Float($0 * 31 % 17 - 8) / 5 })
   }
 

@@ -32,7 +32,7 @@ private let caps = "video/x-raw,format=I420,width=\(side),height=\(side),framera
           MutableFrameView(
             format: .i420, width: side, height: side, planes: [(luma, side), (u, side / 2), (v, side / 2)],
             colorimetry: Colorimetry(.bt601, .limited)))
-        learner.look(frame.view, at: RunningTime(nanoseconds: 0))
+        learner.observe(frame.view, at: RunningTime(nanoseconds: 0))
       }
       let presenter = learner.presenter
       let file = try SafeTensors(try #require(presenter).written(for: model))

@@ -190,11 +190,11 @@ import Testing
 
   @Test("News of faces: found, lost, changed, or none")
   func news() {
-    func face(_ id: Int, _ isChosen: Bool) -> Sighting {
-      Sighting(id: id, box: Box(x: 0, y: 0, width: 9, height: 9), score: 1, isChosen: isChosen)
+    func face(_ id: Int, _ isChosen: Bool) -> TrackedFace {
+      TrackedFace(id: id, box: Box(x: 0, y: 0, width: 9, height: 9), score: 1, isChosen: isChosen)
     }
     var news = FaceChange()
-    let script: [([Sighting], FaceChange.State?)] = [
+    let script: [([TrackedFace], FaceChange.State?)] = [
       ([], nil), ([face(1, true)], .found), ([face(1, true)], nil), ([face(1, true), face(2, false)], .changed),
       ([face(1, false), face(2, true)], .changed), ([face(2, true)], .changed), ([face(3, true)], .changed),
       ([], .lost), ([], nil),
