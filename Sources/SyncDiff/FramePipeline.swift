@@ -114,7 +114,8 @@ public struct FramePipeline {
       tracker.track(frame, at: Double(time.nanoseconds) / 1e9, selecting: settings.selection)
     }
     faceStates = faceStates.filter { entry in faces.contains { $0.id == entry.key } }
-    let elapsed = last.map { Double(time.nanoseconds) - Double($0.nanoseconds) } ?? 0
+    // After a jump back as much has changed as after one forward.
+    let elapsed = last.map { abs(Double(time.nanoseconds) - Double($0.nanoseconds)) } ?? 0
     ThreadPool.shared.limited(to: threads) {
       let isNew = presenterFaceID.map { faceStates[$0] == nil && faces.count == 1 } ?? true
       if isNew, let first = faces.min(by: { $0.alignment.scale < $1.alignment.scale }) { assignPresenter(first) }
