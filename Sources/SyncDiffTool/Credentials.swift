@@ -10,31 +10,46 @@ import GstSyncDiff
 import SyncDiffElement
 import Tensors
 
+/// Whether a result will be signed.
+enum Signing {
+  case unwanted
+  /// Why it cannot be.
+  case impossible(String)
+  case possible(Credentials)
+
+  /// Throws if a certificate is given and cannot be used.
+  init(_ options: OriginOptions, in container: Container) throws {
+    guard options.sign else {
+      self = .unwanted
+      return
+    }
+    do {
+      self = .possible(try Credentials(options, in: container))
+    } catch let problem as C2PA.Problem {
+      if let certificate = options.certificate { throw Failure("cannot sign with \(certificate): \(problem.text)") }
+      self = .impossible(problem.text)
+    }
+  }
+}
+
 struct Credentials {
   private let library: C2PA
   private let signer: C2PA.Signer
   /// Whether the certificate is the one that everybody has.
   let isTest: Bool
 
-  /// Nil where `output` will not be signed, which is told. Throws if a certificate is given and cannot be used.
-  init?(_ options: OriginOptions, for output: String, in container: Container, _ report: Report) throws {
-    guard options.sign else { return nil }
+  /// Throws `C2PA.Problem` where nothing can be signed.
+  fileprivate init(_ options: OriginOptions, in container: Container) throws {
     isTest = options.certificate == nil
-    do {
-      guard container.mediaType != nil else {
-        throw C2PA.Problem(text: "C2PA has no place in \(container.rawValue), only in mp4 and mov")
-      }
-      library = try C2PA()
-      if let certificate = options.certificate, let key = options.privateKey {
-        signer = try library.signer(certificates: Self.bytes(certificate), key: Self.bytes(key))
-        try tryOut()
-      } else {
-        signer = try library.signer(certificates: Array(testCertificates.utf8), key: Array(testKey.utf8))
-      }
-    } catch let problem as C2PA.Problem {
-      if let certificate = options.certificate { throw Failure("cannot sign with \(certificate): \(problem.text)") }
-      report.note("\(output) will not be signed: \(problem.text)")
-      return nil
+    guard container.mediaType != nil else {
+      throw C2PA.Problem(text: "C2PA has no place in \(container.rawValue), only in mp4 and mov")
+    }
+    library = try C2PA()
+    if let certificate = options.certificate, let key = options.privateKey {
+      signer = try library.signer(certificates: Self.bytes(certificate), key: Self.bytes(key))
+      try tryOut()
+    } else {
+      signer = try library.signer(certificates: Array(testCertificates.utf8), key: Array(testKey.utf8))
     }
   }
 

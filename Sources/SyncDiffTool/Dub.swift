@@ -165,7 +165,7 @@ struct Dub: ParsableCommand {
     let file = try Output(
       output, inputs: [picture.path] + voices.map(\.media.path), canStream: job.encoding.container.canStream,
       mayReplace: format.overwrite)
-    let credentials = try Credentials(origin, for: output, in: job.encoding.container, report)
+    let signing = try Signing(origin, in: job.encoding.container)
     for loss in losses(of: job) { report.warn(loss) }
     let sight = try look(through: job, report)
     defer { if let known = sight.known { fclose(known) } }
@@ -179,19 +179,19 @@ struct Dub: ParsableCommand {
     }
     let made = try dubbing.run(report)
     if let status = made.interruption, !keepsPart { throw Failure("interrupted", status) }
-    return try finish(file, made, job, credentials, (ContinuousClock.now - began) / .seconds(1), report)
+    return try finish(file, made, job, signing, (ContinuousClock.now - began) / .seconds(1), report)
   }
 
   /// Checks what was made, gives it its name, and tells of it.
   private func finish(
-    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ spent: Double, _ report: Report
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ spent: Double, _ report: Report
   ) throws -> Result {
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += differences(of: try Media(path: written), from: job, frames: made.frames)
     }
-    let (isFile, signature) = (file.isFile, try sign(file, made, job, credentials, &faults, report))
+    let (isFile, signature) = (file.isFile, try sign(file, made, job, signing, &faults, report))
     try file.finish()
     report.note(
       "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
@@ -228,22 +228,26 @@ struct Dub: ParsableCommand {
   /// Writes down in the file that AI made it, and signs that. What goes wrong with the signature becomes a fault; the file stays as it
   /// was.
   private func sign(
-    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ credentials: Credentials?, _ faults: inout [String],
+    _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ faults: inout [String],
     _ report: Report
   ) throws -> Signature? {
     guard made.frames > 0 else { return nil }
     if [.mp4, .mov].contains(job.encoding.container), try !addSourceType(to: file) {
       report.warn("\(output) has no room for XMP, so only its comment says that it was made by AI")
     }
-    guard let credentials else { return nil }
-    do {
-      try credentials.sign(
-        file, of: job, isPainted: made.painted > 0, model: element.model ?? defaultModel(), consent: origin.consent)
-      return credentials.isTest ? .test : .own
-    } catch let problem as C2PA.Problem {
-      faults.append("it is not signed: \(problem.text)")
-      return nil
+    switch signing {
+    case .unwanted: break
+    case .impossible(let reason): report.note("\(output) is not signed: \(reason)")
+    case .possible(let credentials):
+      do {
+        try credentials.sign(
+          file, of: job, isPainted: made.painted > 0, model: element.model ?? defaultModel(), consent: origin.consent)
+        return credentials.isTest ? .test : .own
+      } catch let problem as C2PA.Problem {
+        faults.append("it is not signed: \(problem.text)")
+      }
     }
+    return nil
   }
 
   /// Sets the element's properties. `known`: what was learned of the face.

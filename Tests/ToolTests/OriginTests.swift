@@ -122,7 +122,7 @@ private let library = ProcessInfo.processInfo.environment["SYNCDIFF_C2PA"]
     let picture = try folder.picture()
     for (name, why) in [("out.mp4", "SYNCDIFF_C2PA"), ("out.mkv", "C2PA has no place in mkv")] {
       let outcome = try dub(picture, name)
-      let lines = outcome.err.split(separator: "\n").filter { $0.contains("will not be signed: ") }
+      let lines = outcome.err.split(separator: "\n").filter { $0.contains("is not signed: ") }
       #expect(outcome.status == 3 && lines.count == 1 && lines[0].contains(why), "\(outcome.err)")
       let keys = try keys()
       let refused = try dub(picture, "no-\(name)", "--certificate", keys.chain, "--private-key", keys.key)
