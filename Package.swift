@@ -5,7 +5,7 @@
 import PackageDescription
 
 // The kernels are compiled once for every instruction set, from the same folder (the others are links to it, since SwiftPM
-// lets no two targets share one); Sources/Tensors/Processor.swift chooses among them at start.
+// lets no two targets share one); Sources/Compute/Tensors/Processor.swift chooses among them at start.
 let instructionSets: [(target: String, folder: String, flags: [String])] = {
   let generic = ("KernelsGeneric", "Kernels", [String]())
   #if arch(x86_64)
@@ -44,27 +44,32 @@ let package = Package(
   ],
   targets: instructionSets.map { set in
     .target(
-      name: set.target, dependencies: ["CKernels", "KernelInterface"], path: "Sources/\(set.folder)",
+      name: set.target, dependencies: ["CKernels", "KernelInterface"], path: "Sources/Compute/\(set.folder)",
       swiftSettings: [.unsafeFlags(["-Ounchecked"] + set.flags)])
   } + [
-    .target(name: "CKernels"),
-    .target(name: "KernelInterface"),
+    .target(name: "CKernels", path: "Sources/Compute/CKernels"),
+    .target(name: "KernelInterface", path: "Sources/Compute/KernelInterface"),
     // Links the kernels, which Tensors does not import but finds by name (Processor.swift).
-    .target(name: "CTensors", dependencies: instructionSets.map { Target.Dependency(stringLiteral: $0.target) }),
-    .target(name: "CTiles"),
-    .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors", "CTiles"]),
+    .target(
+      name: "CTensors", dependencies: instructionSets.map { Target.Dependency(stringLiteral: $0.target) },
+      path: "Sources/Compute/CTensors"),
+    .target(name: "CTiles", path: "Sources/Compute/CTiles"),
+    .target(name: "Tensors", dependencies: ["KernelInterface", "CTensors", "CTiles"], path: "Sources/Compute/Tensors"),
     .target(name: "Speech", dependencies: ["Tensors"]),
     .target(name: "Faces", dependencies: ["Tensors", "KernelInterface"]),
     .target(name: "Diffusion", dependencies: ["Tensors"]),
     .target(name: "SyncDiff", dependencies: ["Speech", "Faces", "Diffusion"]),
     .systemLibrary(
-      name: "CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0"),
-    .systemLibrary(name: "CGStreamerTools", pkgConfig: "gstreamer-pbutils-1.0 gstreamer-controller-1.0"),
-    .target(name: "GstSyncDiff", dependencies: ["CGStreamer"]),
+      name: "CGStreamer", path: "Sources/Element/CGStreamer", pkgConfig: "gstreamer-video-1.0 gstreamer-audio-1.0"),
+    .systemLibrary(
+      name: "CGStreamerTools", path: "Sources/Tool/CGStreamerTools",
+      pkgConfig: "gstreamer-pbutils-1.0 gstreamer-controller-1.0"),
+    .target(name: "GstSyncDiff", dependencies: ["CGStreamer"], path: "Sources/Element/GstSyncDiff"),
     .target(
-      name: "SyncDiffElement", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors", "GstSyncDiff", "CGStreamer"]),
+      name: "SyncDiffElement", dependencies: ["SyncDiff", "Faces", "Speech", "Tensors", "GstSyncDiff", "CGStreamer"],
+      path: "Sources/Element/SyncDiffElement"),
     .target(
-      name: "SyncDiffPlugin", dependencies: ["SyncDiffElement"],
+      name: "SyncDiffPlugin", dependencies: ["SyncDiffElement"], path: "Sources/Element/SyncDiffPlugin",
       linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
     .executableTarget(
       name: "SyncDiffTool",
@@ -72,7 +77,7 @@ let package = Package(
         "SyncDiffElement", "SyncDiff", "Diffusion", "Faces", "Speech", "Tensors", "CTensors", "GstSyncDiff",
         "CGStreamer", "CGStreamerTools",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
+      ], path: "Sources/Tool/SyncDiffTool"),
     .target(name: "TestSupport", dependencies: ["KernelInterface", "SyncDiff", "Tensors"], path: "Tests/TestSupport"),
     .executableTarget(name: "SmallStacks", dependencies: ["Tensors"], path: "Tests/SmallStacks"),
     .target(

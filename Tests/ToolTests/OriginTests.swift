@@ -146,7 +146,7 @@ private let library = ProcessInfo.processInfo.environment["SYNCDIFF_C2PA"]
   /// The test certificate, as files.
   private func keys() throws -> (chain: String, key: String) {
     let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../Sources/SyncDiffTool/TestCertificate.swift").standardizedFileURL
+      .appendingPathComponent("../../Sources/Tool/SyncDiffTool/TestCertificate.swift").standardizedFileURL
     let parts = try String(contentsOf: source, encoding: .utf8).components(separatedBy: "let testKey")
     for (name, part) in zip(["chain.pem", "key.pem"], parts) {
       let lines = part.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }

@@ -46,7 +46,7 @@ public enum Kernels: KernelSet {
 }
 
 #if !hasFeature(Embedded)
-  // The symbols by which Sources/Tensors/Processor.swift finds these kernels.
+  // The symbols by which Sources/Compute/Tensors/Processor.swift finds these kernels.
   #if BF16
     @_silgen_name("kernels_avx512_bf16")
   #elseif AVX512

@@ -7,7 +7,7 @@
 //
 // 1. a field in GstSyncDiffSettings, in include/gstsyncdiff.h (an enum's values stand there, too);
 // 2. a row in the table below (and before it the enum's type, if it is one);
-// 3. a field in Settings, in Sources/SyncDiffElement/Settings.swift, which says what the value means;
+// 3. a field in Settings, in Sources/Element/SyncDiffElement/Settings.swift, which says what the value means;
 // 4. where it is used.
 //
 // Then `meta/scripts/element-page` writes meta/docs/element.md anew. `syncdiffbin` has every property of the table.

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The interface between the layers and the kernels. Sources/Kernels is compiled once for every instruction set; each
+// The interface between the layers and the kernels. Sources/Compute/Kernels is compiled once for every instruction set; each
 // build is one `KernelSet`, and Tensors selects one at start. Everything here is plain memory, pointers and counts:
 // copying a managed type would emit code in one instruction set that the linker could share with the others.
 

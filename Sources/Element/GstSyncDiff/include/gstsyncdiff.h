@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The GObject shape of the element `syncdiff`: type, pads, properties. It has no opinions; what happens to events,
-// queries and buffers is decided in Sources/SyncDiffElement, which implements the functions of the second half.
+// queries and buffers is decided in Sources/Element/SyncDiffElement, which implements the functions of the second half.
 
 #ifndef GST_SYNC_DIFF_H
 #define GST_SYNC_DIFF_H
@@ -138,7 +138,7 @@ gboolean gst_sync_diff_logs (gboolean model, GstDebugLevel level);
 void gst_sync_diff_log (GstSyncDiff *self, gboolean model, GstDebugLevel level, const gchar *file, const gchar *function,
     gint line, const gchar *text);
 
-// Implemented in Sources/SyncDiffElement/EntryPoints.swift.
+// Implemented in Sources/Element/SyncDiffElement/EntryPoints.swift.
 
 gpointer gst_sync_diff_parts_new (GstSyncDiff *self);
 void gst_sync_diff_parts_free (gpointer parts);
