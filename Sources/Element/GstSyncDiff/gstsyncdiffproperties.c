@@ -127,7 +127,7 @@ static const Property properties[] = {
   {"face-select", "Face selection", "Which of the faces in the picture get a new mouth",
       ENUM, FIELD (face_select), gst_sync_diff_face_select_get_type, FRAME},
   {"max-faces", "Most faces",
-      "Faces that get a new mouth at most, the largest first, with face-select=all or roi-meta. Each costs its time",
+      "How many faces get a new mouth at most, the largest first, with face-select=all or roi-meta. Each takes time",
       UINT, FIELD (max_faces), .flags = PLAYING, .least.u = 1, .most.u = 16, .initial.u = 4},
   {"roi", "Region of interest",
       "Fixed box \"x,y,width,height\" in pixels of the picture: the face in there gets a new mouth, whatever face-select "
@@ -186,7 +186,7 @@ static const Property properties[] = {
   {"watermark", "Watermark",
       "Mark painted pixels, invisibly, as made by AI: `syncdiff detect` finds the mark after compression, scaling and cropping",
       BOOLEAN, FIELD (watermark), .flags = READY, .initial.u = TRUE},
-  {"watermark-key", "Watermark key", "Only who has this text can read the mark. Unset: everybody can",
+  {"watermark-key", "Watermark key", "Only those who know this text can read the mark. Unset: everyone can",
       TEXT, FIELD (watermark_key), .flags = READY},
   {"watermark-id", "Watermark id", "A number of your own that the mark tells, beside the version and the model",
       UINT, FIELD (watermark_id), .flags = READY, .most.u = G_MAXUINT16},

@@ -58,7 +58,8 @@ typedef enum {
   GST_SYNC_DIFF_MESSAGES_STATS = 1 << 3,
 } GstSyncDiffMessages;
 
-/// The properties; gstsyncdiffproperties.c says how one is added. `model` and `watermark_key` NULL, `lookahead` -1, `steps` and `guidance_scale` 0 stand for the defaults.
+/// The properties; gstsyncdiffproperties.c says how one is added. `model` and `watermark_key` NULL, `lookahead` -1, `steps` and
+/// `guidance_scale` 0 stand for the defaults.
 typedef struct {
   gchar *_Nullable model;
   gchar *_Nullable presenter;
