@@ -8,6 +8,7 @@ window of data/geometry.py (64 px between the eye centres). Images are uint8 RGB
 """
 import cv2
 import numpy as np
+from skimage.metrics import structural_similarity
 
 from data.geometry import INNER, LIPS, OUTER
 
@@ -163,13 +164,9 @@ def psnr(square):
 
 
 def ssim(a, b):
-    """Structural similarity [H, W] of grey images (Wang et al. 2004: Gaussian window 11 wide, standard deviation 1.5)."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    blur = lambda x: cv2.GaussianBlur(x, (11, 11), 1.5)
-    ma, mb = blur(a), blur(b)
-    va, vb, both = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return (2 * ma * mb + c1) * (2 * both + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    """Structural similarity [H, W] of grey uint8 images of at least 11 x 11 (Wang et al. 2004: Gaussian window 11 wide,
+    standard deviation 1.5)."""
+    return structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, full=True)[1]
 
 
 def mouth_boxes(points, size):

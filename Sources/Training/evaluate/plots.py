@@ -9,6 +9,14 @@ import torch
 matplotlib.use("Agg")
 
 
+def save(figure, path):
+    """Writes and closes a figure; the same one makes the same file."""
+    import matplotlib.pyplot as plt
+    with matplotlib.rc_context({"svg.hashsalt": "syncdiff"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
 def plot(curve, names, path):
     """One panel for each name, absolute values on a logarithmic axis, from rows (samples, a value for each name)."""
     import matplotlib.pyplot as plt
@@ -18,8 +26,7 @@ def plot(curve, names, path):
         axis.plot(samples, np.abs(value), ".-")
         axis.set(xlabel="samples", ylabel=name, yscale="log")
     figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    save(figure, path)
 
 
 def dots(panels, label, path):
@@ -33,8 +40,20 @@ def dots(panels, label, path):
             axis.plot([place] * len(v), v, "o", color="tab:blue")
         axis.set(title=title, xlabel=label, xticks=range(len(values)), xticklabels=list(values))
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
+    save(figure, path)
+
+
+def curves(lines, label, path, first=0.0, step=1.0):
+    """Lines {name: (colour, [T] values)} on common axes; label is that of the x axis, which runs from first in steps."""
+    import matplotlib.pyplot as plt
+    figure, axis = plt.subplots(figsize=(6, 2), layout="constrained")
+    for name, (colour, values) in lines.items():
+        axis.plot(first + step * np.arange(len(values)), values, color=colour, label=name)
+    axis.set(xlabel=label)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.margins(x=0)
+    figure.legend(loc="outside upper left", ncols=len(lines), frameon=False, labelcolor="linecolor")
+    save(figure, path)
 
 
 def lips(kinds, path):
@@ -60,9 +79,7 @@ def lips(kinds, path):
         row[2].plot(*means[:, [2, 0]].T, "o")
         row[2].plot(*means[:, [3, 1]].T, "D")
         row[2].set(xlabel="rounded ... spread: width", ylabel="opening", title="from real to told")
-    with matplotlib.rc_context({"svg.hashsalt": "syncdiff"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
+    save(figure, path)
 
 
 def sheet(rows, path):

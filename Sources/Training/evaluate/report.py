@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of evaluate.py as a self-contained folder: report.html with tables, curves, contact sheets and videos, and
 report.json."""
-import html
 import json
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from data.prepare import FPS
+from evaluate import plots
 
 FIGURES = {  # name: the table's label
     "correlation": "lip opening against the lips of the sound's talker, r",
@@ -36,10 +38,8 @@ FIGURES = {  # name: the table's label
 }
 KINDS = "cross", "own", "real", "mismatched", "silent", "first minute", "last minute"
 COLOURS = {"cross": "#c33", "own": "#c93", "real": "#393", "mismatched": "#888"}
+NETWORKS = {"sync": "own sync network", "lse": "SyncNet"}  # name of the curve: of the network
 MOMENTS = 8  # frames in a contact sheet
-STYLE = """body { font: 14px sans-serif; margin: 2em; max-width: 1200px }
-td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #ddd }
-td:first-child { text-align: left }"""
 
 
 @dataclass
@@ -56,10 +56,11 @@ class Case:
         return {"speaker": self.speaker, "clip": self.clip, "kind": self.kind, "figures": rounded(self.figures)}
 
     def show(self, original, made, folder):
-        """Writes the contact sheet (the original above the dub) and both videos side by side with the new audio."""
+        """Writes the contact sheet (the original above the dub), both videos side by side with the new audio, and the
+        curves of the lip opening."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{self.speaker}_{self.clip}_{self.kind.replace(' ', '_')}"
-        self.files = {"sheet": f"{name}.jpg", "video": f"{name}_beside.mp4"}
+        self.files = {"sheet": f"{name}.jpg", "video": f"{name}_beside.mp4", "opening": f"{name}_opening.svg"}
         picture = np.vstack([np.hstack(faces(v.frames, original.points)) for v in (original, made)])
         cv2.imwrite(str(folder / self.files["sheet"]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         beside = f"[0:v]fps={FPS},scale=-2:360[a];[1:v]fps={FPS},scale=-2:360[b];[a][b]hstack=shortest=1"
@@ -68,6 +69,10 @@ class Case:
             inputs += ["-ss", str(video.span[0]), "-t", str(video.span[1]), "-i", video.path]
         subprocess.run(["ffmpeg", "-v", "error", "-y", *inputs, "-filter_complex", beside, "-map", "1:a", "-pix_fmt",
                         "yuv420p", "-movflags", "+faststart", folder / self.files["video"]], check=True)
+        lines = {"lip opening": (COLOURS["cross"], self.curves["opening"])}
+        if "donor" in self.curves:
+            lines["of the sound's talker"] = COLOURS["real"], self.curves["donor"]
+        plots.curves(lines, "time, s", folder / self.files["opening"], step=1 / FPS)
 
 
 def faces(frames, points):
@@ -113,64 +118,31 @@ def summary(cases):
     return out
 
 
-def plot(lines, x0=0.0, step=1.0, width=560, height=140):
-    """An SVG of lines [(label, colour, values)] on common axes; x runs from x0 in steps."""
-    count = max(len(v) for _, _, v in lines)
-    low, high = (f(f(v) for _, _, v in lines) for f in (min, max))
-    y = lambda v: height - 18 - (height - 40) * (v - low) / max(high - low, 1e-9)
-    x = lambda n: 40 + (width - 60) * n / max(count - 1, 1)
-    parts = [f'<svg width="{width}" height="{height}" font-size="10" fill="none">',
-             f'<path d="M40 22V{height - 18}H{width - 20}" stroke="#999"/>']
-    for value in (low, high):
-        parts.append(f'<text x="36" y="{y(value) + 3:.0f}" text-anchor="end" fill="#555">{value:.2f}</text>')
-    for n in (0, count // 2, count - 1):
-        parts.append(f'<text x="{x(n):.0f}" y="{height - 5}" text-anchor="middle" fill="#555">{x0 + n * step:g}</text>')
-    for k, (label, colour, values) in enumerate(lines):
-        points = " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in enumerate(values))
-        parts.append(f'<polyline points="{points}" stroke="{colour}" stroke-width="1.5"/>')
-        parts.append(f'<text x="{50 + 110 * k}" y="12" fill="{colour}">{html.escape(label)}</text>')
-    return "".join(parts) + "</svg>"
-
-
-def table(kinds):
-    names = [n for n in FIGURES if any(n in k for k in kinds.values())]
-    head = "".join(f"<th>{kind}<br><small>{f.get('clips', '')}</small></th>" for kind, f in kinds.items())
-    rows = [f"<tr><td>{html.escape(FIGURES[n])}</td>" +
-            "".join(f"<td>{f[n]:.3g}</td>" if n in f else "<td></td>" for f in kinds.values()) for n in names]
-    return f"<table><tr><th></th>{head}{''.join(rows)}</table>"
-
-
-def section(case):
-    """A clip's section of the report: sheet, video, curves, metrics."""
-    parts = [f"<h3>{html.escape(case.clip)}, {case.kind}</h3>"]
-    if case.files:
-        parts.append(f'<img src="{case.files["sheet"]}" alt="above the original, below the dub"><br>'
-                     f'<video src="{case.files["video"]}" controls preload="none" width="560"></video><br>')
-    lines = [("lip opening", COLOURS["cross"], case.curves["opening"])]
-    if "donor" in case.curves:
-        lines.append(("of the sound's talker", COLOURS["real"], case.curves["donor"]))
-    parts.append(plot(lines, step=1 / FPS))
-    parts.append("<p><small>" + ", ".join(f"{n} {v:.3g}" for n, v in rounded(case.figures).items()) + "</small></p>")
-    return "".join(parts)
+def distances(speaker, cases, folder):
+    """Draws a speaker's mean distance by shift of the sound, a figure for each sync network: [(network, file name)]."""
+    drawn = []
+    for name, network in NETWORKS.items():
+        by = {kind: [c.curves[name] for c in cases if c.kind == kind and name in c.curves] for kind in COLOURS}
+        lines = {kind: (COLOURS[kind], np.mean(curves, 0)) for kind, curves in by.items() if curves}
+        if lines:
+            shifts = max(len(values) for _, values in lines.values())
+            drawn.append((network, f"{speaker}_{name}.svg"))
+            plots.curves(lines, "shift, frames", folder / drawn[-1][1], first=-(shifts // 2))
+    return drawn
 
 
 def write(cases, folder, title):
+    """Writes report.html, the figures of each speaker, and report.json."""
     means = summary(cases)
     figures = {"speakers": means, "clips": [c.rounded() for c in cases]}
     (folder / "report.json").write_text(json.dumps(figures, indent=1))
-    parts = ["<!doctype html><meta charset=utf-8>", f"<title>{html.escape(title)}</title>", f"<style>{STYLE}</style>",
-             f"<h1>{html.escape(title)}</h1>",
-             "<p>cross: another sound, own: its own sound again, real: the original, mismatched: lips with a sound "
-             "that is not theirs, silent: dubbed with silence; below, the number of clips. "
-             "Definitions: meta/metrics.md.</p>"]
-    for speaker, kinds in means.items():
-        parts += [f"<h2>{html.escape(speaker)}</h2>", table(kinds)]
-        for name, label in (("sync", "own sync network"), ("lse", "SyncNet")):
-            by = {kind: [c.curves[name] for c in cases if (c.speaker, c.kind) == (speaker, kind) and name in c.curves]
-                  for kind in COLOURS}
-            lines = [(kind, COLOURS[kind], np.mean(curves, 0)) for kind, curves in by.items() if curves]
-            if lines:
-                middle = len(lines[0][2]) // 2
-                parts += [f"<p>Distance by shift of the sound in frames, {label}</p>", plot(lines, x0=-middle)]
-        parts += [section(c) for c in cases if c.speaker == speaker and c.files]
-    (folder / "report.html").write_text("\n".join(parts))
+    speakers = []
+    for name, kinds in means.items():
+        chosen = [c for c in cases if c.speaker == name]
+        rows = {figure: label for figure, label in FIGURES.items() if any(figure in k for k in kinds.values())}
+        speakers.append({"name": name, "kinds": kinds, "rows": rows, "distances": distances(name, chosen, folder),
+                         "clips": [c for c in chosen if c.files]})
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+                        trim_blocks=True, lstrip_blocks=True)
+    page = pages.get_template("report.html").render(title=title, speakers=speakers)
+    (folder / "report.html").write_text(page, encoding="utf-8")

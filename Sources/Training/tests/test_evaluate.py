@@ -1,7 +1,6 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 """Known values of every figure that evaluate.py reports. Each expected value is derived beside it."""
-import json
 import pickle
 import tempfile
 import unittest
@@ -12,7 +11,7 @@ import torch
 
 from data.geometry import INNER, LIPS, OUTER
 from data.speech import SILENCE
-from evaluate import evaluate, footage, metrics, report
+from evaluate import evaluate, footage, metrics
 from networks import sync, syncnet
 from train.sync import CLIPS, TIMES, contrast
 
@@ -135,6 +134,21 @@ class Pictures(unittest.TestCase):
         # Without any variance only brightness counts: (2 100 110 + C1) / (100^2 + 110^2 + C1), C1 = 2.55^2
         flat = np.full((20, 30), 100, np.uint8)
         np.testing.assert_allclose(metrics.ssim(flat, flat + 10), (22000 + 6.5025) / (22100 + 6.5025))
+
+    def test_ssim_of_one_brighter_pixel(self):
+        # Weights exp(-x^2 / 4.5), 11 wide: w is the middle one's. Mean 100 + 50 w, variance 50^2 (w - w^2), covariance 0.
+        a = np.full((31, 31), 100, np.uint8)
+        b = a.copy()
+        b[15, 15] = 150
+        w = 1 / np.exp(-np.arange(-5, 6) ** 2 / 4.5).sum() ** 2
+        mean, variance, c1, c2 = 100 + 50 * w, 2500 * (w - w * w), 2.55 ** 2, 7.65 ** 2
+        similar = metrics.ssim(a, b)
+        expected = (200 * mean + c1) * c2 / ((100 ** 2 + mean ** 2 + c1) * (variance + c2))
+        self.assertAlmostEqual(similar[15, 15], expected)
+        away = np.ones((31, 31), bool)
+        away[10:21, 10:21] = False
+        np.testing.assert_allclose(similar[away], 1)
+        self.assertLess(similar[~away].max(), 1)
 
     def test_mouth_box_is_padded_by_a_third_and_clipped(self):
         points = np.zeros((1, 468, 2))
@@ -287,33 +301,7 @@ class Own(unittest.TestCase):
         self.assertAlmostEqual(contrast(blind, blind, 1.0).item(), np.log(count) / 2 + np.log(TIMES), 4)
 
 
-class Reports(unittest.TestCase):
-    def cases(self):
-        rows = [("cross", {"closed": 1.0, "onsets": 1, "sync_c": 0.5}),
-                ("cross", {"closed": 0.5, "onsets": 4, "sync_c": 0.7}),
-                ("real", {"sync_c": 0.8}), ("mismatched", {"sync_c": 0.2, "jitter": float("nan")})]
-        return [report.Case("s1", f"c{i}", kind, figures, {"opening": np.arange(9.0)})
-                for i, (kind, figures) in enumerate(rows)]
-
-    def test_closures_weigh_by_onsets_and_place_lies_between_mismatched_and_real(self):
-        means = report.summary(self.cases())["s1"]
-        self.assertEqual(means["cross"], {"closed": 0.6, "onsets": 5, "sync_c": 0.6, "clips": 2, "place": 0.6667})
-        self.assertEqual(means["mismatched"], {"sync_c": 0.2, "clips": 1})
-
-    def test_drift_is_the_change_from_the_first_minute_to_the_last(self):
-        cases = [report.Case("pair", "c", kind, {"sharpness": value, "lag": lag}, {})
-                 for kind, value, lag in (("first minute", 0.8, 0), ("last minute", 0.6, 1))]
-        self.assertEqual(report.summary(cases)["pair"]["drift"], {"sharpness": -0.25})
-
-    def test_files(self):
-        with tempfile.TemporaryDirectory() as folder:
-            report.write(self.cases(), Path(folder), "a < b")
-            page = (Path(folder) / "report.html").read_text()
-            kept = json.loads((Path(folder) / "report.json").read_text())
-        self.assertIn("a &lt; b", page)
-        self.assertIn(report.FIGURES["place"], page)
-        self.assertEqual(len(kept["clips"]), 4)
-
+class Words(unittest.TestCase):
     def test_words_onsets_and_the_most_different_donor(self):
         with tempfile.TemporaryDirectory() as folder:
             said = {"a": "bin blue at m two", "b": "bin blue at p two", "c": "lay my by b two"}
