@@ -254,8 +254,10 @@ public struct FramePipeline {
 
   /// The predicted coefficients with the face's expression added.
   private mutating func withExpression(_ predicted: [Float], of face: Face) -> [Float] {
+    // A lost face shows nothing new.
     guard let observed = faceStates[face.id]?.observed,
-      let expression = faceStates[face.id]?.expression(own: observed.own, predicted: predicted, after: observed.seconds)
+      let expression = faceStates[face.id]?.expression(
+        own: observed.own, predicted: predicted, after: face.isLost ? 0 : observed.seconds)
     else { return predicted }
     return zip(predicted, expression).map { $0 + $1 }
   }

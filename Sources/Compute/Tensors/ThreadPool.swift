@@ -14,7 +14,7 @@ import Synchronization
 /// - A worker that wakes up on its caller's processor, where Linux tends to put it, moves to another one.
 /// - Concurrent callers divide the processors evenly; a caller whose share is one processor works alone.
 ///
-/// A call allocates nothing.
+/// A call of `parallel` allocates nothing.
 public final class ThreadPool: @unchecked Sendable {
   // Sendable: everything is constant or atomic.
   public static let shared = ThreadPool()

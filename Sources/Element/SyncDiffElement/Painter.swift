@@ -41,6 +41,8 @@ final class Painter {
   func takeTurn() -> Bool {
     let next: (item: Item, orders: [Order], isDead: Bool)? = stream.state.wait { state in
       guard !state.flushing else {
+        // Whoever waits for the thread may let the element go as soon as it has ended.
+        stream.log(GST_LEVEL_DEBUG, "the painting thread ends")
         state.thread.ends(self)
         return .done(nil)
       }

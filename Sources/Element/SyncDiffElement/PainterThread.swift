@@ -65,7 +65,6 @@ extension Stream {
         let painter = stream.state.change { $0.thread.begins() } ?? Painter(of: stream)
         stream.log(GST_LEVEL_DEBUG, "the painting thread begins")
         while painter.takeTurn() {}
-        stream.log(GST_LEVEL_DEBUG, "the painting thread ends")
         return nil
       }, me.toOpaque(), nil)
     guard let thread else {

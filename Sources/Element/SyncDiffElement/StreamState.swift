@@ -90,8 +90,10 @@ struct StreamState {
     waiting.soundMoved = now
   }
 
-  /// No frame needs any more sound.
-  var soundIsNeedless: Bool { videoEnded && queue.framesHeld == 0 || !waiting.sync.linked }
+  /// No frame needs any more sound; after a loop was sought, the picture may be about to begin again.
+  var soundIsNeedless: Bool {
+    videoEnded && queue.framesHeld == 0 && waiting.loopFrom == nil || !waiting.sync.linked
+  }
 
   /// Why there is no sound.
   var lackOfSound: String {

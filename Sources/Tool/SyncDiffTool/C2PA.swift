@@ -160,10 +160,11 @@ final class C2PA {
     return try made(buildContext(builder))
   }
 
-  /// One whose file the library does not understand is named alone.
+  /// One whose file cannot be read, or which the library does not understand, is named alone.
   private func add(_ ingredient: Ingredient, to builder: Handle) throws {
     for (path, format) in [(ingredient.path, ingredient.format), (nil, "application/octet-stream")] {
       let descriptor = open(path ?? "/dev/null", O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { continue }
       defer { close(descriptor) }
       let file = try stream(descriptor)
       defer { releaseStream(file) }

@@ -47,10 +47,10 @@ struct Credentials {
     library = try C2PA()
     if let certificate = options.certificate, let key = options.privateKey {
       signer = try library.signer(certificates: Self.bytes(certificate), key: Self.bytes(key))
-      try tryOut()
     } else {
       signer = try library.signer(certificates: Array(testCertificates.utf8), key: Array(testKey.utf8))
     }
+    try tryOut()
   }
 
   /// Gives the result its manifest. `model`: path of the model file.

@@ -191,7 +191,7 @@ struct Dub: ParsableCommand {
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += differences(of: try Media(path: written), from: job, frames: made.frames)
     }
-    let (isFile, signature) = (file.isFile, try sign(file, made, job, signing, &faults, report))
+    let (isFile, signature) = (file.isFile, sign(file, made, job, signing, &faults, report))
     try file.finish()
     report.note(
       "\(output): \(made.frames) frames, \(made.painted) with a new mouth, \(tenths(made.seconds)) s, in "
@@ -225,15 +225,18 @@ struct Dub: ParsableCommand {
       encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
   }
 
-  /// Writes down in the file that AI made it, and signs that. What goes wrong with the signature becomes a fault; the file stays as it
-  /// was.
+  /// Writes down in the file that AI made it, and signs that. What goes wrong with it becomes a fault; the file stays as it was.
   private func sign(
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ faults: inout [String],
     _ report: Report
-  ) throws -> Signature? {
+  ) -> Signature? {
     guard made.frames > 0 else { return nil }
-    if [.mp4, .mov].contains(job.encoding.container), try !addSourceType(to: file) {
-      report.warn("\(output) has no room for XMP, so only its comment says that it was made by AI")
+    do {
+      if [.mp4, .mov].contains(job.encoding.container), try !addSourceType(to: file) {
+        report.warn("\(output) has no room for XMP, so only its comment says that it was made by AI")
+      }
+    } catch {
+      faults.append("it has no XMP: \(error)")
     }
     switch signing {
     case .unwanted: break
@@ -243,8 +246,8 @@ struct Dub: ParsableCommand {
         try credentials.sign(
           file, of: job, isPainted: made.painted > 0, model: element.model ?? defaultModel(), consent: origin.consent)
         return credentials.isTest ? .test : .own
-      } catch let problem as C2PA.Problem {
-        faults.append("it is not signed: \(problem.text)")
+      } catch {
+        faults.append("it is not signed: \((error as? C2PA.Problem)?.text ?? "\(error)")")
       }
     }
     return nil

@@ -14,7 +14,7 @@ struct Inspect: ParsableCommand {
       --no-faces is given. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
       "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
       "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
-      time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library tells it: see "syncdiff dub"), \
+      time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library reports it, or an "error"; see "syncdiff dub"), \
       "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the picture), "why" (if not)}.
       """)
 
@@ -61,7 +61,7 @@ struct Inspect: ParsableCommand {
       report.closeLine()
       found = Faces(look.sights.map(\.sight))
     }
-    let signed = media.isFile ? try? C2PA().manifests(of: media.path, as: media.container) : nil
+    let signed = media.isFile ? (try? C2PA()).flatMap { manifests(of: media, $0) } : nil
     print(json ? record(media, signed, found, kept, lost, why).text : text(media, signed, found, kept, lost, why))
   }
 
@@ -99,12 +99,22 @@ struct Inspect: ParsableCommand {
     return lines.joined(separator: "\n")
   }
 
+  /// Nil if there are none; a member `error` says why they cannot be read.
+  private func manifests(of media: Media, _ library: C2PA) -> JSON? {
+    do {
+      return try library.manifests(of: media.path, as: media.container)
+    } catch {
+      return .object(["error": .string((error as? C2PA.Problem)?.text ?? "\(error)")])
+    }
+  }
+
   /// Whether the newest manifest holds, and whose certificate signed it.
   private func signature(_ manifests: JSON) -> String {
     func member(_ json: JSON?, _ name: String) -> JSON? {
       guard case .object(let members)? = json else { return nil }
       return members[name]
     }
+    if let reason = member(manifests, "error") { return "cannot be read: \(reason.plain)" }
     let newest = member(manifests, "active_manifest").flatMap { member(member(manifests, "manifests"), $0.plain) }
     let signer = member(newest, "signature_info")
     let names = ["issuer", "common_name"].compactMap { member(signer, $0)?.plain }

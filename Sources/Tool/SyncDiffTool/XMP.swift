@@ -26,7 +26,9 @@ func addSourceType(to file: Output) throws -> Bool {
     else { continue }
     let written = Array(changed.utf8)
     guard pwrite(file.descriptor, written, written.count, off_t(place.startIndex)) == written.count else {
-      throw Failure("cannot write \(file.name): \(String(cString: strerror(errno)))", .badOutput)
+      let reason = String(cString: strerror(errno))
+      _ = pwrite(file.descriptor, bytes, bytes.count, off_t(place.startIndex))  // not half a packet
+      throw Failure("cannot write \(file.name): \(reason)", .badOutput)
     }
     return true
   }
