@@ -48,7 +48,7 @@ struct Batch: ParsableCommand {
   @Flag(help: "Print only warnings and errors.")
   var quiet = false
 
-  /// Of a list, as "2/8".
+  /// One part of a list, written as "2/8".
   struct Share: ExpressibleByArgument {
     let (first, step): (Int, Int)
 
@@ -77,7 +77,7 @@ struct Batch: ParsableCommand {
     }
     let queue = Queue(
       entries ?? all, overwrite: overwrite, quiet: quiet, reports: report.compactMap(BatchReport.init(path:)))
-    // Held, so that no entry has to load it again.
+    // Keep a reference, so that no entry has to load the model again.
     let model = try all.first.map { try loadModel($0.dub.element.model, precision: $0.dub.element.precision.format) }
     let group = DispatchGroup()
     for _ in 0..<min(jobs, max(all.count, 1)) {
@@ -92,14 +92,14 @@ struct Batch: ParsableCommand {
   }
 }
 
-/// Entries, and what became of them. Several threads may work on one.
+/// The entries and their results. Several threads may work on one queue.
 private final class Queue: @unchecked Sendable {
   private let entries: [Manifest.Entry]
   private let (overwrite, quiet): (Bool, Bool)
   private let reports: [BatchReport]
-  /// What earlier runs have told, by output.
+  /// Records of earlier runs, by output.
   private let earlier: [String: BatchRecord]
-  private let lock = Mutex(0)  // the next entry; guards all below
+  private let lock = Mutex(0)  // index of the next entry; guards everything below
   private var records: [BatchRecord]
   private(set) var problem: Failure?
 
@@ -110,7 +110,7 @@ private final class Queue: @unchecked Sendable {
     earlier = Dictionary(told.map { ($0.output, $0) }) { $1 }
   }
 
-  /// Of the first entry that did not end with 0; nil if all did.
+  /// Status of the first entry that did not end with 0; nil if all did.
   var status: Int32? { records.first { $0.exit ?? 0 != 0 }?.exit.map(Int32.init) }
 
   func work() {
@@ -155,7 +155,7 @@ private final class Queue: @unchecked Sendable {
     return record
   }
 
-  /// One of the original and one of the dub, from its middle, as far as they can be had.
+  /// One still of the original and one of the dub, each from the middle, as far as they can be decoded.
   private func stills(of dub: Dub) -> [String] {
     guard let made = try? Stills(of: dub.output) else { return [] }
     let middle = (made.duration ?? 0) / 2

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What became of each entry of a batch, as CSV, as JSON or as a page of its own. All three can be read again, so that the figures of
-// files that an earlier run made are not lost.
+// The result of each entry of a batch, as CSV, as JSON or as a self-contained page. All three can be read back, so that the
+// figures of files made by an earlier run are kept.
 
 import Tensors
 
@@ -11,22 +11,22 @@ struct BatchRecord {
 
   let output: String
   var state = State.waiting
-  /// How it ended; nil while it waits, and of files that were there.
+  /// Exit status; nil while the entry waits, and for files that already existed.
   var exit: Int?
-  /// Of what was made, by this run or by one before it.
+  /// Figures of the output, from this run or an earlier one.
   var figures: Figures?
   /// Warnings or the error.
   var text = ""
-  /// Who has confirmed that there is some.
+  /// Who confirmed that there is consent.
   let consent: String?
-  /// Of the original and of the dub, JPEG in base64; for the page.
+  /// Stills of the original and of the dub, JPEG in base64; for the page.
   var stills: [String] = []
 
   struct Figures {
     let frames, painted: Int
-    /// Of the picture, and what it took to dub it.
+    /// Duration of the video, and the time it took to dub it.
     let seconds, spent: Double
-    /// With whose certificate, own or test; empty: it is not signed.
+    /// Whose certificate signed it, `own` or `test`; empty if it is not signed.
     let signed: String
   }
 
@@ -47,7 +47,7 @@ struct BatchRecord {
 
   init(_ dub: Dub) { (output, consent) = (dub.output, dub.origin.consent) }
 
-  /// Nil if the text is not what a report has of an entry.
+  /// Nil if these are not the members of a report entry.
   fileprivate init?(_ members: [String: String]) {
     guard let output = members["output"] else { return nil }
     (self.output, consent) = (output, members["consent"])
@@ -60,20 +60,20 @@ struct BatchRecord {
   }
 }
 
-/// A file that tells of a batch.
+/// A report file about a batch.
 struct BatchReport {
   enum Kind: String { case csv, json, html }
 
   let path: String
   let kind: Kind
 
-  /// Nil if the name does not end with what it is to be.
+  /// Nil if the name has no known extension.
   init?(path: String) {
     guard let kind = path.split(separator: ".").last.flatMap({ Kind(rawValue: String($0)) }) else { return nil }
     (self.path, self.kind) = (path, kind)
   }
 
-  /// What an earlier run has written there; empty if nothing can be read.
+  /// What an earlier run wrote there; empty if nothing can be read.
   func earlier() -> [BatchRecord] {
     guard let bytes = readFile(path) else { return [] }
     let text = String(decoding: bytes, as: UTF8.self)

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Every timing of this project: `syncdiff bench`. What is compared is run in turn, round by round, so that whatever
-// else happens on the machine falls on all alike.
+// All timings of this project: `syncdiff bench`. The candidates run in turn, round by round, so that other load on the
+// machine affects all of them alike.
 
 import ArgumentParser
 import CTensors
@@ -21,7 +21,7 @@ struct Bench: ParsableCommand {
     subcommands: [BenchLayers.self, BenchDenoiser.self, BenchJourney.self])
 }
 
-/// What every measurement takes.
+/// Options of every measurement.
 struct BenchOptions: ParsableArguments {
   @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
   var model: String?
@@ -49,7 +49,7 @@ struct BenchOptions: ParsableArguments {
     guard threads.allSatisfy({ $0 <= 256 }) else { throw ValidationError("--threads is 0 to 256.") }
   }
 
-  /// The numbers of threads, 0 replaced by what it means.
+  /// The thread counts, with 0 replaced by the number it stands for.
   var threadCounts: [Int] {
     threads.map { $0 == 0 ? ThreadPool.shared.processors : Int($0) }
   }
@@ -62,7 +62,7 @@ struct BenchOptions: ParsableArguments {
     return model
   }
 
-  /// Runs all in turn until the time or the rounds are over, three rounds at least.
+  /// Runs all trials in turn until the time or the rounds are used up, at least three rounds.
   func measure(_ trials: [Trial]) {
     let clock = ContinuousClock()
     let end = clock.now + .seconds(seconds)
@@ -74,7 +74,7 @@ struct BenchOptions: ParsableArguments {
   }
 }
 
-/// What every measurement of whole frames takes besides.
+/// Additional option of every measurement of whole frames.
 struct StepsOption: ParsableArguments {
   @Option(parsing: .upToNextOption, help: "Denoising steps per frame. Default: the model's.")
   var steps: [UInt32] = []
@@ -86,11 +86,11 @@ struct StepsOption: ParsableArguments {
   func counts(_ model: Model) -> [Int] { steps.isEmpty ? [model.configuration.steps] : steps.map { Int($0) } }
 }
 
-/// Something to be timed again and again, that has been run before.
+/// Something that is timed repeatedly, after a first run to warm up.
 final class Trial {
-  /// What it is, by the names of the JSON output.
+  /// What it is, keyed by the names in the JSON output.
   let labels: [String: JSON]
-  /// Runs it once; milliseconds.
+  /// Runs it once; returns milliseconds.
   let body: () -> Double
   var samples: [Double] = []
 
@@ -105,7 +105,7 @@ func milliseconds(_ body: () -> Void) -> Double { ContinuousClock().measure(body
 extension [Double] {
   var mean: Double { reduce(0, +) / Double(Swift.max(count, 1)) }
 
-  /// The smallest value that `share` of all do not exceed; 0 of none.
+  /// The smallest value that a fraction `share` of all values does not exceed; 0 if there are none.
   func quantile(_ share: Double) -> Double {
     let rank = Int((share * Double(count)).rounded(.up))
     return isEmpty ? 0 : sorted()[Swift.min(Swift.max(rank - 1, 0), count - 1)]

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// `syncdiff bench denoiser`: the U-Net alone, on numbers of its own or of a file, so that other programs can time the
-// same network on the same numbers and compare.
+// `syncdiff bench denoiser`: the U-Net alone, on random or given inputs, so that other programs can time the same network on
+// the same inputs.
 
 import ArgumentParser
 import Diffusion

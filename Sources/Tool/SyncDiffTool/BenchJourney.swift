@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// `syncdiff bench journey`: frame after frame through all that the element does with one, but GStreamer.
+// `syncdiff bench journey`: passes frames through everything that the element does, without GStreamer.
 
 import ArgumentParser
 import CGStreamer
@@ -85,7 +85,7 @@ struct BenchJourney: ParsableCommand {
     return .object(trial.labels.merging(trial.samples.summary(each: true)) { $1 }.merging(more) { $1 })
   }
 
-  /// Three lines for each combination.
+  /// Three rows for each combination.
   private func rows(_ runs: [(trial: Trial, frames: PaintedFrames)]) -> [[String]] {
     let heading =
       ["precision", "threads", "steps", "frames", "fps", "first", "", "frame"] + Stage.allCases.map(\.rawValue)
@@ -103,7 +103,7 @@ struct BenchJourney: ParsableCommand {
   }
 }
 
-/// "1280x720".
+/// A frame size, written as "1280x720".
 struct FrameSize: ExpressibleByArgument, CustomStringConvertible {
   let width, height: Int
   var description: String { "\(width)x\(height)" }
@@ -119,9 +119,9 @@ struct FrameSize: ExpressibleByArgument, CustomStringConvertible {
   }
 }
 
-/// Frames of one stream, 25 a second, all with the same picture.
+/// Frames of one stream at 25 fps, all with the same image.
 final class PaintedFrames {
-  private static let samples = 640  // of sound, a frame
+  private static let samples = 640  // of audio per frame
 
   private let frame: BenchFrame
   private let settings: PaintSettings
@@ -129,24 +129,24 @@ final class PaintedFrames {
   private var timeline = AudioTimeline()
   private var noise = GaussianNoise(seed: 0)
   private var count = 0
-  /// Milliseconds of the first frame, then those of every stage of the later ones.
+  /// Milliseconds of the first frame, then of every stage of the later ones.
   private(set) var first = 0.0
   private var laps: [[Stage: Double]] = []
 
-  /// Nil if there is no face.
+  /// Nil if no face is found.
   init?(_ frame: BenchFrame, _ model: Model, threads: Int, steps: Int) {
     self.frame = frame
     settings = PaintSettings(steps: steps)
     pipeline = FramePipeline(model: model, threads: threads)
-    timeline.append(noise.fill(25 * Self.samples), at: 0)  // the sound is ahead of the picture
+    timeline.append(noise.fill(25 * Self.samples), at: 0)  // the audio is ahead of the video
     guard let first = paint(), paint() != nil else { return nil }
     (self.first, laps) = (first, [])
   }
 
-  /// Milliseconds of one stage, frame by frame.
+  /// Milliseconds of one stage, for each frame.
   func samples(_ stage: Stage) -> [Double] { laps.map { $0[stage] ?? 0 } }
 
-  /// The next frame; its milliseconds, nil if its face is not found.
+  /// Paints the next frame and returns the milliseconds; nil if its face is not found.
   func paint() -> Double? {
     frame.restore()
     let sound = noise.fill(Self.samples)
@@ -172,12 +172,12 @@ final class PaintedFrames {
   }
 }
 
-/// A picture in memory as GStreamer lays it out, to be painted on again and again.
+/// A frame in memory, laid out as in GStreamer, that can be painted repeatedly.
 final class BenchFrame {
   let view: MutableFrameView
   private var (original, painted) = (GstVideoFrame(), GstVideoFrame())
 
-  /// The first picture of a file, fitted into `size`.
+  /// The first frame of a file, scaled to `size`.
   init(path: String, size: FrameSize, format: String) throws {
     let media = try Media(path: path)
     guard !media.pictures.isEmpty else { throw Failure("\(path) has no video stream") }
@@ -201,7 +201,7 @@ final class BenchFrame {
     guard let buffer = gst_sample_get_buffer(sample), gst_video_info_from_caps(&info, gst_sample_get_caps(sample)) != 0,
       let copy = gst_buffer_new_allocate(nil, info.size, nil)
     else { throw Failure("cannot decode \(path)") }
-    defer { gst_buffer_unref(copy) }  // the mapped frame keeps it
+    defer { gst_buffer_unref(copy) }  // the mapped frame holds a reference
     guard gst_video_frame_map(&original, &info, buffer, GST_MAP_READ) != 0,
       gst_video_frame_map(&painted, &info, copy, GstMapFlags(GST_MAP_READ.rawValue | GST_MAP_WRITE.rawValue)) != 0,
       let view = MutableFrameView(painted)
@@ -214,6 +214,6 @@ final class BenchFrame {
     gst_video_frame_unmap(&painted)
   }
 
-  /// Undoes what was painted.
+  /// Restores the original pixels.
   func restore() { gst_video_frame_copy(&painted, &original) }
 }

@@ -75,9 +75,9 @@ struct BenchLayers: ParsableCommand {
 }
 
 extension Trial {
-  /// How many layers it stands for.
+  /// How many layers of the network it represents.
   fileprivate var layers: Double { if case .integer(let count) = labels["layers"] { Double(count) } else { 1 } }
 
-  /// Whether the network computes the layer so.
+  /// Whether this is the method that the network itself uses.
   fileprivate var isOwn: Bool { labels["own"] == .bool(true) }
 }

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The networks as `syncdiff bench` calls them: the one place that knows their Swift interfaces.
+// The networks as called by `syncdiff bench`: the only place that knows their Swift interfaces.
 
 import Diffusion
 import Glibc
@@ -9,7 +9,7 @@ import Speech
 import SyncDiff
 import Tensors
 
-/// The denoiser's U-Net with everything it is given.
+/// The denoiser's U-Net with all its inputs.
 struct BenchNetwork {
   let denoiser: Denoiser
   let x: Tensor  // [20, 20, 14]
@@ -17,7 +17,7 @@ struct BenchNetwork {
   let tokens: Tensor  // [14, 192]
   let prior: Tensor  // [1, 6]
 
-  /// Of a safetensors file, or noise.
+  /// Inputs from a safetensors file, or noise.
   init(_ model: Model, inputs path: String?) throws {
     let config = model.configuration
     denoiser = model.denoiser
@@ -52,13 +52,13 @@ struct BenchNetwork {
     (self.x, self.t, self.tokens, self.prior) = (x, t, tokens, prior)
   }
 
-  /// F of the inputs, `[20, 20, 4]`.
+  /// The network's output F for the inputs, `[20, 20, 4]`.
   func output() -> Tensor {
     let unet = denoiser.unet
     return unet(x, step: 0, unet.prepare(tokens: tokens, prior: prior, times: unet.embedded([t])))
   }
 
-  /// What is timed for one measure; a `.step` is one of `steps` = 1.
+  /// The code that one measure times; `.step` is one step, with `steps` = 1.
   func runner(_ measure: BenchDenoiser.Measure, steps: Int) -> () -> Void {
     let side = x.shape[0]
     let channels = (x.shape[2] - 2) / 3
@@ -87,7 +87,7 @@ struct BenchNetwork {
   }
 }
 
-/// Writes a safetensors file of f32 tensors.
+/// Writes f32 tensors to a safetensors file.
 func write(_ tensors: [String: Tensor], to path: String) throws {
   var (members, bytes): ([String: JSON], [UInt8]) = ([:], [])
   for (name, tensor) in tensors {
@@ -108,7 +108,7 @@ func write(_ tensors: [String: Tensor], to path: String) throws {
   }
 }
 
-/// What a layer computes.
+/// The computation of a layer.
 enum Work: Hashable {
   case convolution(height: Int, width: Int, inputs: Int, outputs: Int, kernel: Int, stride: Int)
   case linear(rows: Int, inputs: Int, outputs: Int)
@@ -137,7 +137,7 @@ enum Work: Hashable {
     }
   }
 
-  /// Multiplications and additions, 10^9.
+  /// Multiplications and additions, in 10^9.
   var gflop: Double {
     let operations =
       switch self {
@@ -155,14 +155,14 @@ enum Work: Hashable {
 struct BenchLayer {
   let network: String
   let work: Work
-  /// How many there are.
+  /// How many layers have this shape.
   var count: Int
-  /// The ways to compute a convolution, the network's own first; one nil for other layers.
+  /// The methods to compute a convolution, the network's own first; a single nil for other layers.
   let methods: [Conv2d.Method?]
-  /// Makes what runs one of them on noise.
+  /// Returns the code that runs one of the methods on noise.
   let runner: (Conv2d.Method?) -> () -> Void
 
-  /// Every shape in a model file, in the order of the layers' names.
+  /// Every shape in a model file, ordered by layer name.
   static func all(_ model: Model, file path: String, _ precision: NumberFormat) throws -> [BenchLayer] {
     let tensors = try tensors(of: path)
     let weights = Weights(tensors, precision: precision == .bf16 ? .bf16 : .f32)
@@ -183,7 +183,7 @@ struct BenchLayer {
     return layers
   }
 
-  /// Multiplications and additions of one pass through the whole denoiser, 10^9.
+  /// Multiplications and additions of one pass through the whole denoiser, in 10^9.
   static func gflopOfDenoiser(_ config: Configuration, file path: String) throws -> Double {
     let works = try tensors(of: path).filter { $0.key.hasPrefix("denoiser") }.flatMap { work(of: $0, $1.shape, config) }
     return works.reduce(0) { $0 + $1.gflop }
@@ -197,13 +197,13 @@ struct BenchLayer {
     }
   }
 
-  /// What the layer with this weight computes, and the attention whose queries it makes; nothing for other tensors and
-  /// for the networks that find faces.
+  /// The computation of the layer with this weight, and the attention whose queries it produces; empty for other tensors and
+  /// for the face detection networks.
   private static func work(of weight: String, _ shape: [Int], _ config: Configuration) -> [Work] {
     guard weight.hasSuffix(".weight") else { return [] }
     let name = weight.dropLast(".weight".count)
     let (side, tokens) = (config.latentSide, config.tokens)
-    /// The picture that a layer sees; the first that fits counts.
+    /// Input size of the layers by prefix; the first match counts.
     let places: [(prefix: String, height: Int, width: Int)] = [
       ("encoder.input", 4 * side, 4 * side), ("encoder.block1", 4 * side, 4 * side),
       ("encoder.down1", 4 * side, 4 * side), ("encoder.block2", 2 * side, 2 * side),
@@ -247,7 +247,7 @@ struct BenchLayer {
         let rows = name.contains("_attn") || name.contains("_self") || name.hasPrefix("audio_encoder") ? pixels : 1
         return [.linear(rows: rows, inputs: shape[1], outputs: shape[0])]
       }
-    case 3: return []  // a convolution over time, which is no picture's
+    case 3: return []  // a convolution over time, not over an image
     default:
       let isGroup = name.contains("_res") || name == "denoiser.unet.norm"
       return [
@@ -275,7 +275,7 @@ struct BenchLayer {
     return [own] + possible.filter { $0 != own }
   }
 
-  /// The layer with its own weights, a convolution by `method`.
+  /// The layer with its own weights; a convolution by `method`.
   private static func runner(
     _ work: Work, _ weight: String, _ weights: Weights, _ method: Conv2d.Method?, _ groups: Int
   ) -> () -> Void {

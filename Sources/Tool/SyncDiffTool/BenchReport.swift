@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a measurement prints on stdout: a table for people, or one JSON object.
+// What a measurement prints on stdout: a table, or one JSON object.
 
 import CTensors
 import Glibc
 import Tensors
 
 extension JSON {
-  /// On one line, members in alphabetical order.
+  /// As one line, members in alphabetical order.
   var text: String {
     switch self {
     case .null: "null"
@@ -33,7 +33,7 @@ extension JSON {
   }
 }
 
-/// The machine, as every report names it.
+/// The machine, as described in every report.
 struct Machine {
   let processor: String
   let cores = Int(ctensors_processor_count(ctensors_processors_allowed()))
@@ -55,7 +55,7 @@ struct Machine {
   }
 }
 
-/// Cells as text in columns: the first `left` ones to the left, figures to the right.
+/// Formats cells in columns: the first `left` columns left-aligned, the figures right-aligned.
 func table(_ rows: [[String]], left: Int) -> String {
   let columns = rows.map(\.count).max() ?? 0
   let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }
@@ -69,7 +69,7 @@ func table(_ rows: [[String]], left: Int) -> String {
   }.joined()
 }
 
-/// A figure that is not negative, with so many digits after the point.
+/// A non-negative number with a fixed number of decimals.
 func fixed(_ value: Double, digits: Int = 2) -> String {
   let text = "\(Int((value * pow(10, Double(digits))).rounded()))"
   let padded = String(repeating: "0", count: max(0, digits + 1 - text.count)) + text
@@ -77,7 +77,7 @@ func fixed(_ value: Double, digits: Int = 2) -> String {
 }
 
 extension BenchOptions {
-  /// Prints what came out: `results` as JSON, or `rows` under their headings.
+  /// Prints the outcome: `results` as JSON, or `rows` below their headings.
   func report(_ command: String, results: [JSON], rows: [[String]], left: Int) {
     let machine = Machine()
     if json {
@@ -95,7 +95,7 @@ extension BenchOptions {
 }
 
 extension Trial {
-  /// The labels as text, empty where there is none.
+  /// The labels as text, empty where missing.
   func cells(_ names: [String]) -> [String] {
     names.map { name in
       switch labels[name] {
@@ -106,7 +106,7 @@ extension Trial {
     }
   }
 
-  /// 0 where nobody counted.
+  /// 0 where it is not counted.
   var gflop: Double { if case .number(let gflop) = labels["gflop"] { gflop } else { 0 } }
 
   /// GFLOP/s.
@@ -114,7 +114,7 @@ extension Trial {
 }
 
 extension [Double] {
-  /// Of milliseconds, with every one of them if wanted.
+  /// Summary of the milliseconds, with each of them if `each`.
   func summary(each: Bool = false) -> [String: JSON] {
     let figures = ["median_ms": median, "p95_ms": quantile(0.95), "min_ms": quantile(0)].mapValues { JSON.number($0) }
     return each ? figures.merging(["ms": .array(map { .number($0) })]) { _, all in all } : figures

@@ -1,17 +1,17 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The C2PA project's own library through its C interface (c2pa.h of c2pa-rs), loaded when it is wanted: the build needs nothing of
-// it. It signs files and reads what is signed, and opens no connection.
+// The C2PA project's own library through its C interface (c2pa.h of c2pa-rs), loaded on demand: the build does not need it.
+// It signs files and reads manifests, and opens no connection.
 
 import Glibc
 import Tensors
 
 final class C2PA {
-  /// Names the library's file where the loader does not find it.
+  /// Environment variable with the path of the library, for when the loader does not find it.
   static let variable = "SYNCDIFF_C2PA"
 
-  /// A phrase that says what the library, or the loader, has against it.
+  /// A phrase with the complaint of the library or the loader.
   struct Problem: Error { let text: String }
 
   /// A certificate with its key.
@@ -30,7 +30,7 @@ final class C2PA {
     let members: JSON
     /// Its media type, or GStreamer's name for it.
     let format: String
-    /// To read its own manifest from; nil where it is no file.
+    /// Path to read its own manifest from; nil if it is not a file.
     let path: String?
   }
 
@@ -56,7 +56,7 @@ final class C2PA {
   private let newStream: @convention(c) (Handle, Read, Seek, Write, Flush) -> Handle?
   private let releaseStream: @convention(c) (Handle) -> Void
 
-  /// Throws `Problem` where it is not there, or is too old.
+  /// Throws `Problem` if the library is missing or too old.
   init() throws {
     let name = getenv(Self.variable).map { String(cString: $0) } ?? "libc2pa_c.so"
     guard let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) else {
@@ -82,14 +82,14 @@ final class C2PA {
     (newStream, releaseStream) = (try function("create_stream"), try function("release_stream"))
   }
 
-  /// Of a certificate chain and a key, PEM, the key as PKCS #8.
+  /// Signer from a certificate chain and a key, both PEM, the key in PKCS #8.
   func signer(certificates: [UInt8], key: [UInt8]) throws -> Signer {
     let (chain, secret) = (certificates.map { CChar(bitPattern: $0) } + [0], key.map { CChar(bitPattern: $0) } + [0])
-    for algorithm in ["es256", "es384", "es512", "ps256", "ed25519"] {  // the key fits one
+    for algorithm in ["es256", "es384", "es512", "ps256", "ed25519"] {  // only one matches the key
       let handle = chain.withUnsafeBufferPointer { chain in
         secret.withUnsafeBufferPointer { secret in
           algorithm.withCString { algorithm in
-            // C2paSignerInfo: algorithm, certificates, key, URL of a time stamp authority.
+            // C2paSignerInfo: algorithm, certificates, key, URL of a timestamp authority.
             [algorithm, chain.baseAddress, secret.baseAddress, nil].withUnsafeBytes { info in
               info.baseAddress.flatMap { newSigner($0) }
             }
@@ -101,15 +101,15 @@ final class C2PA {
     throw Problem(text: "no key as PKCS #8 (BEGIN PRIVATE KEY) of ECDSA, RSA or Ed25519")
   }
 
-  /// Writes to `target` what `source` holds, of the media type `format`, with a manifest, and reads it again. Both are descriptors of
-  /// files.
+  /// Copies `source`, of media type `format`, to `target` with a manifest added, and reads it back. Both are file
+  /// descriptors.
   func sign(
     _ source: Int32, to target: Int32, as format: String, _ manifest: JSON, _ ingredients: [Ingredient] = [],
     by signer: Signer
   ) throws {
     let context = try context()
     defer { _ = free(context) }
-    let builder = try made(define(made(newBuilder(context)), manifest.text))  // which takes the empty one over
+    let builder = try made(define(made(newBuilder(context)), manifest.text))  // which consumes the empty builder
     defer { _ = free(builder) }
     for ingredient in ingredients { try add(ingredient, to: builder) }
     let from = try stream(source)
@@ -122,8 +122,8 @@ final class C2PA {
     guard count >= 0 else { throw problem() }
   }
 
-  /// What a file's manifests say and whether they hold, as the library tells it; nil if there is none, or the format has no place for
-  /// one.
+  /// A file's manifests and their validation, as the library reports them; nil if there are none, or the format cannot hold
+  /// any.
   func manifests(of path: String, as format: String) throws -> JSON? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw Problem(text: String(cString: strerror(errno))) }
@@ -132,7 +132,7 @@ final class C2PA {
     defer { _ = free(context) }
     let file = try stream(descriptor)
     defer { releaseStream(file) }
-    guard let reader = read(try made(newReader(context)), format, file) else {  // which takes the empty one over
+    guard let reader = read(try made(newReader(context)), format, file) else {  // which consumes the empty reader
       let problem = problem()
       if ["ManifestNotFound", "NotSupported"].contains(where: problem.text.hasPrefix) { return nil }
       throw problem
@@ -144,7 +144,7 @@ final class C2PA {
     return json
   }
 
-  /// Hashes of 4 MB each, since the library would read up to 256 MB at once for a larger one; nothing is fetched.
+  /// Hashes in chunks of 4 MB, since the library would read up to 256 MB at once for larger files; fetches nothing.
   private func context() throws -> Handle {
     let text = """
       {"core": {"merkle_tree_chunk_size_in_kb": 4096, "backing_store_memory_threshold_in_mb": 8}, \
@@ -160,7 +160,7 @@ final class C2PA {
     return try made(buildContext(builder))
   }
 
-  /// One whose file cannot be read, or which the library does not understand, is named alone.
+  /// An ingredient whose file cannot be read, or that the library does not understand, is only named.
   private func add(_ ingredient: Ingredient, to builder: Handle) throws {
     for (path, format) in [(ingredient.path, ingredient.format), (nil, "application/octet-stream")] {
       let descriptor = open(path ?? "/dev/null", O_RDONLY | O_CLOEXEC)
@@ -184,7 +184,7 @@ final class C2PA {
     return Problem(text: String(cString: text))
   }
 
-  // MARK: Streams over descriptors, which stand for themselves
+  // MARK: Streams over file descriptors, where the handle is the descriptor itself
 
   private typealias Read = @convention(c) (Handle?, UnsafeMutablePointer<UInt8>?, Int) -> Int
   private typealias Seek = @convention(c) (Handle?, Int, Int32) -> Int

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reads a result again and compares it with what it should be; what differs, a phrase each.
+/// Reads a result back and compares it with what was intended; returns one phrase for each difference.
 func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   let (picture, encoding) = (job.shown, job.encoding)
   guard let made = result.pictures.first else { return ["it holds no picture"] }
@@ -12,7 +12,7 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   let (width, height) = picture.shownSize
   compare("width", made.width, job.compares ? 2 * width : width) { "\($0)" }
   compare("height", made.height, height) { "\($0)" }
-  // Matroska stores how wide the picture is shown, in whole pixels.
+  // Matroska stores the display width in whole pixels.
   if abs(made.aspect.value - picture.shownAspect.value) * Double(width) >= 1 {
     compare("pixel aspect ratio", made.aspect, picture.shownAspect, \.text)
   }
@@ -31,7 +31,7 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
 
   compare("timecode", result.timecode, job.timecode) { $0?.text ?? "none" }
   if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
-  // GStreamer 1.22 reads no track of MP4 that is shorter than a fifth of the picture.
+  // GStreamer 1.22 does not read MP4 tracks shorter than a fifth of the video.
   let shortSounds = min(result.hiddenTracks, max(1 + job.kept.sounds - result.sounds.count, 0))
   compare("sound tracks", result.sounds.count + shortSounds, 1 + job.kept.sounds) { "\($0)" }
   compare("subtitles", result.subtitles + result.hiddenTracks - shortSounds, job.kept.subtitles) { "\($0)" }

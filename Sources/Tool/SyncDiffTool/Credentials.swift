@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a result says of itself under a signature, in a manifest after the C2PA specification 2 (Content Credentials): it was made from
-// these files, with this model, by a trained algorithm.
+// What a result states about itself under a signature, in a manifest after the C2PA specification 2 (Content Credentials):
+// that a trained algorithm made it from these files, with this model.
 
 import CGStreamer
 import Glibc
@@ -13,11 +13,11 @@ import Tensors
 /// Whether a result will be signed.
 enum Signing {
   case unwanted
-  /// Why it cannot be.
+  /// With the reason.
   case impossible(String)
   case possible(Credentials)
 
-  /// Throws if a certificate is given and cannot be used.
+  /// Throws if a certificate is given that cannot be used.
   init(_ options: OriginOptions, in container: Container) throws {
     guard options.sign else {
       self = .unwanted
@@ -35,10 +35,10 @@ enum Signing {
 struct Credentials {
   private let library: C2PA
   private let signer: C2PA.Signer
-  /// Whether the certificate is the one that everybody has.
+  /// Whether this is the public test certificate.
   let isTest: Bool
 
-  /// Throws `C2PA.Problem` where nothing can be signed.
+  /// Throws `C2PA.Problem` if nothing can be signed.
   fileprivate init(_ options: OriginOptions, in container: Container) throws {
     isTest = options.certificate == nil
     guard container.mediaType != nil else {
@@ -53,7 +53,7 @@ struct Credentials {
     try tryOut()
   }
 
-  /// Gives the result its manifest. `model`: path of the model file.
+  /// Adds the manifest to the result. `model`: path of the model file.
   func sign(_ file: Output, of job: Job, isPainted: Bool, model: String, consent: String?) throws {
     guard let format = job.encoding.container.mediaType else { return }
     let inputs = Self.inputs(of: job)
@@ -87,7 +87,7 @@ struct Credentials {
     }
   }
 
-  /// The picture, and each sound once.
+  /// The video, and each audio file once.
   private static func inputs(of job: Job) -> [Input] {
     var seen: Set<String> = []
     let sounds = job.voices.map(\.media).filter { seen.insert($0.path).inserted }
@@ -95,7 +95,7 @@ struct Credentials {
       + sounds.enumerated().map { Input($1, "c2pa.dubbed", "componentOf", "sound\($0)") }
   }
 
-  /// Signs next to nothing: a certificate that readers refuse is found before, not after hours of dubbing.
+  /// Signs a tiny file, to find a certificate that readers reject before hours of dubbing, not after.
   private func tryOut() throws {
     guard let source = tmpfile(), let target = tmpfile() else {
       throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
@@ -127,13 +127,13 @@ struct Credentials {
     return bytes
   }
 
-  /// Without its folders; of a URL without what is asked for.
+  /// Last path component; of a URL without the query.
   private static func name(_ path: String) -> String {
     let file = path.contains("://") ? String(path.prefix { $0 != "?" && $0 != "#" }) : path
     return file.split(separator: "/").last.map(String.init) ?? file
   }
 
-  /// Of a file, in hexadecimal digits; null if it cannot be read.
+  /// SHA-256 of a file in hexadecimal; null if it cannot be read.
   private static func sha256(_ path: String) -> JSON {
     guard let file = fopen(path, "re"), let checksum = g_checksum_new(G_CHECKSUM_SHA256) else { return .null }
     defer {
@@ -148,7 +148,7 @@ struct Credentials {
 }
 
 extension Container {
-  /// Of files that hold a manifest; nil of others.
+  /// Media type of containers that can hold a manifest; nil for others.
   fileprivate var mediaType: String? {
     switch self {
     case .mp4: "video/mp4"

@@ -1,21 +1,21 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Several lines in one picture: a list of when which sound is spoken by which face.
+// Several lines in one video: a list of which face speaks which audio, and when.
 
 import ArgumentParser
 
 struct Cue {
-  /// Seconds of the picture.
+  /// Seconds in the video.
   let start, end: Double
-  /// File or URL.
+  /// Path or URL.
   let sound: String
   /// Nil: as the options say.
   let face: Face?
 
   enum Face {
     case select(ElementOptions.FaceSelect)
-    /// x, y, width, height, pixels.
+    /// x, y, width, height in pixels.
     case box([UInt32])
 
     init?(_ text: String) {
@@ -56,7 +56,7 @@ struct Cue {
     }
   }
 
-  /// By their beginnings. Throws if the file is no list of cues, or two of them are spoken at a time.
+  /// Sorted by start. Throws if the file is not a list of cues, or if two of them overlap.
   static func load(path: String) throws -> [Cue] {
     let cues = try table(at: path).map { (name: $0.name, cue: try Cue($0)) }.sorted { $0.cue.start < $1.cue.start }
     guard !cues.isEmpty else { throw ValidationError("\(path) holds no cue.") }

@@ -6,8 +6,9 @@
 import Glibc
 
 extension Job {
-  /// All of it. The sound for the muxer waits without limit: the picture comes later, by what the video encoder holds back, and the
-  /// sound must flow on to the element meanwhile. It never runs more than the element's minute ahead of the picture.
+  /// The whole pipeline. The queue of audio to the muxer has no limit: the video arrives later, by the video encoder's delay,
+  /// and meanwhile audio must keep flowing to the element. The audio never gets more than the element's limit of one minute
+  /// ahead of the video.
   var description: String {
     """
     \(painted) name=painted \
@@ -17,12 +18,12 @@ extension Job {
     """
   }
 
-  /// One stretch of the picture, encoded, with its timestamps, but in no container.
+  /// One stretch of the video, encoded, with timestamps, but without a container.
   var stretch: String {
     "\(painted) name=painted  \(heard) ! queue ! dub.audio  gdppay name=pay ! fdsink name=file sync=false async=false"
   }
 
-  /// All of it, whose picture is there in stretches, in files.
+  /// The whole pipeline, with the video's stretches read from files.
   func joined(_ files: [String]) -> String {
     let own = own == nil ? "" : "uridecodebin name=picture  "
     let stretches = files.map { "filesrc location=\($0) ! gdpdepay ! queue ! joined." }.joined(separator: "  ")
@@ -33,8 +34,8 @@ extension Job {
       """
   }
 
-  /// The picture up to the encoder's queue, whose name is to follow. It waits for sound however long the sound takes, and the other way
-  /// round: nothing is live.
+  /// The video up to the encoder's queue, whose name follows. The video waits for the audio as long as it takes, and vice
+  /// versa: nothing is live.
   private var painted: String {
     let frames = shown.conversion(
       to: encoding.layout, deinterlaced: deinterlaced,
@@ -52,7 +53,7 @@ extension Job {
     return "uridecodebin name=picture  \(frames) ! identity name=shown ! \(painted) ! \(few)"
   }
 
-  /// What is to be spoken, each sound in its place.
+  /// The audio to be spoken, each piece at its time.
   private var heard: String {
     guard hasCues else { return "uridecodebin name=sound0  \(beginning(of: voices[0].sound, "hearing0"))" }
     return voices.enumerated().map { index, voice in
@@ -60,7 +61,7 @@ extension Job {
     }.joined(separator: "  ") + "  audiomixer name=voices"
   }
 
-  /// What the file gets of it, with the picture's own sound where that is wanted.
+  /// The audio that is written to the file, with the video's own audio if wanted.
   private var written: String {
     let mixing = hasCues ? "audioconvert" : voices[0].sound.mixing(for: encoding)
     var mixed = mixing
@@ -74,7 +75,7 @@ extension Job {
     return "\(mixed) \(language.map { "! taginject tags=language-code=\($0)" } ?? "") ! queue name=spoken"
   }
 
-  /// Of the picture's own sound under a voice.
+  /// Volume of the video's own audio under a voice.
   var share: Double { original.map { pow(10, $0 / 20) } ?? 0 }
 }
 
@@ -86,7 +87,7 @@ private func paired(_ sound: Sound, _ name: String) -> String {
   "\(beginning(of: sound, name)) \(sound.hasPositions ? "" : sound.pairs)"
 }
 
-/// The beginning of a sound's way, with a name. Demuxers for AIFF do not say that channels have no positions.
+/// The start of an audio branch, with a name. AIFF demuxers do not say that channels have no positions.
 private func beginning(of sound: Sound, _ name: String) -> String {
   sound.hasPositions
     ? "audioconvert name=\(name)"

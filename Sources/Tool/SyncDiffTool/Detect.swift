@@ -75,7 +75,7 @@ struct Detect: ParsableCommand {
     ])
   }
 
-  /// As 3e-12.
+  /// Formatted as 3e-12.
   private func exponential(_ number: Double) -> String {
     var (digit, power) = (number, 0)
     while digit < 1, power > -300 { (digit, power) = (digit * 10, power - 1) }
@@ -84,6 +84,6 @@ struct Detect: ParsableCommand {
 }
 
 extension MarkPayload {
-  /// As 0.2.
+  /// Formatted as 0.2.
   fileprivate var release: String { "\(version >> 4).\(version & 15)" }
 }

@@ -1,25 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Cues in a pipeline: properties that follow the stream's time, and boxes on its frames.
+// Cues in a pipeline: properties that follow stream time, and boxes on the frames.
 
 import CGStreamer
 import CGStreamerTools
 import GstSyncDiff
 
-/// Lives as long as the pipeline.
+/// Must live as long as the pipeline.
 final class Direction: Sendable {
   private struct Box {
     let start, end: GstClockTime
-    /// x, y, width, height, pixels.
+    /// x, y, width, height in pixels.
     let sides: [UInt32]
   }
 
-  private static let glide = 0.005  // seconds in which the picture's own sound makes room, lest it click
+  private static let glide = 0.005  // seconds over which the video's own audio is faded, to avoid clicks
   private let boxes: [Box]
 
-  /// The element paints in the cues alone, each time the wanted face; outside, frames pass it untouched. The picture's own sound is at
-  /// `share` of its loudness in them.
+  /// The element paints only during cues, each time the chosen face; other frames pass unchanged. During cues the video's own
+  /// audio has the volume `share`.
   init(
     _ voices: [Voice], usual: ElementOptions.FaceSelect, share: Double, in pipeline: UnsafeMutablePointer<GstElement>
   ) {
@@ -39,7 +39,7 @@ final class Direction: Sendable {
             case .box: GST_SYNC_DIFF_FACE_SELECT_ROI_META
             case nil: usual.value
             }
-          // GStreamer counts the values of an enum from 0 to 1, and rounds down.
+          // GStreamer maps the enum's values to 0 ... 1, and rounds down.
           return (voice.start, (Double(select.rawValue) + 0.01) / Double(GST_SYNC_DIFF_FACE_SELECT_ALL.rawValue))
         })
     }
@@ -76,8 +76,8 @@ final class Direction: Sendable {
 
 private func nanoseconds(_ seconds: Double) -> GstClockTime { GstClockTime((seconds * 1e9).rounded()) }
 
-/// Lets a property follow the time of the stream, exact to a frame or a sample: from each point on, seconds, it has its value, or, if
-/// it `glides`, it goes there in a straight line from the point before.
+/// Makes a property follow stream time, exact to a frame or a sample: from each point (in seconds) on it has the point's
+/// value, or, if it `glides`, it is interpolated linearly from the previous point.
 private func automate(
   _ element: UnsafeMutablePointer<GstElement>, _ property: String, _ points: [(time: Double, value: Double)],
   glides: Bool = false

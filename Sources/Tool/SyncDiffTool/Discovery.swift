@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Decodes the first frame of every stream of a file to see what is in it. GstDiscoverer would do nearly the same, but it fails
-// on AIFF now and then, and what the demuxer says of colours hides what the pictures themselves say.
+// Decodes the first frame of every stream of a file to find out what the file contains. GstDiscoverer would do nearly the
+// same, but it sometimes fails on AIFF, and the colorimetry from the demuxer hides that of the video itself.
 
 import CGStreamer
 import CGStreamerTools
@@ -13,14 +13,14 @@ final class Discovery: Sendable {
     var sinks: [Sink] = []
     var unknown: [String] = []
     var chapters: Chapters?
-    /// What a demuxer for MP4 says of the picture's colours.
+    /// Colorimetry of the video according to an MP4 demuxer.
     var colours: Colours?
   }
 
-  /// Where a stream ends.
+  /// The end of a stream.
   private struct Sink: @unchecked Sendable {
     let element: UnsafeMutablePointer<GstElement>
-    /// As "text/x-raw"; subtitles may have no more than this yet.
+    /// Such as "text/x-raw"; subtitles may have only this so far.
     let name: String
   }
 
@@ -66,7 +66,7 @@ final class Discovery: Sendable {
     }
   }
 
-  /// Until every stream has brought its first frame.
+  /// Waits until every stream has delivered its first frame.
   private func awaitFrames(_ bus: UnsafeMutablePointer<GstBus>?, _ path: String) throws {
     let types = [GST_MESSAGE_ASYNC_DONE, GST_MESSAGE_ERROR, GST_MESSAGE_TOC, GST_MESSAGE_EOS].reduce(0) {
       $0 | $1.rawValue
@@ -117,12 +117,12 @@ final class Discovery: Sendable {
     connect(source, "deep-element-added", unsafeBitCast(elementAdded, to: GCallback.self), me)
   }
 
-  /// A sink that keeps the first frame of a decoded stream.
+  /// Adds a sink that keeps the first frame of a decoded stream.
   private func end(_ pad: UnsafeMutablePointer<GstPad>, beside source: UnsafeMutablePointer<GstElement>) {
     guard let bin = source.parent else { return }
     guard let sink = gst_element_factory_make("fakesink", nil) else { return }
     let name = structureName(of: pad) ?? ""
-    if !name.hasPrefix("video/"), !name.hasPrefix("audio/") {  // subtitles may begin late
+    if !name.hasPrefix("video/"), !name.hasPrefix("audio/") {  // subtitles may start late
       sink.object.set("async", to: "false")
     }
     gst_bin_add(bin, sink)
@@ -132,7 +132,7 @@ final class Discovery: Sendable {
     early.release()
   }
 
-  /// What the demuxer takes from its headers, which the decoder would believe.
+  /// Takes what the demuxer read from the headers, which the decoder would adopt.
   fileprivate func take(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     guard let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS else { return }
     var caps: UnsafeMutablePointer<GstCaps>?
@@ -217,7 +217,7 @@ final class Discovery: Sendable {
     return sound
   }
 
-  /// The newest tags of the stream.
+  /// The most recent tags of the stream.
   private func tags(of sink: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstTagList>? {
     var result: UnsafeMutablePointer<GstTagList>?
     var index: guint = 0
@@ -244,7 +244,7 @@ final class Discovery: Sendable {
   }
 }
 
-/// jpegdec 1.22 makes 4:2:0 of everything; FFmpeg's decoder keeps what is stored.
+/// jpegdec 1.22 converts everything to 4:2:0; FFmpeg's decoder keeps what is stored.
 private func preferExactDecoders() {
   guard let factory = gst_element_factory_find("avdec_mjpeg") else { return }
   gst_plugin_feature_set_rank(factory, GST_RANK_PRIMARY.rawValue + 1)
@@ -259,8 +259,8 @@ private func takeColours(
 }
 
 extension Colours {
-  /// The container's words stand over the picture's, but where it says nothing, and for the range, which GStreamer does
-  /// not read there.
+  /// The container takes precedence over the video stream, except where the container says nothing, and for the range, which
+  /// GStreamer does not read from containers.
   fileprivate mutating func fill(from container: Colours) {
     if container.matrix != 0 { matrix = container.matrix }
     if container.transfer != 0 { transfer = container.transfer }

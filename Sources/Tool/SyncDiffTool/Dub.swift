@@ -119,20 +119,20 @@ struct Dub: ParsableCommand {
   /// Whose certificate it is.
   enum Signature: String { case own, test }
 
-  /// What has been made.
+  /// What was made.
   struct Result {
     let frames, painted, hidden: Int
-    /// Of the picture, and what it took to dub it.
+    /// Duration of the video, and the time it took to dub it.
     let seconds, spent: Double
     let output: String
     let encoding: Encoding
     /// Nil if it is not signed.
     let signature: Signature?
-    /// Who has confirmed that there is some.
+    /// Who confirmed that there is consent.
     let consent: String?
-    /// How the program ends because of it; nil if all is well.
+    /// The exit status that results; nil if all is well.
     let status: ExitStatus?
-    /// What is wrong, if it is a fault or an interruption.
+    /// What is wrong, in case of a fault or an interruption.
     let fault: String
 
     /// For programs.
@@ -147,7 +147,7 @@ struct Dub: ParsableCommand {
     }
   }
 
-  /// Dubs. What is interrupted stays as far as it has come, if that is wanted.
+  /// Runs the dub. If `keepsPart`, an interrupted dub keeps what was made so far.
   func dub(_ report: Report, keepsPart: Bool = true) throws -> Result {
     Interrupt.arm()
     gst_init(nil, nil)
@@ -182,7 +182,7 @@ struct Dub: ParsableCommand {
     return try finish(file, made, job, signing, (ContinuousClock.now - began) / .seconds(1), report)
   }
 
-  /// Checks what was made, gives it its name, and tells of it.
+  /// Checks the output, moves it to its final name, and reports.
   private func finish(
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ spent: Double, _ report: Report
   ) throws -> Result {
@@ -225,7 +225,7 @@ struct Dub: ParsableCommand {
       encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
   }
 
-  /// Writes down in the file that AI made it, and signs that. What goes wrong with it becomes a fault; the file stays as it was.
+  /// Labels the file as made by AI, and signs it. If that fails, it is reported as a fault, and the file stays as it was.
   private func sign(
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ faults: inout [String],
     _ report: Report
@@ -253,7 +253,7 @@ struct Dub: ParsableCommand {
     return nil
   }
 
-  /// Sets the element's properties. `known`: what was learned of the face.
+  /// Sets the element's properties. `known`: what was learned about the face.
   private func configure(_ dub: UnsafeMutablePointer<GstElement>, _ known: UnsafeMutablePointer<FILE>?) throws {
     if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
       throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive")
@@ -262,7 +262,7 @@ struct Dub: ParsableCommand {
     if let known { dub.object.set("presenter", to: "/proc/self/fd/\(fileno(known))") }
   }
 
-  /// Where the picture is parted; empty: nowhere.
+  /// The times at which the video is split; empty if it is not.
   private func partings(of job: Job, _ sight: Sight, _ report: Report) throws -> [Double] {
     guard jobs > 1 else { return [] }
     guard job.hindersStretches == nil, let length = job.length else {
@@ -281,10 +281,10 @@ struct Dub: ParsableCommand {
     return times
   }
 
-  /// What is known of the picture before it is dubbed.
+  /// What is known about the video before it is dubbed.
   private struct Sight {
-    /// A file without a name that holds the mouths of the picture, if it is one shot of one face: in another shot the same place may
-    /// be another person's.
+    /// An unnamed file with the mouths seen in the video, if that is one shot of one face: in another shot the same place may
+    /// show another person.
     var known: UnsafeMutablePointer<FILE>?
     /// Where scenes begin, seconds; only with --jobs.
     var cuts: [Double] = []

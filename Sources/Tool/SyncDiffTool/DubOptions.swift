@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The options of `syncdiff dub` by purpose: what is written, the element's properties, by the same names, and what tells that AI made
-// it.
+// The options of `syncdiff dub` by purpose: the output, the element's properties (by the same names), and how the output is
+// labelled as made by AI.
 
 import ArgumentParser
 import SyncDiff
@@ -161,7 +161,7 @@ struct ElementOptions: ParsableArguments {
   enum FaceSelect: String, ExpressibleByArgument, CaseIterable { case largest, center, left, right, all }
   enum Silence: String, ExpressibleByArgument, CaseIterable { case close, passthrough }
 
-  /// The element's, in their text form.
+  /// The element's properties in text form.
   var properties: [(name: String, value: String)] {
     let some: [(String, String?)] = [
       ("model", model), ("presenter", presenter), ("steps", steps.map { "\($0)" }),
@@ -188,7 +188,7 @@ struct ElementOptions: ParsableArguments {
     try check(roi.map { Self.box($0) != nil } ?? true, "--roi is x,y,w,h: four numbers of pixels.")
   }
 
-  /// Of "x,y,w,h"; nil if the text is none.
+  /// Parses "x,y,w,h"; nil if the text is not a box.
   static func box(_ text: String) -> [UInt32]? {
     let numbers = text.split(separator: ",", omittingEmptySubsequences: false).compactMap { UInt32($0) }
     return numbers.count == 4 && numbers.map(String.init).joined(separator: ",") == text ? numbers : nil
@@ -232,7 +232,7 @@ struct OriginOptions: ParsableArguments {
   }
 }
 
-/// Of the networks.
+/// Number format of the networks.
 enum NumberFormat: String, ExpressibleByArgument, CaseIterable {
   case auto, f32, bf16
 

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The pipeline of `syncdiff dub`: two decoders, the element, encodebin. Or, where stretches of the picture were dubbed before, what
-// joins them.
+// The pipeline of `syncdiff dub`: two decoders, the element, encodebin. Or, if stretches of the video were dubbed separately,
+// the pipeline that joins them.
 
 import CGStreamer
 import CGStreamerTools
@@ -11,11 +11,11 @@ import SyncDiffElement
 
 final class Dubbing {
   private let pipeline: UnsafeMutablePointer<GstElement>
-  /// Nil if the picture comes in stretches.
+  /// Nil if the video comes in stretches.
   private let pictures: Source?
   private let stretches: [Stretch]
   private let sounds: [Source]
-  /// Elements that read the inputs, by name.
+  /// Names of the elements that read the inputs.
   private let inputs: [String]
   private let watch: Watch
   private let length: Double?
@@ -23,7 +23,7 @@ final class Dubbing {
   private var carriers: [Carrier] = []
   private var direction: Direction?
 
-  /// `stretches`: the picture, dubbed, in its order; empty: it is dubbed here.
+  /// `stretches`: the dubbed video in order; if empty, it is dubbed here.
   init(_ job: Job, output: Output, joining stretches: [Stretch] = []) throws {
     (length, self.stretches) = (job.length, stretches)
     let pipeline = try parse(stretches.isEmpty ? job.description : job.joined(stretches.map(\.path)))
@@ -62,11 +62,11 @@ final class Dubbing {
 
   deinit { gst_object_unref(pipeline) }
 
-  /// Puts an encodebin between what is painted and spoken, and the file.
+  /// Inserts an encodebin between the dubbed streams and the file.
   private func encode(_ job: Job, channels: Int) throws {
     let encoding = job.encoding
     let encoder = try encodebin(encoding.profile(channels: channels), in: pipeline)
-    // What comes encoded stays as it is.
+    // Encoded input is not encoded again.
     if !stretches.isEmpty { encoder.object.set("avoid-reencoding", to: "true") }
     for (queue, stream) in [("painted", "video"), ("spoken", "audio")] {
       try link(queue, to: encoder, stream, of: encoding, in: pipeline)
@@ -81,7 +81,7 @@ final class Dubbing {
     forEachSinkPad(of: muxer) { pad in
       guard let peer = gst_pad_get_peer(pad) else { return }
       encoded.append(peer)
-      gst_object_unref(peer)  // the bin keeps it
+      gst_object_unref(peer)  // the bin holds a reference
     }
     watch.attach(picture: pipeline.element(stretches.isEmpty ? "dub" : "joined").pad("src"), encoded: encoded)
     carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
@@ -99,30 +99,30 @@ final class Dubbing {
     return muxer
   }
 
-  /// Cues; `usual`: whose face speaks where a cue does not say it.
+  /// Applies the cues. `usual`: the face that speaks where a cue does not name one.
   func direct(_ job: Job, usual: ElementOptions.FaceSelect) {
     guard job.hasCues else { return }
     direction = Direction(job.voices, usual: usual, share: job.share, in: pipeline)
   }
 
-  /// The element, unless the picture comes in stretches.
+  /// The element; there is none if the video comes in stretches.
   var dub: UnsafeMutablePointer<GstElement> { pipeline.element("dub") }
 
   struct Result {
     let frames, painted, faceless, hidden: Int
-    /// Frames that the encoder has not given back.
+    /// Frames that the encoder did not return.
     let lost: Int
     let seconds: Double
-    /// What an input announces and does not hold.
+    /// What inputs announce but do not contain.
     let shortfalls: [String]
     /// How the user ended it early.
     let interruption: ExitStatus?
   }
 
-  /// Dubs to the end, or until the user ends it.
+  /// Dubs to the end, or until the user interrupts.
   func run(_ report: Report) throws -> Result {
     defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
-    // Stretches that the user ended early are still joined.
+    // Stretches are still joined if the user interrupted them.
     let earlier = stretches.isEmpty ? nil : Interrupt.status
     let interruption = try earlier ?? play(report)
     if earlier != nil { _ = try play(report, ends: false) }
@@ -138,7 +138,7 @@ final class Dubbing {
       shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [], interruption: interruption)
   }
 
-  /// `ends`: at a signal.
+  /// `ends`: whether a signal ends it.
   private func play(_ report: Report, ends: Bool = true) throws -> ExitStatus? {
     let bus = gst_element_get_bus(pipeline)
     defer { gst_object_unref(bus) }
@@ -166,14 +166,14 @@ final class Dubbing {
     }
   }
 
-  /// How the program ends because of an error, by where it came from.
+  /// The exit status for an error, by its origin.
   private func blame(_ message: UnsafeMutablePointer<GstMessage>) -> ExitStatus {
     guard let source = message.pointee.src else { return .internalFault }
     let kept = carriers.indices.flatMap { ["kept\($0)", "parser\($0)"] }
     return ExitStatus.blame(source, badInput: inputs + kept, badOutput: ["file"], in: pipeline)
   }
 
-  /// The file's comment is the disclosure, even where the picture's file has a comment of its own.
+  /// Sets the file's comment to the disclosure, even where the input video has a comment of its own.
   private func tag(_ muxer: UnsafeMutablePointer<GstElement>) {
     guard
       g_type_check_instance_is_a(

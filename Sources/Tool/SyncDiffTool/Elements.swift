@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What GStreamer says in C, for Swift.
+// Swift wrappers for GStreamer's C interface.
 
 import CGStreamer
 import CGStreamerTools
 import Synchronization
 
 extension UnsafeMutablePointer<GstElement> {
-  /// One of the elements of this pipeline that its description names; the pipeline keeps it.
+  /// An element that this pipeline's description names; the pipeline holds the reference.
   func element(_ name: String) -> UnsafeMutablePointer<GstElement> {
     guard let found = gst_bin_get_by_name(bin, name) else { preconditionFailure("the pipeline has an element \(name)") }
     gst_object_unref(found)
@@ -21,7 +21,7 @@ extension UnsafeMutablePointer<GstElement> {
 
   var bin: UnsafeMutablePointer<GstBin> { UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstBin.self) }
 
-  /// The bin that it is in, which keeps it.
+  /// The bin that contains it; the reference stays with the bin.
   var parent: UnsafeMutablePointer<GstBin>? {
     let object = UnsafeMutableRawPointer(self).assumingMemoryBound(to: GstObject.self)
     guard let parent = gst_object_get_parent(object) else { return nil }
@@ -29,7 +29,7 @@ extension UnsafeMutablePointer<GstElement> {
     return UnsafeMutableRawPointer(parent).assumingMemoryBound(to: GstBin.self)
   }
 
-  /// One of the element's always pads; the element keeps it.
+  /// One of the element's always pads; the element holds the reference.
   func pad(_ name: String) -> UnsafeMutablePointer<GstPad> {
     guard let pad = gst_element_get_static_pad(self, name) else { preconditionFailure("there is a pad \(name)") }
     gst_object_unref(pad)
@@ -38,7 +38,8 @@ extension UnsafeMutablePointer<GstElement> {
 }
 
 extension UnsafeMutablePointer<GObject> {
-  /// Sets a property from its text; a text's own as it is, where GStreamer would take NULL, quotes and backslashes for something else.
+  /// Sets a property from its text. String properties are set verbatim, since GStreamer would interpret NULL, quotes and
+  /// backslashes.
   func set(_ property: String, to text: String) {
     let type = UnsafeMutableRawPointer(pointee.g_type_instance.g_class).assumingMemoryBound(to: GObjectClass.self)
     guard let spec = g_object_class_find_property(type, property),
@@ -52,7 +53,8 @@ extension UnsafeMutablePointer<GObject> {
   }
 }
 
-/// aiffparse 1.22 may push its first buffer before decodebin has anything to take it, which hangs: it is held back until then.
+/// aiffparse 1.22 may push its first buffer before decodebin has linked anything to it, which hangs: this holds the buffer
+/// back until then.
 final class EarlyPushes: Sendable {
   private struct Probe: @unchecked Sendable {
     let pad: UnsafeMutablePointer<GstPad>
@@ -61,7 +63,7 @@ final class EarlyPushes: Sendable {
 
   private let probes = Mutex<[Probe]>([])
 
-  /// From a bin that is not yet playing; lives as long as that.
+  /// Attaches to a bin that is not yet playing; must live as long as the bin.
   func hold(in decoder: UnsafeMutablePointer<GstElement>) {
     let elementAdded: @convention(c) (gpointer, gpointer, UnsafeMutablePointer<GstElement>, gpointer) -> Void = {
       guard factoryName(of: $2) == "aiffparse" else { return }
@@ -75,7 +77,7 @@ final class EarlyPushes: Sendable {
       Unmanaged.passUnretained(self).toOpaque())
   }
 
-  /// The decoder's pad is linked.
+  /// Call when the decoder's pad is linked.
   func release() {
     for probe in probes.withLock({ probes in
       defer { probes = [] }
@@ -84,11 +86,11 @@ final class EarlyPushes: Sendable {
   }
 }
 
-/// What a probe is called for.
+/// The probe types for buffers and events.
 let bufferOrEvent = GstPadProbeType(
   rawValue: GST_PAD_PROBE_TYPE_BUFFER.rawValue | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM.rawValue)
 
-/// A pipeline from its description.
+/// Makes a pipeline from its description.
 func parse(_ description: String) throws -> UnsafeMutablePointer<GstElement> {
   var problem: UnsafeMutablePointer<GError>?
   defer { g_clear_error(&problem) }
@@ -111,7 +113,7 @@ func factoryName(of element: UnsafeMutablePointer<GstElement>) -> String {
   }
 }
 
-/// Every element in a bin, and in the bins in it.
+/// Calls `body` for every element in a bin, including nested bins.
 func forEachElement(of bin: UnsafeMutablePointer<GstBin>, _ body: (UnsafeMutablePointer<GstElement>) -> Void) {
   guard let iterator = gst_bin_iterate_recurse(bin) else { return }
   defer { gst_iterator_free(iterator) }
@@ -123,7 +125,7 @@ func forEachElement(of bin: UnsafeMutablePointer<GstBin>, _ body: (UnsafeMutable
   g_value_unset(&value)
 }
 
-/// What a pad's current caps, or what is allowed of them, are called, as "video/x-raw".
+/// The media type of a pad's current caps, or else of its allowed caps, such as "video/x-raw".
 func structureName(of pad: UnsafeMutablePointer<GstPad>) -> String? {
   guard let caps = gst_pad_get_current_caps(pad) ?? gst_pad_query_caps(pad, nil) else { return nil }
   defer { gst_caps_unref(caps) }
@@ -135,7 +137,7 @@ func string(_ fields: UnsafeMutablePointer<GstStructure>?, _ name: String) -> St
   gst_structure_get_string(fields, name).map { String(cString: $0) }
 }
 
-/// What a sink has shown last.
+/// The last sample that a sink showed.
 func lastSample(of sink: UnsafeMutablePointer<GstElement>) -> OpaquePointer? {
   var value = GValue()
   g_value_init(&value, gst_sample_get_type())
@@ -159,7 +161,7 @@ func text(of message: UnsafeMutablePointer<GstMessage>) -> String {
   return error.map { String(cString: $0.pointee.message) } ?? "unknown problem"
 }
 
-/// Of a buffer that passes a pad, nanoseconds; nil when it has none.
+/// Running time of a buffer that passes a pad, nanoseconds; nil if it has none.
 func runningTime(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) -> GstClockTime? {
   guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
   defer { gst_event_unref(event) }
@@ -169,7 +171,7 @@ func runningTime(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutab
   return time == .max ? nil : time
 }
 
-/// An encodebin in a pipeline that makes what a profile says. Takes the profile.
+/// Adds an encodebin for a profile to a pipeline. Takes ownership of the profile.
 func encodebin(
   _ profile: OpaquePointer?, in pipeline: UnsafeMutablePointer<GstElement>
 ) throws -> UnsafeMutablePointer<GstElement> {
@@ -189,7 +191,7 @@ func encodebin(
   return encoder
 }
 
-/// Links a queue to the pad of an encodebin for a stream, "video" or "audio". Without a container it is there already.
+/// Links a queue to an encodebin's pad for a stream, "video" or "audio". Without a container the pad exists already.
 func link(
   _ queue: String, to encoder: UnsafeMutablePointer<GstElement>, _ stream: String, of encoding: Encoding,
   in pipeline: UnsafeMutablePointer<GstElement>
@@ -207,7 +209,7 @@ func link(
 }
 
 extension ExitStatus {
-  /// How the program ends because of an error, by the element that it comes from, or the one around that.
+  /// The exit status for an error, by the element that it comes from, or the bin around that.
   static func blame(
     _ source: UnsafeMutablePointer<GstObject>, badInput: [String], badOutput: [String],
     in pipeline: UnsafeMutablePointer<GstElement>

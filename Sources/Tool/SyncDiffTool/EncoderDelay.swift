@@ -1,9 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// How much an MP3 file begins with that was not in the sound: what the encoder noted in the first frame (Xing's header with
-// LAME's extension), and what every decoder adds. GStreamer 1.22 plays it; MP4 says the same with an edit list, which
-// GStreamer follows.
+// The delay at the beginning of an MP3 file that was not in the original audio: what the encoder noted in the first frame
+// (Xing's header with LAME's extension), and what every decoder adds. GStreamer 1.22 plays it. MP4 has an edit list for this,
+// which GStreamer respects.
 
 import Glibc
 

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the result is made of: container, codecs, and the profile that encodebin makes them from.
+// The format of the result: container, codecs, and the profile for encodebin.
 
 import ArgumentParser
 import CGStreamer
@@ -10,7 +10,7 @@ import CGStreamerTools
 enum Container: String, ExpressibleByArgument, CaseIterable {
   case mp4, mov, mkv, webm, ts
 
-  /// By a file name's ending; nil where it says nothing.
+  /// From a file name's extension; nil if that is not known.
   init?(of name: String) {
     let ending = name.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
     guard let container = ending.flatMap({ Self(rawValue: $0) ?? Self.others[$0] }) else { return nil }
@@ -29,10 +29,10 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Whether it can be written without going back.
+  /// Whether it can be written without seeking back.
   var canStream: Bool { [.mkv, .webm, .ts].contains(self) }
 
-  /// The first ones are the defaults.
+  /// The first codec is the default.
   var videoCodecs: [VideoCodec] {
     switch self {
     case .mp4: [.h264, .hevc, .av1]
@@ -64,7 +64,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     case .prores: "video/x-prores"
     case .vp9: "video/x-vp9"
     case .av1: "video/x-av1"
-    case .ffv1: "video/x-ffv,ffvversion=(int)1,ffversion=(int)1"  // the encoder's word, and matroskamux's
+    case .ffv1: "video/x-ffv,ffvversion=(int)1,ffversion=(int)1"  // the encoder's field, and matroskamux's
     }
   }
 
@@ -79,7 +79,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Of the layouts that the element `syncdiff` takes, those that the encoder does, the poorest first.
+  /// The layouts that both the element `syncdiff` and the encoder accept, the poorest first.
   var layouts: [Layout] {
     let eight = [Layout.Chroma.quarter, .half, .full].map { Layout(depth: 8, chroma: $0) }
     let ten = [Layout.Chroma.quarter, .half].map { Layout(depth: 10, chroma: $0) }
@@ -91,7 +91,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Whether HDR stays HDR.
+  /// Whether HDR is kept.
   var carriesHDR: Bool { self == .hevc || self == .prores }
 
   /// Range and default of --crf; nil where the quality is fixed.
@@ -103,12 +103,13 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Whether it takes a bitrate. av1enc 1.22 does not keep to one, and ends the process at some.
+  /// Whether it accepts a bitrate. av1enc 1.22 does not keep to one, and ends the process at some.
   var hasBitrate: Bool { [.h264, .hevc, .vp9].contains(self) }
 
   var hasPreset: Bool { self == .h264 || self == .hevc }
 
-  /// Of the encoder; kbit/s. GstStructure knows enums by their numbers only. What vp9enc 1.22 holds back is lost at the end.
+  /// Properties of the encoder; bitrate in kbit/s. GstStructure accepts enums only as numbers. vp9enc 1.22 loses at the end
+  /// what it holds back.
   func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset) -> String {
     let speed = "speed-preset=(int)\(preset.number)"
     let crf = crf ?? quality?.usual ?? 0
@@ -140,15 +141,15 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
 enum EncoderPreset: String, ExpressibleByArgument, CaseIterable {
   case ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow
 
-  /// GStreamer's.
+  /// GStreamer's number.
   var number: Int { (Self.allCases.firstIndex(of: self) ?? 0) + 1 }
 }
 
-/// What is usually wanted for a purpose.
+/// Common choices for a purpose.
 enum Profile: String, ExpressibleByArgument, CaseIterable {
   case web, master
 
-  /// Where the file's name says nothing.
+  /// The default if the file's name does not say.
   var container: Container {
     switch self {
     case .web: .mp4
@@ -156,7 +157,7 @@ enum Profile: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Nil if it does not go with the container.
+  /// Nil if the profile does not go with the container.
   func codecs(in container: Container) -> (video: VideoCodec, audio: AudioCodec, crf: Int?)? {
     switch (self, container) {
     case (.web, .mp4): (.h264, .aac, 23)
@@ -184,7 +185,7 @@ enum AudioCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Nil: no encoder.
+  /// Nil if the audio is not encoded.
   var encoder: (element: String, package: String)? {
     switch self {
     case .aac: ("avenc_aac", "gstreamer1.0-libav")
@@ -194,7 +195,7 @@ enum AudioCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// That the encoder takes.
+  /// Most channels that the encoder accepts.
   var channels: Int {
     switch self {
     case .aac: 6
@@ -208,11 +209,11 @@ enum AudioCodec: String, ExpressibleByArgument, CaseIterable {
     return self == .aac || self == .opus ? bitrate : ""
   }
 
-  /// Samples that the encoder puts before the sound, and does not tell the muxer of.
+  /// Samples that the encoder inserts before the audio without telling the muxer.
   var priming: Int { self == .aac ? 1024 : 0 }
 }
 
-/// All of it, for one result.
+/// The complete format of one result.
 struct Encoding {
   let container: Container
   let video: VideoCodec
@@ -220,11 +221,11 @@ struct Encoding {
   private let crf, bitrate: Int?
   private let preset: EncoderPreset
   private let profile: Profile?
-  /// Of the picture, as it is dubbed and encoded.
+  /// Pixel layout in which the video is dubbed and encoded.
   let layout: Layout
 
-  /// Throws if the container cannot hold it, or an encoder is missing. Where nothing is asked for, what suits the profile or the
-  /// picture.
+  /// Throws if the container cannot hold it, or an encoder is missing. What the options leave open is chosen to suit the
+  /// profile or the video.
   init(_ container: Container, _ options: FormatOptions, for picture: Picture) throws {
     let usual = picture.colours.isHDR && container.videoCodecs.contains(.hevc) ? .hevc : container.videoCodecs[0]
     let chosen = options.profile?.codecs(in: container)
@@ -263,7 +264,7 @@ struct Encoding {
       guard let factory = gst_element_factory_find(encoder.element) else {
         throw Failure("GStreamer's \(encoder.element) is missing; install \(encoder.package)", .badOutput)
       }
-      // encodebin overlooks some of FFmpeg's.
+      // encodebin overlooks some of FFmpeg's encoders.
       gst_plugin_feature_set_rank(factory, GST_RANK_PRIMARY.rawValue)
       gst_object_unref(UnsafeMutableRawPointer(factory))
     }
@@ -279,13 +280,13 @@ struct Encoding {
     }
   }
 
-  /// Of the sound, at most.
+  /// Most audio channels.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
 
-  /// Whether players on the web can begin before all of it is there.
+  /// Whether web players can start before the whole file is loaded.
   var beginsFast: Bool { profile == .web && container == .mp4 }
 
-  /// encodebin's. The caller owns it.
+  /// The profile for encodebin. The caller owns it.
   func profile(channels: Int) throws -> OpaquePointer? {
     let whole = Self.withCaps(container.caps) { gst_encoding_container_profile_new(nil, nil, $0, nil) }
     guard let whole else { return nil }
@@ -299,13 +300,13 @@ struct Encoding {
     return whole
   }
 
-  /// encodebin's for the picture alone, without a container. The caller owns it.
+  /// The profile for encodebin for the video alone, without a container. The caller owns it.
   var pictures: OpaquePointer? {
     get throws {
       guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
         return nil
       }
-      gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is doubled or dropped
+      gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
       try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset))
       return profile
     }

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A picture that goes on after its end, until the sound's.
+// Extends a video past its end, until the audio's end.
 
 import ArgumentParser
 import CGStreamer
@@ -9,10 +9,10 @@ import Glibc
 
 enum Extend: String, ExpressibleByArgument, CaseIterable { case cut, freeze, loop, pingpong }
 
-/// Lives as long as the pipeline it is attached to. Frames that may be shown again wait in a file without a name.
+/// Must live as long as the pipeline it is attached to. Frames that may be shown again are kept in an unnamed file.
 final class Extension: @unchecked Sendable {
   private struct Frame {
-    /// Bytes of the file.
+    /// Bytes in the file.
     let offset, size: Int
     let start: GstClockTime
     var duration: GstClockTime
@@ -20,24 +20,24 @@ final class Extension: @unchecked Sendable {
 
   private let way: Extend
   private let file: UnsafeMutablePointer<FILE>
-  /// Running time, nanoseconds: where the result ends, and the part of the picture that may be shown again.
+  /// Running time, nanoseconds: where the result ends, and the part of the video that may be shown again.
   private let until, first, last: GstClockTime
-  // The streaming thread's.
+  // Used by the streaming thread only.
   private var frames: [Frame] = []
   private var size = 0
-  /// Of the newest frame: where it begins, how long it is, and how much later its timestamp is than its running time.
+  /// Of the newest frame: its start, its duration, and the offset of its timestamp from its running time.
   private var start: GstClockTime = 0
   private var duration: GstClockTime = 40_000_000
   private var shift: gint64 = 0
   private var isOver = false
   private var isFull = false
 
-  /// `until`: seconds, where the sound ends; `length`: that of the picture, if it is known. The frames that come to `pad` are raw.
+  /// `until`: end of the audio, seconds. `length`: duration of the video, if known. The frames at `pad` are raw.
   init(_ way: Extend, of length: Double?, until: Double, at pad: UnsafeMutablePointer<GstPad>) throws {
     guard let file = tmpfile() else { throw Self.noPlace }
     (self.way, self.file) = (way, file)
     self.until = GstClockTime(until * 1e9)
-    // What is behind these can never be reached, or need not be gone back to.
+    // Frames after `last` can never be reached, frames before `first` are never needed again.
     last = way == .loop ? GstClockTime(until * 0.5e9) : .max
     let missing = length.map { until - $0 + 1 }
     first = way == .pingpong ? GstClockTime(max((length ?? 0) - (missing ?? .infinity), 0) * 1e9) : 0
@@ -55,7 +55,7 @@ final class Extension: @unchecked Sendable {
     Failure("cannot keep frames in a temporary file: \(String(cString: strerror(errno)))", .badOutput)
   }
 
-  /// Once the pipeline has played.
+  /// Call after the pipeline has played.
   func check() throws {
     if isFull { throw Self.noPlace }
   }
@@ -75,7 +75,7 @@ final class Extension: @unchecked Sendable {
     }
   }
 
-  /// Beyond the end that the file says.
+  /// Opens the segment beyond the end that the file states.
   private func open(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     var segment = GstSegment()
     gst_event_copy_segment(event, &segment)
@@ -103,7 +103,7 @@ final class Extension: @unchecked Sendable {
     size += bytes.count
   }
 
-  /// Laid out as the caps alone say, whatever the decoder's strides are.
+  /// The pixels laid out by the caps alone, whatever the decoder's strides are.
   private func pixels(of buffer: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) -> [UInt8]? {
     guard let caps = gst_pad_get_current_caps(pad) else { return nil }
     defer { gst_caps_unref(caps) }

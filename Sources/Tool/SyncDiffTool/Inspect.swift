@@ -29,7 +29,7 @@ struct Inspect: ParsableCommand {
 
   @OptionGroup var format: FormatOptions
 
-  /// Of the frames of a picture.
+  /// Faces in the frames of a video.
   private struct Faces {
     let frames, seen, paintable, most: Int
 
@@ -108,7 +108,7 @@ struct Inspect: ParsableCommand {
     }
   }
 
-  /// Whether the newest manifest holds, and whose certificate signed it.
+  /// Whether the newest manifest is valid, and whose certificate signed it.
   private func signature(_ manifests: JSON) -> String {
     func member(_ json: JSON?, _ name: String) -> JSON? {
       guard case .object(let members)? = json else { return nil }

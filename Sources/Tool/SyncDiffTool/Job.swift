@@ -4,26 +4,26 @@
 /// What is to be dubbed, and how.
 struct Job {
   let picture: Media
-  /// One, or where there are cues, one for each.
+  /// One voice, or one for each cue.
   let voices: [Voice]
   let hasCues: Bool
   let part: Part
   let encoding: Encoding
   let deinterlaced: Bool
-  /// Decibels that the picture's own sound has under a voice; nil: none of it.
+  /// Level of the video's own audio under a voice, decibels; nil: muted.
   let original: Double?
-  /// Whether the result shows the original beside.
+  /// Whether the result shows the original beside the dub.
   let compares: Bool
   let shown: Picture
   let extend: Extend
-  /// Of the new sound, ISO 639; nil: as its file says.
+  /// Language of the new audio, ISO 639; nil: as its file says.
   let language: String?
-  /// What of the picture's file is carried over.
+  /// What is carried over from the video's file.
   let kept: Kept
-  /// What stands in the picture.
+  /// Text shown in the video.
   let label: Label?
 
-  /// Throws if there is no picture in the one, or no sound in the other or, where it is wanted, in the first.
+  /// Throws if the first file has no video, or the second, or where needed the first, has no audio.
   init(
     picture: Media, voices: [Voice], hasCues: Bool, output: String, _ format: FormatOptions, label: Label?
   ) throws {
@@ -41,34 +41,34 @@ struct Job {
     }
   }
 
-  /// Of the result; nil if it has none.
+  /// Timecode of the result; nil if it has none.
   var timecode: Timecode? { encoding.container.hasTimecode ? picture.timecode?.later(by: part.from) : nil }
 
-  /// Seconds of the result, if it is known.
+  /// Duration of the result in seconds, if known.
   var length: Double? {
     let shown = picture.duration.map { max(min(part.to ?? $0, $0) - part.from, 0) }
     return extend == .cut ? shown : max(shown ?? 0, spoken)
   }
 
-  /// Seconds of the one voice, where its file says it.
+  /// Duration of the single voice in seconds, if its file states it.
   var spoken: Double { max((voices[0].media.duration ?? 0) - voices[0].sound.delay, 0) }
 
-  /// The picture's own sound where it is heard: under the one voice, or before, between, and under the cues.
+  /// The video's own audio if it can be heard: under the single voice, or before, between and under the cues.
   var own: Sound? { original == nil && !hasCues ? nil : picture.sounds.first }
 }
 
-/// One sound, and where in the picture it is spoken.
+/// One audio track, and when in the video it is spoken.
 struct Voice {
   let media: Media
   let sound: Sound
-  /// Which of its file's sounds, from 0 on.
+  /// Index of the audio track in its file, from 0.
   let track: Int
-  /// Seconds of the picture; nil: as long as both last.
+  /// Seconds in the video; nil `end`: until the shorter of the two ends.
   var start = 0.0
   var end: Double?
   var face: Cue.Face?
 
-  /// `number`: of the sound in its file, from 1 on; nil: the first.
+  /// `number`: of the audio track in its file, from 1; nil: the first.
   init(_ media: Media, number: Int? = nil) throws {
     try media.requireSound()
     track = (number ?? 1) - 1

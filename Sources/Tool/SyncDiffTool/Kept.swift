@@ -1,25 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What --keep carries over from the picture's file as it is stored there: sound tracks, subtitles, chapters.
+// What --keep copies from the video's file without re-encoding: audio tracks, subtitles, chapters.
 
 import CGStreamer
 import CGStreamerTools
 import Synchronization
 
 struct Kept {
-  /// A stream of a file as a parser gives it.
+  /// A stream of a file as parsed.
   struct Stream {
-    /// Which of the file's streams, from 0 on.
+    /// Index among the file's streams, from 0.
     let index: Int
-    /// What matters of its caps.
+    /// The relevant part of its caps.
     let caps: String
     var kind: String { String(caps.prefix { $0 != "," }) }
     var isSound: Bool { caps.hasPrefix("audio/") }
     var isText: Bool { kind == "text/x-raw" }
   }
 
-  /// Streams that go into the result, and those that its container cannot hold.
+  /// Streams copied to the result, and those that its container cannot hold.
   private(set) var streams: [Stream] = []
   private(set) var misfits: [Stream] = []
   private(set) var chapters: Chapters?
@@ -27,21 +27,21 @@ struct Kept {
   private let (uri, part): (String, Part)
   private let container: Container
 
-  /// All that is not a picture, if it is wanted.
+  /// Everything but video, if wanted.
   init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
     (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
     guard isWanted else { return }
     for stream in try Stored(uri: media.uri).streams(of: media.path) {
       if container.holds(stream.caps) { streams.append(stream) } else { misfits.append(stream) }
     }
-    // Of a part they would be other chapters.
+    // If only a part is dubbed, the chapters would not match.
     if container.hasChapters, part.from == 0, part.to == nil { chapters = media.chapters }
   }
 
   var sounds: Int { streams.count(where: \.isSound) }
   var subtitles: Int { streams.count - sounds }
 
-  /// Parts of a pipeline, as text. Each stream is read for itself, so that none waits for another.
+  /// Parts of a pipeline description. Each stream is read separately, so that none waits for another.
   var description: String {
     streams.enumerated().map { index, stream in
       let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : "identity"
@@ -50,7 +50,7 @@ struct Kept {
     }.joined(separator: "  ")
   }
 
-  /// Links them to the muxer in an encodebin. What is returned has to live as long as the pipeline.
+  /// Links the streams to the muxer in an encodebin. The returned objects must live as long as the pipeline.
   func link(
     in pipeline: UnsafeMutablePointer<GstElement>, _ encoder: UnsafeMutablePointer<GstElement>,
     to muxer: UnsafeMutablePointer<GstElement>
@@ -73,7 +73,7 @@ struct Kept {
   }
 }
 
-/// Brings one stream from a parsebin to a pad. Lives as long as the pipeline.
+/// Passes one stream from a parsebin to a pad. Must live as long as the pipeline.
 final class Carrier: Sendable {
   private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
 
@@ -84,7 +84,7 @@ final class Carrier: Sendable {
   /// Pads so far.
   private let pads = Mutex(0)
 
-  /// `isPlain`: text is freed of its markup, which the muxer does not take.
+  /// `isPlain`: whether to strip markup from text, which the muxer does not accept.
   fileprivate init(
     _ stream: Kept.Stream, _ part: Part, isPlain: Bool, from parser: UnsafeMutablePointer<GstElement>,
     to next: UnsafeMutablePointer<GstPad>
@@ -102,7 +102,7 @@ final class Carrier: Sendable {
       return count
     }
     guard index == stream.index else {
-      // Some demuxers take it for an error if only a subtitle's stream leads anywhere.
+      // Some demuxers report an error if only a subtitle stream is linked.
       gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
       return
     }
@@ -116,13 +116,13 @@ final class Carrier: Sendable {
     if isPlain, hasMarkup(pad) {
       gst_pad_add_probe(pad, bufferOrEvent, { _, info, _ in withoutMarkup(info) }, nil, nil)
     }
-    // The probe makes other caps of those that the pad has now. Without a link the muxer must not wait.
+    // The probe will change the pad's current caps, hence no check here. If linking fails, the muxer must not wait.
     if gst_pad_link_full(pad, next.pad, GST_PAD_LINK_CHECK_NOTHING) != GST_PAD_LINK_OK {
       gst_pad_send_event(next.pad, gst_event_new_eos())
     }
   }
 
-  /// What is outside of the part is left out.
+  /// Drops everything outside the part.
   private func pass(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
@@ -140,10 +140,10 @@ private final class Stored: Sendable {
 
   init(uri: String) { self.uri = uri }
 
-  /// Seconds that the first packet of a file may be on its way.
+  /// Seconds to wait for the first packet of a file.
   private static let patience = 60
 
-  /// All but pictures.
+  /// All but video.
   func streams(of path: String) throws -> [Kept.Stream] {
     let pipeline = try parse("urisourcebin name=source ! parsebin name=parser")
     let bus = gst_element_get_bus(pipeline)
@@ -179,7 +179,7 @@ private final class Stored: Sendable {
       if !caps.hasPrefix("video/") { found.streams.append(Kept.Stream(index: found.pads, caps: caps)) }
       found.pads += 1
     }
-    // parsebin 1.22 never says that there are no more pads, but nothing leaves by one before all are there.
+    // parsebin 1.22 never signals no-more-pads, but no buffer leaves a pad before all pads exist.
     let type = GstPadProbeType(rawValue: GST_PAD_PROBE_TYPE_BLOCK.rawValue | GST_PAD_PROBE_TYPE_BUFFER.rawValue)
     gst_pad_add_probe(
       pad, type,
@@ -192,18 +192,18 @@ private final class Stored: Sendable {
   }
 }
 
-/// A list of chapters that is shared with GStreamer.
+/// A table of contents shared with GStreamer.
 final class Chapters: @unchecked Sendable {
   let toc: OpaquePointer
 
-  /// Takes it over.
+  /// Takes ownership.
   init(_ toc: OpaquePointer) { self.toc = toc }
 
   deinit { gst_mini_object_unref(UnsafeMutableRawPointer(toc).assumingMemoryBound(to: GstMiniObject.self)) }
 }
 
 extension Container {
-  /// GStreamer's, which encodebin chooses, too.
+  /// GStreamer's muxer, the one that encodebin chooses too.
   private var muxer: String {
     switch self {
     case .mp4: "mp4mux"
@@ -215,10 +215,10 @@ extension Container {
   }
 
   var hasChapters: Bool { self == .mkv || self == .webm }
-  /// Matroska could in a tag, MXF could, but GStreamer 1.22 writes neither.
+  /// Matroska could hold it in a tag, and MXF could hold it, but GStreamer 1.22 writes neither.
   var hasTimecode: Bool { self == .mov }
 
-  /// Whether a stream with such caps fits in.
+  /// Whether it can hold a stream with these caps.
   fileprivate func holds(_ text: String) -> Bool {
     guard let factory = gst_element_factory_find(muxer), let caps = gst_caps_from_string(text) else { return false }
     defer {
@@ -229,7 +229,7 @@ extension Container {
   }
 }
 
-/// Without what parsers change and what differs from file to file.
+/// The caps without fields that parsers change or that differ between files.
 private func identifyingCaps(of pad: UnsafeMutablePointer<GstPad>) -> String {
   guard let now = gst_pad_get_current_caps(pad) ?? gst_pad_query_caps(pad, nil), let caps = gst_caps_copy(now) else {
     return ""
@@ -257,7 +257,7 @@ private func hasMarkup(_ pad: UnsafeMutablePointer<GstPad>) -> Bool {
   return string(gst_caps_get_structure(caps, 0), "format") == "pango-markup"
 }
 
-/// Text as it is shown, without tags and entities of Pango.
+/// Plain text, without Pango's tags and entities.
 private func withoutMarkup(_ info: UnsafeMutablePointer<GstPadProbeInfo>?) -> GstPadProbeReturn {
   guard let info else { return GST_PAD_PROBE_OK }
   if let buffer = info.buffer {

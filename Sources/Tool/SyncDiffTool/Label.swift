@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A text in a corner of the picture, for people.
+// A visible text in a corner of the video.
 
 import ArgumentParser
 import CGStreamer
@@ -17,7 +17,7 @@ struct Label {
   private let text: String
   private let corner: Corner
 
-  /// Throws if GStreamer cannot write in pictures here.
+  /// Throws if GStreamer cannot render text here.
   init(_ text: String, in corner: Corner) throws {
     guard let factory = gst_element_factory_find("textoverlay") else {
       throw Failure("GStreamer's textoverlay is missing, which --label needs; install gstreamer1.0-x", .badOutput)
@@ -26,11 +26,11 @@ struct Label {
     (self.text, self.corner) = (text, corner)
   }
 
-  /// As it stands in a pipeline's description.
+  /// The element in a pipeline description.
   static let element = "textoverlay name=label"
 
-  /// Sets the element's properties: white letters with a black rim, as high as 1/22 of the picture; of HDR as bright as paper (ITU-R
-  /// BT.2408: 58 % of PQ's signal, 75 % of HLG's), not as its brightest light.
+  /// Sets the element's properties: white text with a black outline, 1/22 of the video's height. In HDR at reference white
+  /// (ITU-R BT.2408: 58 % of PQ's signal, 75 % of HLG's), not at peak brightness.
   func show(in pipeline: UnsafeMutablePointer<GstElement>, on picture: Picture) {
     let (overlay, height) = (pipeline.element("label"), picture.shownSize.height)
     let grey: UInt32 = picture.colours.isPQ ? 0x94 : picture.colours.isHDR ? 0xBF : 0xFF

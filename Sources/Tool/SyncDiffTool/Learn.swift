@@ -28,7 +28,7 @@ struct Learn: ParsableCommand {
   @Option(help: "Threads per frame, 0 = one per core.")
   var threads: UInt32 = 0
 
-  private static let least = 1.0  // seconds of a face
+  private static let least = 1.0  // seconds with a face
 
   func validate() throws {
     guard threads <= 256 else { throw ValidationError("--threads is 0 to 256.") }
@@ -68,7 +68,7 @@ struct Learn: ParsableCommand {
 
 func mouths(_ count: Int) -> String { count == 1 ? "1 mouth" : "\(count) mouths" }
 
-/// The model at `path`, or the one that the element would load.
+/// The model at `path`, or the one that the element would load by default.
 func loadModel(_ path: String?, precision: Precision = .auto) throws -> Model {
   do {
     return try Model.load(path: path ?? defaultModel(), precision: precision)

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// As much of HTTP/1.1 (RFC 9112) as a page for one user on this machine needs: one request for each connection.
+// As much of HTTP/1.1 (RFC 9112) as a page for one local user needs: one request per connection.
 
 import CGStreamer
 import Dispatch
@@ -12,7 +12,7 @@ final class LocalServer: Sendable {
   private let socket: Int32
   let port: UInt16
 
-  /// On the loopback interface alone. Port 0: any that is free. Throws if it is taken.
+  /// Listens on the loopback interface only. Port 0: any free port. Throws if the port is taken.
   init(port: UInt16) throws {
     socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     var on: Int32 = 1
@@ -38,7 +38,7 @@ final class LocalServer: Sendable {
 
   deinit { close(socket) }
 
-  /// Answers requests, each on a thread of its own, until the user ends the program.
+  /// Answers each request on a thread of its own, until the user ends the program.
   func serve(_ answer: @escaping @Sendable (Request, Connection) -> Void) {
     while Interrupt.status == nil {
       var waiting = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
@@ -49,7 +49,7 @@ final class LocalServer: Sendable {
       let connection = Connection(descriptor)
       DispatchQueue.global().async { [self] in
         guard let request = connection.request() else { return connection.answer(400) }
-        // Another site's page may not reach in: not by a name of its own for this machine, nor by a form.
+        // Keep other sites out: neither a hostname of theirs that resolves to this machine nor a form may reach us.
         guard ["127.0.0.1:\(port)", "localhost:\(port)"].contains(request.headers["host"] ?? ""),
           request.method == "GET" || request.headers["x-syncdiff"] != nil
         else { return connection.answer(403) }
@@ -61,14 +61,14 @@ final class LocalServer: Sendable {
 
 struct Request {
   let method: String
-  /// Decoded; without the query.
+  /// Percent-decoded, without the query.
   let path: String
   let query: [String: String]
   /// Names in lower case.
   let headers: [String: String]
   var body: [UInt8] = []
 
-  /// Nil if the text is no request's head.
+  /// Nil if the text is not the head of a request.
   fileprivate init?(_ head: String) {
     var lines = head.split(separator: "\r\n", omittingEmptySubsequences: false)[...]
     guard let words = lines.popFirst()?.split(separator: " "), words.count == 3 else { return nil }
@@ -87,7 +87,7 @@ struct Request {
   }
 }
 
-/// With percents resolved; nil if that is no UTF-8.
+/// Percent-decoded; nil if the result is not UTF-8.
 private func decoded(_ text: String) -> String? {
   guard let bytes = g_uri_unescape_string(text, nil) else { return nil }
   defer { g_free(bytes) }
@@ -96,7 +96,7 @@ private func decoded(_ text: String) -> String? {
 
 final class Connection: Sendable {
   private let descriptor: Int32
-  private static let longest = 1 << 16  // bytes of a request's head, and of its body
+  private static let longest = 1 << 16  // bytes, of a request's head and of its body
 
   fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
 
@@ -130,7 +130,7 @@ final class Connection: Sendable {
     write(Array(body.utf8))
   }
 
-  /// What follows is written piece by piece, and ends with the connection.
+  /// Sends the head of a response whose body is written piece by piece and ends with the connection.
   func begin(_ status: Int, _ type: String, _ headers: String = "") {
     let reasons = [
       200: "OK", 206: "Partial Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
@@ -149,7 +149,7 @@ final class Connection: Sendable {
         """.utf8))
   }
 
-  /// False if nobody listens any more.
+  /// False if the client has gone.
   @discardableResult
   func write(_ bytes: [UInt8]) -> Bool {
     var rest = bytes[...]
@@ -161,7 +161,7 @@ final class Connection: Sendable {
     return true
   }
 
-  /// A file, or the part of it that the browser asks for.
+  /// Sends a file, or the range of it that the browser requests.
   func answer(file path: String, _ range: String?) {
     guard let file = fopen(path, "re") else { return answer(404) }
     defer { fclose(file) }

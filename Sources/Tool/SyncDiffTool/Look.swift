@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Gets to know the face in the picture of a file, and where its scenes begin.
+// Learns the face in a video file, and finds where its scenes begin.
 
 import Faces
 import Speech
@@ -11,7 +11,7 @@ final class Look {
   private let picture: Media
   private let part: Part
   private let deinterlaced: Bool
-  /// The streaming thread's while the picture is gone through.
+  /// Used only by the streaming thread during the scan.
   private var learner: Learner
   private var frames = 0
   private var detector = CutDetector()
@@ -19,12 +19,12 @@ final class Look {
   private(set) var cuts: [Double] = []
   private let findsCuts: Bool
   private var learns: Bool
-  /// What was seen in each frame that was looked at, at which time, seconds.
+  /// What was seen in each frame examined, with its time in seconds.
   private(set) var sights: [(time: Double, sight: Learner.Observation)] = []
   private let isQuick: Bool
 
-  /// `isQuick`: every other frame is looked at, up to the first in which a second face is followed. `findsCuts`: all are gone through
-  /// for scenes, even if none has to be looked at (`learns`).
+  /// `isQuick`: examines every other frame, until a second face is tracked. `findsCuts`: scans all frames for cuts, even if
+  /// there is nothing to learn (`learns`).
   init(
     picture: Media, model: Model, threads: Int, part: Part = Part(), deinterlaced: Bool = false, isQuick: Bool = false,
     findsCuts: Bool = false, learns: Bool = true
@@ -34,14 +34,14 @@ final class Look {
     learner = Learner(model: model, threads: threads)
   }
 
-  /// What has been learned at the end. `progress` is shown meanwhile.
+  /// Runs to the end and returns what was learned. `progress` is updated meanwhile.
   func run(_ progress: Progress) throws -> Learner {
     let scan = try Scan(picture, part: part, deinterlaced: deinterlaced) { [unowned self] in see($0, at: $1) }
     try scan.run(progress)
     return learner
   }
 
-  /// Whether there is more to look at.
+  /// Whether there is more to examine.
   private func see(_ frame: FrameView, at time: RunningTime) -> Bool {
     frames += 1
     let seconds = Double(time.nanoseconds) / 1e9

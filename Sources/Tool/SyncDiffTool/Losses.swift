@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the inputs have and the result will not, a line each. The sound of the video is not among it: leaving that out is
-/// what dubbing is.
+/// What the inputs have and the result will not, one line each. The video's own audio is not included: replacing it is the
+/// purpose of dubbing.
 func losses(of job: Job) -> [String] {
   var losses = losses(
     of: job.picture, in: job.encoding, job.kept, deinterlaced: job.deinterlaced, mixed: job.own != nil)
@@ -27,7 +27,7 @@ func losses(of job: Job) -> [String] {
   return losses
 }
 
-/// `mixed`: the video's first sound is heard in the result.
+/// `mixed`: whether the video's first audio track is heard in the result.
 func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: Bool, mixed: Bool = false) -> [String] {
   var losses: [String] = []
   func lose(_ text: String) { losses.append("\(video.path): \(text)") }

@@ -1,12 +1,12 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A list of dubs. Columns and members are options of `syncdiff dub` without their dashes.
+// A list of dubs. Columns or members are options of `syncdiff dub` without the dashes.
 
 import ArgumentParser
 
 struct Manifest {
-  /// Where it stands in the file, and its options.
+  /// Its place in the file, and its options.
   struct Entry {
     let name: String
     let dub: Dub
@@ -14,7 +14,7 @@ struct Manifest {
 
   let entries: [Entry]
 
-  /// Throws if an entry is no command line of `syncdiff dub`, or two have one output.
+  /// Throws if an entry is not a valid command line of `syncdiff dub`, or if two entries have the same output.
   init(path: String) throws {
     entries = try table(at: path).map { row in
       let words = row.cells.compactMap { option, value -> String? in

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is in a file, as the decoders give it and its headers correct it; Discovery.swift finds it out.
+// What a file contains, from its decoders with corrections from its headers; Discovery.swift collects it.
 
 import CGStreamer
 import Glibc
@@ -10,30 +10,30 @@ import Glibc
 struct Media {
   let path: String
   let uri: String
-  /// Not elsewhere.
+  /// Whether it is a local file.
   let isFile: Bool
-  /// GStreamer's name of the container, as "video/quicktime".
+  /// GStreamer's name of the container, such as "video/quicktime".
   var container = ""
   /// Seconds; nil if the file does not say.
   var duration: Double?
   var pictures: [Picture] = []
   var sounds: [Sound] = []
-  /// Subtitles that could be decoded.
+  /// Subtitle streams that could be decoded.
   var subtitles = 0
-  /// GStreamer's names of streams that no decoder is there for.
+  /// GStreamer's names of streams that have no decoder.
   var unknown: [String] = []
-  /// Nil where GStreamer does not tell them, even if there are some.
+  /// Nil if GStreamer does not report them, even if there are some.
   var chapters: Chapters?
   var hasChapters = false
   var timecode: Timecode?
-  /// Also one that cannot be read.
+  /// True even if it cannot be read.
   var hasTimecode = false
   var hasDolbyVision = false
-  /// The file ends in the middle of something.
+  /// Whether the file is truncated.
   var isCutOff = false
-  /// MP4 and QuickTime only: sounds and subtitles that the headers have and the demuxer does not give.
+  /// MP4 and QuickTime only: audio and subtitle tracks that are in the headers but not output by the demuxer.
   var hiddenTracks = 0
-  /// MP4 and QuickTime only: frames of the first picture by the file's index.
+  /// MP4 and QuickTime only: frames of the first video track by the file's index.
   var indexedFrames = 0
 
   /// Throws if there is nothing to decode. The path may be a URL, file: or http(s):.
@@ -50,7 +50,7 @@ struct Media {
     if let local { readHeaders(local) }
   }
 
-  /// The path of a file; nil of what is elsewhere.
+  /// The path of a local file; nil for anything else.
   private static func local(_ path: String) throws -> String? {
     var file = path
     if gst_uri_is_valid(path) != 0, path.contains("://") {
@@ -69,7 +69,7 @@ struct Media {
     return file
   }
 
-  /// The headers know better in some cases.
+  /// Takes from the headers what GStreamer gets wrong.
   private mutating func readHeaders(_ file: String) {
     if pictures.isEmpty, !sounds.isEmpty, let delay = encoderDelay(ofMP3: file) { sounds[0].delay = delay }
     isCutOff = endsEarly(riff: file)
@@ -90,7 +90,7 @@ struct Media {
   func requirePicture(deinterlaced: Bool = false) throws {
     guard let picture = pictures.first else { throw Failure("\(path) has no video stream") }
     guard container != "image/gif" else {
-      // Its timestamps stand still, and its end never comes.
+      // Its timestamps do not advance, and it never reaches EOS.
       throw Failure("\(path) is a GIF, which GStreamer does not play as a video; convert it to MP4 first")
     }
     guard !picture.isInterlaced || deinterlaced else {
@@ -107,25 +107,25 @@ struct Media {
 }
 
 struct Picture {
-  /// Pixels, as they are stored.
+  /// Stored size in pixels.
   var width = 0
   var height = 0
-  /// Width of a pixel by its height.
+  /// Pixel aspect ratio, width by height.
   var aspect = Ratio(1, 1)
-  /// Frames a second; 0/1 if they vary or the file does not say.
+  /// Frames per second; 0/1 if variable or not stated.
   var rate = Ratio(0, 1)
   var isInterlaced = false
   var layout = Layout(depth: 8, chroma: .quarter)
   var isRGB = false
   var hasAlpha = false
   var colours = Colours()
-  /// Metadata of HDR10, as GStreamer writes it in caps.
+  /// HDR10 metadata in GStreamer's caps format.
   var masteringDisplay: String?
   var contentLight: String?
-  /// How it has to be turned to be shown; nil: by an angle that is no quarter of a turn.
+  /// The rotation needed for display; nil if it is not a multiple of 90 degrees.
   var orientation: Orientation? = .upright
 
-  /// The width and height that it is shown at, in pixels.
+  /// Display width and height in pixels.
   var shownSize: (width: Int, height: Int) { isOnItsSide ? (height, width) : (width, height) }
   var shownAspect: Ratio { isOnItsSide ? Ratio(aspect.denominator, aspect.numerator) : aspect }
   private var isOnItsSide: Bool { orientation?.swapsSides ?? false }
@@ -138,13 +138,13 @@ struct Ratio: Equatable {
   var value: Double { Double(numerator) / Double(max(denominator, 1)) }
 }
 
-/// How exactly colours are stored.
+/// The precision with which colours are stored.
 struct Layout: Equatable {
   /// Bits.
   var depth: Int
   var chroma: Chroma
 
-  /// Of the colour resolution: 4:2:0, 4:2:2, 4:4:4.
+  /// Chroma subsampling: 4:2:0, 4:2:2, 4:4:4.
   enum Chroma: Int, Comparable {
     case quarter, half, full
     static func < (a: Chroma, b: Chroma) -> Bool { a.rawValue < b.rawValue }
@@ -159,7 +159,7 @@ struct Layout: Equatable {
 }
 
 enum Orientation: Int32 {
-  case upright, right, upsideDown, left, mirrored, flipped, transposed, transversed  // as GstVideoOrientationMethod
+  case upright, right, upsideDown, left, mirrored, flipped, transposed, transversed  // in the order of GstVideoOrientationMethod
   var swapsSides: Bool { [.right, .left, .transposed, .transversed].contains(self) }
 }
 
@@ -172,7 +172,7 @@ struct Colours: Equatable {
 
   init() {}
 
-  /// GStreamer's text, as "bt709" or "2:4:16:3".
+  /// Parses GStreamer's text, such as "bt709" or "2:4:16:3".
   init(_ text: String) {
     var parsed = GstVideoColorimetry()
     guard gst_video_colorimetry_from_string(&parsed, text) != 0 else { return }
@@ -189,8 +189,7 @@ struct Colours: Equatable {
   var isPQ: Bool { transfer == GST_VIDEO_TRANSFER_SMPTE2084.rawValue }
   var isHDR: Bool { isPQ || transfer == GST_VIDEO_TRANSFER_ARIB_STD_B67.rawValue }
 
-  /// What everybody takes for granted where a file says nothing: BT.601 of PAL or of NTSC up to 576 lines, BT.709 above;
-  /// limited range.
+  /// Fills unknown fields with the usual defaults: BT.601 for PAL or NTSC up to 576 lines, BT.709 above; limited range.
   func resolved(height: Int, rate: Ratio) -> Colours {
     var result = self
     if !saysRange { result.isFullRange = false }
@@ -203,7 +202,7 @@ struct Colours: Equatable {
         isPAL ? GST_VIDEO_COLOR_PRIMARIES_BT470BG : GST_VIDEO_COLOR_PRIMARIES_SMPTE170M, GST_VIDEO_TRANSFER_BT601,
         GST_VIDEO_COLOR_MATRIX_BT601
       )
-    if result.matrix != 0 { result.isFullRange = false }  // RGB becomes what video usually is
+    if result.matrix != 0 { result.isFullRange = false }  // RGB is converted to the usual range of video
     result.matrix = matrix.rawValue
     if result.transfer == 0, result.primaries == 0 {
       (result.transfer, result.primaries) = (transfer.rawValue, primaries.rawValue)
@@ -215,10 +214,10 @@ struct Colours: Equatable {
 struct Sound {
   var rate = 0
   var channels = 0
-  /// Where its channels belong, as GstAudioChannelPosition's bits; 0 if nobody knows. Mono and stereo need none.
+  /// Channel positions, as the bits of GstAudioChannelPosition; 0 if unknown. Mono and stereo need none.
   var mask: UInt64 = 0
   var hasPositions: Bool { channels <= 2 || mask != 0 }
-  /// Seconds at the beginning that were not in the sound.
+  /// Seconds at the beginning that were not in the original audio (encoder delay).
   var delay = 0.0
   /// ISO 639; nil if the file does not say.
   var language: String?

@@ -1,25 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What GStreamer 1.22 does not tell of an MP4 or QuickTime file (ISO/IEC 14496-12): mirrored pictures, full range, chapters,
-// timecode, Dolby Vision, that the end is missing.
+// What GStreamer 1.22 does not report about an MP4 or QuickTime file (ISO/IEC 14496-12): mirroring, full range, chapters,
+// timecode, Dolby Vision, truncation.
 
 import Glibc
 
 struct MovieHeaders {
-  /// The display matrix of the first video track; nil if it turns by anything but quarters.
+  /// From the display matrix of the first video track; nil if the rotation is not a multiple of 90 degrees.
   private(set) var orientation: Orientation? = .upright
-  /// Whether the first video track's `colr` or `vpcC` box says so; nil if it does not say.
+  /// Full range according to the first video track's `colr` or `vpcC` box; nil if it does not say.
   private(set) var isFullRange: Bool?
   /// Frames of the first video track; 0 in fragmented files.
   private(set) var frames = 0
   private(set) var soundsAndSubtitles = 0
   private(set) var hasChapters = false
   private(set) var hasTimecode = false
-  /// Nil if there is none, or none that can be read.
+  /// Nil if there is none, or it cannot be read.
   private(set) var timecode: Timecode?
   private(set) var hasDolbyVision = false
-  /// A box ends behind the file's end.
+  /// Whether a box extends beyond the end of the file.
   private(set) var isCutOff = false
 
   /// Nil if the file cannot be read, or is of another kind.
@@ -50,7 +50,7 @@ struct MovieHeaders {
 
   private static let largestMovie = 256 << 20  // bytes
 
-  /// The box at `position`: its type, the length of its header and its own, bytes.
+  /// The box at `position`: its type, and the lengths of its header and of the whole box in bytes.
   private static func box(
     _ file: UnsafeMutablePointer<FILE>, at position: Int, of size: Int
   ) -> (type: String, header: Int, length: Int)? {
@@ -88,7 +88,7 @@ struct MovieHeaders {
     }
   }
 
-  /// Of the first frame: a timecode track's sample entry says how it counts, its first sample from where on.
+  /// Timecode of the first frame: a timecode track's sample entry gives the format, its first sample the start.
   private static func timecode(_ table: Boxes, in file: UnsafeMutablePointer<FILE>) -> Timecode? {
     guard let entry = table["stsd"].flatMap({ Boxes($0.dropFirst(8))["tmcd"] }), let flags = entry.number(at: 12, 4),
       let scale = entry.number(at: 16, 4), let length = entry.number(at: 20, 4), (1...0xff_ffff).contains(scale),
@@ -119,7 +119,7 @@ struct MovieHeaders {
   private static func orientation(_ header: ArraySlice<UInt8>) -> Orientation? {
     let matrix = header.number(at: 0, 1) == 1 ? 52 : 40
     let values = [0, 4, 12, 16].map { header.number(at: matrix + $0, 4).map { Int32(truncatingIfNeeded: $0) } }
-    // Scaled pictures count as well: the signs tell.
+    // Scaling is allowed: only the signs matter.
     return switch values.map({ ($0 ?? 0).signum() }) {
     case [1, 0, 0, 1], [0, 0, 0, 0]: .upright
     case [0, 1, -1, 0]: .right
@@ -134,7 +134,7 @@ struct MovieHeaders {
   }
 }
 
-/// The boxes one after the other in some bytes, as far as they are whole.
+/// Iterates over the boxes in some bytes, as long as they are complete.
 private struct Boxes: Sequence, IteratorProtocol {
   private var rest: ArraySlice<UInt8>
 
@@ -153,7 +153,7 @@ private struct Boxes: Sequence, IteratorProtocol {
 }
 
 extension ArraySlice<UInt8> {
-  /// `count` bytes from `offset` on, big endian; nil beyond the end or beyond an Int.
+  /// `count` bytes at `offset`, big-endian; nil if beyond the end or too large for an Int.
   fileprivate func number(at offset: Int, _ count: Int) -> Int? {
     guard offset + count <= self.count else { return nil }
     let value = dropFirst(offset).prefix(count).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

@@ -1,25 +1,25 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the result goes: a file that is there once it is whole, or a pipe, a device, standard output.
+// Where the result goes: a file that appears only once it is complete, or a pipe, a device, or standard output.
 
 import Glibc
 
 final class Output {
   /// As the user gave it; "-" is standard output.
   let name: String
-  /// Open for writing, and where it is a file for reading, too.
+  /// Open for writing; a file also for reading.
   private(set) var descriptor: Int32
-  /// A regular file can be read again and written anywhere in.
+  /// A regular file can be read back and written at any position.
   var isFile: Bool { temporary != nil }
-  /// What is written so far; nil if it is no file.
+  /// The temporary file written so far; nil if the output is not a file.
   private(set) var temporary: String?
-  /// The file that the name leads to.
+  /// The file that the name resolves to.
   private let target: String
   private let mayReplace: Bool
 
-  /// Throws when it cannot be written, or lies where one of `inputs` does. `canStream`: it may be written from the
-  /// beginning to the end, as pipes are.
+  /// Throws if it cannot be written, or is the same file as one of `inputs`. `canStream`: whether it can be written
+  /// sequentially, as pipes require.
   init(_ name: String, inputs: [String], canStream: Bool = true, mayReplace: Bool = true) throws {
     (self.name, self.mayReplace) = (name, mayReplace)
     var status = stat()
@@ -60,7 +60,7 @@ final class Output {
     if let temporary { unlink(temporary) }
   }
 
-  /// All that it holds.
+  /// Writes the complete contents.
   func write(_ bytes: [UInt8]) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -70,7 +70,7 @@ final class Output {
     }
   }
 
-  /// Lets `make` write a file from this one, which takes its place; if that throws, this one stays.
+  /// Lets `make` write a new file from this one, which it then replaces; if `make` throws, this one stays.
   func remake(_ make: (_ from: Int32, _ to: Int32) throws -> Void) throws {
     guard let temporary else { return }
     let folder = temporary.lastIndex(of: "/").map { String(temporary[...$0]) } ?? ""
@@ -90,16 +90,16 @@ final class Output {
     descriptor = new
   }
 
-  /// Gives the file its name; until then an older one is untouched.
+  /// Moves the file to its final name; until then an older file stays untouched.
   func finish() throws {
     guard let temporary else { return }
-    // A link never replaces anything.
+    // A link never replaces a file.
     let isThere = mayReplace ? rename(temporary, target) : link(temporary, target)
     guard isThere == 0 else { throw Self.failure(name) }
     if mayReplace { self.temporary = nil }
   }
 
-  /// The path behind symbolic links; the file itself need not be there.
+  /// The path with symbolic links resolved; the file itself need not exist.
   private static func resolved(_ name: String) throws -> String {
     var path = name
     for _ in 0..<40 {
@@ -129,11 +129,11 @@ final class Output {
   }
 }
 
-/// A name of its own, short whatever the target's is.
+/// A prefix of its own, so that the name is short whatever the target's is.
 private let litter = ".syncdiff-"
 
-/// A new file in `folder` ("" or with a slash at its end), locked while its descriptor is open: so others see that somebody is at
-/// work on it. The descriptor is negative if there is none, as errno says.
+/// Creates a file in `folder` ("" or with a trailing slash), locked while its descriptor is open, so that others see it is in
+/// use. The descriptor is negative on failure, with errno set.
 private func openTemporary(in folder: String) -> (descriptor: Int32, path: String) {
   while true {
     var template = Array("\(folder)\(litter)XXXXXX".utf8CString)
@@ -141,7 +141,7 @@ private func openTemporary(in folder: String) -> (descriptor: Int32, path: Strin
     if descriptor >= 0 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     var status = stat()
-    // Before it was locked, somebody may have taken it for litter.
+    // Before it was locked, another process may have removed it as litter.
     guard descriptor >= 0, flock(descriptor, LOCK_EX) == 0, fstat(descriptor, &status) == 0, status.st_nlink == 0 else {
       return (descriptor, path)
     }
@@ -149,7 +149,7 @@ private func openTemporary(in folder: String) -> (descriptor: Int32, path: Strin
   }
 }
 
-/// Removes what processes that were killed have left in `folder`.
+/// Removes what killed processes left in `folder`.
 private func removeLitter(in folder: String) {
   for name in entries(of: folder.isEmpty ? "." : folder) ?? [] {
     guard name.hasPrefix(litter), name.utf8.count == litter.utf8.count + 6 else { continue }
@@ -166,7 +166,7 @@ private func removeLitter(in folder: String) {
   }
 }
 
-/// Of what is in a folder; nil if it cannot be read, as errno says.
+/// The names in a folder; nil if it cannot be read, with errno set.
 func entries(of folder: String) -> [String]? {
   guard let open = opendir(folder) else { return nil }
   defer { closedir(open) }

@@ -31,7 +31,7 @@ struct Preview: ParsableCommand {
     server.serve { request, connection in
       switch (request.method, request.path) {
       case ("GET", "/"):
-        // The page may load nothing from anywhere else.
+        // The page may not load anything from elsewhere.
         connection.answer(
           200, "text/html; charset=utf-8", previewPage,
           headers: "Content-Security-Policy: default-src 'self' 'unsafe-inline'\r\n")
@@ -48,7 +48,7 @@ struct Preview: ParsableCommand {
   }
 }
 
-/// The files of a folder, and what is done with them.
+/// The files of a folder, and the operations on them.
 private final class Desk: Sendable {
   private static let pictures: Set = ["mp4", "m4v", "mov", "mkv", "webm", "ts", "avi", "mxf", "jpg", "jpeg", "png"]
   private static let sounds: Set = [
@@ -66,7 +66,7 @@ private final class Desk: Sendable {
     (self.folder, model) = (folder, try loadModel(nil))
   }
 
-  /// Names by what they can be.
+  /// Names by what the files can be used for.
   var files: JSON {
     let names = entries(of: folder)?.filter { !$0.hasPrefix(".") }.sorted() ?? []
     func list(_ endings: Set<String>) -> JSON {
@@ -75,7 +75,7 @@ private final class Desk: Sendable {
     return .object(["pictures": list(Self.pictures), "sounds": list(Self.sounds)])
   }
 
-  /// Nil if there is no such file in the folder itself.
+  /// Nil if there is no such file directly in the folder.
   func path(of name: String) -> String? {
     let path = "\(folder)/\(name)"
     return isName(name) && access(path, R_OK) == 0 ? path : nil
@@ -85,7 +85,7 @@ private final class Desk: Sendable {
     !name.isEmpty && !name.contains("/") && !name.hasPrefix(".") && !name.utf8.contains(0)
   }
 
-  /// Answers with the opening of the lips in each frame.
+  /// Responds with the lip opening in each frame.
   func tellLips(_ name: String, _ connection: Connection) {
     guard let path = path(of: name) else { return connection.answer(404) }
     do {
@@ -102,7 +102,7 @@ private final class Desk: Sendable {
     }
   }
 
-  /// Starts a dub in a process of its own, and answers with the lines that it prints.
+  /// Starts a dub in a separate process, and responds with the lines that it prints.
   func dub(_ body: [UInt8], _ connection: Connection) {
     guard case .object(let members)? = try? JSON(parsing: body) else { return connection.answer(400) }
     let text = members.mapValues(\.plain)
@@ -121,7 +121,7 @@ private final class Desk: Sendable {
     while case let count = read(child.out, &bytes, bytes.count), count > 0 {
       if !connection.write(Array(bytes[..<count])) { kill(child.id, SIGTERM) }
     }
-    // Off the list before its number may be another's.
+    // Remove it from the list before its process ID can be reused.
     children.withLock { children in
       waitpid(child.id, nil, 0)
       children.remove(child.id)

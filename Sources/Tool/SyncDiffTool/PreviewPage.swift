@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// What `syncdiff preview` serves: one page that needs nothing else.
+/// The page that `syncdiff preview` serves, complete in itself.
 let previewPage = #"""
   <!doctype html>
   <html lang="en">

@@ -3,7 +3,7 @@
 
 import Glibc
 
-/// Whether a RIFF file, WAV or AVI, ends before the byte that its header names. GStreamer takes what is there for all.
+/// Whether a RIFF file, WAV or AVI, is shorter than its header says. GStreamer takes a truncated file for complete.
 func endsEarly(riff path: String) -> Bool {
   guard let file = fopen(path, "re") else { return false }
   defer { fclose(file) }
@@ -12,6 +12,6 @@ func endsEarly(riff path: String) -> Bool {
     return false
   }
   let size = header[4...].reversed().reduce(0) { $0 << 8 | Int($1) }
-  // Who writes into a pipe does not know the size.
+  // A program that writes to a pipe does not know the size.
   return size != 0 && size != 0xffff_ffff && size + 8 > Int(ftello(file))
 }

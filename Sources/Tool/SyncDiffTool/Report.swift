@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the user is told meanwhile and at the end: on stderr for people, as lines of JSON on stdout for programs.
+// What the user sees during the run and at the end: text on stderr, or lines of JSON on stdout for programs.
 
 import ArgumentParser
 import Glibc
@@ -24,12 +24,12 @@ final class Report {
   private var isLineOpen = false
   private(set) var warnings: [String] = []
 
-  /// `isSilent`: nothing is said, warnings are collected.
+  /// `isSilent`: prints nothing, only collects warnings.
   init(isQuiet: Bool = false, isJSON: Bool = false, isSilent: Bool = false) {
     (self.isQuiet, self.isJSON, self.isSilent) = (isQuiet || isSilent, isJSON, isSilent)
   }
 
-  /// What went well.
+  /// Reports something that went well.
   func note(_ text: String) {
     guard !isQuiet, !isJSON else { return }
     closeLine()
@@ -50,14 +50,14 @@ final class Report {
     put(JSON.object(members.merging(["event": .string(event)]) { $1 }).text + "\n", STDOUT_FILENO)
   }
 
-  /// Of something that takes a while. As JSON its beginning is told, too, so that a stage that is soon over is seen.
+  /// Progress of something that takes a while. As JSON its start is reported too, so that even a short stage is seen.
   func progress(_ stage: String, of duration: Double?, marks: Bool = true) -> Progress {
     let progress = Progress(report: self, stage: stage, duration: duration, marks: marks)
     if isJSON, duration != nil { emit(progress, 0, 0) }
     return progress
   }
 
-  /// Leaves the line that moves on, so that another text can follow.
+  /// Ends the progress line, so that other text can follow.
   func closeLine() {
     if isLineOpen { put("\n") }
     isLineOpen = false
@@ -87,11 +87,11 @@ final class Report {
   }
 }
 
-/// On a terminal one line that moves on, elsewhere a line for every tenth if `marks` are wanted.
+/// On a terminal one line that is updated, elsewhere a line for every tenth if `marks` is set.
 struct Progress {
   fileprivate let report: Report
   fileprivate let stage: String
-  /// Seconds, if they are known.
+  /// Seconds, if known.
   fileprivate let duration: Double?
   fileprivate let marks: Bool
   fileprivate var tenthsShown = 0
@@ -101,17 +101,17 @@ struct Progress {
     (self.report, self.stage, self.duration, self.marks) = (report, stage, duration, marks)
   }
 
-  /// `seconds` are done.
+  /// Shows that `seconds` are done.
   mutating func show(_ seconds: Double) { report.show(&self, seconds) }
 
-  /// At the speed so far.
+  /// Time left at the speed so far.
   fileprivate func left(_ share: Double) -> String {
     let seconds = Int((ContinuousClock.now - began) / .seconds(1) * (1 - share) / share)
     return seconds < 60 ? "\(seconds) s" : "\(seconds / 60) min \(seconds % 60) s"
   }
 }
 
-/// A line on stderr.
+/// Prints a line on stderr.
 func say(_ line: String) { put("\(line)\n") }
 
 func put(_ text: String, _ stream: Int32 = STDERR_FILENO) {

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Goes through the picture of a file as fast as it can.
+// Scans the video of a file as fast as possible.
 
 import CGStreamer
 import Faces
@@ -19,10 +19,10 @@ final class Scan {
   private let position = Atomic<UInt64>(0)
   private let isOver = Atomic(false)
 
-  /// Of the picture that were gone through.
+  /// Seconds of video scanned.
   var seconds: Double { Double(position.load(ordering: .relaxed)) / 1e9 }
 
-  /// `see` gets each frame on a streaming thread while `run` lasts, and tells whether to go on.
+  /// `see` gets each frame on a streaming thread during `run`, and returns whether to continue.
   init(_ picture: Media, part: Part = Part(), deinterlaced: Bool, see: @escaping (FrameView, RunningTime) -> Bool)
     throws
   {
@@ -47,7 +47,7 @@ final class Scan {
     gst_object_unref(pipeline)
   }
 
-  /// To the end, or until `see` has seen enough. `progress` is shown meanwhile.
+  /// Runs to the end, or until `see` returns false. `progress` is updated meanwhile.
   func run(_ progress: Progress) throws {
     var progress = progress
     let bus = gst_element_get_bus(pipeline)

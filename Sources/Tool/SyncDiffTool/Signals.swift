@@ -8,7 +8,7 @@ import Synchronization
 enum Interrupt {
   fileprivate static let signal = Atomic<Int32>(0)
 
-  /// How the program ends because of it; nil if none has come.
+  /// The exit status that results; nil if no signal has come.
   static var status: ExitStatus? {
     switch signal.load(ordering: .relaxed) {
     case SIGINT: .interrupted
@@ -18,7 +18,7 @@ enum Interrupt {
   }
 
   static func arm() {
-    // A program may be started by a thread that blocks signals, and would inherit that.
+    // A program started by a thread that blocks signals would inherit the mask.
     var mask = sigset_t()
     sigemptyset(&mask)
     for signal in [SIGINT, SIGTERM] {

@@ -1,27 +1,27 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One decoded stream of a file in a pipeline: chosen, cut to the part that is wanted, and watched.
+// One decoded stream of a file in a pipeline: selected, cut to the wanted part, and monitored.
 
 import CGStreamer
 import Synchronization
 
-/// What of a file is wanted, seconds.
+/// The wanted part of a file, seconds.
 struct Part {
   var from = 0.0
   var to: Double?
 }
 
-/// Lives as long as the pipeline it is attached to.
+/// Must live as long as the pipeline it is attached to.
 final class Source: Sendable {
   enum Kind: String { case picture = "video/", sound = "audio/" }
 
   private struct State {
     var timeline: Timeline
-    /// Of this kind, so far.
+    /// Pads of this kind so far.
     var pads = 0
     var isOver = false
-    /// Seconds, where the file's other streams end.
+    /// Where the file's other streams end, seconds.
     var others = 0.0
     var size: (gint, gint)?
     var sizeChange: String?
@@ -33,21 +33,21 @@ final class Source: Sendable {
   private let early = EarlyPushes()
   private let media: Media
   private let kind: Kind
-  /// Which of the streams of this kind, from 0 on.
+  /// Index among the streams of this kind, from 0.
   private let track: Int
   private let part: Part
-  /// Seconds of the result, where it begins.
+  /// Where it begins in the result, seconds.
   private let begin: Double
-  /// Seconds of the result before which nothing is needed: it is left out once it has its place.
+  /// Time in the result before which nothing is needed, seconds; earlier data are dropped after their time is determined.
   private let skip: Double
-  /// A program stream's timestamps are not to be trusted.
+  /// Whether timestamps are evened out: those of a program stream are not reliable.
   private let isEven: Bool
   private let next: Pad
-  /// Where the first sound of a picture's file goes, if it is wanted.
+  /// Where the first audio track of a video's file goes, if wanted.
   private let also: Pad?
 
-  /// The stream goes from the uridecodebin with a name to the sink pad of the element `next`, the first sound of a picture's file to
-  /// that of `also`.
+  /// Links the stream from the uridecodebin of the given name to the sink pad of the element `next`, and the first audio
+  /// track of a video's file to that of `also`.
   init(
     _ media: Media, _ kind: Kind, track: Int = 0, part: Part = Part(), at begin: Double = 0,
     skipping skip: Double = 0, from name: String, to next: String, also: String? = nil,
@@ -69,7 +69,7 @@ final class Source: Sendable {
     connect(source, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), Unmanaged.passUnretained(self).toOpaque())
   }
 
-  /// What the user has to know at the end.
+  /// Notes for the user at the end.
   var notes: [String] {
     state.withLock { state in
       var notes: [String] = []
@@ -85,12 +85,12 @@ final class Source: Sendable {
     }
   }
 
-  /// What is missing of what the file announces.
+  /// What is missing compared with what the file announces.
   var shortfall: String? {
     if media.isCutOff { return "\(media.path) is cut off: its end is missing" }
-    // Others only estimate how long they are.
+    // Other formats only estimate their duration.
     let estimated = ["video/mpeg", "audio/mpeg", "audio/x-ac3", "application/x-id3", "audio/x-adts"]
-    // Of a file of many streams, the sound alone does not show where it ends.
+    // In a file of several streams, the audio alone does not show where the file ends.
     let isAlone = media.pictures.isEmpty && media.sounds.count == 1
     guard part.to == nil, kind == .picture || isAlone, let announced = media.duration,
       !estimated.contains(where: media.container.hasPrefix)
@@ -104,10 +104,10 @@ final class Source: Sendable {
     }
   }
 
-  /// Seconds of the beginning that were not in the sound.
+  /// Encoder delay at the beginning of the audio, seconds.
   private var delay: Double { kind == .sound ? media.sounds[track].delay : 0 }
 
-  /// Seconds of the file before which nothing is needed.
+  /// Time in the file before which nothing is needed, seconds.
   private var lead: Double { max(delay, skip + part.from + delay - begin) }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>, of source: UnsafeMutablePointer<GstElement>) {
@@ -186,7 +186,7 @@ final class Source: Sendable {
     info.pointee.data = UnsafeMutableRawPointer(moved)
   }
 
-  /// Cuts off what belongs to the delay or is not needed, and what is behind the part; false if nothing is left.
+  /// Cuts off the delay, what is not needed, and what follows the part; false if nothing is left.
   private func trim(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
     on pad: UnsafeMutablePointer<GstPad>
@@ -203,7 +203,7 @@ final class Source: Sendable {
     return rest != nil
   }
 
-  /// Most are only looked at, to see where they end.
+  /// Most other streams are only observed, to see where they end.
   private func passOther(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
@@ -240,7 +240,7 @@ final class Source: Sendable {
     }
   }
 
-  /// The frames are turned here; nobody shall turn them again.
+  /// The frames are rotated here; nothing downstream may rotate them again.
   private func dropOrientation(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     var tags: UnsafeMutablePointer<GstTagList>?
     gst_event_parse_tag(event, &tags)
@@ -257,16 +257,16 @@ final class Source: Sendable {
 }
 
 extension UnsafeMutablePointer<GstPadProbeInfo> {
-  /// Nil when an event passes.
+  /// Nil if the probe was called for an event.
   var buffer: UnsafeMutablePointer<GstBuffer>? {
     pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 ? gst_pad_probe_info_get_buffer(self) : nil
   }
 }
 
 extension Picture {
-  /// The part of a pipeline, as text, that makes decoded frames what is dubbed: named, turned, of one size and format. Its first
-  /// element has the name "frames".
-  /// `still`: frames to make of it, if it is a photo.
+  /// The part of a pipeline description that prepares decoded frames for dubbing: colorimetry set, upright, of one size and format.
+  /// Its first element is named "frames".
+  /// `still`: number of frames to make from a photo.
   func conversion(to layout: Layout, deinterlaced: Bool, still: Int? = nil) -> String {
     let colours = colours.resolved(height: height, rate: rate)
     var elements = ["queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0", "video/x-raw"]
@@ -274,7 +274,7 @@ extension Picture {
     elements.append("videoconvert")
     if isInterlaced, deinterlaced { elements += ["deinterlace fields=top", "videoconvert"] }
     if let orientation, orientation != .upright {
-      // What halves the rows does not halve the columns.
+      // After rotation, chroma halved vertically would no longer be halved horizontally.
       let turned = layout.chroma == .half ? (layout.depth > 8 ? "Y444_10LE" : "Y444") : layout.format
       elements += ["video/x-raw,format=\(turned)", "videoflip video-direction=\(orientation.rawValue)", "videoconvert"]
     }
@@ -288,10 +288,10 @@ extension Picture {
     return elements.joined(separator: " ! ")
   }
 
-  /// The poorest of some layouts that loses nothing, or else the richest; throws if the size does not go with any.
+  /// The poorest of the layouts that loses nothing, or else the richest; throws if the size suits none.
   func layout(among layouts: [Layout]) throws -> Layout {
     var wanted = Layout(depth: layout.depth > 8 ? 10 : 8, chroma: layout.chroma)
-    if isRGB { wanted.chroma = .quarter }  // as everybody shares video; Losses.swift names it
+    if isRGB { wanted.chroma = .quarter }  // the usual format to share; Losses.swift reports it
     let (width, height) = shownSize
     let fitting = layouts.filter {
       $0.chroma == .full || (width % 2 == 0 && ($0.chroma == .half || height % 2 == 0))
@@ -305,7 +305,7 @@ extension Picture {
 }
 
 extension Layout {
-  /// GStreamer's name of the format of frames.
+  /// GStreamer's name of the frame format.
   var format: String {
     switch (depth, chroma) {
     case (8, .quarter): "I420"

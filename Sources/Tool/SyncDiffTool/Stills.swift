@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Single frames of a file, to look at.
+// Single frames of a file, for viewing.
 
 import CGStreamer
 import CGStreamerTools
@@ -13,7 +13,7 @@ final class Stills {
   private let pipeline: UnsafeMutablePointer<GstElement>
   private static let patience: GstClockTime = 30_000_000_000
 
-  /// Frames come upright, with square pixels. Throws if there is no picture.
+  /// Frames come upright, with square pixels. Throws if there is no video.
   init(of path: String) throws {
     let media = try Media(path: path)
     guard let picture = media.pictures.first else { throw Failure("\(path) has no video stream") }
@@ -34,7 +34,7 @@ final class Stills {
     gst_object_unref(pipeline)
   }
 
-  /// The frame that is shown at some time, seconds, of that height; nil if there is none.
+  /// The frame shown at `time` (seconds), scaled to `height`; nil if there is none.
   func jpeg(at time: Double, height: Int) -> [UInt8]? {
     guard let made = sample(at: time, as: "image/jpeg,height=\(height / 2 * 2),pixel-aspect-ratio=1/1") else {
       return nil
@@ -68,7 +68,7 @@ final class Stills {
   }
 }
 
-/// RGB; rows begin at multiples of four bytes.
+/// RGB; rows start at multiples of four bytes.
 private struct Pixels {
   let width, height: Int
   var bytes: [UInt8]
@@ -82,7 +82,7 @@ private struct Pixels {
     bytes = [UInt8](repeating: 255, count: stride * height)
   }
 
-  /// `other` fits in.
+  /// `other` must fit.
   mutating func put(_ other: Pixels, x: Int, y: Int) {
     for row in 0..<other.height {
       let (from, to) = (row * other.stride, (y + row) * stride + 3 * x)
@@ -107,8 +107,8 @@ private struct Pixels {
   }
 }
 
-/// Frames of an original and of its dub, spread over the dub: in two rows, the original above, as PNG. `from`: seconds of the original
-/// at which the dub begins. Throws if one of them cannot be decoded.
+/// Frames of an original and of its dub, spread over the dub, in two rows with the original above, as PNG. `from`: seconds in
+/// the original at which the dub begins. Throws if one of them cannot be decoded.
 func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UInt8] {
   let (count, columns, height, gap) = (12, 6, 180, 4)
   let (before, after) = (try Stills(of: original), try Stills(of: dub))
@@ -116,7 +116,7 @@ func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UI
   let pairs = (0..<count).compactMap { i -> (Pixels, Pixels)? in
     let time = (Double(i) + 0.5) / Double(count) * length
     guard let dubbed = after.pixels(at: time, height: height) else { return nil }
-    // A photo and a picture that goes on have no frame there: their last one.
+    // A photo or an extended video has no frame there; use its last one.
     let latest = max((before.duration ?? 0) - 0.05, 0)
     return before.pixels(at: min(from + time, latest), height: height).map { ($0, dubbed) }
   }
@@ -135,14 +135,14 @@ func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UI
   return png
 }
 
-/// A frame in another format. The caller owns it.
+/// A frame converted to another format. The caller owns it.
 private func converted(_ sample: OpaquePointer, _ format: String) -> OpaquePointer? {
   guard let caps = gst_caps_from_string(format) else { return nil }
   defer { gst_caps_unref(caps) }
   return gst_video_convert_sample(sample, caps, 30_000_000_000, nil)
 }
 
-/// A copy of what a buffer holds.
+/// A copy of a buffer's contents.
 func contents(of buffer: UnsafeMutablePointer<GstBuffer>) -> [UInt8]? {
   var map = GstMapInfo()
   guard gst_buffer_map(buffer, &map, GST_MAP_READ) != 0 else { return nil }

@@ -1,17 +1,17 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A stretch of a picture that is dubbed beside others: decoder, element and encoder of its own, frames without a container in a file
-// without a name.
+// A stretch of a video that is dubbed in parallel with others: it has its own decoder, element and encoder, and writes frames
+// without a container to an unnamed file.
 
 import CGStreamer
 import Glibc
 import Synchronization
 
 final class Stretch: @unchecked Sendable {
-  /// What the element knows in the first frame that counts: its filters have settled, and it has seen the frame before.
+  /// Lead-in before the first frame that counts, for the element's filters to settle and for a previous frame.
   private static let warmUp = 1.0  // seconds
-  /// The sound that may be heard in a frame, and more.
+  /// More audio than can affect a frame.
   private static let hearing = 10.0  // seconds
 
   private let pipeline: UnsafeMutablePointer<GstElement>
@@ -20,14 +20,14 @@ final class Stretch: @unchecked Sendable {
   private let watch: Watch
   private let gate: Gate
   private let file: UnsafeMutablePointer<FILE>
-  /// What the element has warned of. Read after `play`.
+  /// Warnings of the element. Read after `play`.
   private(set) var warnings: Set<String> = []
-  /// The user has ended it early. Read after `play`.
+  /// Whether the user ended it early. Read after `play`.
   private(set) var isCut = false
   /// Read after `play`.
   private(set) var failure: Failure?
 
-  /// From and to a time of the result, seconds; nil: its beginning, its end.
+  /// Start and end in the result, seconds; nil: its beginning, its end.
   init(of job: Job, from: Double?, to: Double?) throws {
     guard let file = tmpfile() else {
       throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
@@ -36,7 +36,7 @@ final class Stretch: @unchecked Sendable {
     let pipeline = try parse(job.stretch)
     self.pipeline = pipeline
     let first = max((from ?? 0) - Self.warmUp, 0)
-    // From a whole second on: so resampling to any rate is in step with what it would be from the beginning.
+    // Start at a whole second, so that resampling at any rate has the same phase as from the beginning.
     let heard = max(first - Self.hearing, 0).rounded(.down)
     let part = Part(from: job.part.from, to: to.map { $0 + job.part.from } ?? job.part.to)
     pictures = Source(job.picture, .picture, part: part, skipping: first, from: "picture", to: "frames", in: pipeline)
@@ -60,7 +60,7 @@ final class Stretch: @unchecked Sendable {
     gst_object_unref(pipeline)
   }
 
-  /// The frames, once it has been played.
+  /// Path of the encoded frames, after `play`.
   var path: String { "/proc/self/fd/\(fileno(file))" }
   var dub: UnsafeMutablePointer<GstElement> { pipeline.element("dub") }
   var frames: Int { watch.progress.frames }
@@ -68,7 +68,7 @@ final class Stretch: @unchecked Sendable {
   var progress: Double { max(watch.progress.seconds - gate.start, 0) }
   private(set) var counts = Counts()
 
-  /// Dubs to the end, or until a signal comes or `isOver` says so.
+  /// Dubs to the end, or until a signal comes or `isOver` returns true.
   func play(_ isOver: () -> Bool) {
     guard Interrupt.status == nil else { return isCut = true }
     let bus = gst_element_get_bus(pipeline)
@@ -82,7 +82,7 @@ final class Stretch: @unchecked Sendable {
     while !isOver() {
       if Interrupt.status != nil, !isCut {
         isCut = true
-        // Nothing that could be ended has begun.
+        // There is nothing to end yet.
         guard watch.progress.frames > 0 else { return }
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
@@ -106,7 +106,7 @@ final class Stretch: @unchecked Sendable {
   }
 }
 
-/// Keeps back what is dubbed before a stretch begins.
+/// Holds back frames dubbed before the stretch begins.
 private final class Gate: Sendable {
   private struct State {
     var (entered, left) = (0, 0)
@@ -118,7 +118,7 @@ private final class Gate: Sendable {
 
   private let state = Mutex(State())
   private let dub: Element
-  /// Seconds of the result.
+  /// Seconds in the result.
   let start: Double
 
   init(of dub: UnsafeMutablePointer<GstElement>, from start: Double) {
@@ -140,17 +140,17 @@ private final class Gate: Sendable {
       }, me, nil)
   }
 
-  /// What became of the frames before.
+  /// Outcomes of the frames before the start.
   var before: Counts { state.withLock { $0.before } }
 
-  /// Nobody waits any more.
+  /// Lets everything pass.
   func open() { state.withLock { $0.isOpen = true } }
 
   private func isEarly(_ buffer: UnsafeMutablePointer<GstBuffer>, _ pad: UnsafeMutablePointer<GstPad>) -> Bool {
     runningTime(of: buffer, on: pad).map { Double($0) / 1e9 < start } ?? false
   }
 
-  /// The first frame that counts waits until those before it have left: what became of them is known then.
+  /// The first frame that counts waits until the frames before it have left, since only then their outcomes are known.
   private func enter(_ buffer: UnsafeMutablePointer<GstBuffer>, _ pad: UnsafeMutablePointer<GstPad>) {
     if isEarly(buffer, pad) { return state.withLock { $0.entered += 1 } }
     while state.withLock({ !$0.isOpen && $0.left < $0.entered }) { usleep(1000) }
@@ -172,7 +172,7 @@ private final class Gate: Sendable {
   }
 }
 
-/// What became of frames, as the element's property `stats` has it.
+/// Outcomes of frames, as in the element's property `stats`.
 struct Counts {
   var (painted, faceless, hidden) = (0, 0, 0)
 

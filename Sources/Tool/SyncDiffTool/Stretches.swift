@@ -1,15 +1,16 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One picture dubbed in several stretches at the same time: where they begin, and how they are played.
+// One video dubbed in several stretches at the same time: where they begin, and how they run.
 
 import CGStreamer
 import Dispatch
 import Glibc
 import Synchronization
 
-/// Times at which a picture of `length` seconds is parted into as many stretches as `jobs`, as even as its scenes allow: `cuts`, seconds.
-/// `anywhere`: also within a scene, where none begins near by. `frame`: seconds; a time lies between two frames.
+/// Times that split a video of `length` seconds into `jobs` stretches, as equal as its scenes allow. `cuts`: where scenes
+/// begin, seconds. `anywhere`: also split within a scene if no cut is near. `frame`: seconds; each time lies between two
+/// frames.
 func partingTimes(of length: Double, into jobs: Int, at cuts: [Double], anywhere: Bool, frame: Double) -> [Double] {
   let even = length / Double(jobs)
   var times: [Double] = []
@@ -17,14 +18,14 @@ func partingTimes(of length: Double, into jobs: Int, at cuts: [Double], anywhere
     let wanted = even * Double(job)
     let near = cuts.filter { abs($0 - wanted) < even / 2 }.min { abs($0 - wanted) < abs($1 - wanted) }
     guard let time = near ?? (anywhere ? (wanted / frame).rounded() * frame : nil) else { continue }
-    // Shorter ones than these would cost more than they save.
+    // Shorter stretches would cost more than they save.
     if time - (times.last ?? 0) >= 2, length - time >= 2 { times.append(time) }
   }
   return times.map { $0 - 0.4 * frame }
 }
 
 extension Job {
-  /// Why it is dubbed in one stretch whatever is asked for; nil if it need not be.
+  /// Why the video must be dubbed in one stretch; nil if it need not be.
   var hindersStretches: String? {
     if picture.isStill { return "it is a photo" }
     if picture.container == "video/mpeg" { return "its timestamps are counted from the beginning" }
@@ -32,8 +33,8 @@ extension Job {
     return nil
   }
 
-  /// Dubs each stretch between these times of the result, and tells how far that is. After a signal what is behind the first that is not whole is
-  /// left out. At least one, even without frames.
+  /// Dubs the stretches between these times of the result, and reports progress. After a signal, everything after the first
+  /// incomplete stretch is left out. Returns at least one, even without frames.
   func stretches(
     at times: [Double], _ report: Report, configure: (UnsafeMutablePointer<GstElement>) throws -> Void
   ) throws -> [Stretch] {
@@ -47,7 +48,7 @@ extension Job {
     let hasFailed = Atomic(false)
     let group = DispatchGroup()
     for stretch in stretches {
-      // Each waits on a thread of its own: the global queue has no more than there are processors.
+      // Each waits on a thread of its own: the global queue has no more threads than there are processors.
       DispatchQueue(label: "stretch").async(group: group) {
         stretch.play { hasFailed.load(ordering: .relaxed) }
         if stretch.failure != nil { hasFailed.store(true, ordering: .relaxed) }
@@ -59,7 +60,7 @@ extension Job {
     }
     report.closeLine()
     if let failure = stretches.lazy.compactMap(\.failure).first { throw failure }
-    // What is not in all of them, as silence, is no news of the whole.
+    // A warning that not all stretches have, such as silence, does not hold for the whole.
     let warnings = stretches.map(\.warnings).reduce(stretches[0].warnings) { $0.intersection($1) }
     for warning in warnings.sorted() { report.warn(warning) }
     let whole = stretches.prefix { !$0.isCut }

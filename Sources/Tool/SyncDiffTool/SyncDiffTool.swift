@@ -12,7 +12,7 @@ struct SyncDiffTool: ParsableCommand {
 
   static func main() {
     holdStandardStreams()
-    signal(SIGPIPE, SIG_IGN)  // whoever reads our output may go; writing says so
+    signal(SIGPIPE, SIG_IGN)  // if the reader of our output goes away, the write reports it
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -26,7 +26,7 @@ struct SyncDiffTool: ParsableCommand {
     }
   }
 
-  /// A file that is opened while stdin, stdout or stderr is closed would take its place, and get what is written there.
+  /// A file opened while stdin, stdout or stderr is closed would get that descriptor, and receive what is written to it.
   private static func holdStandardStreams() {
     for stream in 0...2 where fcntl(Int32(stream), F_GETFD) < 0 { _ = open("/dev/null", O_RDWR) }
   }

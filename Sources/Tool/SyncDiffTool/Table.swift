@@ -1,19 +1,19 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Lists that users write: CSV (RFC 4180) whose first line names the columns, or a JSON array of objects.
+// Lists written by users: CSV (RFC 4180) whose first line names the columns, or a JSON array of objects.
 
 import ArgumentParser
 import Glibc
 import Tensors
 
-/// What stands under each name, and what the row is called in messages.
+/// The values by name, and how messages refer to the row.
 struct Row {
   let name: String
   let cells: [(name: String, text: String)]
 }
 
-/// The rows of a list; throws if the file is none.
+/// The rows of a list; throws if the file is not one.
 func table(at path: String) throws -> [Row] {
   guard let bytes = readFile(path) else { throw Failure("cannot read \(path): \(String(cString: strerror(errno)))") }
   let isJSON = bytes.first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "[")
@@ -51,7 +51,7 @@ private func objects(_ bytes: [UInt8], _ path: String) throws -> [Row] {
 }
 
 extension JSON {
-  /// As a cell of a table: text without quotes, nothing for null.
+  /// As a table cell: text without quotes, empty for null.
   var plain: String {
     switch self {
     case .string(let text): text
@@ -61,7 +61,7 @@ extension JSON {
   }
 }
 
-/// All of a file; nil if it cannot be read, as errno says.
+/// The whole contents of a file; nil if it cannot be read, with errno set.
 func readFile(_ path: String) -> [UInt8]? {
   guard let file = fopen(path, "re") else { return nil }
   defer { fclose(file) }
@@ -71,7 +71,7 @@ func readFile(_ path: String) -> [UInt8]? {
 }
 
 enum CSV {
-  /// Lines of cells; empty lines are left out.
+  /// Lines of cells; empty lines are skipped.
   static func parse(_ text: String) -> [[String]] {
     var (lines, cells, cell) = ([[String]](), [String](), "")
     var isQuoted = false

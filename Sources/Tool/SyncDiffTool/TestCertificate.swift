@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Made by meta/scripts/test-certificate. Everybody has this key: what is signed with it proves nothing, which the certificate says.
+// Made by meta/scripts/test-certificate. The key is public, so a signature with it proves nothing; the certificate says so.
 
 let testCertificates = """
   -----BEGIN CERTIFICATE-----

@@ -1,15 +1,15 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// SMPTE ST 12-1: when a camera or an editor says that a frame is.
+// SMPTE ST 12-1 timecode: a frame's time according to a camera or an editor.
 
 import CGStreamer
 
-/// Of the first frame of a picture.
+/// Timecode of a video's first frame.
 struct Timecode: Equatable {
-  /// Frames since midnight that were counted, not those that were passed over for drop frame.
+  /// Frames counted since midnight, without the numbers that drop-frame skips.
   private(set) var frame: Int
-  /// Frames a second.
+  /// Frames per second.
   let rate: Ratio
   let isDropFrame: Bool
 
@@ -27,7 +27,7 @@ struct Timecode: Equatable {
       isDropFrame: config.flags.rawValue & GST_VIDEO_TIME_CODE_FLAGS_DROP_FRAME.rawValue != 0)
   }
 
-  /// Whether GStreamer counts so: whole rates, SMPTE's three broken ones, frames dropped at two of these.
+  /// Whether GStreamer supports it: integer rates, SMPTE's three fractional rates, drop-frame at two of these.
   var canBeWritten: Bool {
     let isBroken = rate.denominator == 1001
     return isDropFrame
@@ -35,19 +35,19 @@ struct Timecode: Equatable {
       : rate.denominator == 1 || isBroken && [24000, 30000, 60000].contains(rate.numerator)
   }
 
-  /// Of the picture from a time on, seconds.
+  /// The timecode `seconds` later in the video.
   func later(by seconds: Double) -> Timecode {
     var later = self
     later.frame += Int((seconds * rate.value - 1e-6).rounded(.up))
     return later
   }
 
-  /// Marks a frame with it.
+  /// Attaches it to a frame.
   func mark(_ buffer: UnsafeMutablePointer<GstBuffer>) {
     withCode { _ = gst_buffer_add_video_time_code_meta(buffer, $0) }
   }
 
-  /// "10:00:00:00", with a semicolon before the frames where some are dropped.
+  /// "10:00:00:00", with a semicolon before the frames for drop-frame.
   var text: String {
     withCode { code in
       guard let text = gst_video_time_code_to_string(code) else { return "" }

@@ -1,24 +1,24 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Looks whether the timestamps of a stream go on as its frame rate says, and evens them out where they do not.
+/// Checks whether a stream's timestamps match its frame rate, and evens them out where they do not.
 struct Timeline {
-  /// Seconds, where the frames so far end.
+  /// Where the frames so far end, seconds.
   private(set) var end = 0.0
-  /// How often the time leaps, where it does so first, and by how much at most, seconds.
+  /// How often the time jumps, where it first does, and by how much at most, seconds.
   private(set) var leaps = (count: 0, first: 0.0, largest: 0.0)
   private var last: (told: Double, placed: Double)?
   private let rate: Double
   private let isEven: Bool
 
-  /// `rate`: frames a second, 0 if they vary. `isEven`: of an MPEG program stream, whose timestamps GStreamer guesses in part. Half
-  /// a frame is a leap there, and frames are placed by counting unless that is off by more than a second. Elsewhere a leap is
-  /// more than 0.3 s, since phones leave out frames, and stays.
+  /// `rate`: frames per second, 0 if variable. `isEven`: for an MPEG program stream, whose timestamps GStreamer partly
+  /// guesses. There half a frame counts as a jump, and frames are placed by counting unless that is off by more than a
+  /// second. Elsewhere only more than 0.3 s is a jump, since phones skip frames, and it is kept.
   init(rate: Double, isEven: Bool) { (self.rate, self.isEven) = (rate, isEven) }
 
   private static let repairable = 1.0  // seconds
 
-  /// Where a frame belongs, seconds; never before or at the one before it.
+  /// The time of a frame, seconds; always later than that of the frame before.
   mutating func place(_ time: Double, lasting duration: Double?) -> Double {
     let frame = rate > 0 ? 1 / rate : duration ?? last.map { max(time - $0.told, 0) } ?? 0
     var placed = time

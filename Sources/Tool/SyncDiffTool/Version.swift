@@ -6,8 +6,8 @@ import GstSyncDiff
 import SyncDiffElement
 import Tensors
 
-/// What `syncdiff --version` prints: of tool and plugin, the model, and the instruction set that computes; with `--verbose`, as
-/// bug reports want it, also what it runs on.
+/// What `syncdiff --version` prints: the versions of tool and plugin, the model, and the instruction set in use; with
+/// `--verbose`, for bug reports, also the platform.
 var version: String {
   let lines = [
     "syncdiff \(GST_SYNC_DIFF_VERSION)", "model: \(defaultModel())", "instruction set: \(instructionSet)",

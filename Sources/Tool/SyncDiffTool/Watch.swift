@@ -1,22 +1,22 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Looks on while the pipeline runs: counts frames, puts the encoded sound in its place, and cuts it where the picture ends.
+// Monitors the running pipeline: counts frames, adjusts the time of the encoded audio, and cuts it where the video ends.
 
 import CGStreamer
 import Synchronization
 
-/// Lives as long as the pipeline it is attached to.
+/// Must live as long as the pipeline it is attached to.
 final class Watch: Sendable {
   private struct State {
     var frames = 0
-    /// Running time, nanoseconds, where the frames so far end, and where the newest one begins.
+    /// Running time, nanoseconds: end of the frames so far, and start of the newest one.
     var end: GstClockTime = 0
     var start: GstClockTime = 0
     /// Frames from the encoder, and when the newest of them is shown.
     var encoded = 0
     var newest: GstClockTime = .max
-    /// Of frames from the encoder, nanoseconds: where all so far end and begin to be shown, and when the first was to be decoded.
+    /// Of frames from the encoder, nanoseconds: start and end of display over all so far, and decoding time of the first.
     var shown: (begin: GstClockTime, end: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
@@ -29,13 +29,13 @@ final class Watch: Sendable {
 
   init(_ job: Job) { (encoding, timecode) = (job.encoding, job.timecode) }
 
-  /// Frames so far, and seconds of them.
+  /// Frames so far, and their duration in seconds.
   var progress: (frames: Int, seconds: Double) { state.withLock { ($0.frames, Double($0.end) / 1e9) } }
 
   /// Frames that have gone to the muxer so far.
   var encoded: Int { state.withLock { $0.encoded } }
 
-  /// `picture`: a pad that frames leave by. `encoded`: those that feed the muxer.
+  /// `picture`: the pad that frames leave by. `encoded`: the pads that feed the muxer.
   func attach(picture: UnsafeMutablePointer<GstPad>, encoded: [UnsafeMutablePointer<GstPad>]) {
     let me = Unmanaged.passUnretained(self).toOpaque()
     gst_pad_add_probe(
@@ -59,7 +59,7 @@ final class Watch: Sendable {
   ) -> GstPadProbeReturn {
     if let buffer = info.buffer, let start = runningTime(of: buffer, on: pad) {
       state.withLock {
-        // A last frame that does not say how long it is lasts as long as the one before it.
+        // A last frame without a duration lasts as long as the one before it.
         let duration = buffer.pointee.duration == .max ? start - min($0.start, start) : buffer.pointee.duration
         $0.frames += 1
         $0.start = start
@@ -71,7 +71,7 @@ final class Watch: Sendable {
     return GST_PAD_PROBE_OK
   }
 
-  /// Once the picture is over, the first sound after it becomes EOS, and the rest nothing.
+  /// Once the video is over, turns the first audio buffer after it into EOS, and drops the rest.
   private func encoded(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
@@ -104,8 +104,9 @@ final class Watch: Sendable {
     return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
-  /// A frame may come in several buffers. The muxer takes the timecode from the first, and that of MP4 how long a frame is from the last:
-  /// all together have to last from the first that is shown to the last, which, where B-frames last differently, their own do not.
+  /// A frame may come in several buffers. The muxer takes the timecode from the first, and the MP4 muxer takes the duration
+  /// from the last. Together the durations must span the time from the first frame shown to the last; with B-frames of
+  /// unequal duration their own do not.
   private func count(_ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     let isFirst = state.withLock { state in
       if buffer.pointee.pts != state.newest { state.encoded += 1 }
@@ -123,7 +124,7 @@ final class Watch: Sendable {
     info.pointee.data = UnsafeMutableRawPointer(writable)
   }
 
-  /// How long a frame from the encoder is, were it the last one, nanoseconds; nil: as it says.
+  /// The duration that a frame from the encoder would need if it were the last one, nanoseconds; nil: its own.
   private func lasting(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstClockTime? {
     let (pts, dts, own) = (buffer.pointee.pts, buffer.pointee.dts, buffer.pointee.duration)
     guard [.mp4, .mov].contains(encoding.container), pts != .max, dts != .max, own != .max else { return nil }
@@ -135,7 +136,7 @@ final class Watch: Sendable {
     }
   }
 
-  /// matroskamux 1.22 writes a fifth of the luminances. The pictures themselves carry them, too.
+  /// matroskamux 1.22 writes a fifth of the luminances. The video stream carries them too.
   private func dropMasteringDisplay(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     guard let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS else { return }
     var caps: UnsafeMutablePointer<GstCaps>?
@@ -147,13 +148,13 @@ final class Watch: Sendable {
     gst_event_unref(event)
   }
 
-  /// What the encoder puts before the sound moves to before its beginning, where the muxer leaves it out.
+  /// Moves the encoder's priming samples before the start of the audio, where the muxer drops them.
   private func skipPriming(_ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>) {
     var caps: UnsafeMutablePointer<GstCaps>?
     gst_event_parse_caps(event, &caps)
     var rate: gint = 0
     guard let caps, gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate) != 0, rate > 0 else { return }
-    // A microsecond is left, lest the sound's own first packet be taken for one before it.
+    // One microsecond remains, so that the first real packet is not taken for priming.
     gst_pad_set_offset(pad, 1000 - gint64(encoding.audio.priming) * 1_000_000_000 / gint64(rate))
   }
 }

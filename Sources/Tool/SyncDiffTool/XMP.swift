@@ -1,17 +1,17 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// IPTC's digital source type as XMP in MP4 and QuickTime files. GStreamer's muxer writes a packet of XMP for the tags that it knows, which
-// this is not one of; so it is put into that packet, in the place of namespaces that nothing in there uses. Where the packet lies:
-// Adobe's XMP specification, part 3.
+// IPTC's digital source type as XMP in MP4 and QuickTime files. GStreamer's muxer writes an XMP packet for the tags that it
+// knows, which do not include this one; so it is inserted into that packet, in place of namespaces that the packet does not
+// use. For the packet's location see Adobe's XMP specification, part 3.
 
 import Glibc
 import SyncDiffElement
 
-/// IPTC NewsCodes, as the comment has it.
+/// The term of IPTC NewsCodes that is in the comment.
 let digitalSourceType = String(disclosure.drop { $0 != "=" }.dropFirst())
 
-/// Changes the packet of a finished file, whose length stays. False if there is none, or no room in it.
+/// Changes the packet of a finished file without changing its length. False if there is none, or no room in it.
 func addSourceType(to file: Output) throws -> Bool {
   let end = Int(lseek(file.descriptor, 0, SEEK_END))
   let top = boxes(in: 0..<end, of: file)
@@ -27,7 +27,7 @@ func addSourceType(to file: Output) throws -> Bool {
     let written = Array(changed.utf8)
     guard pwrite(file.descriptor, written, written.count, off_t(place.startIndex)) == written.count else {
       let reason = String(cString: strerror(errno))
-      _ = pwrite(file.descriptor, bytes, bytes.count, off_t(place.startIndex))  // not half a packet
+      _ = pwrite(file.descriptor, bytes, bytes.count, off_t(place.startIndex))  // never half a packet
       throw Failure("cannot write \(file.name): \(reason)", .badOutput)
     }
     return true
@@ -35,7 +35,8 @@ func addSourceType(to file: Output) throws -> Bool {
   return false
 }
 
-/// A packet with the digital source type, as long in UTF-8 as it was; nil if this is no packet of GStreamer's, or has no room.
+/// The packet with the digital source type added, of the same length in UTF-8; nil if it is not a packet of GStreamer's, or
+/// has no room.
 private func withSourceType(_ packet: String) -> String? {
   guard packet.hasPrefix("<?xpacket"), let close = packet.firstRange(of: "</rdf:Description>"),
     let tail = packet.firstRange(of: "<?xpacket end")
@@ -50,7 +51,7 @@ private func withSourceType(_ packet: String) -> String? {
   return body + String(repeating: " ", count: room) + packet[tail.lowerBound...]
 }
 
-/// The boxes in a part of a file (ISO/IEC 14496-12), as far as they are whole.
+/// The boxes in a part of a file (ISO/IEC 14496-12), as far as they are complete.
 private func boxes(in part: Range<Int>, of file: Output) -> [(type: String, body: Range<Int>)] {
   var (start, found) = (part.lowerBound, [(type: String, body: Range<Int>)]())
   while start < part.upperBound {
