@@ -1,75 +1,74 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Sound and picture meet here: which frame has its sound, which still waits, which will never get it, and how much
-// sound may be kept. Running times only: no clock, no lock, no GStreamer.
+// Matches audio and video: which frame has its audio, which still waits, which will never get it, and how much audio is kept.
+// Works on running times only: no clock, no lock, no GStreamer.
 
 import Speech
 
-/// What the element knows about its sound while the frames come by. Times are running times, in nanoseconds.
+/// What the element knows about its audio as frames arrive. Times are running times, in nanoseconds.
 package struct AVSync: Sendable {
   package enum Verdict: Equatable, Sendable {
-    case paint  // its sound is there, or silence takes its place
-    case pass  // it has no sound: push it untouched
-    case fail  // it has no sound, and that is an error
+    case paint  // its audio is there, or silence replaces it
+    case pass  // it has no audio: push it unchanged
+    case fail  // it has no audio, and that is an error
     case wait
   }
 
-  /// What becomes of frames whose sound is missing.
+  /// What happens to frames whose audio is missing.
   package enum Missing: Sendable {
     case pass
-    case silence  // painted as if it was silent
-    case error  // if the sound is gone for good; otherwise as `pass`
+    case silence  // painted as if it were silent
+    case error  // if the audio is lost for good; otherwise as `pass`
   }
 
-  /// The most sound that is kept, in nanoseconds: 4 MB at 16 kHz. A branch that runs further ahead of the picture has
-  /// to wait.
+  /// Most audio that is kept, in nanoseconds: 4 MB at 16 kHz. An audio branch further ahead of the video has to wait.
   package static let capacity = UInt64(minute)
   private static let minute: Int64 = 60_000_000_000
-  /// Sound before the present frame that is of use, in nanoseconds: room for the property `audio-offset` to change. What the
-  /// model looks back at beyond it, the timeline still holds.
+  /// Audio before the current frame that is still of use, in nanoseconds: allows the property `audio-offset` to change. The
+  /// timeline also keeps what the model looks back at beyond this.
   package static let past: Int64 = 2_000_000_000
-  /// Less than this between two sounds is no hole, nanoseconds.
+  /// A distance below this between two pieces of audio is not a hole, nanoseconds.
   private static let seam: Int64 = 1_000_000
-  /// Holes that are remembered at most; what is forgotten counts as sound, and is zeros.
+  /// Most holes that are remembered; forgotten ones count as audio, and contain zeros.
   private static let mostHoles = 256
 
-  /// Nanoseconds of sound after its own time that a frame waits for.
+  /// Audio after its own time that a frame waits for, nanoseconds.
   package var lookahead: Int64 = 0
-  /// Nanoseconds that the sound is moved by; positive: later.
+  /// Shift of the audio, nanoseconds; positive: later.
   package var offset: Int64 = 0
-  /// Nanoseconds of a hole that are filled with silence; a frame further in it has no sound.
+  /// The first nanoseconds of a hole, which are filled with silence; a frame further into it has no audio.
   package var hold: Int64 = 0
   package var missing = Missing.pass
   /// Whether a branch is linked to the audio pad.
   package var linked = false
-  /// Whether the sound is at EOS.
+  /// Whether the audio is at EOS.
   package var ended = false
-  /// Whether frames have deadlines, so that waiting does no harm.
+  /// Whether frames have deadlines, which limit how long they wait.
   package var live = false
-  /// Whether frames have stopped waiting because no sound came for too long.
+  /// Whether frames have stopped waiting because no audio came for too long.
   package private(set) var stalled = false
-  /// How often they have since all was well, and the frame at which they did last. Live, all is well when a frame has had its
-  /// sound; otherwise when sound has come in time for a minute.
+  /// How often that has happened since all was well, and the frame at which it last did. When live, all is well once a frame
+  /// has had its audio; otherwise once audio has come in time for a minute.
   private var stalls = 0
   private var stalledAt = RunningTime(nanoseconds: 0)
-  /// What is held, from the first that has arrived and not been dropped to the last.
+  /// The audio held, from the first piece that has arrived and not been dropped to the last.
   private var sound: Range<RunningTime>?
-  /// What has not arrived inside of it, in order.
+  /// The parts of it that have not arrived, in order.
   private var holes: [Range<RunningTime>] = []
-  /// The oldest sound that is still of use.
+  /// The oldest audio that is still of use.
   package private(set) var horizon = RunningTime(nanoseconds: 0)
-  /// Where the sound began that was given up for want of room and has not been passed yet; it ends where `sound` begins.
+  /// Start of the audio that was dropped for lack of room and has not been passed yet; it ends where `sound` begins.
   private var givenUp: RunningTime?
-  /// The sound has been flushed, the picture perhaps not yet: its frames may be old ones, whose time says nothing about
-  /// the new sound.
+  /// The audio has been flushed, the video perhaps not yet: its frames may be old ones, whose times say nothing about the new
+  /// audio.
   private var ahead = false
 
   package init() {}
 
-  /// Sound, or a gap in it that upstream knows of, came for this time. Later sound counts: after a jump back the earlier
-  /// end is forgotten. Late sound fills the hole that it left. True: it begins before all that is held, which counts no
-  /// longer.
+  /// Audio, or a gap in it that upstream announced, arrived for this range. Later audio takes precedence: after a jump back
+  /// the earlier end is forgotten. Late audio fills the hole that it left. Returns true if the range begins before everything
+  /// that is held, which is then discarded.
   @discardableResult
   package mutating func soundArrived(_ range: Range<RunningTime>) -> Bool {
     if live { stalled = false }
@@ -96,25 +95,26 @@ package struct AVSync: Sendable {
     return anew
   }
 
-  /// The sound was flushed: what comes next starts anew.
+  /// The audio was flushed: what comes next starts afresh.
   package mutating func soundFlushed() {
     (sound, holes, ended, horizon) = (nil, [], false, RunningTime(nanoseconds: 0))
     (stalled, stalls, givenUp) = (false, 0, nil)
     ahead = true
   }
 
-  /// The picture was flushed, or there was none yet: frames and sound are of one time.
+  /// The video was flushed, or there was none yet: frames and audio belong to the same time.
   package mutating func pictureFlushed() { ahead = false }
 
-  /// The time in the sound that belongs to a frame; nil when `offset` puts it before 0.
+  /// The audio time that belongs to a frame; nil if `offset` puts it before 0.
   package func soundTime(of frame: RunningTime) -> RunningTime? {
     let time = Int64(clamping: frame.nanoseconds).subtractingReportingOverflow(offset).partialValue
     return time < 0 ? nil : RunningTime(nanoseconds: UInt64(time))
   }
 
-  /// The fate of a frame. `late`: its deadline is over (live only).
+  /// The fate of a frame. `late`: whether its deadline has passed (live only).
   ///
-  /// Once a branch has stalled, frames stop waiting until one of them finds its sound there in time or, live, sound moves.
+  /// Once the audio has stalled, frames stop waiting until one of them finds its audio there in time or, when live, audio
+  /// advances.
   package mutating func verdict(for frame: RunningTime, late: Bool = false) -> Verdict {
     guard linked else { return silent(forGood: true) }
     guard let time = soundTime(of: frame) else { return silent(forGood: false) }
@@ -127,13 +127,13 @@ package struct AVSync: Sendable {
     guard let sound else { return silent(forGood: ended || stalled) }
     guard time >= givenUp ?? sound.lowerBound else { return silent(forGood: false) }
     guard let lost = lost(at: time, sound) else { return .paint }
-    // EOS is no hole: the sound was meant to end there. But ends that differ a little are no error either.
+    // EOS is not a hole: the audio was meant to end there. But slightly different ends are not an error either.
     let bridged = Int64(clamping: time.nanoseconds - lost.nanoseconds) < hold
     if bridged, !ended || lost < sound.upperBound || missing == .error { return .paint }
     return silent(forGood: stalled || ended && time >= sound.upperBound)
   }
 
-  /// Whether the sound of a frame and the look-ahead after it are there, or none will come.
+  /// Whether a frame's audio and the look-ahead after it have arrived, or none will come.
   package func reaches(_ frame: RunningTime) -> Bool { ended || soundTime(of: frame).map(hasArrived) ?? true }
 
   private func hasArrived(at time: RunningTime) -> Bool {
@@ -148,26 +148,26 @@ package struct AVSync: Sendable {
     }
   }
 
-  /// Where the sound that is missing at a time began to be missing; nil if it is there.
+  /// Where the audio missing at a time began to be missing; nil if it is there.
   private func lost(at time: RunningTime, _ sound: Range<RunningTime>) -> RunningTime? {
     if time < sound.lowerBound { return givenUp }
     if time >= sound.upperBound { return sound.upperBound }
     return holes.first { $0.contains(time) }?.lowerBound
   }
 
-  /// What of the `stall-timeout` a frame waits for: all of it the first time, a quarter of the last time after that. A
-  /// pipeline whose queues are too small stalls again and again, and is to end all the same.
+  /// How much of the `stall-timeout` a frame waits: all of it the first time, a quarter of the previous wait after that. A
+  /// pipeline whose queues are too small stalls again and again, and has to finish all the same.
   package func patience(_ timeout: Int64) -> Int64 { timeout >> min(2 * stalls, 62) }
 
-  /// No sound came for too long: this frame and those behind it go on without. True if that is news.
+  /// No audio came for too long: this frame and those after it go on without. True if this is a new stall.
   package mutating func stall(at frame: RunningTime) -> Bool {
     (stalled, stalledAt) = (true, frame)
     stalls = min(stalls + 1, 31)
     return stalls == 1
   }
 
-  /// A frame is on its way: the sound before it is of no more use. Unless it may be a frame of before a flush; then sound
-  /// is given up only for want of room.
+  /// A frame has gone on: the audio before it is no longer needed. But if the frame may be from before a flush, audio is
+  /// dropped only for lack of room.
   package mutating func passed(_ frame: RunningTime) {
     guard let time = soundTime(of: frame) else { return }
     if ahead {
@@ -180,25 +180,25 @@ package struct AVSync: Sendable {
     if let sound, time >= sound.lowerBound { givenUp = nil }
   }
 
-  /// Sound before the horizon goes; but the last of it stays, for a single frame may be wrong about the time.
+  /// Drops audio before the horizon, but keeps the last of it, since a single frame may have a wrong time.
   private mutating func drop() {
     guard let held = sound else { return }
     let oldest = min(horizon, held.upperBound.advanced(by: -Self.past))
     if oldest > held.lowerBound { sound = oldest..<held.upperBound }
   }
 
-  /// Where the sound that is held begins, and where it ends.
+  /// Where the held audio begins, and where it ends.
   package var oldest: RunningTime? { sound?.lowerBound }
   package var newest: RunningTime? { sound?.upperBound }
 
-  /// Whether sound up to `end` can be kept beside what is already there.
+  /// Whether audio up to `end` can be kept in addition to what is already there.
   package func hasRoom(upTo end: RunningTime) -> Bool {
     guard let sound else { return true }
     let oldest = max(sound.lowerBound, horizon)
     return end <= oldest || end.nanoseconds - oldest.nanoseconds <= Self.capacity
   }
 
-  /// Nanoseconds of sound that are held.
+  /// Nanoseconds of audio held.
   package var held: UInt64 {
     guard let sound else { return 0 }
     let missing = holes.reduce(0) { $0 &+ Self.length($1.clamped(to: sound)) }
@@ -209,7 +209,7 @@ package struct AVSync: Sendable {
     range.upperBound.nanoseconds - range.lowerBound.nanoseconds
   }
 
-  /// Gives up the oldest sound so that there is room up to `end`. For frames that are still to come it is lost.
+  /// Drops the oldest audio to make room up to `end`. For frames still to come it is lost.
   package mutating func makeRoom(upTo end: RunningTime) {
     let oldest = end.advanced(by: -Int64(Self.capacity))
     horizon = max(horizon, oldest)

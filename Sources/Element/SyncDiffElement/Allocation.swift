@@ -1,13 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is asked for in an ALLOCATION query.
+// What the element requests in an ALLOCATION query.
 
 import CGStreamer
 
 extension Stream {
-  /// Upstream's pool has to go round while frames are held here, and its frames may have strides of their own, whatever
-  /// downstream says.
+  /// Upstream's pool must not run dry while frames are held here, and its frames may have strides of their own, whatever
+  /// downstream supports.
   func askForFrames(_ query: UnsafeMutablePointer<GstQuery>) {
     let meta = gst_video_meta_api_get_type()
     if gst_query_find_allocation_meta(query, meta, nil) == 0 { gst_query_add_allocation_meta(query, meta, nil) }
@@ -30,7 +30,7 @@ extension Stream {
       var (size, least, most): (UInt32, UInt32, UInt32) = (0, 0, 0)
       gst_query_parse_nth_allocation_pool(query, i, &pool, &size, &least, &most)
       least = least.addingClamped(needed)
-      // A pool that cannot grow to this is left out, its size and minimum stay.
+      // A pool that cannot grow to this is omitted; its size and minimum stay.
       let fits = most == 0 || most >= least
       gst_query_set_nth_allocation_pool(query, i, fits ? pool : nil, size, least, fits ? most : 0)
       if let pool { gst_object_unref(pool) }

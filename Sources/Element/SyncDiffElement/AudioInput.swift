@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The sound's way in: buffers are converted to 16 kHz mono and appended to the timeline, placed by running time.
+// The audio input: buffers are converted to 16 kHz mono and appended to the timeline, placed by running time.
 
 import CGStreamer
 import Glibc
 import GstSyncDiff
 import Speech
 
-/// The audio pad. What its thread knows of its stream is in `input`; the timeline is the stream's.
+/// The audio pad. What its thread knows about its stream is in `input`; the timeline belongs to the stream.
 final class AudioInput: Sendable {
   private let stream: Stream
   private let input = Guarded(Input())
@@ -31,7 +31,7 @@ final class AudioInput: Sendable {
     case .outside: stream.log(GST_LEVEL_LOG, "dropped sound that belongs to no frame")
     case .unreadable: stream.log(GST_LEVEL_WARNING, "dropped sound that cannot be read, or be placed in time")
     case .sound(let samples, let start):
-      // In pieces, for a buffer may hold more than fits.
+      // In pieces, because a buffer may hold more than fits.
       let piece = Filterbank.sampleRate / 2
       for first in stride(from: 0, to: samples.count, by: piece) {
         let part = Array(samples[first..<min(first + piece, samples.count)])
@@ -48,7 +48,7 @@ final class AudioInput: Sendable {
     case gaveWay = "appended, and the oldest dropped for it"
   }
 
-  /// Appends to the timeline, waiting first while it is full. False when flushing.
+  /// Appends to the timeline, after waiting while it is full. False when flushing.
   private func append(_ samples: [Float], at start: Int64) -> Bool {
     let range = RunningTime(sample: start)..<RunningTime(sample: start.addingClamped(Int64(samples.count)))
     let isLive = isLive(beyond: range.upperBound)
@@ -86,7 +86,7 @@ final class AudioInput: Sendable {
     return result != .stopped
   }
 
-  /// Whether sound that finds no room up to `end` comes from a live source, beside which the picture may be as well.
+  /// Whether audio that has no room up to `end` comes from a live source, in which case the video may be live too.
   private func isLive(beyond end: RunningTime) -> Bool {
     let matters = stream.state.read { $0.waiting.liveLatency != nil && !$0.waiting.sync.hasRoom(upTo: end) }
     guard matters else { return false }
@@ -143,7 +143,7 @@ final class AudioInput: Sendable {
 
   func query(_ pad: UnsafeMutablePointer<GstPad>, _ query: UnsafeMutablePointer<GstQuery>) -> Bool {
     switch query.pointee.type {
-    case GST_QUERY_DRAIN: true  // nothing of a buffer is kept
+    case GST_QUERY_DRAIN: true  // no part of a buffer is kept
     case GST_QUERY_ALLOCATION: false
     default: gst_pad_query_default(pad, stream.object, query) != 0
     }
@@ -151,7 +151,7 @@ final class AudioInput: Sendable {
 }
 
 extension Stream {
-  /// Why sound waits.
+  /// Logs why audio waits.
   fileprivate func logWait(of range: Range<RunningTime>, until limit: Int64?, now: Int64) {
     log(
       GST_LEVEL_DEBUG,
@@ -160,18 +160,18 @@ extension Stream {
   }
 }
 
-/// What the sound's thread knows of its stream.
+/// What the audio thread knows about its stream.
 private struct Input: ~Copyable {
   enum Taken {
     case notNegotiated
     case outside
     case unreadable
-    /// 16 kHz mono, and the index of its first sample.
+    /// 16 kHz mono, and the index of the first sample.
     case sound([Float], at: Int64)
   }
 
   private var converter = SoundConverter()
-  /// Whether the sound's source is live; nil until it matters.
+  /// Whether the audio source is live; nil until it matters.
   var isLive: Bool?
   private var warnedUntimed = false
   private var warnedTimeless = false
@@ -187,7 +187,7 @@ private struct Input: ~Copyable {
     converter.restart()
   }
 
-  /// True if the segment is not in time, which is to be told.
+  /// True if the segment is not in time format, which must be reported.
   mutating func segmentBegins(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     gst_event_copy_segment(event, &converter.segment)
     converter.restart()
@@ -196,7 +196,7 @@ private struct Input: ~Copyable {
     return true
   }
 
-  /// Rate and channels of the sound to come; nil if it cannot be converted.
+  /// Rate and channels of the coming audio; nil if it cannot be converted.
   mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> (rate: Int32, channels: Int32)? {
     converter.prepare(caps) ? (converter.info.rate, converter.info.channels) : nil
   }
@@ -214,7 +214,7 @@ private struct Input: ~Copyable {
     return !warnedFull
   }
 
-  /// Takes the buffer.
+  /// Takes ownership of the buffer.
   mutating func take(_ buffer: UnsafeMutablePointer<GstBuffer>) -> Taken {
     guard converter.isReady, converter.isOfUse else {
       gst_buffer_unref(buffer)
@@ -224,14 +224,14 @@ private struct Input: ~Copyable {
     else { return .outside }
     defer { gst_buffer_unref(buffer) }
     let isUntimed = buffer.pointee.pts == .max
-    // Inside of the segment, but before its offset, there is no running time.
+    // Inside the segment, but before its offset, there is no running time.
     guard isUntimed || gst_segment_to_running_time(&converter.segment, GST_FORMAT_TIME, buffer.pointee.pts) != .max
     else { return .outside }
     guard let (samples, start) = converter.convert(buffer) else { return .unreadable }
     return .sound(samples, at: start)
   }
 
-  /// A stretch without sound is silence that has arrived; nil if it belongs to no frame.
+  /// A gap is silence that has arrived; nil if it belongs to no frame.
   mutating func gap(_ event: UnsafeMutablePointer<GstEvent>) -> Range<RunningTime>? {
     guard converter.isOfUse else { return nil }
     var (start, duration): (GstClockTime, GstClockTime) = (0, 0)

@@ -1,11 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One sound to listen to out of many channels, such that a voice is heard wherever it is:
+// Mixes many channels down to one, so that a voice is audible whichever channel it is in:
 //
-// - in a centre channel, where there is one that is not silent beside the others, for that is where films have it;
-// - else in the mean of the channels that are within 20 dB of the loudest, so that silent ones do not thin it out;
-// - where these cancel each other, as the two legs of a balanced line do, in the loudest alone.
+// - the centre channel, if there is one that is not silent relative to the others, since films put the voice there;
+// - else the mean of the channels within 20 dB of the loudest, so that silent channels do not attenuate it;
+// - if these cancel each other, as the two legs of a balanced line do, the loudest alone.
 
 import Speech
 
@@ -13,21 +13,21 @@ package struct ChannelMix {
   private let channels: Int
   private let centre: Int?
   private let bass: Int?
-  /// Mean squares of each channel and of the mean of those that count: the loudest of late.
+  /// Mean squares of each channel and of the mean of the audible ones: decaying maxima.
   private var powers: [Float]
   private var mixedPower: Float = 0
-  /// Of the block before; empty at the beginning.
+  /// Weights of the previous block; empty at the beginning.
   private var weights: [Float] = []
 
-  /// `bass`: a channel of low frequencies only, which nobody speaks in.
+  /// `bass`: a low-frequency channel, which carries no speech.
   package init(channels: Int, centre: Int? = nil, bass: Int? = nil) {
     (self.channels, self.centre, self.bass) = (channels, centre, bass)
     powers = [Float](repeating: 0, count: channels)
   }
 
   private static let block = Filterbank.sampleRate / 100  // 10 ms
-  private static let audible: Float = 0.01  // of the loudest's power
-  private static let decay: Float = 0.87  // of a power, a block: half of it in 50 ms
+  private static let audible: Float = 0.01  // relative to the loudest channel's power
+  private static let decay: Float = 0.87  // of a power, per block: half of it in 50 ms
 
   /// Interleaved samples -> one channel.
   package mutating func mix(_ samples: [Float]) -> [Float] {
@@ -62,10 +62,10 @@ package struct ChannelMix {
     } else {
       for channel in audible { next[channel] = 1 / Float(audible.count) }
       mixedPower = max(mixedPower * Self.decay, power(next))
-      // Independent sounds leave a part of 1 / n.
+      // Independent signals leave a fraction of 1 / n.
       if mixedPower < powers[loudest] / Float(4 * audible.count) { next = alone(loudest) }
     }
-    // From one block to the next without a step.
+    // Interpolate between blocks, to avoid steps.
     let last = weights.isEmpty ? next : weights
     for frame in 0..<frames {
       let share = Float(frame + 1) / Float(frames)

@@ -1,15 +1,15 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// How long it takes to find and paint a face: the part of the latency that is measured.
+/// The time it takes to find and paint a face: the measured part of the latency.
 ///
-/// It is the 95th percentile of the last 250 frames x 1.05, and until there are 50 of them what the warm-up took x 1.05. A
-/// new value counts only when the percentile outgrows the old one, or the old one is more than 25 % too high, because
-/// each change disturbs a live pipeline.
+/// It is the 95th percentile of the last 250 frames x 1.05, and until there are 50 of them the time of the warm-up x 1.05.
+/// The value changes only when the percentile exceeds it, or when it is more than 25 % too high, because each change disturbs
+/// a live pipeline.
 package struct ComputeTime: Sendable {
   private static let window = 250
   private static let least = 50
-  private static let pause = 25  // frames between two looks
+  private static let pause = 25  // frames between two evaluations
 
   /// Nanoseconds.
   package private(set) var estimate: UInt64 = 0
@@ -18,7 +18,7 @@ package struct ComputeTime: Sendable {
 
   package init(warmUp nanoseconds: UInt64 = 0) { estimate = Self.withMargin(nanoseconds) }
 
-  /// One more frame took this many nanoseconds. True if the estimate has changed.
+  /// Another frame took this many nanoseconds. True if the estimate has changed.
   package mutating func add(_ nanoseconds: UInt64) -> Bool {
     if recent.count < Self.window { recent.append(nanoseconds) } else { recent[count % Self.window] = nanoseconds }
     count &+= 1

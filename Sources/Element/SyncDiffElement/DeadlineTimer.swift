@@ -7,29 +7,29 @@ import CGStreamer
 import GstSyncDiff
 import Speech
 
-/// When a frame has to go.
+/// The time by which a frame has to go on.
 final class Deadline {
   private let clock: UnsafeMutablePointer<GstClock>
-  /// The clock's time, nanoseconds.
+  /// Clock time, nanoseconds.
   let time: GstClockTime
 
-  /// Takes the reference to the clock.
+  /// Takes ownership of the reference to the clock.
   init(_ clock: UnsafeMutablePointer<GstClock>, _ time: GstClockTime) { (self.clock, self.time) = (clock, time) }
 
   deinit { gst_object_unref(clock) }
 
-  /// Nanoseconds until then; negative when it is over.
+  /// Nanoseconds until then; negative once it has passed.
   var left: Int64 {
     Int64(clamping: time).subtractingClamped(Int64(clamping: gst_clock_get_time(clock)))
   }
 
-  /// A request to be called at this time; free it with `gst_clock_id_unref`.
+  /// A clock callback request for this time; free it with `gst_clock_id_unref`.
   fileprivate var clockID: GstClockID? { gst_clock_new_single_shot_id(clock, time) }
 }
 
 extension Stream {
-  /// So many nanoseconds after a frame's running time. Nil if it has none, there is nothing to be in time for (`latency` nil), or
-  /// the pipeline is not playing.
+  /// A deadline `latency` nanoseconds after a frame's running time. Nil if the frame has none, if there is no deadline
+  /// (`latency` nil), or if the pipeline is not playing.
   func due(_ frame: RunningTime?, after latency: UInt64?, playing: Bool) -> Deadline? {
     guard let frame, let latency, playing, let clock = gst_element_get_clock(base) else { return nil }
     let time = gst_element_get_base_time(base).addingClamped(GstClockTime(frame.nanoseconds))
@@ -37,7 +37,7 @@ extension Stream {
   }
 }
 
-/// Lets a stream's waiting threads look again when a deadline is over.
+/// Wakes a stream's waiting threads when a deadline passes.
 final class DeadlineTimer {
   let time: GstClockTime
   private let id: GstClockID

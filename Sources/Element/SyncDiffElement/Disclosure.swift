@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The tag and the mark that say: this picture was made by AI. The tag is IPTC's digital source type, as an extended-comment and,
-// because MP4 has no place for that, as a comment, beside whatever upstream has to say.
+// The tag and the mark that label the video as made by AI. The tag is IPTC's digital source type, as an extended-comment and,
+// because MP4 cannot hold that, as a comment, in addition to upstream's own tags.
 
 import CGStreamer
 import Faces
@@ -13,7 +13,7 @@ import SyncDiff
 package let disclosure =
   "digital-source-type=http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-/// Major and minor of the version, four bits each, as marks tell them.
+/// Major and minor version, four bits each, as in the mark's payload.
 private let versionByte: UInt8 = {
   let parts = GST_SYNC_DIFF_VERSION.split(separator: ".").compactMap { UInt8($0) }
   return parts.count >= 2 ? parts[0] << 4 | parts[1] & 15 : 0
@@ -23,7 +23,7 @@ private let versionByte: UInt8 = {
 struct Disclosure {
   private var isDone = false
 
-  /// Before a frame: the tag to be sent, unless it was, or a tag of upstream has brought it along.
+  /// Call before a frame: the tag to send, unless it was sent already or added to a tag of upstream.
   mutating func tag(_ stream: Stream) -> UnsafeMutablePointer<GstEvent>? {
     guard !isDone, isWanted(stream), let list = gst_tag_list_new_empty() else { return nil }
     add(to: list)
@@ -32,7 +32,7 @@ struct Disclosure {
     return tag
   }
 
-  /// A TAG event of upstream, which replaces the ones before it, with the disclosure added. Takes the event.
+  /// A TAG event of upstream, which replaces earlier ones, with the disclosure added. Takes ownership of the event.
   mutating func added(
     to event: UnsafeMutablePointer<GstEvent>, _ stream: Stream
   ) -> UnsafeMutablePointer<GstEvent> {
@@ -49,7 +49,7 @@ struct Disclosure {
     return merged
   }
 
-  /// Whether the element may paint and the user lets it say so.
+  /// Whether the element may paint and the user allows the label.
   private func isWanted(_ stream: Stream) -> Bool {
     let settings = stream.settings
     return settings.disclosure && stream.mayPaint(settings)
@@ -78,7 +78,7 @@ struct Disclosure {
   }
 }
 
-/// The mark for painted pixels; nil if the user wants none.
+/// Settings of the mark in painted pixels; nil if the user wants none.
 func markSettings(_ settings: Settings, _ model: Model) -> MarkSettings? {
   guard settings.watermark else { return nil }
   let payload = MarkPayload(version: versionByte, model: model.mark, user: settings.watermarkID)

@@ -43,7 +43,7 @@ final class ElementParts: Sendable {
     switch change {
     case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
       stream.state.change { state in
-        state.playing = true  // there is a clock now
+        state.playing = true  // the clock exists now
         state.waiting.resumed(stream.now)
       }
     case GST_STATE_CHANGE_PAUSED_TO_READY:
@@ -90,7 +90,7 @@ final class ElementParts: Sendable {
       state.waiting.soundMoved = stream.now
     }
     stream.refreshLatency()
-    // Frames will be held from now on: upstream may ask again how many.
+    // Frames will be held from now on: let upstream ask again how many.
     if linked { gst_pad_push_event(stream.element.pointee.sink, gst_event_new_reconfigure()) }
   }
 

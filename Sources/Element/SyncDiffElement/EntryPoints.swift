@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The functions that the C shim declares and calls. Each finds its element's parts and hands over.
+// The functions that the C shim declares and calls. Each finds its element's parts and forwards the call.
 
 import CGStreamer
 public import GstSyncDiff

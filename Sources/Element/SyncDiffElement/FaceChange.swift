@@ -1,26 +1,26 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Element messages about what is seen: `syncdiff-face` and `syncdiff-scene`, in time with the frame that they are about,
-// with the fields of the messages of the element `level`.
+// Element messages about what is seen: `syncdiff-face` and `syncdiff-scene`, timed with the frame that they are about, with
+// the fields that messages of the element `level` have.
 
 import CGStreamer
 import Faces
 import GstSyncDiff
 import SyncDiff
 
-/// Which faces are in view, as far as `syncdiff-face` tells.
+/// The faces in view, as reported by `syncdiff-face`.
 package struct FaceChange: Sendable {
   package enum State: String, Sendable { case found, lost, changed }
 
-  /// What is in the way of each face in view, by its id.
+  /// The obstacle of each face in view, by its id.
   private var obstacles: [Int: Obstacle?] = [:]
   private var chosen: Set<Int> = []
 
   package init() {}
 
-  /// What is new: some face chosen where none was, none where some was, or others in view, chosen or hidden than
-  /// before.
+  /// The new state if it changed: a face was chosen where there was none, or none where there was one, or the faces in view,
+  /// chosen or hidden are different ones.
   package mutating func update(_ faces: [TrackedFace]) -> State? {
     let old = (obstacles: obstacles, chosen: chosen)
     obstacles = Dictionary(faces.map { ($0.id, $0.obstacle) }) { first, _ in first }
@@ -30,11 +30,11 @@ package struct FaceChange: Sendable {
   }
 }
 
-/// What is told of faces and scenes, as frames come by.
+/// What to report about faces and scenes, as frames arrive.
 struct Announcements {
   private var faces = FaceChange()
 
-  /// Says what changed with this frame.
+  /// Reports what changed with this frame.
   mutating func announce(_ scene: FrameFaces, _ frame: Frame, _ settings: Settings, _ stream: Stream) {
     if scene.isCut {
       stream.log(GST_LEVEL_INFO, "a new scene begins with \(frame), difference \(scene.difference)")

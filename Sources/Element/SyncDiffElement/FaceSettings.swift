@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where faces are looked for: the properties face-select, max-faces and roi, and the regions that upstream marks.
+// Where faces are searched: the properties face-select, max-faces and roi, and the regions marked upstream.
 
 import CGStreamer
 import Faces
@@ -13,7 +13,7 @@ package enum RegionOfInterest: Equatable, Sendable {
   case box(Box)
   case bad(why: String)
 
-  /// "x,y,width,height" in pixels of a picture of this size.
+  /// Parses "x,y,width,height" in pixels of a frame of this size.
   package init(_ text: String, width: Int, height: Int) {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
     let numbers = parts.compactMap { Int32(String($0.filter { $0 != " " })) }
@@ -34,11 +34,11 @@ package enum RegionOfInterest: Equatable, Sendable {
   }
 }
 
-/// Where the present properties look for faces.
+/// Where the current properties search for faces.
 struct FaceSettings {
   private var warnedRegion: RegionOfInterest?
 
-  /// What is to be found in a frame of these caps.
+  /// What to find in a frame with these caps.
   mutating func find(
     _ settings: Settings, _ info: GstVideoInfo?, in buffer: UnsafeMutablePointer<GstBuffer>, _ stream: Stream
   ) -> FindSettings {
@@ -60,7 +60,7 @@ struct FaceSettings {
     return find
   }
 
-  /// The property `roi`; a bad one is one warning for each of its values and each size of the picture.
+  /// The property `roi`; an invalid one gives one warning for each value and each frame size.
   private mutating func regionOfInterest(_ settings: Settings, _ info: GstVideoInfo?, _ stream: Stream) -> Box? {
     guard let text = settings.roi, let info else { return nil }
     let (width, height) = (Int(info.width), Int(info.height))
@@ -76,7 +76,7 @@ struct FaceSettings {
     return nil
   }
 
-  /// What upstream's detectors have marked in a frame: as faces, or, where none is, as anything.
+  /// The regions that detectors upstream have marked in a frame: those marked as faces or, if there are none, all.
   private func regions(of buffer: UnsafeMutablePointer<GstBuffer>) -> [Box] {
     var (faces, others): ([Box], [Box]) = ([], [])
     var state: gpointer?

@@ -7,7 +7,7 @@ import CGStreamer
 import Faces
 
 extension FrameView {
-  /// Nil if the frame is not of one of our formats.
+  /// Nil if the frame's format is not supported.
   package init?(_ map: GstVideoFrame) {
     guard let format = map.pixelFormat else { return nil }
     self.init(
@@ -18,7 +18,7 @@ extension FrameView {
 }
 
 extension MutableFrameView {
-  /// Nil if the frame is not of one of our formats.
+  /// Nil if the frame's format is not supported.
   package init?(_ map: GstVideoFrame) {
     guard let format = map.pixelFormat else { return nil }
     self.init(
@@ -42,15 +42,15 @@ extension GstVideoFrame {
     }
   }
 
-  /// That alternating lines may hold Cb and Cr alone (`dv`) is not looked at: no such frame is progressive.
+  /// Ignores that alternate lines may hold Cb and Cr alone (`dv`): no such frame is progressive.
   fileprivate var chromaSite: ChromaSite {
     func has(_ flag: GstVideoChromaSite) -> Bool { info.chroma_site.rawValue & flag.rawValue != 0 }
     if info.chroma_site == GST_VIDEO_CHROMA_SITE_UNKNOWN { return .left }
     return ChromaSite(cositedX: has(GST_VIDEO_CHROMA_SITE_H_COSITED), cositedY: has(GST_VIDEO_CHROMA_SITE_V_COSITED))
   }
 
-  /// What is not told, or is of a kind that Faces does not know, counts as BT.709, and its range as full for RGB and
-  /// limited for YUV; SD without a word is BT.601, by GStreamer's own defaults.
+  /// What is missing or unknown to Faces defaults to BT.709, full range for RGB and limited for YUV; SD without colorimetry
+  /// is BT.601, by GStreamer's own defaults.
   fileprivate var colorimetry: Colorimetry {
     let matrix: Colorimetry.Matrix =
       switch info.colorimetry.matrix {

@@ -1,17 +1,17 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The memory of a frame: mapped to look at or to paint on, made writable, laid out as downstream expects it.
+// The memory of a frame: maps it for reading or painting, makes it writable, and lays it out as downstream expects.
 
 import CGStreamer
 import Faces
 
 struct FrameMemory {
-  /// The present caps; nil if there are none, or they cannot be understood.
+  /// The current caps; nil if there are none, or they cannot be parsed.
   var info: GstVideoInfo?
   private var warnedUnmappable = false
 
-  /// What `body` makes of the buffer's picture; nil if that cannot be read.
+  /// The result of `body` on the buffer's frame; nil if it cannot be read.
   mutating func withView<Result>(
     of buffer: UnsafeMutablePointer<GstBuffer>, _ stream: Stream, _ body: (FrameView) -> Result?
   ) -> Result? {
@@ -20,7 +20,7 @@ struct FrameMemory {
     return FrameView(map).flatMap(body)
   }
 
-  /// The same, to be painted on.
+  /// The same, for painting.
   mutating func withPicture<Result>(
     of buffer: UnsafeMutablePointer<GstBuffer>, _ stream: Stream, _ body: (MutableFrameView) -> Result?
   ) -> Result? {
@@ -43,7 +43,7 @@ struct FrameMemory {
     return nil
   }
 
-  /// The same buffer if nobody else holds it, otherwise a copy. Takes the buffer.
+  /// The same buffer if nobody else holds it, otherwise a copy. Takes ownership of the buffer.
   func writable(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer> {
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
     guard gst_mini_object_is_writable(object) == 0, let copy = gst_mini_object_copy(object) else { return buffer }
@@ -51,8 +51,8 @@ struct FrameMemory {
     return UnsafeMutableRawPointer(copy).assumingMemoryBound(to: GstBuffer.self)
   }
 
-  /// The same buffer if downstream knows where its lines are, otherwise a copy with the lines where the caps have them.
-  /// Nil if there is no memory for it. Takes the buffer.
+  /// The same buffer if downstream can find its lines, otherwise a copy with the lines where the caps put them. Nil if there
+  /// is no memory for it. Takes ownership of the buffer.
   mutating func packed(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ stream: Stream
   ) -> UnsafeMutablePointer<GstBuffer>? {
@@ -80,7 +80,7 @@ struct FrameMemory {
 }
 
 extension GstVideoMeta {
-  /// Whether planes and lines are where `info` has them.
+  /// Whether planes and lines are where `info` puts them.
   fileprivate func isLaid(as info: GstVideoInfo) -> Bool {
     let planes = Int(n_planes)
     return values(of: offset, planes) == values(of: info.offset, planes)

@@ -6,11 +6,11 @@
 import CGStreamer
 import Speech
 
-/// A frame with its place in time.
+/// A frame with its running time.
 struct Frame {
   var buffer: UnsafeMutablePointer<GstBuffer>
-  /// Nil for a frame that is pushed untouched because it has no place in time: outside the segment, or played at
-  /// another rate than 1.
+  /// Nil for a frame that is pushed unchanged because it has no running time: outside the segment, or played at a rate other
+  /// than 1.
   let time: RunningTime?
   let stamps: Timestamps
 }
@@ -19,18 +19,18 @@ extension Frame: CustomStringConvertible {
   var description: String { time.map { "the frame at \(seconds($0))" } ?? "a frame without a place in time" }
 }
 
-/// One thing on its way. Owned, but for the query.
+/// One queued item. Owned, except the query.
 enum Item {
   case event(UnsafeMutablePointer<GstEvent>)
   case query(UnsafeMutablePointer<GstQuery>)
   case frame(Frame)
-  /// What became of a frame that cannot be pushed: an error, after the frames before it.
+  /// The result for a frame that cannot be pushed: an error, reported after the frames before it.
   case lost(GstFlowReturn)
 
   var frame: Frame? { if case .frame(let frame) = self { frame } else { nil } }
   var isQuery: Bool { if case .query = self { true } else { false } }
 
-  /// Frees what is owned.
+  /// Frees what it owns.
   func discard() {
     switch self {
     case .event(let event): gst_event_unref(event)
@@ -41,15 +41,15 @@ enum Item {
 }
 
 struct FrameQueue {
-  /// Painted frames that wait to be pushed at most, and nanoseconds from the first of them to the next that is painted.
+  /// Most painted frames that wait to be pushed, and most nanoseconds from the first of them to the next one to paint.
   static let mostReady = 4
   private static let readyTime: UInt64 = 160_000_000
 
   /// For the painter.
   private var items: [Item] = []
-  /// What the painter is done with.
+  /// Finished by the painter.
   private var ready: [Item] = []
-  /// Frames in `items`, in `ready`, and in the hands of those who take them from there.
+  /// Frames in `items`, in `ready`, and being processed by the threads that take them from there.
   private(set) var framesHeld = 0
   /// How often the queue has been cleared.
   private(set) var generation = 0
@@ -59,8 +59,8 @@ struct FrameQueue {
     if item.frame != nil { framesHeld += 1 }
   }
 
-  /// The next item for the painter; nil if there is none, or its frame is not to be painted yet. A query goes on by itself: who
-  /// asks looks for it among what is ready.
+  /// The next item for the painter; nil if there is none, or its frame must not be painted yet. A query moves on by itself:
+  /// the asking thread finds it among the ready items.
   mutating func takeForPainter() -> Item? {
     guard !items.isEmpty, !isFarAhead else { return nil }
     let item = items.removeFirst()
@@ -68,8 +68,8 @@ struct FrameQueue {
     return item
   }
 
-  /// The painter is done with an item that it took in this generation. False, and the item is still the caller's, if the queue has
-  /// been cleared since.
+  /// The painter has finished an item that it took in this generation. False, and the item stays with the caller, if the
+  /// queue has been cleared since.
   mutating func makeReady(_ item: Item, of generation: Int) -> Bool {
     guard generation == self.generation else { return false }
     ready.append(item)
@@ -78,10 +78,10 @@ struct FrameQueue {
 
   mutating func takeReady() -> Item? { ready.isEmpty ? nil : ready.removeFirst() }
 
-  /// A frame is no longer held: it was pushed or is lost.
+  /// A frame is no longer held: it was pushed or lost.
   mutating func frameLeft() { if framesHeld > 0 { framesHeld -= 1 } }
 
-  /// Takes back the query, unless somebody has it in hands.
+  /// Withdraws the query, unless a thread is processing it.
   mutating func withdrawQuery() -> Bool {
     for list in [\FrameQueue.items, \FrameQueue.ready] {
       guard let place = self[keyPath: list].firstIndex(where: \.isQuery) else { continue }
@@ -91,7 +91,7 @@ struct FrameQueue {
     return false
   }
 
-  /// Forgets everything, and returns what it was, which is the caller's.
+  /// Removes everything and returns it; the caller owns it.
   mutating func clear() -> [Item] {
     defer {
       (items, ready) = ([], [])
@@ -105,11 +105,11 @@ struct FrameQueue {
   var firstTime: RunningTime? { items.lazy.compactMap { $0.frame?.time }.first }
   var lastTime: RunningTime? { items.last { $0.frame?.time != nil }?.frame?.time }
 
-  /// Whether frames before the one in the painter's hands have not been pushed yet.
+  /// Whether frames before the one that the painter has taken have not been pushed yet.
   var isAhead: Bool { framesHeld > 1 + items.count { $0.frame != nil } }
 
-  /// Whether the next frame is not to be painted yet: properties that change would show too late, and it would ask for sound
-  /// that nobody needs for now.
+  /// Whether it is too early to paint the next frame: property changes would take effect too late, and it would wait for
+  /// audio that is not needed yet.
   private var isFarAhead: Bool {
     let waiting = ready.compactMap(\.frame)
     guard let first = waiting.first, let next = items.first?.frame else { return false }

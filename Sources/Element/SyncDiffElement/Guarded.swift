@@ -3,21 +3,22 @@
 
 import Glibc
 
-/// What a waiting thread decides each time it looks at the state.
+/// What a waiting thread decides each time it checks the state.
 package enum Turn<Result> {
   case done(Result)
-  /// The state has been changed: look again at once.
+  /// The state has been changed: check again at once.
   case again
-  /// Look again when the state has changed, or when `g_get_monotonic_time` reaches this (microseconds).
+  /// Check again when the state has changed, or when `g_get_monotonic_time` reaches this (microseconds).
   case wait(until: Int64?)
 }
 
-/// State that several threads share, with the mutex that guards it and the condition that tells of its changes. The state can
-/// be reached in the closures of `read`, `change` and `wait` only, and there the mutex is held: so the compiler guards it. This
-/// is the one place where it has to take our word (`@unchecked`). The mutex is of pthread, which ThreadSanitizer knows.
+/// State that several threads share, with the mutex that guards it and the condition that signals its changes. The state is
+/// accessible only in the closures of `read`, `change` and `wait`, where the mutex is held: so the compiler enforces the
+/// guard. This is the only place where it has to trust us (`@unchecked`). The mutex is pthread's, which ThreadSanitizer
+/// supports.
 ///
-/// Rules for the closures, for they run while other threads wait: no GStreamer call that may run somebody else's code (push, post,
-/// query), no second `Guarded`. Log lines, a clock's time and GstObject's own lock are fine.
+/// Rules for the closures, since other threads wait while they run: no GStreamer call that may run foreign code (push, post,
+/// query), no second `Guarded`. Logging, reading a clock and GstObject's own lock are fine.
 package final class Guarded<State: ~Copyable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -40,7 +41,7 @@ package final class Guarded<State: ~Copyable>: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  /// Changes the state, and lets every waiting thread look at it again.
+  /// Changes the state, and wakes every waiting thread to check it.
   package func change<Result>(_ body: (inout State) -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer {
@@ -50,7 +51,7 @@ package final class Guarded<State: ~Copyable>: @unchecked Sendable {
     return body(&state)
   }
 
-  /// Takes turns until one is done. While it waits, the mutex is free. What the last turn has changed is told to others.
+  /// Takes turns until one is done. The mutex is free while waiting. Changes of the last turn are signalled to other threads.
   package func wait<Result>(_ turn: (inout State) -> Turn<Result>) -> Result {
     pthread_mutex_lock(mutex)
     defer {
@@ -72,7 +73,7 @@ package final class Guarded<State: ~Copyable>: @unchecked Sendable {
 }
 
 extension Guarded {
-  /// Looks at the state.
+  /// Reads the state.
   package func read<Result>(_ body: (State) -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }

@@ -6,8 +6,7 @@
 import Glibc
 import GstSyncDiff
 
-/// $SYNCDIFF_MODEL, else what lies beside the plugin, else what lies in the source tree around it, else what was installed
-/// with it.
+/// $SYNCDIFF_MODEL, else the file beside the plugin, else in the source tree around it, else the one installed with it.
 package func defaultModel() -> String {
   if let path = getenv("SYNCDIFF_MODEL"), path.pointee != 0 { return String(cString: path) }
   let beside = "\(pluginFolder())/models/syncdiff.safetensors"
@@ -16,14 +15,14 @@ package func defaultModel() -> String {
   return around("meta/models/syncdiff.safetensors") ?? around(installed) ?? "/usr/\(installed)"
 }
 
-/// What lies beside the plugin, else what lies in the source tree around it, else what was installed with it: GStreamer itself
-/// looks only where it is installed, and in the user's folder.
+/// The folder beside the plugin, else in the source tree around it, else the one installed with it: GStreamer itself looks
+/// only where it is installed, and in the user's folder.
 package func presetFolder() -> String? {
   let beside = "\(pluginFolder())/presets"
   return access(beside, R_OK) == 0 ? beside : around("meta/presets") ?? around("share/gstreamer-1.0/presets")
 }
 
-/// A file or folder of the source tree that the plugin or program was built in, or of the prefix that it is installed in; nil where
+/// A file or folder in the source tree where the plugin or program was built, or in the prefix where it is installed; nil if
 /// there is none.
 package func around(_ file: String) -> String? {
   var folder = pluginFolder()
@@ -35,9 +34,9 @@ package func around(_ file: String) -> String? {
   return nil
 }
 
-/// The folder of the file that holds this code: the plugin, or a program that the element is linked into.
+/// The folder of the file that contains this code: the plugin, or a program that links the element.
 private func pluginFolder() -> String {
-  // A program that was found through $PATH is known by its bare name.
+  // A program found through $PATH is known by its bare name.
   let name = gst_sync_diff_file_name().map { String(cString: $0) } ?? ""
   guard let path = realpath(name.contains("/") ? name : "/proc/self/exe", nil) else { return "" }
   defer { free(path) }

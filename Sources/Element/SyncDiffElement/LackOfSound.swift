@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What is said when frames have no sound.
+// What is reported when frames have no audio.
 
 import CGStreamer
 import GstSyncDiff
 import Speech
 
 extension Stream {
-  /// Whether the sound of a frame is gone for good and that is an error, which has been posted. Nobody waits for it here.
+  /// Whether a frame's audio is lost for good and that is an error, which has then been posted. Does not wait.
   func lacksSound(_ time: RunningTime, _ settings: Settings) -> Bool {
     guard settings.missingAudio == .error else { return false }
     let why: String? = state.change { state in
@@ -23,7 +23,7 @@ extension Stream {
     postError(.stream(GST_STREAM_ERROR_FAILED), why, debug: "The property missing-audio makes this an error.")
   }
 
-  /// A frame that passes for want of time waits for no sound; that none comes is told all the same.
+  /// A frame that passes for lack of time does not wait for its audio; missing audio is reported all the same.
   func watchSound(of time: RunningTime, _ settings: Settings) {
     let isNews = state.change { state in
       state.apply(settings)
@@ -32,7 +32,7 @@ extension Stream {
     if isNews { warnStalled(time, ahead: nil, settings) }
   }
 
-  /// `ahead`: nanoseconds until the deadline of a live frame, nil if it is over or there is none.
+  /// `ahead`: nanoseconds until a live frame's deadline; nil if it has passed or there is none.
   func warnStalled(_ time: RunningTime, ahead: Int64?, _ settings: Settings) {
     let milliseconds = time.nanoseconds / 1_000_000
     if let ahead {
@@ -52,7 +52,7 @@ extension Stream {
         + "sink, max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
   }
 
-  /// Says, once, that frames have had no sound to speak for long, or to the end.
+  /// Reports, once, that frames have had no audio to speak for a long time, or to the end.
   func tellLack(atEnd: Bool = false, _ settings: Settings) {
     switch state.change({ $0.soundCheck.news(atEnd: atEnd) }) {
     case .unlinked:

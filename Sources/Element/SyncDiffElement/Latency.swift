@@ -24,14 +24,15 @@ extension Stream {
     return true
   }
 
-  /// What both branches say together: a frame is there when the slower of them is. Nil if the picture's does not know.
+  /// The latency of both branches combined: a frame is ready when the slower of them is. Nil if the video branch does not
+  /// know.
   private func upstreamLatency() -> (live: Bool, least: GstClockTime, most: GstClockTime)? {
     guard let video = latency(of: element.pointee.sink) else { return nil }
     guard let audio = gst_element_get_static_pad(base, "audio") else { return video }
     defer { gst_object_unref(audio) }
     guard let sound = latency(of: audio), sound.live else { return video }
     guard video.live else { return sound }
-    // While frames wait for a sound that is slower, they are held here; of sound a minute is.
+    // While frames wait for slower audio, they are held here; of audio, up to a minute is held.
     let least = max(video.least, sound.least)
     return (true, least, video.most.addingClamped(least - video.least))
   }
@@ -45,19 +46,19 @@ extension Stream {
     return (live != 0, least, most)
   }
 
-  /// Asks upstream whether it is live, without waiting for the pipeline to ask.
+  /// Queries whether upstream is live, without waiting for the pipeline to ask.
   func refreshLiveness() {
     let upstream = upstreamLatency()
     state.change { $0.waiting.liveLatency = upstream.flatMap { $0.live ? UInt64($0.least) : nil } }
   }
 
-  /// Nanoseconds, by the properties of this moment.
+  /// By the current properties, nanoseconds.
   private func currentLatency() -> UInt64 {
     let settings = settings
     return state.change { $0.ownLatency(settings) }
   }
 
-  /// Recomputes the latency, and tells the pipeline if it has changed. Nanoseconds.
+  /// Recomputes the latency, and notifies the pipeline if it has changed. Nanoseconds.
   @discardableResult
   func refreshLatency() -> UInt64 {
     let own = currentLatency()
@@ -74,8 +75,8 @@ extension Stream {
 }
 
 extension StreamState {
-  /// Look-ahead + one frame + the time to paint it, nanoseconds; 0 where every frame passes. Where the ladder of `overload`
-  /// guards the time, more than one frame is not granted to painting: it could not be kept up.
+  /// Look-ahead + one frame + the time to paint it, nanoseconds; 0 where every frame passes. Where `overload` controls the
+  /// load, painting is allowed at most one frame's duration: more could not be sustained.
   fileprivate mutating func ownLatency(_ settings: Settings) -> UInt64 {
     apply(settings)
     let frame = waiting.frameDuration ?? Waiting.usualFrame

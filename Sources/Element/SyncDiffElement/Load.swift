@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the ladder of `overload` and the measured time of a frame mean for a stream, and what is told of them.
+// What the `overload` ladder and the measured time per frame mean for a stream, and what is reported about them.
 
 import CGStreamer
 import GstSyncDiff
 import Speech
 
 extension Stream {
-  /// How much is done to a frame: all, unless time is short.
+  /// How much work is done on a frame: all, unless time is short.
   func plan(_ frame: Frame, _ time: RunningTime, _ settings: Settings, steps: Int) -> Overload.Work {
     let (work, change): (Overload.Work, Overload.Change?) = state.change { state in
       guard settings.degrades(live: state.waiting.liveLatency != nil) else {

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Times and names as log lines tell them; times in seconds, to the millisecond.
+// Times and names as written in log lines; times in seconds, to the millisecond.
 
 import CGStreamer
 import Speech

@@ -1,15 +1,15 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the element tells the outside: debug lines, and errors, warnings and element messages on the bus. Nothing is posted while
-// the state is locked, for whoever listens may call back.
+// What the element reports: debug lines, and errors, warnings and element messages on the bus. Nothing is posted while the
+// state is locked, because a listener may call back.
 
 import CGStreamer
 import GstSyncDiff
 import SyncDiff
 import Tensors
 
-/// Where a problem belongs, in GStreamer's terms.
+/// The category of a problem, in GStreamer's terms.
 enum Problem {
   case resource(GstResourceError)
   case stream(GstStreamError)
@@ -34,7 +34,7 @@ extension Stream {
     gst_element_post_message(base, gst_message_new_element(object, structure.take()))
   }
 
-  /// How far loading the model is.
+  /// Progress of loading the model.
   func postProgress(_ type: GstProgressType, _ text: String) {
     log(GST_LEVEL_INFO, model: true, text)
     gst_element_post_message(base, gst_message_new_progress(object, type, "load-model", text))
@@ -53,7 +53,7 @@ extension Stream {
     if let licence { postWarning(.resource(GST_RESOURCE_ERROR_SETTINGS), "The model \(path): \(licence)") }
   }
 
-  /// The first error of a stream; what follows from it, or comes along with it, would only hide it.
+  /// Posts only the first error of a stream; subsequent ones would hide it.
   func postError(
     _ problem: Problem, _ text: String, debug: String? = nil, file: String = #fileID, function: String = #function,
     line: gint = #line
@@ -84,7 +84,7 @@ extension Stream {
       place.line)
   }
 
-  /// A line in the debug category `syncdiff`, or `syncdiff-model`. The text is not made unless somebody reads such lines.
+  /// A line in the debug category `syncdiff` or `syncdiff-model`. The text is built only if the line is logged.
   func log(
     _ level: GstDebugLevel, model: Bool = false, _ text: @autoclosure () -> String, file: String = #fileID,
     function: String = #function, line: gint = #line

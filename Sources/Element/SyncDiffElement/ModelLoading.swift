@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Loading the model and the presenter, and what is said when a file is not there or not good.
+// Loads the model and the presenter, and reports missing or invalid files.
 
 import CGStreamer
 import Faces
@@ -26,8 +26,8 @@ struct LoadedPresenter {
 }
 
 extension Stream {
-  /// Loads the model and the presenter that the properties ask for, unless that is done already. On failure one error is on the
-  /// bus.
+  /// Loads the model and the presenter that the properties ask for, unless they are loaded already. On failure one error is
+  /// posted on the bus.
   func load(_ settings: Settings) -> Bool { loadModel(settings) && loadPresenter(settings) }
 
   private func loadPresenter(_ settings: Settings) -> Bool {
@@ -50,8 +50,8 @@ extension Stream {
     return true
   }
 
-  /// Loads the model that the properties ask for and measures how long it paints, unless that is done already. On failure
-  /// one error is on the bus.
+  /// Loads the model that the properties ask for and measures how long it paints, unless that is done already. On failure one
+  /// error is posted on the bus.
   private func loadModel(_ settings: Settings) -> Bool {
     let path = settings.model ?? defaultModel()
     let known = state.read { $0.model }.flatMap { $0.path == path && $0.precision == settings.precision ? $0 : nil }
@@ -89,7 +89,7 @@ extension Stream {
     return true
   }
 
-  /// Paints a grey frame twice, and returns how long the second took, in nanoseconds.
+  /// Paints a grey frame twice, and returns the time of the second, in nanoseconds.
   private func warmUp(_ model: Model, threads: Int) -> GstClockTime {
     let side = 256
     let grey = UnsafeMutableRawPointer.allocate(byteCount: side * side * 3, alignment: 64)

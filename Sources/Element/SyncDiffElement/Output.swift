@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The source pad: its task pushes what is ready, and events and queries come back from downstream.
+// The source pad: its task pushes what is ready, and it receives events and queries from downstream.
 
 import CGStreamer
 import GstSyncDiff
@@ -19,7 +19,7 @@ final class Output: Sendable {
   // MARK: The task
 
   func startTask() -> Bool {
-    let me = Unmanaged.passUnretained(self).toOpaque()  // the element, whose pad it is, outlives the task
+    let me = Unmanaged.passUnretained(self).toOpaque()  // the element, which owns the pad, outlives the task
     return gst_pad_start_task(
       pad, { me in if let me { Unmanaged<Output>.fromOpaque(me).takeUnretainedValue().takeTurn() } }, me, nil) != 0
   }
@@ -28,7 +28,7 @@ final class Output: Sendable {
 
   func stopTask() -> Bool { gst_pad_stop_task(pad) != 0 }
 
-  /// Pushes an event past all that is on its way.
+  /// Pushes an event ahead of everything queued.
   func pushAhead(_ event: UnsafeMutablePointer<GstEvent>) -> Bool { gst_pad_push_event(pad, event) != 0 }
 
   /// One turn of the task: the next item that is ready.
@@ -72,7 +72,7 @@ final class Output: Sendable {
     stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) from downstream")
     switch event.pointee.type {
     case GST_EVENT_QOS:
-      // Frames out = frames in: nobody upstream is to drop any.
+      // Frames out = frames in: upstream must not drop any.
       lateAtSink(event)
       gst_event_unref(event)
       return true
@@ -81,7 +81,7 @@ final class Output: Sendable {
       return gst_pad_event_default(pad, stream.object, event) != 0
     case GST_EVENT_SEEK, GST_EVENT_LATENCY, GST_EVENT_STEP:
       if startsLoop(event) { stream.state.change { $0.waiting.loopFrom = stream.now } }
-      // The sound first, so that the old sound is gone when the new frames come.
+      // The audio first, so that the old audio is gone when the new frames arrive.
       if let audio = gst_element_get_static_pad(stream.base, "audio") {
         gst_pad_push_event(audio, gst_event_ref(event))
         gst_object_unref(audio)
@@ -92,7 +92,7 @@ final class Output: Sendable {
     }
   }
 
-  /// Whether this seek starts a loop: its end is told by SEGMENT_DONE.
+  /// Whether this seek starts a loop: its end is signalled by SEGMENT_DONE.
   private func startsLoop(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     guard event.pointee.type == GST_EVENT_SEEK else { return false }
     var flags = GstSeekFlags(rawValue: 0)
@@ -100,7 +100,7 @@ final class Output: Sendable {
     return flags.rawValue & GST_SEEK_FLAG_SEGMENT.rawValue != 0
   }
 
-  /// What a QoS event says is for the ladder of `overload` alone.
+  /// Only the `overload` ladder uses QoS events.
   private func lateAtSink(_ event: UnsafeMutablePointer<GstEvent>) {
     guard stream.settings.qos else { return }
     var (jitter, time): (GstClockTimeDiff, GstClockTime) = (0, 0)

@@ -1,26 +1,26 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a frame may cost when time is short. No frame is dropped and nobody upstream waits; instead the work shrinks, rung
-// by rung, and grows back when there is room. Times only: no clock, no lock, no GStreamer.
+// How much work a frame gets when time is short. No frame is dropped and upstream does not wait; instead the work is reduced,
+// rung by rung, and increased again when there is headroom. Works on times only: no clock, no lock, no GStreamer.
 
 import Speech
 
-/// The ladder. Ask for a `plan` before each frame, and tell how long the work took and how much time was left after it.
+/// The ladder. Ask for a `plan` before each frame, then report how long the work took and how much time was left after it.
 ///
-/// It goes one rung down before a frame that would be late, or after one that was. It climbs one rung when every frame of
-/// two seconds would have fitted the rung above. A climb that fails within two seconds doubles the wait before the next.
+/// It goes down one rung before a frame that would be late, or after one that was. It climbs one rung when every frame of two
+/// seconds would have fitted the rung above. A climb that fails within two seconds doubles the wait before the next.
 package struct Overload: Sendable {
   package enum Level: Int, Comparable, Sendable {
     case full
-    case fewerSteps  // half of them
-    case everyOther  // and every other frame wears the mouth of the one before
+    case fewerSteps  // half as many
+    case everyOther  // and every other frame reuses the mouth of the one before
     case passThrough
 
     package static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
   }
 
-  /// What is done to a frame.
+  /// The work done on a frame.
   package enum Work: Equatable, Sendable {
     case paint(steps: Int)
     case reuse
@@ -29,9 +29,9 @@ package struct Overload: Sendable {
 
   package enum Reason: String, Sendable {
     case late  // a frame was late, or would have been
-    case qos  // downstream says so
+    case qos  // downstream reported it
     case headroom
-    case off  // the property `overload` forbids the ladder
+    case off  // the property `overload` disables the ladder
   }
 
   package struct Change: Equatable, Sendable {
@@ -41,31 +41,31 @@ package struct Overload: Sendable {
     package var late: Int64 = 0
   }
 
-  /// Nanoseconds of headroom before a climb.
+  /// Headroom needed before a climb, nanoseconds.
   package static let patience: Int64 = 2_000_000_000
   private static let longestPatience: Int64 = 64_000_000_000
-  /// Lateness at a sink that counts, nanoseconds: less is the scheduler's noise.
+  /// Least lateness at a sink that counts, nanoseconds: less is scheduling noise.
   package static let jitter: Int64 = 20_000_000
 
   package private(set) var level = Level.full
   /// The first frame at this level.
   private var entered: RunningTime?
-  /// Since when there has been headroom.
+  /// When the headroom began.
   private var calm: RunningTime?
   private var climbed: RunningTime?
   private var patience = Self.patience
-  /// What painting a frame may take at this level, nanoseconds: grows at once, shrinks slowly. Nil: not known.
+  /// The time that painting a frame may take at this level, nanoseconds: rises at once, falls slowly. Nil: not known.
   private var cost: Int64?
-  /// What it takes on average.
+  /// The average time it takes.
   private var usual: Int64?
   private var reused = false
-  /// Lateness that the next frame has to answer for.
+  /// Lateness to be handled at the next frame.
   private var late: (by: Int64, reason: Reason)?
 
   package init() {}
 
-  /// What to do with a frame that has to leave in `left` nanoseconds. Frames follow each other every `interval`
-  /// nanoseconds; at full level they are painted in `steps`.
+  /// What to do with a frame that has to leave in `left` nanoseconds. Frames follow each other every `interval` nanoseconds;
+  /// at full level they are painted in `steps`.
   package mutating func plan(_ frame: RunningTime, left: Int64, interval: Int64, steps: Int) -> (Work, Change?) {
     let reuses = level == .everyOther && !reused
     let need = level == .passThrough || reuses ? 0 : cost ?? 0
@@ -96,23 +96,23 @@ package struct Overload: Sendable {
     usual = usual.map(moved) ?? nanoseconds
   }
 
-  /// A frame leaves, `left` nanoseconds before it has to.
+  /// A frame leaves `left` nanoseconds before its deadline.
   package mutating func finished(left: Int64) {
     if left < 0 { late = (left == .min ? .max : -left, .late) }
   }
 
-  /// A sink got a frame `jitter` nanoseconds late. Frames of before the last change say nothing about it.
+  /// A sink received a frame `jitter` nanoseconds late. Frames from before the last change are ignored.
   package mutating func qos(_ frame: RunningTime, jitter: Int64) {
     guard jitter > Self.jitter, cost != nil || level == .passThrough, let entered, frame >= entered else { return }
     late = (jitter, .qos)
   }
 
-  /// A new place in the stream: what was measured in time no longer counts, the level stays.
+  /// A new position in the stream: times measured so far no longer count, the level stays.
   package mutating func flushed() {
     (entered, calm, climbed, late) = (nil, nil, nil, nil)
   }
 
-  /// The ladder is not wanted.
+  /// The ladder is disabled.
   package mutating func off() -> Change? {
     defer { self = Overload() }
     return level == .full ? nil : Change(level: .full, reason: .off)
@@ -129,8 +129,8 @@ package struct Overload: Sendable {
     }
   }
 
-  /// Whether the work of the rung above fits between two frames on average, with a tenth to spare: a frame that takes
-  /// longer has its share of the latency. After pass-through only trying tells.
+  /// Whether the work of the rung above fits between two frames on average, with a tenth to spare: the latency covers a frame
+  /// that takes longer. After pass-through only a trial can tell.
   private func fitsAbove(_ interval: Int64, _ steps: Int) -> Bool {
     guard level != .passThrough, let usual else { return true }
     let above = level == .fewerSteps ? Self.work(usual, of: fewer(steps), as: steps) : usual
@@ -139,13 +139,13 @@ package struct Overload: Sendable {
 
   private func fewer(_ steps: Int) -> Int { (steps + 1) / 2 }
 
-  /// What so many steps cost if others cost so much: all that is not a step takes as long as two of them.
+  /// The cost of `steps`, given the cost of `others`: everything but the steps takes as long as two of them.
   private static func work(_ cost: Int64, of steps: Int, as others: Int) -> Int64 {
     let (work, overflow) = (cost / Int64(steps + 2)).multipliedReportingOverflow(by: Int64(others + 2))
     return overflow ? .max : work
   }
 
-  /// The costs so far were those of `steps`, the next will be those of `others`.
+  /// The costs so far were for `steps`, the next will be for `others`.
   private mutating func change(from steps: Int, to others: Int) {
     cost = cost.map { Self.work($0, of: steps, as: others) }
     usual = usual.map { Self.work($0, of: steps, as: others) }
@@ -162,7 +162,7 @@ package struct Overload: Sendable {
     case .fewerSteps: level = .everyOther
     case .everyOther, .passThrough: level = .passThrough
     }
-    (entered, climbed, reused) = (frame, nil, false)  // late already: begin with a mouth that is there
+    (entered, climbed, reused) = (frame, nil, false)  // late already: start with a mouth that exists
     return Change(level: level, reason: late.reason, late: late.by)
   }
 
@@ -174,13 +174,13 @@ package struct Overload: Sendable {
       level = .full
       change(from: fewer(steps), to: steps)
     }
-    (entered, climbed, calm, reused) = (frame, frame, nil, true)  // begin with a mouth of its own
+    (entered, climbed, calm, reused) = (frame, frame, nil, true)  // start with a mouth of its own
     return Change(level: level, reason: .headroom)
   }
 }
 
 extension RunningTime {
-  /// Nanoseconds from an earlier time to this one; 0 if it is not earlier.
+  /// Nanoseconds since an earlier time; 0 if it is not earlier.
   fileprivate func since(_ earlier: RunningTime) -> Int64 {
     self > earlier ? Int64(clamping: nanoseconds - earlier.nanoseconds) : 0
   }

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One frame in the painter's hands: find the face, wait for the sound, paint. Whatever is missing, the frame goes out as the
-// very buffer that came in.
+// The painter's work on one frame: find the face, wait for the audio, paint. If anything is missing, the frame leaves in the
+// very buffer that it came in.
 
 import CGStreamer
 import Faces
@@ -11,18 +11,18 @@ import Speech
 import SyncDiff
 import Tensors
 
-/// What the painting thread owns. Not `Sendable`: others reach it through `Order`s only.
+/// State owned by the painting thread. Not `Sendable`: other threads reach it only through `Order`s.
 final class Painter {
   enum Order {
-    /// The picture was flushed: what was seen before does not go on.
+    /// The video was flushed: what was seen before does not continue.
     case flush
-    /// The caps of the frames to come; nil if they cannot be understood.
+    /// The caps of the frames to come; nil if they cannot be parsed.
     case caps(GstVideoInfo?)
-    /// The stream was stopped: nothing of it goes on.
+    /// The stream was stopped: none of it continues.
     case forget
   }
 
-  unowned let stream: Stream  // which the thread retains
+  unowned let stream: Stream  // retained by the thread
   private var memory = FrameMemory()
   private var pipeline: FramePipeline?
   private var fade = Fade()
@@ -30,18 +30,18 @@ final class Painter {
   private var disclosure = Disclosure()
   private var announcements = Announcements()
   private var statisticsPosted: RunningTime?
-  /// The queue's generation when the item in hands was taken.
+  /// The queue's generation when the current item was taken.
   private var generation = 0
 
   init(of stream: Stream) { self.stream = stream }
 
   // MARK: Items
 
-  /// One turn of the thread: the next item. False when it is over.
+  /// One turn of the thread: processes the next item. False when the thread must end.
   func takeTurn() -> Bool {
     let next: (item: Item, orders: [Order], isDead: Bool)? = stream.state.wait { state in
       guard !state.flushing else {
-        // Whoever waits for the thread may let the element go as soon as it has ended.
+        // A thread that waits for this one may release the element as soon as it has ended.
         stream.log(GST_LEVEL_DEBUG, "the painting thread ends")
         state.thread.ends(self)
         return .done(nil)
@@ -93,13 +93,13 @@ final class Painter {
     }
   }
 
-  /// Frames to come do not follow on those of before.
+  /// The frames to come do not continue those before.
   private func newShot() {
     pipeline?.reset()
     fade = Fade()
   }
 
-  /// The item in hands may go on, unless the stream was flushed meanwhile.
+  /// Lets the current item go on, unless the stream was flushed meanwhile.
   private func makeReady(_ item: Item) {
     guard !stream.state.change({ $0.queue.makeReady(item, of: generation) }) else { return }
     stream.log(GST_LEVEL_LOG, "dropped what was in the painter's hands during a flush")
@@ -121,7 +121,8 @@ final class Painter {
 
   // MARK: A frame
 
-  /// Makes a frame ready to be pushed, painted or as it came. Takes the buffer. Anything but OK: the frame is lost.
+  /// Makes a frame ready to be pushed, painted or unchanged. Takes ownership of the buffer. Any result but OK: the frame is
+  /// lost.
   private func deliver(_ frame: Frame) -> GstFlowReturn {
     if frame.stamps.streamTime != .max { gst_object_sync_values(stream.object, frame.stamps.streamTime) }
     if let tag = disclosure.tag(stream) { makeReady(.event(tag)) }
@@ -142,7 +143,7 @@ final class Painter {
     return dub(frame, time, settings, model)
   }
 
-  /// The model, with a frame pipeline for this stream; nil if it cannot be loaded, which has been told.
+  /// The model, with a frame pipeline for this stream; nil if it cannot be loaded, which has been reported.
   private func prepare(_ settings: Settings) -> Model? {
     if pipeline == nil {
       guard stream.load(settings) else { return nil }
@@ -182,7 +183,7 @@ final class Painter {
       return stream.state.read { $0.flushing } ? GST_FLOW_FLUSHING : GST_FLOW_ERROR
     }
 
-    // Without sound, or time to make it, the mouth of before fades out, if one was showing.
+    // Without audio, or time to paint, the previous mouth fades out, if one was showing.
     let paints = if case .paint = work { isThere } else { false }
     let shows = paints || scene.faces.contains { pipeline?.remembersMouth(of: $0) == true }
     let share = shows ? fade.next(painting: isThere && work != .pass) : 0
@@ -199,7 +200,7 @@ final class Painter {
     return send(frame, outcome, settings)
   }
 
-  /// Paints mouths that speak the sound, or the mouths of the frame before: without sound, or steps for it. Nil if the frame's
+  /// Paints mouths that speak the audio, or, without audio or steps, the mouths of the previous frame. Nil if the frame's
   /// memory cannot be written.
   private func draw(
     on buffer: UnsafeMutablePointer<GstBuffer>, _ faces: [Face], _ sound: Sound, steps: Int?, _ strength: Float,
@@ -226,7 +227,7 @@ final class Painter {
     return memory.withView(of: buffer, stream) { pipeline?.find($0, at: time, find) }
   }
 
-  /// Whether there is no face and that is an error, which has been posted.
+  /// Whether there is no face and that is an error, which has then been posted.
   private func lacksFace(_ scene: FrameFaces?, _ time: RunningTime, _ settings: Settings) -> Bool {
     guard let scene, settings.noFace == GST_SYNC_DIFF_NO_FACE_ERROR,
       !scene.trackedFaces.contains(where: { $0.isChosen || $0.obstacle != nil })
@@ -239,18 +240,18 @@ final class Painter {
 
   private func pass(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     switch outcome {
-    case .bypassed, .unlinked: fade = Fade()  // nobody asked for a fade
+    case .bypassed, .unlinked: fade = Fade()  // no fade is expected
     case .faceless, .hidden: break  // a face that is found, or seen again, fades in by itself
     default: fade.cease()
     }
     pipeline?.skip()
     let running = frame.stamps.runningTime
     let time = frame.time ?? (running == .max ? nil : RunningTime(nanoseconds: UInt64(running)))
-    if let time { stream.state.change { $0.waiting.sync.passed(time) } }  // older sound makes room
+    if let time { stream.state.change { $0.waiting.sync.passed(time) } }  // frees older audio
     return send(frame, outcome, settings)
   }
 
-  /// Makes a frame ready to be pushed, and notes what became of it and whether it is in time.
+  /// Makes a frame ready to be pushed, and records its outcome and whether it is in time.
   private func send(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     guard let buffer = memory.packed(frame.buffer, stream) else {
       stream.postError(
@@ -282,7 +283,7 @@ final class Painter {
 
   // MARK: Statistics
 
-  /// Posts `syncdiff-stats` if it is time.
+  /// Posts `syncdiff-stats` if it is due.
   private func postStatistics(_ frame: Frame, _ settings: Settings) {
     guard let interval = settings.statsInterval, settings.posts(GST_SYNC_DIFF_MESSAGES_STATS), let time = frame.time
     else { return }
@@ -303,7 +304,7 @@ final class Painter {
     case flushing
   }
 
-  /// What the model takes in.
+  /// The model's audio input.
   private func heard(_ sound: Sound, _ model: Model) -> Tensor? {
     switch sound {
     case .heard(let gated): pipeline?.audioFeatures(gated: gated)
@@ -312,7 +313,7 @@ final class Painter {
     }
   }
 
-  /// What interrupts the wait for sound, to be done without the lock.
+  /// What interrupts the wait for audio, to be done without the lock.
   private enum Pause {
     case over(Sound)
     case warn(ahead: Int64?)
@@ -320,7 +321,7 @@ final class Painter {
     case setTimer(Deadline)
   }
 
-  /// Waits until the sound of a frame is there, and listens to it.
+  /// Waits until a frame's audio is there, and passes it to the model.
   private func awaitSound(of time: RunningTime, _ settings: Settings) -> Sound {
     var wait = Waiting.FrameWait(frame: time, now: stream.now)
     var timer: DeadlineTimer?
@@ -373,7 +374,7 @@ final class Painter {
     }
   }
 
-  /// Listens to the sound at a frame's time, silence where nothing is; but there is none if frames go untouched in silence.
+  /// Reads the audio at a frame's time, zeros where there is none; returns none if frames pass unchanged in silence.
   private func listen(at frame: RunningTime, _ state: inout StreamState, _ settings: Settings) -> Sound {
     let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
     let sync = state.waiting.sync

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The thread that paints. It begins when the source pad is activated and after a flush, and ends when the stream flushes. While
-// it runs the painter is its own; between two runs it is kept here.
+// The painting thread. It starts when the source pad is activated and after a flush, and ends when the stream flushes. While
+// it runs it owns the painter; between two runs the painter is kept here.
 
 import CGStreamer
 import GstSyncDiff
@@ -15,7 +15,7 @@ struct PainterThread {
   /// What the painter has to do before its next item.
   private var orders: [Painter.Order] = []
 
-  /// True if a thread has to be started.
+  /// True if a thread must be started.
   mutating func starts() -> Bool {
     defer { runs = true }
     return !runs
@@ -23,7 +23,7 @@ struct PainterThread {
 
   mutating func failedToStart() { runs = false }
 
-  /// The calling thread is the painter's; its painter, if there is one already.
+  /// The calling thread becomes the painting thread; returns its painter, if there is one already.
   mutating func begins() -> Painter? {
     thread = g_thread_self()
     defer { parked = nil }
@@ -43,13 +43,14 @@ struct PainterThread {
     parked = painter
   }
 
-  /// The stream is stopped: nothing of it goes on. A painter that still runs is the one that stopped it, from a message of its own.
+  /// The stream is stopped: none of it continues. If a painter still runs, it stopped the stream itself, by a message that it
+  /// posted.
   mutating func forget() {
     parked = nil
     orders = runs ? [.forget] : []
   }
 
-  /// Whether a thread other than this one paints.
+  /// Whether a thread other than the calling one paints.
   var runsElsewhere: Bool { runs && thread != g_thread_self() }
 }
 
@@ -77,11 +78,11 @@ extension Stream {
     return true
   }
 
-  /// Whoever waits for something waits no longer, and neither painter nor task begins with another item.
+  /// Ends all waits, and stops painter and task from starting another item.
   func letGo() { state.change { $0.flushing = true } }
 
-  /// Waits until the painter, which has been let go, has ended, or until another thread that has waited so starts it again.
-  /// The painter itself does not wait: a message of its own may make the application seek.
+  /// Waits until the painter, which has been told to stop, has ended, or until another waiting thread has restarted it. The
+  /// painter itself does not wait: a message that it posts may make the application seek.
   func awaitPainter() {
     state.wait { $0.thread.runsElsewhere && $0.flushing ? .wait(until: nil) : .done(()) }
   }

@@ -5,7 +5,7 @@ import GstSyncDiff
 
 typealias Element = UnsafeMutablePointer<GstSyncDiff>
 
-/// The element's properties at one moment. Nil stands for the model's own value or the default path.
+/// A snapshot of the element's properties. Nil stands for the model's own value or the default path.
 struct Settings {
   var model: String?
   var presenter: String?
@@ -35,7 +35,7 @@ struct Settings {
   var overload: GstSyncDiffOverload
   /// Nanoseconds.
   var processingLatency: UInt64?
-  /// Microseconds, as `g_get_monotonic_time` counts.
+  /// Microseconds, on the clock of `g_get_monotonic_time`.
   var stallTimeout: Int64?
   var qos: Bool
   var postMessages: GstSyncDiffMessages
@@ -88,10 +88,10 @@ struct Settings {
     watermarkID = UInt16(clamping: raw.watermark_id)
   }
 
-  /// Whether messages of this kind are wanted.
+  /// Whether messages of this kind are enabled.
   func posts(_ kind: GstSyncDiffMessages) -> Bool { postMessages.rawValue & kind.rawValue != 0 }
 
-  /// Whether the work shrinks when time is short.
+  /// Whether the work is reduced when time is short.
   func degrades(live: Bool) -> Bool {
     switch overload {
     case GST_SYNC_DIFF_OVERLOAD_BLOCK: false

@@ -1,20 +1,20 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Whether the frames have sound to speak at all: the commonest mistakes are a pad that nobody has linked and a microphone that
-// is muted, and frames that pass, or mouths that stay closed, do not say why. Running times only, as in AVSync.
+// Whether the frames have audio to speak at all: the most common mistakes are an unlinked pad and a muted microphone, and
+// neither unchanged frames nor closed mouths show the cause. Works on running times only, like AVSync.
 
 import Speech
 
 package struct SoundCheck: Sendable {
   package enum Lack: Sendable {
     case unlinked
-    case sound  // it comes, but was silent from the beginning
+    case sound  // it arrives, but has been silent from the beginning
   }
 
-  /// Nanoseconds of frames after which it is told of: sound may be linked, or begin, a little later than the picture.
+  /// Nanoseconds of frames after which it is reported: audio may be linked, or begin, a little later than the video.
   private static let patience: [Lack: UInt64] = [.unlinked: 2_000_000_000, .sound: 10_000_000_000]
-  /// At the end of a stream this much of silence is enough.
+  /// At the end of a stream this much silence suffices.
   private static let shortest: UInt64 = 1_000_000_000
 
   private var lack: Lack?
@@ -25,20 +25,20 @@ package struct SoundCheck: Sendable {
 
   package init() {}
 
-  /// Frames that were painted though they had only silence to speak, as soon as that has been told of.
+  /// Frames that were painted with only silence to speak, once that has been reported.
   package var silentFrames: UInt64 { told == .sound ? silent : 0 }
 
-  /// Sound that is no silence has come. From now on silence is a pause.
+  /// Audio that is not silent has arrived. From now on silence is a pause.
   package mutating func heard() { isAudible = true }
 
-  /// Whatever was told of or not, from now on there is a link.
+  /// Whatever was reported before, the pad is linked from now on.
   package mutating func linked() { lack = nil }
 
   /// What comes next may be at any time.
   package mutating func flushed() { span = nil }
 
-  /// This frame had no sound to speak. Of one whose sound has come it counts only if no other sound was ever heard; `passes`: it is
-  /// not painted for that.
+  /// This frame had no audio to speak. If its audio has arrived, it counts only if all audio so far was silent. `passes`:
+  /// whether it is not painted for that reason.
   package mutating func lacks(_ lack: Lack, at frame: RunningTime, passes: Bool = true) {
     if lack == .sound {
       guard !isAudible else {
@@ -51,7 +51,7 @@ package struct SoundCheck: Sendable {
     (self.lack, span) = (lack, min(first, frame)..<frame)
   }
 
-  /// What is to be told of now; each stream has one such piece of news.
+  /// What is to be reported now; each stream reports once.
   package mutating func news(atEnd: Bool = false) -> Lack? {
     guard told == nil, let lack, let span else { return nil }
     let lasted = span.upperBound.nanoseconds - span.lowerBound.nanoseconds

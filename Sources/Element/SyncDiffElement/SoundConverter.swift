@@ -12,7 +12,7 @@ import Tensors
 package struct SoundConverter: ~Copyable {
   package var segment = GstSegment()
   private(set) var info = GstAudioInfo()
-  /// What of it is heard: all channels but the 64th, for which GStreamer has no converter.
+  /// The part that is used: all channels but the 64th, for which GStreamer has no converter.
   private var kept = GstAudioInfo()
   private var mix = ChannelMix(channels: 1)
   private var converter: OpaquePointer?
@@ -23,21 +23,21 @@ package struct SoundConverter: ~Copyable {
 
   package init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
 
-  /// Whether sound of this segment belongs to frames: at other rates they pass untouched.
+  /// Whether this segment's audio belongs to frames: at other rates they pass unchanged.
   var isOfUse: Bool { segment.format == GST_FORMAT_TIME && segment.rate == 1 && segment.applied_rate == 1 }
 
   /// Whether its format is known.
   var isReady: Bool { converter != nil }
 
-  /// What comes next may be anywhere.
+  /// What comes next may be at any position.
   mutating func restart() { (next, expected) = (nil, nil) }
 
-  /// Sound up to this time is not there: what comes next follows on, but there is a hole.
+  /// Audio up to this time is missing: what comes next follows on, after a hole.
   mutating func skip(to time: RunningTime) { (next, expected) = (nil, time.sample) }
 
   deinit { if let converter { gst_audio_converter_free(converter) } }
 
-  /// Gets ready for sound of these caps; false if it cannot be converted.
+  /// Prepares for audio with these caps; false if it cannot be converted.
   package mutating func prepare(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
     if let converter { gst_audio_converter_free(converter) }
     (converter, next) = (nil, nil)
@@ -65,7 +65,7 @@ package struct SoundConverter: ~Copyable {
     return converter != nil
   }
 
-  /// More than two channels must say where they are; those that do not have no positions.
+  /// More than two channels must have a channel mask; if it is missing, they have no positions.
   private mutating func read(_ caps: UnsafeMutablePointer<GstCaps>) -> Bool {
     if gst_audio_info_from_caps(&info, caps) != 0 { return true }
     guard gst_structure_has_field(gst_caps_get_structure(caps, 0), "channel-mask") == 0,
@@ -79,7 +79,7 @@ package struct SoundConverter: ~Copyable {
     return gst_audio_info_from_caps(&info, unpositioned) != 0
   }
 
-  /// The first channels of interleaved sound, as many as are heard.
+  /// The first channels of interleaved audio, as many as are used.
   private func pick(from plane: UnsafeRawPointer, _ frames: Int) -> [UInt8] {
     let (step, size) = (Int(info.bpf), Int(kept.bpf))
     return [UInt8](unsafeUninitializedCapacity: frames * size) { bytes, count in
@@ -92,7 +92,7 @@ package struct SoundConverter: ~Copyable {
     }
   }
 
-  /// The buffer's sound as 16 kHz mono. A mapped GstAudioBuffer may point into itself, so it must not move.
+  /// The buffer's audio as 16 kHz mono. A mapped GstAudioBuffer may point into itself, so it must not move.
   private mutating func samples(of buffer: UnsafeMutablePointer<GstBuffer>, _ converter: OpaquePointer) -> [Float]? {
     var map = GstAudioBuffer()
     let channels = Int(kept.channels)
@@ -105,7 +105,7 @@ package struct SoundConverter: ~Copyable {
       func convert(_ planes: UnsafeMutablePointer<gpointer?>?) -> Bool {
         samples.withUnsafeMutableBytes { bytes in
           var out: gpointer? = bytes.baseAddress
-          return withStandardArithmetic {  // and the sound's thread stays as it was
+          return withStandardArithmetic {  // and restores the audio thread's settings
             gst_audio_converter_samples(converter, GST_AUDIO_CONVERTER_FLAG_NONE, planes, frames, &out, count) != 0
           }
         }
@@ -123,10 +123,10 @@ package struct SoundConverter: ~Copyable {
     return samples.map { mix.mix($0) }
   }
 
-  /// The buffer's sound as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
+  /// The buffer's audio as 16 kHz mono, and the sample index of its first value. Nil if the buffer cannot be read.
   ///
-  /// Sound that follows on is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than
-  /// 40 ms it is placed by its timestamp. Sound without one follows on, the first where the segment begins.
+  /// Contiguous audio is placed by counting, so that timestamps may jitter; after DISCONT or a jump of more than 40 ms it is
+  /// placed by its timestamp. Audio without a timestamp follows on, or begins where the segment does.
   package mutating func convert(_ buffer: UnsafeMutablePointer<GstBuffer>) -> (samples: [Float], start: Int64)? {
     guard let converter else { return nil }
     let pts = buffer.pointee.pts
@@ -147,7 +147,7 @@ package struct SoundConverter: ~Copyable {
     return (samples, start)
   }
 
-  /// The sample index of a timestamp; nil outside of the segment.
+  /// The sample index of a timestamp; nil outside the segment.
   private mutating func sample(at timestamp: GstClockTime) -> Int64? {
     let time = gst_segment_to_running_time(&segment, GST_FORMAT_TIME, timestamp)
     return time == .max ? nil : RunningTime(nanoseconds: UInt64(time)).sample
@@ -155,8 +155,8 @@ package struct SoundConverter: ~Copyable {
 }
 
 extension UnsafeMutablePointer<GstBuffer> {
-  /// Whether the buffer is what the caps say; otherwise it must not be mapped, for `gst_audio_buffer_map` goes by the one
-  /// and by the other.
+  /// Whether the buffer's layout matches the caps; otherwise it must not be mapped, because `gst_audio_buffer_map` relies on
+  /// both.
   fileprivate func isLaid(as info: inout GstAudioInfo) -> Bool {
     guard let meta = gst_buffer_get_meta(self, gst_audio_meta_api_get_type()) else {
       return info.layout == GST_AUDIO_LAYOUT_INTERLEAVED

@@ -1,11 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What became of the frames: the property `stats`, the message `syncdiff-stats`, and the counts of QoS messages.
+// Outcomes of the frames: the property `stats`, the message `syncdiff-stats`, and the counts in QoS messages.
 
 /// Counts of frames since the stream began.
 package struct Statistics: Equatable, Sendable {
-  /// What became of a frame.
+  /// The outcome of a frame.
   package enum Outcome: String, Sendable {
     case painted
     case reused = "painted with the mouth of the frame before"
@@ -24,7 +24,7 @@ package struct Statistics: Equatable, Sendable {
   package var soundless: UInt64 = 0
   package var overloaded: UInt64 = 0
   package var bypassed: UInt64 = 0
-  /// Frames that left after their time (live only).
+  /// Frames that left late (live only).
   package var late: UInt64 = 0
 
   package init() {}
@@ -46,7 +46,7 @@ package struct Statistics: Equatable, Sendable {
 }
 
 extension Stream {
-  /// Everything that is counted.
+  /// All counts.
   func statistics() -> Structure {
     let structure = Structure("syncdiff-stats")
     state.read { state in

@@ -1,29 +1,29 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The element behind its shape. Four threads meet here:
+// The implementation behind the GObject. Four threads meet here:
 //
-// - the picture's (`VideoInput`) puts frames, serialized events and queries into the queue, in order;
-// - the sound's (`AudioInput`) appends to the timeline and never waits, unless it is a minute ahead;
-// - the painter (`Painter`) takes the queue's items one by one, lets a frame wait for its sound, paints it, and makes all ready;
+// - the video thread (`VideoInput`) queues frames, serialized events and queries, in order;
+// - the audio thread (`AudioInput`) appends to the timeline and never waits, unless it is a minute ahead;
+// - the painter (`Painter`) takes the queue's items one by one, lets a frame wait for its audio, paints it, and makes it
+//   ready;
 // - the task of the source pad (`Output`) pushes what is ready. While a sink holds a frame until its time, the next ones are
 //   painted.
 //
-// So neither branch can hold up the other: frames that wait are held here, not upstream, and sound flows past them. A
-// frame waits until its sound and the look-ahead after it are there, the sound is at EOS, its deadline is over (live), or
-// no sound has come for the `stall-timeout` (then something else in the pipeline blocks, the element says so and goes on
-// without).
+// So neither branch can block the other: waiting frames are held here, not upstream, and audio flows past them. A frame waits
+// until its audio and the look-ahead after it are there, the audio is at EOS, its deadline has passed (live), or no audio has
+// come for the `stall-timeout` (then something else in the pipeline blocks; the element reports it and goes on without).
 
 import CGStreamer
 import GstSyncDiff
 import Speech
 
-/// What all of an element's threads share: the element itself, which they post and log for, and the state.
+/// What all threads of an element share: the element itself, for posting and logging, and the state.
 ///
-/// The extensions of this class are what more than one thread does. Whatever changes is in `state`; the compiler lets nothing else
-/// in, since the class is `Sendable`.
+/// The extensions of this class contain what more than one thread does. All that changes is in `state`; since the class is
+/// `Sendable`, the compiler ensures it.
 final class Stream: Sendable {
-  /// Lives as long as the stream, and is guarded by GObject's own means.
+  /// Lives as long as the stream, and is guarded by GObject itself.
   nonisolated(unsafe) let element: Element
   let state = Guarded(StreamState())
 
@@ -37,10 +37,10 @@ final class Stream: Sendable {
     UnsafeMutableRawPointer(element).assumingMemoryBound(to: GstObject.self)
   }
 
-  /// The properties at this moment.
+  /// The current properties.
   var settings: Settings { Settings(of: element) }
 
-  /// Microseconds of the clock that never jumps.
+  /// Microseconds of the monotonic clock.
   var now: Int64 { Int64(g_get_monotonic_time()) }
 
   /// Whether frames of this stream can be painted at all.
@@ -48,8 +48,8 @@ final class Stream: Sendable {
     settings.missingAudio != .pass || state.read { $0.waiting.sync.linked }
   }
 
-  /// Whether the pipeline rests in PAUSED: nothing moves then, and that is no stall. While sinks still wait for their first
-  /// frame it does not rest.
+  /// Whether the pipeline rests in PAUSED: nothing moves then, and that is not a stall. It does not rest while sinks still
+  /// wait for their first frame.
   func restsInPaused(playing: Bool) -> Bool {
     guard !playing, var top = gst_object_get_parent(object) else { return false }
     while let parent = gst_object_get_parent(top) {
@@ -59,12 +59,12 @@ final class Stream: Sendable {
     defer { gst_object_unref(top) }
     g_mutex_lock(&top.pointee.lock)
     defer { g_mutex_unlock(&top.pointee.lock) }
-    // What holds an element is a bin.
+    // An element's parent is a bin.
     let bin = UnsafeMutableRawPointer(top).assumingMemoryBound(to: GstElement.self)
     return bin.pointee.current_state == GST_STATE_PAUSED && bin.pointee.pending_state == GST_STATE_VOID_PENDING
   }
 
-  /// A frame is no longer held: it was pushed with this result, or is lost.
+  /// A frame is no longer held: it was pushed with this result, or lost.
   func frameLeft(_ result: GstFlowReturn) {
     let isOrphaned = state.change { state in
       state.queue.frameLeft()
@@ -74,8 +74,8 @@ final class Stream: Sendable {
     if isOrphaned { reportRefusal(result) }
   }
 
-  /// A refusal of downstream is upstream's to report, unless upstream is at EOS already and will not hear of it. An ERROR
-  /// has been reported by whoever it comes from.
+  /// Upstream reports a failure of downstream, unless upstream is at EOS already and no longer sees it. An ERROR has been
+  /// reported by the element it comes from.
   func reportRefusal(_ result: GstFlowReturn) {
     guard result != GST_FLOW_ERROR, result == GST_FLOW_NOT_LINKED || result.rawValue < GST_FLOW_EOS.rawValue
     else { return }
@@ -86,6 +86,6 @@ final class Stream: Sendable {
 }
 
 extension UnsafeMutablePointer<GstEvent> {
-  /// Whether frames after this one are new to downstream, whatever it has said.
+  /// Whether downstream accepts frames after this event, whatever it returned before.
   var begins: Bool { pointee.type == GST_EVENT_STREAM_START || pointee.type == GST_EVENT_SEGMENT }
 }

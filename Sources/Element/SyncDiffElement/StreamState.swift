@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the threads of an element share. It lives in the `Guarded` of a `Stream`; what belongs to one thread alone is in
+// State shared by the threads of an element. It lives in the `Guarded` of a `Stream`; state of a single thread is in
 // `VideoInput`, `AudioInput` and `Painter`.
 
 import CGStreamer
@@ -11,21 +11,21 @@ import Speech
 struct StreamState {
   var queue = FrameQueue()
   var waiting = Waiting()
-  /// The sound that is held.
+  /// The audio held.
   var timeline = AudioTimeline()
   var thread = PainterThread()
   var downstream = Downstream()
-  /// Nothing is taken in and nothing goes on.
+  /// Nothing is accepted and nothing goes on.
   var flushing = true
   /// True while the audio pad is flushing or inactive.
   var soundStopped = true
-  /// The picture is at EOS.
+  /// The video is at EOS.
   var videoEnded = false
   /// An error has been posted since the stream began or was flushed.
   var failed = false
   /// The pipeline is PLAYING.
   var playing = false
-  /// What downstream says to the query that is on its way; nil: not yet.
+  /// Downstream's answer to the query on its way; nil: none yet.
   var queryAnswer: Bool?
   var computeTime = ComputeTime()
   var overload = Overload()
@@ -36,7 +36,7 @@ struct StreamState {
 
   // MARK: Resets
 
-  /// READY -> PAUSED: what is counted begins anew.
+  /// READY -> PAUSED: resets the counts.
   mutating func starts() {
     soundStopped = false
     counts = Statistics()
@@ -44,7 +44,7 @@ struct StreamState {
     soundCheck = SoundCheck()
   }
 
-  /// PAUSED -> READY: all but the model goes. What was on its way is the caller's.
+  /// PAUSED -> READY: discards all but the model. Returns what was queued, which the caller owns.
   mutating func stopped() -> [Item] {
     soundFlushed()
     waiting.sync.pictureFlushed()
@@ -55,8 +55,8 @@ struct StreamState {
     return clearQueue()
   }
 
-  /// FLUSH_STOP at the picture: frames of before are gone, and what was measured by their time. What was on its way is the
-  /// caller's.
+  /// FLUSH_STOP on the video: discards earlier frames and what was measured by their time. Returns what was queued, which the
+  /// caller owns.
   mutating func pictureFlushed() -> [Item] {
     waiting.sync.pictureFlushed()
     overload.flushed()
@@ -67,7 +67,7 @@ struct StreamState {
     return clearQueue()
   }
 
-  /// The sound that is held goes, and what is known about it.
+  /// Discards the audio held and what is known about it.
   mutating func soundFlushed() {
     waiting.soundFlushed()
     timeline = AudioTimeline()
@@ -84,18 +84,18 @@ struct StreamState {
 
   // MARK: Sound
 
-  /// Sound, or a gap in it, for this time is there.
+  /// Audio, or a gap in it, has arrived for this range.
   mutating func soundArrived(_ range: Range<RunningTime>, now: Int64) {
     if waiting.sync.soundArrived(range) { timeline = AudioTimeline() }
     waiting.soundMoved = now
   }
 
-  /// No frame needs any more sound; after a loop was sought, the picture may be about to begin again.
+  /// No frame needs any more audio, unless the video is about to begin again after a seek for a loop.
   var soundIsNeedless: Bool {
     videoEnded && queue.framesHeld == 0 && waiting.loopFrom == nil || !waiting.sync.linked
   }
 
-  /// Why there is no sound.
+  /// Why there is no audio.
   var lackOfSound: String {
     guard waiting.sync.linked else { return "No sound is linked to the pad audio." }
     return waiting.sync.ended ? "The sound has ended before the picture." : "No sound comes to the pad audio."
@@ -103,7 +103,7 @@ struct StreamState {
 
   // MARK: Properties
 
-  /// What the properties say about waiting.
+  /// Applies the properties that concern waiting.
   mutating func apply(_ settings: Settings) {
     waiting.sync.lookahead =
       settings.lookahead ?? model.map { Int64(clamping: $0.model.lookahead.nanoseconds) } ?? 0
@@ -114,21 +114,21 @@ struct StreamState {
   }
 }
 
-/// What downstream says, and what upstream has been told of it.
+/// What downstream returned, and what upstream has been told of it.
 struct Downstream {
-  /// What downstream said last; the picture's thread hands it upstream.
+  /// Downstream's last result; the video thread returns it to upstream.
   private(set) var flow = GST_FLOW_OK
-  /// Upstream has been told of `flow`.
+  /// Whether upstream has been told of `flow`.
   private(set) var isTold = false
-  /// STREAM_START and SEGMENT events that are not pushed yet: while there is one, an EOS from downstream ends the old segment
-  /// only.
+  /// STREAM_START and SEGMENT events that are not pushed yet: while there is one, an EOS from downstream ends only the old
+  /// segment.
   private var beginnings = 0
-  /// A frame was lost in the painter's hands: those after it are not to be pushed.
+  /// A frame was lost in the painter: those after it must not be pushed.
   var isBroken = false
-  /// Whether downstream knows GstVideoMeta, which upstream was told that it may use; nil: nobody has asked.
+  /// Whether downstream supports GstVideoMeta, as upstream was told; nil: nobody has asked.
   var stridesKnown: Bool?
 
-  /// Nobody pushes anything more: frames are only let go.
+  /// Nothing more is pushed: frames are only released.
   var isDead: Bool { isBroken || flow != GST_FLOW_OK }
 
   /// A frame was pushed, with this result.
@@ -138,22 +138,22 @@ struct Downstream {
 
   mutating func told() { isTold = true }
 
-  /// A STREAM_START or SEGMENT is on its way: frames after it are new to downstream, whatever it has said.
+  /// A STREAM_START or SEGMENT is queued: downstream may accept frames after it, whatever it returned before.
   mutating func begins() {
     beginnings += 1
     if flow == GST_FLOW_EOS { (flow, isTold) = (GST_FLOW_OK, false) }
   }
 
-  /// It has been pushed.
+  /// The event has been pushed.
   mutating func hasBegun() { beginnings = max(beginnings - 1, 0) }
 
-  /// Whoever asks for RECONFIGURE is linked, and knows what it knows only when it has been asked.
+  /// An element that sends RECONFIGURE is linked, and must be asked again what it supports.
   mutating func reconfigures() {
     if flow == GST_FLOW_NOT_LINKED { (flow, isTold) = (GST_FLOW_OK, false) }
     if stridesKnown == true { stridesKnown = false }
   }
 
-  /// What downstream said about the frames of before counts no longer.
+  /// Downstream's results for earlier frames no longer count.
   mutating func flushed() {
     (flow, isTold) = (GST_FLOW_OK, false)
     beginnings = 0

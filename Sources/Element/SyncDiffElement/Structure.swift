@@ -11,7 +11,7 @@ final class Structure {
 
   deinit { if let structure { gst_structure_free(structure) } }
 
-  /// The structure, which is the caller's from now on.
+  /// Returns the structure, which the caller owns from now on.
   func take() -> UnsafeMutablePointer<GstStructure>? {
     defer { structure = nil }
     return structure

@@ -3,7 +3,7 @@
 
 import CGStreamer
 
-/// Where in the stream a message belongs, with the fields that the element `level` has. Nanoseconds or
+/// A message's position in the stream, with the same fields as in messages of the element `level`. Nanoseconds or
 /// GST_CLOCK_TIME_NONE.
 struct Timestamps {
   var timestamp = GstClockTime.max

@@ -1,13 +1,13 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The picture's way in: frames get their running time, serialized events their place between them.
+// The video input: frames get their running time, serialized events their place between them.
 
 import CGStreamer
 import GstSyncDiff
 import Speech
 
-/// The sink pad. What its thread knows of its stream is in `input`; what it hands on goes into the stream's queue.
+/// The sink pad. What its thread knows about its stream is in `input`; what it passes on goes into the stream's queue.
 final class VideoInput: Sendable {
   private let stream: Stream
   private let output: Output
@@ -15,7 +15,7 @@ final class VideoInput: Sendable {
 
   init(of stream: Stream, to output: Output) { (self.stream, self.output) = (stream, output) }
 
-  /// PAUSED -> READY: everything of the old stream goes.
+  /// PAUSED -> READY: discards everything of the old stream.
   func stopped() { input.change { $0 = Input() } }
 
   // MARK: Frames
@@ -63,7 +63,7 @@ final class VideoInput: Sendable {
 
   // MARK: Events
 
-  /// What is refused because the element stops is no error: upstream may try a sticky event again, and would report it.
+  /// An event refused because the element stops is not an error: upstream may retry a sticky event, and would report one.
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
     stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad sink")
     switch event.pointee.type {
@@ -92,8 +92,8 @@ final class VideoInput: Sendable {
     return isPushed ? GST_FLOW_OK : GST_FLOW_ERROR
   }
 
-  /// It may come without a FLUSH_START, while painter and task are at work. A push that downstream holds up would hold this event
-  /// up, too: it is serialized.
+  /// May come without a FLUSH_START, while painter and task are running. A push that blocks downstream would block this event
+  /// too: it is serialized.
   private func flushStop(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
     stream.letGo()
     output.pauseTask()
@@ -111,8 +111,8 @@ final class VideoInput: Sendable {
     return starts && isPushed ? GST_FLOW_OK : GST_FLOW_ERROR
   }
 
-  /// Events that stay true after a flush that has overtaken them go out before the next frame: upstream does not send them again.
-  /// All else that was on its way is let go.
+  /// Sticky events that a flush has overtaken are pushed before the next frame, because upstream does not send them again.
+  /// Everything else that was queued is released.
   private func keepSticky(_ items: [Item]) {
     for item in items {
       defer { item.discard() }
@@ -129,7 +129,7 @@ final class VideoInput: Sendable {
     }
   }
 
-  /// A serialized event takes its place between the frames.
+  /// Queues a serialized event in its place between the frames.
   private func queue(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
     let type = event.pointee.type
     let (result, untold): (GstFlowReturn, GstFlowReturn) = stream.state.change { state in
@@ -151,7 +151,7 @@ final class VideoInput: Sendable {
     return result
   }
 
-  /// Whether the caps can be worked with; they are inside the template already.
+  /// Whether the caps are supported; they match the template already.
   private func accepts(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     guard let info = event.videoInfo else { return false }
     guard info.interlace_mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE else {
@@ -173,9 +173,9 @@ final class VideoInput: Sendable {
 
   // MARK: Queries
 
-  /// A serialized query is answered downstream, after the events before it. Behind frames it would have to wait, and they
-  /// may be waiting for sound that comes from the very thread that asks: there it is refused, but for ALLOCATION, which is
-  /// answered with what is needed here.
+  /// A serialized query is answered downstream, after the events before it. Behind frames it would have to wait, and these
+  /// may be waiting for audio from the very thread that asks: there it is refused, except for ALLOCATION, which is answered
+  /// with the needs of this element.
   func query(_ query: UnsafeMutablePointer<GstQuery>) -> Bool {
     let type = query.pointee.type
     let isSerialized = gst_query_type_get_flags(type).rawValue & GST_QUERY_TYPE_SERIALIZED.rawValue != 0
@@ -209,7 +209,7 @@ final class VideoInput: Sendable {
   }
 }
 
-/// What the picture's thread knows of its stream.
+/// What the video thread knows about its stream.
 private struct Input {
   enum Complaint {
     case untimed
@@ -217,7 +217,7 @@ private struct Input {
   }
 
   private var segment = GstSegment()
-  /// The timestamp that a frame without one gets.
+  /// The timestamp assigned to a frame without one.
   private var expected: GstClockTime?
   private var warnedUntimed = false
   private var warnedTimeless = false
@@ -226,13 +226,13 @@ private struct Input {
 
   init() { gst_segment_init(&segment, GST_FORMAT_UNDEFINED) }
 
-  /// A new segment will come. What has been said stays said.
+  /// A new segment will come. Reports already made are not repeated.
   mutating func flushed() {
     gst_segment_init(&segment, GST_FORMAT_UNDEFINED)
     expected = nil
   }
 
-  /// A SEGMENT event. True if it is not in time, which is to be told.
+  /// A SEGMENT event. True if it is not in time format, which must be reported.
   mutating func begins(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     gst_event_copy_segment(event, &segment)
     expected = nil
@@ -241,13 +241,13 @@ private struct Input {
     return true
   }
 
-  /// True the first time: upstream may try again.
+  /// True the first time: upstream may retry.
   mutating func refusesInterlaced() -> Bool {
     defer { refusedInterlaced = true }
     return !refusedInterlaced
   }
 
-  /// The frame with its running time. One without a timestamp follows the one before it; one without a duration lasts `usual`.
+  /// The frame with its running time. Without a timestamp it follows the previous one; without a duration it lasts `usual`.
   mutating func timed(_ buffer: UnsafeMutablePointer<GstBuffer>, _ usual: UInt64?) -> (Frame, [Complaint]) {
     let none = GstClockTime.max
     guard segment.format == GST_FORMAT_TIME else { return (Frame(buffer: buffer, time: nil, stamps: Timestamps()), []) }
@@ -276,7 +276,7 @@ private struct Input {
 }
 
 extension UnsafeMutablePointer<GstEvent> {
-  /// What a CAPS event says of the video; nil if it cannot be understood.
+  /// The video info of a CAPS event; nil if it cannot be parsed.
   var videoInfo: GstVideoInfo? {
     var caps: UnsafeMutablePointer<GstCaps>?
     gst_event_parse_caps(self, &caps)

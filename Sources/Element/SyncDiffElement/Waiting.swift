@@ -1,53 +1,53 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Who waits for what, and how long: a frame for its sound, the picture for room, the sound for room. No clock, no lock, no
-// GStreamer: the callers tell the time, in microseconds as `g_get_monotonic_time` counts it, and do what they are told. All
-// other times are nanoseconds.
+// Who waits for what, and for how long: a frame for its audio, the video for room, the audio for room. No clock, no lock, no
+// GStreamer: the callers pass the time, in microseconds of `g_get_monotonic_time`, and carry out the decisions. All other
+// times are nanoseconds.
 
 import Speech
 
 package struct Waiting: Sendable {
-  /// Frames that are held beyond the latency: sound comes in chunks, and decoders in bursts.
+  /// Duration of frames held beyond the latency: audio comes in chunks, and decoders output bursts.
   package static let slack: UInt64 = 100_000_000
-  /// The same while sound lags, and bytes of frames up to which it counts: qtdemux tells that the sound has ended when the picture
-  /// is 2 s further on, matroskademux when it is 3 s.
+  /// The same while audio lags, and the bytes of frames up to which it applies: qtdemux signals the end of the audio when the
+  /// video is 2 s ahead, matroskademux when it is 3 s.
   package static let wideSlack: UInt64 = 3_500_000_000
   package static let mostBytes = 256 << 20
-  /// Microseconds after which sound lags: a frame waits for it and none has come.
+  /// Microseconds after which audio lags: a frame waits for it and none has come.
   package static let lag: Int64 = 200_000
-  /// Microseconds that sound waits for the picture of a loop.
+  /// Microseconds that audio waits for the video of a loop.
   package static let loopPatience: Int64 = 1_000_000
-  /// From one frame to the next where the caps do not say.
+  /// Frame duration where the caps do not state it.
   package static let usualFrame: UInt64 = 40_000_000
 
   package var sync = AVSync()
-  /// Upstream's latency if it is live: the slower of the two branches.
+  /// Upstream's latency if it is live: that of the slower branch.
   package var liveLatency: UInt64?
-  /// What the element adds to it, and the part of that which painting a frame may take.
+  /// The latency that the element adds, and the part of it that painting a frame may take.
   package var latencyReported: UInt64 = 0
   package var paintingTime: UInt64 = 0
-  /// From one frame to the next; nil when the caps do not say.
+  /// Frame duration; nil if the caps do not state it.
   package var frameDuration: UInt64?
-  /// When sound last came, and since when the painter has had no frame, microseconds.
+  /// When audio last came, and since when the painter has had no frame, microseconds.
   package var soundMoved: Int64 = 0
   package var starvingSince: Int64?
-  /// Since when sound has found no room, microseconds.
+  /// Since when audio has found no room, microseconds.
   private var fullSince: Int64?
-  /// When a loop was sought whose picture has not begun yet, microseconds.
+  /// When a seek started a loop whose video has not begun yet, microseconds.
   package var loopFrom: Int64?
-  /// Whether sound lags behind the picture; until it is there for every frame that is held.
+  /// Whether audio lags behind the video; stays true until it is there for every frame held.
   package private(set) var soundLags = false
 
   package init() {}
 
-  /// The sound was flushed: what comes next starts anew.
+  /// The audio was flushed: what comes next starts afresh.
   package mutating func soundFlushed() {
     sync.soundFlushed()
     soundLags = false
   }
 
-  /// The pipeline plays: nothing came while it was paused, and that was no stall.
+  /// The pipeline plays: nothing came while it was paused, and that was not a stall.
   package mutating func resumed(_ now: Int64) {
     soundMoved = now
     if starvingSince != nil { starvingSince = now }
@@ -55,21 +55,21 @@ package struct Waiting: Sendable {
 
   // MARK: When frames leave
 
-  /// How long after its running time a frame without sound must go on, so as to be painted in time; nil if it is not live.
+  /// How long after its running time a frame without audio must go on, to be painted in time; nil if it is not live.
   package var deadline: UInt64? {
     liveLatency.map { $0.addingClamped(latencyReported - min(paintingTime, latencyReported)) }
   }
 
-  /// How long after its running time a frame must leave so as to be in time at a sink that is. Frames that are not live have no
-  /// latency.
+  /// How long after its running time a frame must leave, to be in time at a synchronized sink. Frames that are not live have
+  /// no latency.
   package var departure: UInt64 { liveLatency.map { $0.addingClamped(latencyReported) } ?? 0 }
 
-  // MARK: A frame waits for its sound
+  // MARK: A frame waits for its audio
 
-  /// A frame that waits.
+  /// A waiting frame.
   package struct FrameWait: Sendable {
     package let frame: RunningTime
-    /// Since when, microseconds; time in PAUSED does not count.
+    /// Start of the wait, microseconds; time in PAUSED does not count.
     package fileprivate(set) var began: Int64
     fileprivate var isResting = false
 
@@ -78,24 +78,24 @@ package struct Waiting: Sendable {
 
   /// What a frame does next.
   package enum FrameStep: Equatable, Sendable {
-    case paint  // its sound is there, or silence takes its place
-    case pass  // it has no sound: push it untouched
-    case fail  // it has no sound, and that is an error
-    /// No sound has come for too long, which nobody has been told of yet. `ahead`: nanoseconds until the deadline of a live frame
-    /// that is too far ahead of the clock.
+    case paint  // its audio is there, or silence replaces it
+    case pass  // it has no audio: push it unchanged
+    case fail  // it has no audio, and that is an error
+    /// No audio has come for too long, which has not been reported yet. `ahead`: nanoseconds until the deadline of a live
+    /// frame that is too far ahead of the clock.
     case warn(ahead: Int64?)
-    case makeRoom  // sound lags: from now on more frames may be held
-    /// Until something changes, or this time, microseconds.
+    case makeRoom  // audio lags: from now on more frames may be held
+    /// Until something changes, or until this time, microseconds.
     case wait(until: Int64?)
   }
 
-  /// What is true besides the stream's own state while something waits.
+  /// Conditions outside the stream's own state during a wait.
   package struct Surroundings {
     let now: Int64
-    /// The property `stall-timeout`, microseconds; nil: for ever.
+    /// The property `stall-timeout`, microseconds; nil: forever.
     let timeout: Int64?
-    /// Whether waiting is no stall: the pipeline rests in PAUSED, or downstream holds up frames of before. It costs something to
-    /// know, so it is asked only where it matters.
+    /// Whether waiting is not a stall: the pipeline rests in PAUSED, or downstream blocks earlier frames. Called only where
+    /// it matters, because it is costly.
     let isResting: () -> Bool
 
     package init(now: Int64, timeout: Int64?, isResting: @escaping () -> Bool = { false }) {
@@ -126,20 +126,20 @@ package struct Waiting: Sendable {
     return .wait(until: until == .max ? nil : until)
   }
 
-  /// The frame waits no longer; `last` is the last that is held.
+  /// The frame no longer waits; `last` is the last frame held.
   package mutating func ended(_ wait: FrameWait, last: RunningTime?) {
     soundLags = soundLags && !sync.reaches(last ?? wait.frame)
   }
 
-  /// A frame passes for want of time and waits for no sound. True if that none comes is to be told all the same.
+  /// A frame passes for lack of time and does not wait for audio. True if missing audio must be reported all the same.
   package mutating func overlooks(_ frame: RunningTime, now: Int64, timeout: Int64?) -> Bool {
     guard let timeout, sync.verdict(for: frame) == .wait else { return false }
     return now >= soundMoved.addingClamped(sync.patience(timeout)) && sync.stall(at: frame)
   }
 
-  /// When a frame that waits since `began` takes the sound for stalled; nil for never. Live, its deadline is the latency away
-  /// at most: at once if it is further away than that and the timeout, and once it is over (`left`) only the sound's own silence
-  /// counts.
+  /// When a frame that waits since `began` considers the audio stalled; nil for never. When live, its deadline is at most the
+  /// latency away: if it is further away than that and the timeout, at once; once it has passed (`left`), only the time
+  /// without audio counts.
   private func stallTime(since began: Int64, left: Int64?, _ timeout: Int64?) -> Int64? {
     guard let timeout else { return nil }
     var since = max(began, soundMoved)
@@ -152,7 +152,7 @@ package struct Waiting: Sendable {
     return since.addingClamped(sync.patience(timeout))
   }
 
-  /// What a frame waits for, in words. `left` as above, `until` as in `FrameStep.wait`.
+  /// A description of what a frame waits for. `left` as above, `until` as in `FrameStep.wait`.
   package func account(of wait: FrameWait, left: Int64?, until: Int64?, _ around: Surroundings) -> String {
     let needed = sync.soundTime(of: wait.frame)?.advanced(by: sync.lookahead)
     let reached = sync.newest.map { "it is there up to \(seconds($0))" } ?? "there is none"
@@ -168,14 +168,14 @@ package struct Waiting: Sendable {
       + "\(reached)\(came); it waits \(rest)"
   }
 
-  // MARK: The picture waits for room
+  // MARK: The video waits for room
 
-  /// Whether another frame may be queued (two always may). Judged by running time: caps may omit or misstate the rate. `held`:
-  /// frames that are held, `first`: the first that waits for the painter.
+  /// Whether another frame may be queued (two always may). Decided by running time, since caps may omit or misstate the rate.
+  /// `held`: number of frames held, `first`: the first that waits for the painter.
   package func hasRoom(forFrameAt time: RunningTime?, bytes: Int, held: Int, first: RunningTime?) -> Bool {
     guard held >= 2 else { return true }
     guard sync.linked else { return false }
-    // One without a place in time waits for no sound.
+    // A frame without a running time does not wait for audio.
     guard let time else { return held < frames(in: holdTime(Self.slack)) }
     let fits = held < Self.mostBytes / max(bytes, 1)
     let holdTime = holdTime(soundLags && liveLatency == nil && fits ? Self.wideSlack : Self.slack)
@@ -185,40 +185,40 @@ package struct Waiting: Sendable {
     return time.nanoseconds - first.nanoseconds <= holdTime
   }
 
-  /// Frames that wait for their sound at most. What painting takes counts only where nobody upstream may wait, for elsewhere a
-  /// slow machine would hold more.
+  /// Longest span of frames that wait for their audio. The painting time counts only where upstream may not wait, since
+  /// elsewhere a slow machine would hold more.
   private func holdTime(_ slack: UInt64) -> UInt64 {
     let painting = liveLatency == nil ? min(paintingTime, latencyReported) : 0
     return (latencyReported - painting).addingClamped(liveLatency ?? 0).addingClamped(slack)
   }
 
-  /// How many frames come in a time by the caps, or at 50 a second, and two.
+  /// How many frames come in a time by the caps, or at 50 fps, plus two.
   private func frames(in time: UInt64) -> Int {
     guard sync.linked else { return 2 }
     return Int(clamping: min(time / max(frameDuration ?? 20_000_000, 1), 254)) + 2
   }
 
-  /// Frames that may be held at the same time at most. Upstream may turn out to be live only when the pipeline asks for its
+  /// Most frames that may be held at the same time. Upstream may turn out to be live only when the pipeline queries the
   /// latency, which may be later.
   package var mostFrames: Int {
     frames(in: latencyReported.addingClamped(liveLatency ?? Self.usualFrame).addingClamped(Self.slack))
   }
 
-  // MARK: The sound waits for room
+  // MARK: The audio waits for room
 
   package enum SoundStep: Equatable, Sendable {
     case append
-    /// It has waited long enough: the oldest sound goes.
+    /// It has waited long enough: the oldest audio is dropped.
     case giveWay
-    /// Until something changes, or this time, microseconds.
+    /// Until something changes, or until this time, microseconds.
     case wait(until: Int64?)
   }
 
-  /// What sound up to `end` does next. Full means a minute ahead of the picture. Sound from a live source never waits, and other
-  /// sound no longer than the `stall-timeout` for a picture that does not come at all, since both may come from one thread.
+  /// What audio up to `end` does next. Full means a minute ahead of the video. Audio from a live source never waits, and
+  /// other audio waits at most the `stall-timeout` for video that does not come at all, since both may come from one thread.
   ///
-  /// In a segment seek no sink throttles the sound, so a short loop could end (SEGMENT_DONE) before its picture has begun: it waits
-  /// for the picture, but not for long, for the same reason.
+  /// In a segment seek no sink throttles the audio, so a short loop could end (SEGMENT_DONE) before its video has begun: the
+  /// audio waits for the video, but not for long, for the same reason.
   package mutating func next(soundUpTo end: RunningTime, isLive: Bool, _ around: Surroundings) -> SoundStep {
     if let loopFrom {
       let limit = loopFrom.addingClamped(Self.loopPatience)
