@@ -21,7 +21,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstController", "1.0")
 from gi.repository import GLib, Gst, GstController
 
-# The sound to the muxer is queued without limit: x264enc holds two seconds of picture back.
+# The queue of audio to the muxer has no limit: x264enc holds back two seconds of video.
 PIPELINE = """
   filesrc name=video ! decodebin ! queue ! videoconvert ! video/x-raw,format=I420
     ! syncdiff name=dub post-messages=face+degrade+scene+stats stats-interval=1000000000
@@ -33,7 +33,7 @@ PIPELINE = """
 
 
 def fade_in(dub, end):
-    """From the old mouth at 0 to the new one at `end` nanoseconds."""
+    """Fades from the old mouth at 0 to the new one at `end` nanoseconds."""
     curve = GstController.InterpolationControlSource(mode=GstController.InterpolationMode.LINEAR)
     curve.set(0, 0.0)
     curve.set(end, 1.0)
@@ -41,7 +41,7 @@ def fade_in(dub, end):
 
 
 def change_at(pipeline, dub, changes):
-    """Sets properties when the first frame at or after a time enters: [(nanoseconds, property, value)]."""
+    """Sets properties when the first frame at or after a time arrives: [(nanoseconds, property, value)]."""
     changes = sorted(changes)
 
     def frame(pad, info):
@@ -55,7 +55,7 @@ def change_at(pipeline, dub, changes):
 
 
 def describe(structure):
-    """One line of an element message or of the property stats."""
+    """One line about an element message or the property stats."""
     known, time = structure.get_uint64("stream-time")
     start = f"{time / Gst.SECOND:7.2f} s" if known and time != Gst.CLOCK_TIME_NONE else " " * 9
     where = ("timestamp", "stream-time", "running-time", "duration")

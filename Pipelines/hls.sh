@@ -9,7 +9,7 @@ export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"
 mkdir -p "$3"
 
 # A key frame every two seconds at 25 fps, so that segments can be cut there. playlist-length 0 keeps all of them. Each
-# segment's sink prerolls anew. Without async-handling a pipeline that goes to PLAYING in that moment may never post EOS
+# segment's sink prerolls again. Without async-handling a pipeline that goes to PLAYING at that moment may never post EOS
 # (GStreamer 1.22, with or without syncdiff).
 exec gst-launch-1.0 -e \
   filesrc location="$1" ! decodebin ! queue ! videoconvert ! video/x-raw,format=I420 ! syncdiff name=dub \

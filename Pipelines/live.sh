@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# The face before the camera speaks what the microphone hears. A machine without a camera gets ten seconds of test
-# sources, whose picture has no face. Ctrl-C ends it.
+# The face in front of the camera speaks what the microphone records. A machine without a camera gets ten seconds of test
+# sources, whose video has no face. Ctrl-C ends it.
 #
 #   live.sh [VIDEO_SOURCE [AUDIO_SOURCE [SINK]]]       such as live.sh "v4l2src device=/dev/video2" pulsesrc
 set -euf
@@ -15,7 +15,7 @@ if ! [ -e /dev/video0 ]; then
   microphone="audiotestsrc is-live=true wave=ticks"
 fi
 
-# Not quoted, so that each can be several elements.
+# Unquoted, so that each can be several elements.
 exec gst-launch-1.0 -e \
   ${1:-$camera} ! queue ! videoconvert ! syncdiff name=dub @preset=realtime \
     ! queue ! videoconvert ! ${3:-autovideosink} \

@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# MPEG-TS from file to file, with all that must not get lost: captions in the video (CEA-608, CEA-708) travel with the
-# frames through the element, a side stream such as KLV or DVB subtitles passes it by, the sound is copied.
+# MPEG-TS from file to file, keeping everything: captions in the video (CEA-608, CEA-708) travel with the frames through the
+# element, a side stream such as KLV or DVB subtitles bypasses it, the audio is copied.
 #
 #   mpegts.sh IN.ts OUT.ts [SIDE]            SIDE: caps of the side stream, such as meta/x-klv or subpicture/x-dvb
 set -eu

@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# A list of dubs (syncdiff batch) by N processes at a time, with GNU parallel. After a stop of any kind the same command
-# goes on. With --sshlogin in PARALLEL they run on several machines that share the files.
+# Runs a list of dubs (syncdiff batch) in N processes at a time, with GNU parallel. After any interruption the same command
+# resumes. With --sshlogin in PARALLEL they run on several machines that share the files.
 #
 #   parallel.sh MANIFEST N [OPTION OF syncdiff batch]...
 set -eu

@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two elements in one pipeline: a talker, and small in the corner another, each with a sound of its own; both are heard.
-# The elements share the model's memory.
+# Two elements in one pipeline: one speaker, and a smaller one in the corner, each with audio of its own; both are heard. The
+# elements share the model's memory.
 set -eu
 [ $# -eq 5 ] || { echo "usage: $0 VIDEO AUDIO SMALL_VIDEO SMALL_AUDIO OUT.mp4" >&2; exit 2; }
 export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"

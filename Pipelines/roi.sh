@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Only faces that a detector upstream has marked (GstVideoRegionOfInterestMeta): here OpenCV's, of the Debian packages
-# gstreamer1.0-opencv and opencv-data. It sees RGB; what it marks stays on the frame through videoconvert.
+# Paints only faces that a detector upstream has marked (GstVideoRegionOfInterestMeta): here OpenCV's, from the Debian
+# packages gstreamer1.0-opencv and opencv-data. It needs RGB; its marks stay on the frame through videoconvert.
 set -eu
 [ $# -eq 3 ] || { echo "usage: $0 VIDEO AUDIO OUT.mp4" >&2; exit 2; }
 export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"

@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# RTP in and out: H.264 on one port, Opus two above, each with its RTCP on the next; the same from OUT_PORT on. The
-# sound goes on as it came. Ctrl-C ends it.
+# RTP in and out: H.264 on one port, Opus two above, each with its RTCP on the next; the same from OUT_PORT on. The audio is
+# forwarded unchanged. Ctrl-C ends it.
 #
 #   rtp.sh [IN_PORT [OUT_PORT [OUT_HOST]]]
 set -eu

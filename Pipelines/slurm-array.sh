@@ -2,9 +2,10 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# A list of dubs (syncdiff batch) as a Slurm job array of N tasks, each with its share of the list; waits for all of them. A task whose
-# process is killed starts again, one whose node fails as well (--requeue); neither makes again what is there.
-# After a stop of any kind the same command goes on. Options for sbatch: in its environment, as SBATCH_PARTITION.
+# Runs a list of dubs (syncdiff batch) as a Slurm job array of N tasks, each with its share of the list; waits for all of
+# them. A task whose process is killed restarts, as does one whose node fails (--requeue); neither repeats what is done
+# already. After any interruption the same command resumes. Options for sbatch: in its environment variables, such as
+# SBATCH_PARTITION.
 #
 #   slurm-array.sh MANIFEST N [OPTION OF syncdiff batch]...
 set -eu

@@ -2,8 +2,8 @@
 # Copyright 2026 the syncdiff authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# MPEG-TS over SRT in and out: the face speaks the sound of its stream, say an interpreter's. Waits for a sender, and
-# for a receiver at the other end; ends when the sender does.
+# MPEG-TS over SRT in and out: the face speaks the audio of its stream, such as an interpreter's. Waits for a sender, and for
+# a receiver at the other end; ends when the sender does.
 #
 #   srt.sh [IN_URI [OUT_URI]]          try it: gst-launch-1.0 ... ! mpegtsmux ! srtsink uri=srt://127.0.0.1:7001
 #                                      and:    ffplay srt://127.0.0.1:7002
