@@ -4,9 +4,9 @@
 // Looks for marks (`Watermark`) in a stream. What each face's window shows is brought to one contrast everywhere and summed over
 // time; the sum's cosine transform, each ring of frequencies brought to one strength, is correlated with every payload's signs.
 //
-// If a payload's n signs were drawn at random, its correlation with whatever numbers of square sum 1 would exceed t with a
-// probability below exp(-t^2 / 2) (Hoeffding, J. Am. Stat. Assoc. 58, 1963). Of 2^32 payloads, and of all looks into a file, the k-th
-// of which may err with 6 / (pi k)^2 of the whole: so a mark is found falsely in less than one file of a million, however long.
+// The correlation of random signs with any numbers of square sum 1 exceeds t with a probability below exp(-t^2 / 2) (Hoeffding, J.
+// Am. Stat. Assoc. 58, 1963). The bound takes in all 2^32 payloads and all looks into a file, the k-th of which may use 6 / (pi k)^2
+// of the error: fewer than one unmarked file in a million, however long, shows a mark.
 
 import Glibc
 import Tensors

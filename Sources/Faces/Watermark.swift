@@ -1,11 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A mark in what is painted, that says who made it: spread spectrum (Cox, Kilian, Leighton and Shamoon, IEEE Trans. Image Processing
-// 6, 1997) in the face's own coordinates, so that crop, scale and motion of the head do not matter. It is a sum of cosines over the
-// window, of wavelengths from 4 to 10 px of the template, all of one amplitude; a key and the payload decide their signs. Each half of
-// the payload, 16 bits, has every second cosine: of its two bytes each chooses one of 256 rows of signs, and the rows are multiplied.
-// Twin of Sources/Training/data/mark.py; why it is so: meta/decisions/0030-mark.md.
+// An invisible mark in the painted pixels that says who painted them: spread spectrum (Cox, Kilian, Leighton and Shamoon, IEEE
+// Trans. Image Processing 6, 1997) in the face's own coordinates, so that crop, scale and head motion do not matter. It is a sum of
+// cosines over the window, with wavelengths of 4 to 10 px of the template and equal amplitudes; the key and the payload determine
+// their signs. Each half of the payload, 16 bits, uses every second cosine: each of its two bytes selects one of 256 rows of signs,
+// and the two rows are multiplied. Twin of Sources/Training/data/mark.py; reasons: meta/decisions/0030-mark.md.
 
 import Glibc
 import Tensors

@@ -159,7 +159,8 @@ struct Layout: Equatable {
 }
 
 enum Orientation: Int32 {
-  case upright, right, upsideDown, left, mirrored, flipped, transposed, transversed  // in the order of GstVideoOrientationMethod
+  // In the order of GstVideoOrientationMethod.
+  case upright, right, upsideDown, left, mirrored, flipped, transposed, transversed
   var swapsSides: Bool { [.right, .left, .transposed, .transversed].contains(self) }
 }
 
