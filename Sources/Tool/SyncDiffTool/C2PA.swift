@@ -61,7 +61,7 @@ final class C2PA {
     let name = getenv(Self.variable).map { String(cString: $0) } ?? "libc2pa_c.so"
     guard let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) else {
       let why = dlerror().map { String(cString: $0) } ?? name
-      throw Problem(text: "there is no C2PA library; \(Self.variable) names its file (\(why))")
+      throw Problem(text: "the C2PA library is not installed, or \(Self.variable) does not name its file (\(why))")
     }
     func function<Function>(_ symbol: String) throws -> Function {
       guard let found = dlsym(library, "c2pa_\(symbol)") else {

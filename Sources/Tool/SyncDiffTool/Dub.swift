@@ -94,6 +94,7 @@ struct Dub: ParsableCommand {
       let hinders = [("--cues", cues != nil), ("--extend", format.extend != .cut), ("--compare", format.compare)]
       if let (name, _) = hinders.first(where: \.1) { throw ValidationError("\(name) does not go with --jobs.") }
     }
+    if sheet != nil, format.compare { throw ValidationError("--sheet does not go with --compare, which shows both.") }
     if sheet != nil, output == "-" { throw ValidationError("--sheet needs a file as the output.") }
     if reporting.json, output == "-" { throw ValidationError("--json and -o - both want standard output.") }
     if output == "-", format.container == nil { throw ValidationError("-o - needs --container mkv, webm or ts.") }
@@ -199,6 +200,11 @@ struct Dub: ParsableCommand {
     if signature == .test {
       report.note(
         "It is signed with a test certificate, which proves nothing; --certificate and --private-key are for yours.")
+    }
+    let rest = job.spoken - made.seconds
+    if !job.hasCues, job.extend == .cut, job.part.to == nil, made.interruption == nil, rest >= 0.1 {
+      report.note(
+        "The last \(tenths(rest)) s of \(job.voices[0].media.path) are cut, as the picture ends before; see --extend.")
     }
     if made.hidden > 0 {
       report.note(
