@@ -230,6 +230,23 @@ final class Bench: @unchecked Sendable {
   /// The errors and warnings so far, as "domain code: text".
   var complaints: [String] { posts.compactMap(\.complaint) }
 
+  /// Expects that READY with `preload` is refused with one error, which begins so and names the file at fault; returns it.
+  @discardableResult
+  func expectRefusal(
+    _ beginning: String, naming path: String, at location: SourceLocation = #_sourceLocation
+  ) -> String? {
+    gst_element_set_state(element, GST_STATE_NULL)
+    set("preload", "true")
+    let change = gst_element_set_state(element, GST_STATE_READY)
+    #expect(change == GST_STATE_CHANGE_FAILURE, sourceLocation: location)
+    let complaints = complaints
+    #expect(complaints.count == 1, sourceLocation: location)
+    #expect(
+      complaints.first?.hasPrefix(beginning) == true && complaints.first?.contains(path) == true,
+      sourceLocation: location)
+    return complaints.first
+  }
+
   /// Whether there is one error or warning so far, and this text is in it.
   func complains(once text: String) -> Bool {
     let complaints = complaints
