@@ -51,6 +51,8 @@ public struct MarkReader: Sendable {
     var sums: [(picture: [Float], from: Double)] = []
     var newest: Double
     var box: Box
+    /// Found by the last look at it.
+    var worn: [MarkPayload] = []
   }
 
   public init(detector: FaceDetector, mesh: FaceMesh, key: String) {
@@ -60,18 +62,14 @@ public struct MarkReader: Sendable {
 
   /// The next frame, shown at `time` (seconds).
   public mutating func look(_ frame: FrameView, at time: Double) {
-    if cuts(frame, threshold: Self.cut).isCut {
-      finish()
-      tracker.reset()
-    }
+    if cuts(frame, threshold: Self.cut).isCut { finish() }
     let faces = tracker.track(frame, at: time, selecting: .largest(Self.mostFaces)).filter { !$0.isLost }
     for id in trails.keys.sorted() where !faces.contains(where: { $0.id == id }) { end(id) }
     for face in faces {
       guard let box = Box(around: face.points) else { continue }
       var trail = trails[face.id] ?? Trail(newest: time, box: box)
       if let last = trail.sums.last, time - last.from >= 1 - 1e-3 {
-        trails[face.id] = trail
-        judge(face.id)
+        trail.worn = judge(trail, of: face.id)
         trail.sums = trail.sums.suffix((Self.lengths.max() ?? 1) - 1)
       }
       if trail.sums.last.map({ time - $0.from >= 1 - 1e-3 }) ?? true {
@@ -86,16 +84,26 @@ public struct MarkReader: Sendable {
   /// The stream is over, or another one begins.
   public mutating func finish() {
     for id in trails.keys.sorted() { end(id) }
+    tracker.reset()
+  }
+
+  /// The marks that the last looks found in the faces of the last frame, and where these faces are now.
+  public var worn: [(mark: FoundMark, box: Box)] {
+    trails.sorted { $0.key < $1.key }.flatMap { id, trail in
+      trail.worn.compactMap { payload in
+        found.last { $0.face == id && $0.payload == payload }.map { ($0, trail.box) }
+      }
+    }
   }
 
   private mutating func end(_ id: Int) {
-    if let trail = trails[id], let first = trail.sums.first, trail.newest - first.from >= Self.least { judge(id) }
-    trails[id] = nil
+    guard let trail = trails.removeValue(forKey: id), let first = trail.sums.first else { return }
+    if trail.newest - first.from >= Self.least { _ = judge(trail, of: id) }
   }
 
-  /// Looks at the last seconds of a face.
-  private mutating func judge(_ id: Int) {
-    guard let trail = trails[id] else { return }
+  /// Looks at the last seconds of a face, and returns what it wears.
+  private mutating func judge(_ trail: Trail, of id: Int) -> [MarkPayload] {
+    var worn: [MarkPayload] = []
     let lengths = Set(Self.lengths.map { min($0, trail.sums.count) }).sorted()
     for length in lengths {
       let part = trail.sums.suffix(length)
@@ -105,13 +113,13 @@ public struct MarkReader: Sendable {
       let share = log(6 / (Double.pi * Double.pi)) - 2 * log(Double(looks))
       let (payload, score) = signs.best(sum)
       let chance = Self.payloads - score * score / 2 - share
-      if score > 0, chance <= Self.falseAlarm {
-        add(
-          FoundMark(
-            face: id, payload: payload, from: from, to: trail.newest, box: trail.box, score: score,
-            falseAlarm: exp(chance)))
-      }
+      guard score > 0, chance <= Self.falseAlarm else { continue }
+      if !worn.contains(payload) { worn.append(payload) }
+      add(
+        FoundMark(
+          face: id, payload: payload, from: from, to: trail.newest, box: trail.box, score: score, falseAlarm: exp(chance)))
     }
+    return worn
   }
 
   private mutating func add(_ mark: FoundMark) {

@@ -23,6 +23,9 @@ public struct MarkPayload: Hashable, Sendable {
     (self.version, self.model, self.user) = (version, model, user)
   }
 
+  /// `version` as it is written: 0.2.
+  public var release: String { "\(version >> 4).\(version & 15)" }
+
   /// Rows of signs, two for each half.
   var rows: [(Int, Int)] { [(Int(version), Int(model)), (Int(user >> 8), Int(user & 255))] }
 }
@@ -83,6 +86,8 @@ package struct Watermark: Sendable {
   private static let box = (columns: 15..<65, rows: 12..<60)  // px of the template
   private static let texture: (least: Float, slope: Float, most: Float) = (0.6, 0.25, 2.5)
   private static let reach = 4  // px of the template: the texture around a place
+  private static let fine = 2  // px of the template: around which a mean is what is too coarse to give way
+  private static let most: Float = 0.5  // of the fine detail that may give way
 
   private let window: FaceWindow
   /// `[side, side]`, faded out towards the window's edges.
@@ -114,11 +119,12 @@ package struct Watermark: Sendable {
   }
 
   /// A difference with the mark, for a picture that the difference is to be added to; both `[side, side, 3]`, RGB in -1 ... 1. The
-  /// mark is grey, stronger where there is texture, and changes the box around the mouth by 1.5 levels of 8 bits (rms).
+  /// mark is grey, stronger where there is texture, and changes the box around the mouth by 1.5 levels of 8 bits (rms). As much of
+  /// the picture's own fine detail gives way to it, as in improved spread spectrum (Malvar and Florencio, IEEE Trans. Signal
+  /// Processing 51, 2003), that the box is as sharp as before: the sum of its squared Laplacians stays.
   package func added(to difference: Tensor, over picture: Tensor) -> Tensor {
     let side = window.side
     precondition(difference.shape == [side, side, 3] && picture.shape == difference.shape, "two windows")
-    let reach = Self.reach * side / FaceWindow.templateSide
     var luma = [Float](repeating: 0, count: side * side)
     difference.values.withUnsafeBufferPointer { a in
       picture.values.withUnsafeBufferPointer { b in
@@ -130,19 +136,55 @@ package struct Watermark: Sendable {
         }
       }
     }
-    let smooth = boxMean(luma, side: side, reach: reach)
-    for i in luma.indices { luma[i] = abs(luma[i] - smooth[i]) }
-    var mark = boxMean(luma, side: side, reach: reach)
+    let change = softened(luma, under: strengthened(luma)).map { $0 / 127.5 }
+    return difference.map { i, value in value + change[i / 3] }
+  }
+
+  /// The mark for a picture's luma; both `[side, side]`, levels of 8 bits.
+  private func strengthened(_ luma: [Float]) -> [Float] {
+    let reach = scaled(Self.reach)
+    var texture = boxMean(luma, side: window.side, reach: reach)
+    for i in luma.indices { texture[i] = abs(luma[i] - texture[i]) }
+    var mark = boxMean(texture, side: window.side, reach: reach)
     let (least, slope, most) = Self.texture
     for i in mark.indices { mark[i] = pattern[i] * min(least + slope * mark[i], most) }
-    func scaled(_ range: Range<Int>) -> Range<Int> {
-      range.lowerBound * side / FaceWindow.templateSide..<range.upperBound * side / FaceWindow.templateSide
+    var (power, count): (Float, Float) = (0, 0)
+    forBox { i in
+      power += mark[i] * mark[i]
+      count += 1
     }
-    let (columns, rows) = (scaled(Self.box.columns), scaled(Self.box.rows))
-    var power: Float = 0
-    for y in rows { for x in columns { power += mark[y * side + x] * mark[y * side + x] } }
-    let scale = Self.rms / 127.5 * (Float(rows.count * columns.count) / max(power, .leastNormalMagnitude)).squareRoot()
-    return difference.map { i, value in value + scale * mark[i / 3] }
+    let scale = Self.rms * (count / max(power, .leastNormalMagnitude)).squareRoot()
+    return mark.map { scale * $0 }
+  }
+
+  /// `mark` less the share of the picture's fine detail with which |Laplacian(luma + mark - share fine)|^2, summed over the box, is
+  /// |Laplacian(luma)|^2. All `[side, side]`, levels of 8 bits.
+  private func softened(_ luma: [Float], under mark: [Float]) -> [Float] {
+    var fine = boxMean(luma, side: window.side, reach: scaled(Self.fine))
+    for i in fine.indices { fine[i] = window.fade[i] * (luma[i] - fine[i]) }
+    var (gain, power, shared): (Float, Float, Float) = (0, 0, 0)
+    func laplacian(_ values: [Float], _ i: Int) -> Float {
+      values[i - 1] + values[i + 1] + values[i - window.side] + values[i + window.side] - 4 * values[i]
+    }
+    forBox { i in
+      let (own, added, less) = (laplacian(luma, i), laplacian(mark, i), laplacian(fine, i))
+      gain += added * (2 * own + added)
+      power += less * less
+      shared += (own + added) * less
+    }
+    let root = max(shared * shared - power * gain, 0).squareRoot()
+    let share = min(max((shared - root) / max(power, 1e-6), 0), Self.most)
+    return zip(mark, fine).map { $0 - share * $1 }
+  }
+
+  /// A distance in the template, px of the window.
+  private func scaled(_ distance: Int) -> Int { distance * window.side / FaceWindow.templateSide }
+
+  /// The places in the box around the mouth.
+  private func forBox(_ body: (Int) -> Void) {
+    for y in scaled(Self.box.rows.lowerBound)..<scaled(Self.box.rows.upperBound) {
+      for x in scaled(Self.box.columns.lowerBound)..<scaled(Self.box.columns.upperBound) { body(y * window.side + x) }
+    }
   }
 }
 

@@ -19,6 +19,7 @@ let second: GstClockTime = 1_000_000_000
 let gstreamer: Bool = {
   gst_init(nil, nil)
   return gst_element_register_syncdiff(nil) != 0 && gst_element_register_syncdiffbin(nil) != 0
+    && gst_element_register_syncdiffdetect(nil) != 0
 }()
 
 /// Things that leave the source pad.

@@ -38,6 +38,33 @@ import Testing
     #expect(abs(best.score - Double(try #require(made["scores"]).values[0])) < 0.05)
   }
 
+  /// Whatever the picture is like, soft or rough, the mark makes it no sharper: fine detail gives way to it.
+  @Test(arguments: [0.02, 0.4, 1, 2] as [Float])
+  func thePictureStaysAsSharp(contrast: Float) throws {
+    let picture = (try #require(made["picture"])).map { _, value in contrast * value }
+    let added = mark().added(to: Tensor(zeros: [80, 80, 3]), over: picture)
+    func edges(_ window: Tensor) -> Float {
+      func luma(_ y: Int, _ x: Int) -> Float {
+        let i = 3 * (80 * y + x)
+        return 0.299 * window.values[i] + 0.587 * window.values[i + 1] + 0.114 * window.values[i + 2]
+      }
+      var sum: Float = 0
+      for y in 12..<60 {
+        for x in 15..<65 {
+          let edge = luma(y - 1, x) + luma(y + 1, x) + luma(y, x - 1) + luma(y, x + 1) - 4 * luma(y, x)
+          sum += edge * edge
+        }
+      }
+      return sum
+    }
+    let ratio = edges(picture + added) / edges(picture)
+    if contrast < 0.1 {
+      #expect(ratio > 1.5, "too little there to give way")
+    } else {
+      #expect((0.99...1.01).contains(ratio), "\(ratio)")
+    }
+  }
+
   /// A window of another size marks the same place in the same way.
   @Test(arguments: PixelFormat.allCases, [80, 96])
   func aFrameOfEveryFormatCarriesIt(format: PixelFormat, side: Int) throws {

@@ -9,20 +9,14 @@
 GST_DEBUG_CATEGORY (gst_sync_diff_debug);
 GST_DEBUG_CATEGORY_STATIC (gst_sync_diff_model_debug);
 
-#define VIDEO_CAPS                                                                                            \
-  "video/x-raw, "                                                                                             \
-  "format = (string) { I420, YV12, NV12, NV21, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, "    \
-  "RGBA, BGRA, ARGB, ABGR, I420_10LE, P010_10LE, I422_10LE, v210 }, width = (int) [ 64, max ], "              \
-  "height = (int) [ 64, max ], framerate = (fraction) [ 0, max ]"
-
 #define AUDIO_CAPS                                                                                            \
   "audio/x-raw, format = (string) { S16LE, S24LE, S32LE, F32LE, F64LE }, rate = (int) [ 8000, 384000 ], "     \
   "channels = (int) [ 1, 64 ], layout = (string) { interleaved, non-interleaved }"
 
 static GstStaticPadTemplate sink_template =
-    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (VIDEO_CAPS));
+    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_SYNC_DIFF_VIDEO_CAPS));
 static GstStaticPadTemplate src_template =
-    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (VIDEO_CAPS));
+    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (GST_SYNC_DIFF_VIDEO_CAPS));
 static GstStaticPadTemplate audio_template =
     GST_STATIC_PAD_TEMPLATE ("audio", GST_PAD_SINK, GST_PAD_REQUEST, GST_STATIC_CAPS (AUDIO_CAPS));
 

@@ -24,15 +24,21 @@ enum Problem {
   }
 }
 
+extension Structure {
+  /// Posts an element message.
+  func post(at stamps: Timestamps, from element: UnsafeMutablePointer<GstElement>) {
+    set("timestamp", UInt64(stamps.timestamp))
+    set("stream-time", UInt64(stamps.streamTime))
+    set("running-time", UInt64(stamps.runningTime))
+    set("duration", UInt64(stamps.duration))
+    let object = UnsafeMutableRawPointer(element).assumingMemoryBound(to: GstObject.self)
+    gst_element_post_message(element, gst_message_new_element(object, take()))
+  }
+}
+
 extension Stream {
   /// Posts an element message.
-  func post(_ structure: Structure, at stamps: Timestamps) {
-    structure.set("timestamp", UInt64(stamps.timestamp))
-    structure.set("stream-time", UInt64(stamps.streamTime))
-    structure.set("running-time", UInt64(stamps.runningTime))
-    structure.set("duration", UInt64(stamps.duration))
-    gst_element_post_message(base, gst_message_new_element(object, structure.take()))
-  }
+  func post(_ structure: Structure, at stamps: Timestamps) { structure.post(at: stamps, from: base) }
 
   /// Progress of loading the model.
   func postProgress(_ type: GstProgressType, _ text: String) {

@@ -8,7 +8,8 @@
 static gboolean
 plugin_init (GstPlugin *plugin)
 {
-  return GST_ELEMENT_REGISTER (syncdiff, plugin) && GST_ELEMENT_REGISTER (syncdiffbin, plugin);
+  return GST_ELEMENT_REGISTER (syncdiff, plugin) && GST_ELEMENT_REGISTER (syncdiffbin, plugin) &&
+      GST_ELEMENT_REGISTER (syncdiffdetect, plugin);
 }
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, syncdiff, "Lip synchronisation by diffusion", plugin_init,

@@ -82,8 +82,3 @@ struct Detect: ParsableCommand {
     return "\(Int(digit.rounded(.up)))e\(power)"
   }
 }
-
-extension MarkPayload {
-  /// Formatted as 0.2.
-  fileprivate var release: String { "\(version >> 4).\(version & 15)" }
-}

@@ -33,7 +33,7 @@ def main():
     picture = (shape + rng.normal(0, 0.04, shape.shape) * x[..., None]).astype(np.float32)
     difference = (0.1 * faded[..., None] * np.sin(20 * x * y)[..., None] * np.ones(3)).astype(np.float32)
     patterns = {side: mark.pattern(mark.PUBLIC, PAYLOAD, side) * fade(side).numpy() for side in (WINDOW, 96)}
-    added = mark.added(difference, picture, patterns[WINDOW])
+    added = mark.added(difference, picture, patterns[WINDOW], faded)
     flat = mark.flattened((picture + added).astype(np.float32), faded)
     scores = [mark.score(flat, mark.PUBLIC, payload) for payload in (PAYLOAD, (2, 89, 4661))]
     made = {"pattern": patterns[WINDOW], "large": patterns[96], "picture": picture, "difference": difference, "added": added,

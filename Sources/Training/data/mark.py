@@ -15,6 +15,7 @@ RMS = 1.5                        # levels of 8 bits
 BOX = slice(12, 60), slice(15, 65)
 TEXTURE = 0.6, 0.25, 2.5         # least, for a level of texture, most
 REACH, FINE, WIDE = 4, 2, 3      # px: around which texture, coarse shape and contrast are measured
+MOST = 0.5                       # of the picture's own fine detail that may give way
 NOISE = 0.7                      # levels
 RING = 3                         # half waves
 WAVES = [(u, v) for v in range(HIGH + 1) for u in range(HIGH + 1) if LOW ** 2 < u * u + v * v <= HIGH ** 2]
@@ -72,12 +73,28 @@ def mean(x, reach):
     return cv2.blur(x, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REPLICATE)
 
 
-def added(difference, picture, faded):
-    """The difference with the mark, whose pattern [80, 80] has been faded out."""
+def edges(x):
+    """[78, 78]: the Laplacian at all places but the outermost."""
+    return x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+
+
+def softened(luma, mark, faded):
+    """How much of the picture's own fine detail [80, 80] gives way to the mark [80, 80], so that the edges are as strong as before."""
+    fine = (luma - mean(luma, FINE)) * faded
+    box = slice(BOX[0].start - 1, BOX[0].stop - 1), slice(BOX[1].start - 1, BOX[1].stop - 1)
+    before, after, less = (edges(x)[box] for x in (luma, luma + mark, fine))
+    power, shared = np.square(less).sum(), (after * less).sum()
+    root = np.sqrt(max(shared ** 2 - power * (np.square(after).sum() - np.square(before).sum()), 0))
+    return np.clip((shared - root) / max(power, 1e-6), 0, MOST) * fine
+
+
+def added(difference, picture, faded, window):
+    """The difference with the mark, whose pattern [80, 80] has been faded out like the window [80, 80]."""
     luma = 127.5 * (difference + picture) @ LUMA
     least, slope, most = TEXTURE
     mark = faded * np.minimum(least + slope * mean(np.abs(luma - mean(luma, REACH)), REACH), most)
-    return difference + (RMS / 127.5 / np.sqrt(np.square(mark[BOX]).mean()) * mark)[..., None]
+    mark *= RMS / np.sqrt(np.square(mark[BOX]).mean())
+    return difference + ((mark - softened(luma, mark, window)) / 127.5)[..., None]
 
 
 def flattened(picture, fade):

@@ -110,9 +110,17 @@ GType gst_sync_diff_get_type (void);
 /// The version of all there is: plugin, tool, package. Its changes are in meta/CHANGELOG.md.
 #define GST_SYNC_DIFF_VERSION "0.2.0"
 
+/// What the elements look at.
+#define GST_SYNC_DIFF_VIDEO_CAPS \
+  "video/x-raw, " \
+  "format = (string) { I420, YV12, NV12, NV21, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, " \
+  "RGBA, BGRA, ARGB, ABGR, I420_10LE, P010_10LE, I422_10LE, v210 }, width = (int) [ 64, max ], " \
+  "height = (int) [ 64, max ], framerate = (fraction) [ 0, max ]"
+
 /// Register the elements; without a plugin they are known to this process alone.
 gboolean gst_element_register_syncdiff (GstPlugin *_Nullable plugin);
 gboolean gst_element_register_syncdiffbin (GstPlugin *_Nullable plugin);
+gboolean gst_element_register_syncdiffdetect (GstPlugin *_Nullable plugin);
 
 /// The properties of `syncdiff`, for it and for `syncdiffbin`. `controllable`: whether a GstController may change those that can
 /// change from frame to frame.
@@ -168,6 +176,19 @@ GstFlowReturn gst_sync_diff_sink_chain (GstPad *pad, GstObject *parent, GstBuffe
 gboolean gst_sync_diff_audio_event (GstPad *pad, GstObject *parent, GstEvent *event);
 gboolean gst_sync_diff_audio_query (GstPad *pad, GstObject *parent, GstQuery *query);
 GstFlowReturn gst_sync_diff_audio_chain (GstPad *pad, GstObject *parent, GstBuffer *buffer);
+
+// Of `syncdiffdetect`, implemented in Sources/Element/SyncDiffElement/MarkDetector.swift.
+
+/// `model`, `key`: as the properties. NULL and a text of the caller's to free in `problem` if the model cannot be loaded.
+gpointer _Nullable gst_sync_diff_detector_new (const gchar *_Nullable model, const gchar *_Nullable key,
+    gchar *_Nullable *_Nonnull problem);
+void gst_sync_diff_detector_free (gpointer detector);
+
+/// Looks at the next frame of `segment`, adds a region of interest for each mark to the buffer, and posts what is found as `element`.
+void gst_sync_diff_detector_look (gpointer detector, GstElement *element, const GstVideoFrame *frame, const GstSegment *segment);
+
+/// The stream is over, or goes on elsewhere: looks at what is left and posts what is found.
+void gst_sync_diff_detector_finish (gpointer detector, GstElement *element);
 
 #pragma clang assume_nonnull end
 
