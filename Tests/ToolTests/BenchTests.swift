@@ -100,7 +100,7 @@ extension ToolTests {
     }
     let quiet = try inputs(folder, "quiet", t: 0.25)
     let (one, two) = (try output(of: quiet, threads: 1), try output(of: quiet, threads: 2))
-    let header = #"{"f": {"data_offsets": [0, 6400], "dtype": "F32", "shape": [20, 20, 4]}}"#
+    let header = #"{"f":{"data_offsets":[0,6400],"dtype":"F32","shape":[20,20,4]}}"#
     #expect(one == two && one.count == 8 + header.utf8.count + 20 * 20 * 4 * 4)
     #expect(one.dropFirst(8).starts(with: Data(header.utf8)))
     let values = one.suffix(6400).withUnsafeBytes { bytes in

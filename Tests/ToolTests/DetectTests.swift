@@ -26,7 +26,7 @@ import Testing
     let changed = try folder.make(
       "changed.mp4", by: "-i \(public_) -vf crop=400:400:120:20,fps=30,eq=gamma=1.2 -c:v libx264 -crf 18")
     let json = try syncdiff("detect", "--json", changed)
-    for part in [#""id": 4660"#, #""version": "0.2""#, #""box": ["#] {
+    for part in [#""id":4660"#, #""version":"0.2""#, #""box":["#] {
       #expect(json.status == 0 && json.out.contains(part), "\(json.out)")
     }
 

@@ -239,12 +239,12 @@ private func timestamps(of path: String) throws -> [String] {
     )
     let looking = try syncdiff(
       "dub", "--video", picture, "--audio", sound, "-o", out, "--json",
-      signal: (signal, at: .printed(#""stage": "look""#)))
+      signal: (signal, at: .printed(#""stage":"look""#)))
     #expect(looking.status == status && looking.err.contains("interrupted") && !looking.out.contains(#""dub""#))
     #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
     let outcome = try syncdiff(
       "dub", "--video", picture, "--audio", sound, "-o", out, "--once", "--json",
-      signal: (signal, at: .printed(#""share": 0\.[1-9]"#)))
+      signal: (signal, at: .printed(#""share":0\.[1-9]"#)))
     #expect(outcome.status == status && outcome.err.contains("interrupted"), "\(outcome.err)")
     let frames = try timestamps(of: out).count
     #expect(frames > 0 && frames < 8_000)

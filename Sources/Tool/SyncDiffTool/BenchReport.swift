@@ -7,32 +7,6 @@ import CTensors
 import Glibc
 import Tensors
 
-extension JSON {
-  /// As one line, members in alphabetical order.
-  var text: String {
-    switch self {
-    case .null: "null"
-    case .bool(let value): "\(value)"
-    case .integer(let value): "\(value)"
-    case .number(let value): value.isFinite ? "\(value)" : "null"
-    case .string(let value): "\"\(value.unicodeScalars.map(Self.escaped).joined())\""
-    case .array(let values): "[\(values.map(\.text).joined(separator: ", "))]"
-    case .object(let members):
-      "{"
-        + members.sorted { $0.key < $1.key }.map { "\(JSON.string($0.key).text): \($0.value.text)" }
-        .joined(separator: ", ") + "}"
-    }
-  }
-
-  private static func escaped(_ scalar: Unicode.Scalar) -> String {
-    switch scalar {
-    case "\"", "\\": "\\\(scalar)"
-    case _ where scalar.value < 0x20: "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-    default: String(scalar)
-    }
-  }
-}
-
 /// The machine, as described in every report.
 struct Machine {
   let processor: String
