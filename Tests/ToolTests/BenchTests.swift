@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 extension ToolTests {
-  @Test("The help of each benchmark says what its JSON holds", arguments: ["layers", "denoiser", "journey"])
+  @Test("The help of each benchmark says what its JSON holds", arguments: ["layers", "denoiser", "frame"])
   func benchHelp(name: String) throws {
     let help = try syncdiff("bench", name, "--help").out
     for word in ["--precision", "--threads", "--seconds", "--json", "median_ms", "\"bench\": \"\(name)\""] {
@@ -22,8 +22,8 @@ extension ToolTests {
     arguments: [
       ["layers", "--seconds", "0"], ["layers", "--repeats", "0"], ["denoiser", "--threads", "257"],
       ["denoiser", "--steps", "0"], ["denoiser", "--measure", "all"],
-      ["denoiser", "--outputs", "f", "--precision", "f32", "bf16"], ["journey", "--size", "12x12"],
-      ["journey", "--size", "1280"], ["journey", "--format", "nv12"], ["journey", "--format", "GRAY8"],
+      ["denoiser", "--outputs", "f", "--precision", "f32", "bf16"], ["frame", "--size", "12x12"],
+      ["frame", "--size", "1280"], ["frame", "--format", "nv12"], ["frame", "--format", "GRAY8"],
     ])
   func benchUsage(arguments: [String]) throws {
     let outcome = try run(tool, ["bench"] + arguments)
@@ -131,9 +131,9 @@ extension ToolTests {
     }
   }
 
-  @Test("Journey: the stages of a frame add up to it, in any format", arguments: ["NV12", "BGRx"])
-  func benchJourney(format: String) throws {
-    let results = try bench("journey", "--repeats", "1", "--steps", "1", "--size", "480x320", "--format", format)
+  @Test("Frame: the stages of a frame add up to it, in any format", arguments: ["NV12", "BGRx"])
+  func benchFrame(format: String) throws {
+    let results = try bench("frame", "--repeats", "1", "--steps", "1", "--size", "480x320", "--format", format)
     let result = try #require(results.first)
     let stages = try #require(result["stages"] as? [String: [String: Double]])
     #expect(Set(stages.keys) == ["find", "hear", "warp", "encode", "denoise", "decode", "blend"])
@@ -144,12 +144,12 @@ extension ToolTests {
     #expect(result["format"] as? String == format && result["width"] as? Int == 480)
   }
 
-  @Test("Journey: a picture without a face, and no picture at all")
+  @Test("Frame: a picture without a face, and no picture at all")
   func benchNoFace() throws {
     let folder = try Folder()
     let (picture, sound) = (try folder.picture(frames: 2), try folder.sound())
     for (path, message) in [(picture, "no face is found in \(picture) at 1280x720"), (sound, "has no video stream")] {
-      let outcome = try syncdiff("bench", "journey", "--repeats", "1", "--picture", path)
+      let outcome = try syncdiff("bench", "frame", "--repeats", "1", "--picture", path)
       #expect(outcome.status == 66 && outcome.out.isEmpty && outcome.err.contains(message), "\(outcome.err)")
     }
   }
@@ -166,7 +166,7 @@ extension ToolTests {
     #expect(outcome.status == 0 && outcome.err == "Warning: \(path): For research only.\n")
   }
 
-  @Test("Without --json there is a table under the machine's name", arguments: ["layers", "denoiser", "journey"])
+  @Test("Without --json there is a table under the machine's name", arguments: ["layers", "denoiser", "frame"])
   func benchTable(name: String) throws {
     let outcome = try syncdiff("bench", name, "--repeats", "1", "--threads", "1")
     let lines = outcome.out.split(separator: "\n")

@@ -18,7 +18,7 @@ struct Bench: ParsableCommand {
       alike. The first round does not count. Times are in milliseconds. The instruction set is the best one of the processor, \
       or the one named by the environment variable SYNCDIFF_ISA.
       """,
-    subcommands: [BenchLayers.self, BenchDenoiser.self, BenchJourney.self])
+    subcommands: [BenchLayers.self, BenchDenoiser.self, BenchWholeFrame.self])
 }
 
 /// Options of every measurement.

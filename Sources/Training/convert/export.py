@@ -10,7 +10,7 @@ hexadecimal, and licence if users must see a notice when the model is loaded. So
 rejects anything else; `load` reads it back.
 
 `--untrained WINDOW` writes seeded random weights instead. Such a file paints noise but takes as long as a trained one,
-so `syncdiff bench journey --model FILE` shows the cost of a larger window."""
+so `syncdiff bench frame --model FILE` shows the cost of a larger window."""
 import json
 import zlib
 from pathlib import Path

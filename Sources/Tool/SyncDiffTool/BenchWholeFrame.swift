@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// `syncdiff bench journey`: passes frames through everything that the element does, without GStreamer.
+// `syncdiff bench frame`: passes frames through everything that the element does, without GStreamer.
 
 import ArgumentParser
 import CGStreamer
@@ -11,9 +11,9 @@ import SyncDiff
 import SyncDiffElement
 import Tensors
 
-struct BenchJourney: ParsableCommand {
+struct BenchWholeFrame: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "journey", abstract: "Times a whole frame, stage by stage.",
+    commandName: "frame", abstract: "Times a whole frame, stage by stage.",
     discussion: """
       Dubs one picture with a face and a synthetic sound again and again:
         find     detect cuts, track the face, remember its mouth
@@ -25,7 +25,7 @@ struct BenchJourney: ParsableCommand {
         blend    moved face and painted mouth into the frame
       The first frame, which also searches the picture, is listed separately.
 
-      JSON: {"bench": "journey", "processor", "cores", "isa", "bf16", "results": [{"precision", "threads", "steps", "picture", \
+      JSON: {"bench": "frame", "processor", "cores", "isa", "bf16", "results": [{"precision", "threads", "steps", "picture", \
       "width", "height", "format", "fps", "first_ms", "median_ms", "p95_ms", "min_ms", "ms": [each frame in order], \
       "stages": {"find": {"median_ms", "p95_ms", "min_ms"}, ...}}]}.
       """)
@@ -46,7 +46,7 @@ struct BenchJourney: ParsableCommand {
   func validate() throws {
     guard gst_video_format_from_string(format) != GST_VIDEO_FORMAT_UNKNOWN,
       PixelFormat(rawValue: format.lowercased()) != nil
-    else { throw ValidationError("--format is a format that the element takes, such as I420, NV12, UYVY or BGRx.") }
+    else { throw ValidationError("--format must be one that the element takes, such as I420, NV12, UYVY or BGRx.") }
   }
 
   func run() throws {
@@ -72,7 +72,7 @@ struct BenchJourney: ParsableCommand {
     }
     options.measure(runs.map(\.trial))
     options.report(
-      "journey", results: runs.map { result($0.trial, $0.frames, path) }, rows: rows(runs), left: 1)
+      "frame", results: runs.map { result($0.trial, $0.frames, path) }, rows: rows(runs), left: 1)
   }
 
   private func result(_ trial: Trial, _ frames: PaintedFrames, _ path: String) -> JSON {
