@@ -4,7 +4,8 @@
 import Glibc
 import Synchronization
 
-/// Ctrl-C and SIGTERM: the first one is noted, a second one ends the program as usual.
+/// Ctrl-C and SIGTERM: the first one is noted, a second one ends the program as usual. No `g_unix_signal_add`, because it
+/// needs a main loop: the tool's threads each wait for a bus or a socket, and check `status` several times a second.
 enum Interrupt {
   fileprivate static let signal = Atomic<Int32>(0)
 
