@@ -26,7 +26,9 @@ final class AudioInput: Sendable {
         .stream(GST_STREAM_ERROR_FORMAT), "Sound without timestamps.",
         debug: "Each buffer is taken to follow the one before it. A parser in front of the pad audio may know better.")
     }
-    switch input.change({ $0.take(buffer) }) {
+    let taken = input.change { $0.take(buffer) }
+    gst_buffer_unref(buffer)  // before a wait: upstream may need its memory
+    switch taken {
     case .notNegotiated: return GST_FLOW_NOT_NEGOTIATED
     case .outside: stream.log(GST_LEVEL_LOG, "dropped sound that belongs to no frame")
     case .unreadable: stream.log(GST_LEVEL_WARNING, "dropped sound that cannot be read, or be placed in time")
@@ -214,13 +216,12 @@ private struct Input: ~Copyable {
     return !warnedFull
   }
 
-  /// Takes ownership of the buffer.
+  /// The caller keeps the buffer, so that its memory, whose allocator may be foreign code, is not freed under the lock.
   mutating func take(_ buffer: UnsafeMutablePointer<GstBuffer>) -> Taken {
-    guard converter.isReady, converter.isOfUse else {
-      gst_buffer_unref(buffer)
-      return converter.isReady ? .outside : .notNegotiated
-    }
-    guard let buffer = gst_audio_buffer_clip(buffer, &converter.segment, converter.info.rate, converter.info.bpf)
+    guard converter.isReady, converter.isOfUse else { return converter.isReady ? .outside : .notNegotiated }
+    guard
+      let buffer = gst_audio_buffer_clip(
+        gst_buffer_ref(buffer), &converter.segment, converter.info.rate, converter.info.bpf)
     else { return .outside }
     defer { gst_buffer_unref(buffer) }
     let isUntimed = buffer.pointee.pts == .max

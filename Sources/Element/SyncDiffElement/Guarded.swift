@@ -14,11 +14,12 @@ package enum Turn<Result> {
 
 /// State that several threads share, with the mutex that guards it and the condition that signals its changes. The state is
 /// accessible only in the closures of `read`, `change` and `wait`, where the mutex is held: so the compiler enforces the
-/// guard. This is the only place where it has to trust us (`@unchecked`). The mutex is pthread's, which ThreadSanitizer
-/// supports.
+/// guard. It has to trust us only here (`@unchecked`) and for `Stream.element`. The mutex is pthread's, which
+/// ThreadSanitizer supports.
 ///
-/// Rules for the closures, since other threads wait while they run: no GStreamer call that may run foreign code (push, post,
-/// query), no second `Guarded`. Logging, reading a clock and GstObject's own lock are fine.
+/// Rules for the closures, since other threads wait while they run: no second `Guarded`, and no GStreamer call that may run
+/// foreign code (push, post, query, the last unref of a buffer). Allowed are a clock, a GstObject's lock and parents, and log
+/// lines: GStreamer's own elements log under their locks as well, so a log function must not call into an element.
 package final class Guarded<State: ~Copyable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
