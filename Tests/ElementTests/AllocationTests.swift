@@ -113,7 +113,7 @@ import Testing
     #expect(wait { (try? bench.push(frame())) == GST_FLOW_ERROR })
     #expect(bench.noted.allSatisfy { $0 != .frame(pts: 0) })
     let code = GST_RESOURCE_ERROR_NO_SPACE_LEFT.rawValue
-    #expect(bench.complains(once: "gst-resource-error-quark \(code): There is no memory for a frame."))
+    #expect(bench.complains(once: "gst-resource-error-quark \(code): Cannot allocate memory for a frame."))
   }
 }
 

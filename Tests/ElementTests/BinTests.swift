@@ -161,7 +161,7 @@ private final class BinBench {
     let line = """
       audiotestsrc num-buffers=2000 ! dub.audio_sink \(Self.dub) stall-timeout=500000000 \(Self.out)
       """
-    let warning = "No picture is linked to the pad video_sink, so video_src ends."
+    let warning = "The pad video_sink is not linked: video_src gets EOS."
     #expect(try play(line) == Ending(eos: true, frames: 0, warnings: [warning]))
   }
 

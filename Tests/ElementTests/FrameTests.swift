@@ -74,7 +74,7 @@ import Testing
       bench.push(frame)
       gst_buffer_unref(try bench.pull())
     }
-    #expect(bench.complains(once: "Frames without timestamps."))
+    #expect(bench.complains(once: "Video frames without timestamps."))
   }
 
   @Test("New caps in mid-stream take their turn")

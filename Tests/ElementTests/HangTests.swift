@@ -16,7 +16,7 @@ import Testing
 
   /// A linked pad without sound: then the warning comes, and the frames go on.
   private static let stalled = Ending(
-    eos: true, frames: 50, warnings: ["No sound has come to the pad audio for 1000 ms, frames go on without it."])
+    eos: true, frames: 50, warnings: ["No audio has arrived for 1000 ms: frames no longer wait for it."])
 
   @Test(
     "A demuxer, one default queue a branch",
@@ -168,7 +168,7 @@ import Testing
   func absent() throws {
     let clip = try Clip("matroskamux", sound: 0)
     let ending = try play("filesrc location=\(clip.path) ! decodebin ! \(Self.dub) ! fakesink")
-    let warning = "No sound is linked to the pad audio, so frames go on untouched."
+    let warning = "The audio pad is not linked: frames pass through unchanged."
     #expect(ending == Ending(eos: true, frames: 50, warnings: [warning]))
   }
 }

@@ -49,7 +49,7 @@ private final class Log {
 
 /// One after the other: what is logged is one thing for the whole process.
 @Suite(.serialized) struct LogTests {
-  @Test("A stall: which frame waits for which sound, how much there is, how long it waits, and what is done then")
+  @Test("A stall: which frame waits for which audio, how much there is, how long it waits, and what is done then")
   func stall() throws {
     let clip = try Clip("matroskamux", sound: 0)
     let pipeline = try Pipeline(
@@ -63,12 +63,12 @@ private final class Log {
     #expect(pipeline.ending().eos)
 
     let lines = log.lines(of: dub)
-    let wait = try #require(lines.firstIndex { $0.contains("waits for sound") })
-    let what = /the frame at 0\.000 s waits for sound up to 0\.\d\d\d s: there is none.*/
+    let wait = try #require(lines.firstIndex { $0.contains("waits for audio") })
+    let what = /the frame at 0\.000 s waits for audio up to 0\.\d\d\d s: none has arrived.*/
     let howLong = /.*; it waits at most (1\.000|0\.9\d\d) s more/
     #expect(lines[wait].wholeMatch(of: what) != nil && lines[wait].wholeMatch(of: howLong) != nil, "\(lines[wait])")
-    let warning = try #require(lines.firstIndex { $0.hasPrefix("No sound has come to the pad audio for 1000 ms") })
-    let passed = try #require(lines.firstIndex { $0.hasPrefix("the frame at 0.000 s: untouched, without sound") })
+    let warning = try #require(lines.firstIndex { $0.hasPrefix("No audio has arrived for 1000 ms") })
+    let passed = try #require(lines.firstIndex { $0.hasPrefix("the frame at 0.000 s: unchanged, no audio") })
     #expect(wait < warning && warning < passed)
     #expect(log.lines(of: dub, GST_LEVEL_WARNING) == [lines[warning]])
   }
@@ -87,7 +87,7 @@ private final class Log {
     #expect(news.last == "faces lost in the frame at 0.040 s: none in view")
     let frames = log.lines(of: bench.element, GST_LEVEL_LOG)
     #expect(frames.contains("the frame at 0.000 s: painted"))
-    #expect(frames.contains("the frame at 0.040 s: untouched, without a face to paint"))
+    #expect(frames.contains("the frame at 0.040 s: unchanged, no face to paint"))
   }
 
   @Test("An overload: which level of the ladder, from which frame on, and why")

@@ -273,7 +273,9 @@ final class Trial: @unchecked Sendable {
       guard post.name == "error", let complaint = post.complaint else { continue }
       count += 1
       errors.append(complaint)
-      let allowed = ["no face to paint", "No sound", "sound has ended", "interlaced"]
+      let allowed = [
+        "no face to paint", "audio pad is not linked", "No audio arrives", "audio has ended", "interlaced",
+      ]
       let isAsked = allowed.contains { complaint.contains($0) } || hasRefused && complaint.contains("data stream error")
       if !isAsked { surprises.append(complaint) }
     }

@@ -151,8 +151,8 @@ import Testing
     arguments: [
       ("video,audio,output\nv,a,o.mp4\nv,a,o.mp4\n", "have the same output"), ("video,audio\nv,a\n", "--output"),
       ("video,audio,output\nv,a\n", "has 2 cells, not 3"), ("video,audio,output,colour\nv,a,o.mp4,red\n", "colour"),
-      ("video,audio,output,container\nv,a,-,mkv\n", "standard output"), ("[1]", "no JSON object"),
-      ("[{]", "no JSON array"),
+      ("video,audio,output,container\nv,a,-,mkv\n", "standard output"), ("[1]", "not a JSON object"),
+      ("[{]", "not a JSON array"),
       ("", "is empty"),
     ])
   func refuses(text: String, message: String) throws {

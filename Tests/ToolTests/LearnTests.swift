@@ -72,7 +72,7 @@ import Testing
       (sound, out, "has no video stream"),
       (portrait, out, "is a still picture, not a video"),
       (nobody, out, "no face was found in \(nobody)"),
-      (brief, out, "\(brief) shows a face for 0.4 s only; a second is the least, ten are good"),
+      (brief, out, "\(brief) shows a face for 0.4 s only; one second is needed, ten are good"),
       (nobody, nobody, "cannot write \(nobody): it is one of the inputs"),
       (nobody, folder.path, "it is a folder"),
       (nobody, folder.file("nowhere/a.presenter"), "cannot write \(folder.file("nowhere/a.presenter")): No such file"),

@@ -126,7 +126,7 @@ import Testing
     try "older".write(toFile: out, atomically: true, encoding: .utf8)
     chmod(out, 0o640)
     let kept = try dub(out, "--no-overwrite")
-    #expect(kept.status == 73 && kept.err.contains("is there already"), "\(kept.err)")
+    #expect(kept.status == 73 && kept.err.contains("exists; --overwrite"), "\(kept.err)")
     #expect(try String(contentsOfFile: out, encoding: .utf8) == "older")
     #expect(try dub(out).status == 3 && decodedFrames(out) == 5)
     let rights = try FileManager.default.attributesOfItem(atPath: out)[.posixPermissions] as? Int
@@ -242,10 +242,11 @@ import Testing
     "What a container cannot hold is refused with what it can",
     arguments: [
       ("a.webm", "--video-codec h264", "it holds vp9, av1"), ("a.mp4", "--audio-codec pcm", "it holds aac, opus"),
-      ("a.mov", "--video-codec prores --crf 3", "is fixed"), ("a.mov", "--profile master --bitrate 900", "takes none"),
+      ("a.mov", "--video-codec prores --crf 3", "is fixed"),
+      ("a.mov", "--profile master --bitrate 900", "does not take one"),
       ("a.mp4", "--profile master", "goes into mov or mkv"),
-      ("a.mp4", "--crf 60", "--crf of h264 is 0 to 51"),
-      ("a.mov", "--profile master --encoder-preset fast", "prores has none"),
+      ("a.mp4", "--crf 60", "--crf of h264 must be 0 to 51"),
+      ("a.mov", "--profile master --encoder-preset fast", "prores has no presets"),
     ])
   func refusals(name: String, options: String, message: String) throws {
     let words = options.split(separator: " ").map(String.init)

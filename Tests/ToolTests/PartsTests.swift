@@ -64,7 +64,7 @@ import Testing
       #expect(outcome.err.contains("the first is used") == (track == 1))
     }
     let none = try dub(picture, sounds, "none.mp4", "--audio-track", "4")
-    #expect(none.status == 66 && none.err.contains("so --audio-track is 1 to 3"), "\(none.err)")
+    #expect(none.status == 66 && none.err.contains("--audio-track must be 1 to 3"), "\(none.err)")
   }
 
   @Test("The new sound is in the language that is said", arguments: ["mp4", "mkv", "ts"])
@@ -270,10 +270,10 @@ import Testing
     arguments: [
       ("start,end,sound\n1,0.5,a.wav\n", "end is not after start"),
       ("start,end,sound\n0,1,a.wav\n0.5,2,a.wav\n", "begins before"),
-      ("start,end,sound\nx,1,a.wav\n", "start is a number of seconds"), ("start,end\n0,1\n", "names no sound"),
+      ("start,end,sound\nx,1,a.wav\n", "start must be a number of seconds"), ("start,end\n0,1\n", "has no sound"),
       ("start,end,sound,face\n0,1,a.wav,upper\n", "face is largest"),
       ("start,end,sound,voice\n0,1,a.wav,b\n", "there is no voice"),
-      ("start,end,sound\n", "holds no cue"),
+      ("start,end,sound\n", "has no cues"),
     ])
   func badCues(text: String, message: String) throws {
     let list = try write("cues.csv", text)

@@ -40,7 +40,7 @@ import Testing
     let outcome = try syncdiff(
       "dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file("out.mp4"), "--quiet")
     #expect(
-      outcome.out.isEmpty && outcome.err == "Warning: no face was found in \(picture), so its picture is as it was.\n")
+      outcome.out.isEmpty && outcome.err == "Warning: no face was found in \(picture): the picture is unchanged.\n")
   }
 
   @Test("The version names the tool, its model and the instruction set; with --verbose what it runs on, too")

@@ -160,7 +160,7 @@ private func timestamps(of path: String) throws -> [String] {
       (folder.file("text"), sound, out, "cannot decode \(folder.file("text"))"),
       (folder.file("empty"), sound, out, "cannot decode \(folder.file("empty"))"),
       (sound, sound, out, "has no video stream"),
-      (tiny, sound, out, "\(tiny) is 16 x 16; 64 x 64 is the least"),
+      (tiny, sound, out, "\(tiny) is 16 x 16; the minimum is 64 x 64"),
       (picture, picture, out, "has no audio stream"),
       (picture, sound, folder.file("nowhere/out.mp4"), "cannot write \(folder.file("nowhere/out.mp4")): No such file"),
       (picture, sound, folder.path, "it is a folder"),

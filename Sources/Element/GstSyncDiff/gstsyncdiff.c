@@ -96,7 +96,7 @@ gst_sync_diff_request_new_pad (GstElement *element, GstPadTemplate *templ, const
 
   if (pad) {
     gst_object_unref (pad);
-    GST_WARNING_OBJECT (element, "there is one audio pad only, and it is in use");
+    GST_WARNING_OBJECT (element, "the audio pad has been requested already, and there is only one");
     return NULL;
   }
   pad = gst_pad_new_from_template (templ, "audio");
@@ -159,7 +159,7 @@ gst_sync_diff_class_init (GstSyncDiffClass *klass)
   gst_element_class_add_static_pad_template (element, &audio_template);
   gst_element_class_add_static_pad_template (element, &src_template);
   gst_element_class_set_static_metadata (element, "Lip synchronisation by diffusion", "Filter/Effect/Video/Audio",
-      "Repaints the mouths in a video so that they speak the sound on the audio pad", "the syncdiff authors");
+      "Repaints the mouths in a video so that they speak the audio on the audio pad", "the syncdiff authors");
 }
 
 static void

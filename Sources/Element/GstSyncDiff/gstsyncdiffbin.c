@@ -192,7 +192,7 @@ end_unless_begun (GstSyncDiffBin *self, Branch *branch)
 
   if (g_atomic_int_get (&branch->begun) || !gst_pad_is_linked (branch->src))
     return;
-  GST_INFO_OBJECT (branch->src, "nothing has come, so this stream ends");
+  GST_INFO_OBJECT (branch->src, "no data has arrived: pushing EOS");
   gst_segment_init (&segment, GST_FORMAT_TIME);
   gst_pad_push_event (branch->src, gst_event_new_stream_start (GST_PAD_NAME (branch->src)));
   gst_pad_push_event (branch->src, gst_event_new_segment (&segment));
@@ -207,7 +207,7 @@ gst_sync_diff_bin_give_up (GstElement *element, gpointer data)
   end_unless_begun (self, &self->audio);  // of which syncdiff warns
   if (gst_pad_is_linked (self->video.sink) || !gst_pad_is_linked (self->video.src))
     return;
-  GST_ELEMENT_WARNING (self, STREAM, FAILED, ("No picture is linked to the pad video_sink, so video_src ends."), (NULL));
+  GST_ELEMENT_WARNING (self, STREAM, FAILED, ("The pad video_sink is not linked: video_src gets EOS."), (NULL));
   end_unless_begun (self, &self->video);
 }
 
@@ -287,7 +287,7 @@ gst_sync_diff_bin_change_state (GstElement *element, GstStateChange change)
   GstStateChangeReturn result;
 
   if (change == GST_STATE_CHANGE_NULL_TO_READY && !self->audio.sink) {
-    GST_ELEMENT_ERROR (self, CORE, MISSING_PLUGIN, ("An element that syncdiffbin is made of is missing."),
+    GST_ELEMENT_ERROR (self, CORE, MISSING_PLUGIN, ("An element that syncdiffbin needs is missing."),
         ("It needs queue, tee and clocksync of GStreamer itself, and videoconvert and audioconvert of its base plugins."));
     return GST_STATE_CHANGE_FAILURE;
   }
@@ -334,7 +334,7 @@ gst_sync_diff_bin_class_init (GstSyncDiffBinClass *klass)
   gst_element_class_add_static_pad_template (element, &audio_sink_template);
   gst_element_class_add_static_pad_template (element, &video_src_template);
   gst_element_class_add_static_pad_template (element, &audio_src_template);
-  gst_element_class_set_static_metadata (element, "Lip synchronisation of picture and sound", "Bin/Filter/Effect/Video/Audio",
+  gst_element_class_set_static_metadata (element, "Lip synchronisation of video and audio", "Bin/Filter/Effect/Video/Audio",
       "Repaints the mouths in the picture so that they speak the sound, and passes both on together",
       "the syncdiff authors");
 }

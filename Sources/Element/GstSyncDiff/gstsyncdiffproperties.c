@@ -17,43 +17,47 @@
 #include "gstsyncdiff.h"
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffPrecision, gst_sync_diff_precision,
-    {GST_SYNC_DIFF_PRECISION_AUTO, "The fastest that keeps the picture's full quality: f32", "auto"},
+    {GST_SYNC_DIFF_PRECISION_AUTO, "The fastest at full quality: f32", "auto"},
     {GST_SYNC_DIFF_PRECISION_F32, "32-bit floating point", "f32"},
-    {GST_SYNC_DIFF_PRECISION_BF16, "Weights and layers' inputs as 16-bit brain floats where that is faster (Intel with AMX, AMD with AVX512_BF16), else f32", "bf16"})
+    {GST_SYNC_DIFF_PRECISION_BF16,
+        "bfloat16 weights and layer inputs where that is faster (Intel with AMX, AMD with AVX512_BF16), else f32", "bf16"})
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffFaceSelect, gst_sync_diff_face_select,
     {GST_SYNC_DIFF_FACE_SELECT_LARGEST, "The largest face", "largest"},
-    {GST_SYNC_DIFF_FACE_SELECT_CENTER, "The face nearest to the picture's middle", "center"},
+    {GST_SYNC_DIFF_FACE_SELECT_CENTER, "The face nearest to the centre of the frame", "center"},
     {GST_SYNC_DIFF_FACE_SELECT_LEFT, "The leftmost face", "left"},
     {GST_SYNC_DIFF_FACE_SELECT_RIGHT, "The rightmost face", "right"},
-    {GST_SYNC_DIFF_FACE_SELECT_ROI_META, "Faces in the GstVideoRegionOfInterestMeta of upstream: those of type face, or all if there are none", "roi-meta"},
+    {GST_SYNC_DIFF_FACE_SELECT_ROI_META,
+        "Faces in upstream's GstVideoRegionOfInterestMeta: regions of type face, or all regions if none is of that type",
+        "roi-meta"},
     {GST_SYNC_DIFF_FACE_SELECT_ALL, "All faces", "all"})
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffNoFace, gst_sync_diff_no_face,
-    {GST_SYNC_DIFF_NO_FACE_PASSTHROUGH, "The frame goes on untouched", "passthrough"},
-    {GST_SYNC_DIFF_NO_FACE_ERROR, "The stream ends with an error", "error"})
+    {GST_SYNC_DIFF_NO_FACE_PASSTHROUGH, "The frame passes through unchanged", "passthrough"},
+    {GST_SYNC_DIFF_NO_FACE_ERROR, "Post an error", "error"})
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffSilence, gst_sync_diff_silence,
-    {GST_SYNC_DIFF_SILENCE_CLOSE, "The mouth closes", "close"},
-    {GST_SYNC_DIFF_SILENCE_PASSTHROUGH, "The frames go on untouched", "passthrough"})
+    {GST_SYNC_DIFF_SILENCE_CLOSE, "Close the mouth", "close"},
+    {GST_SYNC_DIFF_SILENCE_PASSTHROUGH, "Frames pass through unchanged", "passthrough"})
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffMissingAudio, gst_sync_diff_missing_audio,
-    {GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH, "Frames pass untouched", "passthrough"},
-    {GST_SYNC_DIFF_MISSING_AUDIO_SILENCE, "As if the sound was silent", "silence"},
+    {GST_SYNC_DIFF_MISSING_AUDIO_PASSTHROUGH, "Frames pass through unchanged", "passthrough"},
+    {GST_SYNC_DIFF_MISSING_AUDIO_SILENCE, "Treat missing audio as silence", "silence"},
     {GST_SYNC_DIFF_MISSING_AUDIO_ERROR,
-        "An error if no sound is linked, it ends before the picture, or a face waits for it for stall-timeout", "error"})
+        "Post an error if the audio pad is not linked, the audio ends before the video, or a face waits stall-timeout for it",
+        "error"})
 
 static G_DEFINE_ENUM_TYPE (GstSyncDiffOverload, gst_sync_diff_overload,
     {GST_SYNC_DIFF_OVERLOAD_AUTO, "Degrade when live, block otherwise", "auto"},
     {GST_SYNC_DIFF_OVERLOAD_BLOCK, "Paint every frame, however long it takes", "block"},
     {GST_SYNC_DIFF_OVERLOAD_DEGRADE,
-        "Paint with fewer steps, then every other frame, then none, until frames are in time", "degrade"})
+        "Use fewer steps, then paint every other frame, then none, until frames are in time", "degrade"})
 
 static G_DEFINE_FLAGS_TYPE (GstSyncDiffMessages, gst_sync_diff_messages,
-    {GST_SYNC_DIFF_MESSAGES_FACE, "syncdiff-face: faces were found, lost, or are others", "face"},
-    {GST_SYNC_DIFF_MESSAGES_DEGRADE, "syncdiff-degrade: the work for a frame was cut or restored", "degrade"},
+    {GST_SYNC_DIFF_MESSAGES_FACE, "syncdiff-face: faces were found, lost or changed", "face"},
+    {GST_SYNC_DIFF_MESSAGES_DEGRADE, "syncdiff-degrade: the work for each frame was reduced or restored", "degrade"},
     {GST_SYNC_DIFF_MESSAGES_SCENE, "syncdiff-scene: a new scene began", "scene"},
-    {GST_SYNC_DIFF_MESSAGES_STATS, "syncdiff-stats: the figures of the property stats", "stats"})
+    {GST_SYNC_DIFF_MESSAGES_STATS, "syncdiff-stats: the values of the property stats", "stats"})
 
 typedef enum { TEXT, BOOLEAN, UINT, INT64, UINT64, DOUBLE, ENUM, FLAGS, STATISTICS } Kind;
 
@@ -87,108 +91,107 @@ typedef struct {
 static const Property properties[] = {
   {"model", "Model",
       "Path of the model file (safetensors). Unset: the environment variable SYNCDIFF_MODEL, else "
-      "models/syncdiff.safetensors beside the plugin, else the one of the source tree that the plugin was built "
+      "models/syncdiff.safetensors beside the plugin, else the one in the source tree that the plugin was built "
       "in, else share/syncdiff/syncdiff.safetensors in the prefix that it is installed in",
       TEXT, FIELD (model), .flags = READY},
   {"presenter", "Presenter",
-      "Path of a file that `syncdiff learn` wrote: mouths of the face that is chosen first in every scene, so that none of "
-      "them has to be seen before. They are shown to whoever that is: give it only where it is this person. Unset: none",
+      "Path of a file made by `syncdiff learn`: a person's mouths, used for the face that is chosen first in every scene, so "
+      "that none has to be seen in the video first. Set it only if that face is this person's. Unset: none",
       TEXT, FIELD (presenter), .flags = READY},
   {"precision", "Precision", "Number format of the networks",
       ENUM, FIELD (precision), gst_sync_diff_precision_get_type, READY},
-  {"threads", "Threads", "Threads that compute one frame, 0 = one per core",
+  {"threads", "Threads", "Threads that work on one frame, 0 = one per core",
       UINT, FIELD (threads), .flags = READY, .most.u = 256},
   {"preload", "Preload",
-      "Load the model when going to READY, so that the first frame does not wait for it and a missing model shows "
+      "Load the model on the change to READY, so that the first frame does not wait for it and a missing model fails "
       "at once; otherwise when the first frame needs it",
       BOOLEAN, FIELD (preload), .flags = READY, .initial.u = TRUE},
   {"lookahead", "Look-ahead",
-      "Sound after a frame's own time that the frame waits for, in nanoseconds. Less than the model was trained "
-      "with lowers the latency and the quality; the rest is not heard. -1 = the model's own",
+      "How much audio after its own time a frame waits for, in nanoseconds. Less than the model was trained "
+      "with reduces latency and quality. -1 = the model's own",
       INT64, FIELD (lookahead), .flags = READY, .least.i = -1, .most.i = 25 * GST_SECOND, .initial.i = -1},
-  {"steps", "Steps", "Denoising steps a frame, 0 = the model's own. More are slower",
+  {"steps", "Steps", "Denoising steps per frame, 0 = the model's own. More are slower",
       UINT, FIELD (steps), .flags = PLAYING, .most.u = 1000},
   {"guidance-scale", "Guidance scale",
-      "How far the sound leads the lips away from those of silence: 1 = as they were learned, more opens them "
-      "wider, 0 = the model's own, which is 1",
+      "Scales how far the lips move from those of silence: 1 = as trained, more opens them wider, 0 = the model's "
+      "own, which is 1",
       DOUBLE, FIELD (guidance_scale), .flags = FRAME, .most.d = 10},
-  {"strength", "Strength", "Blend of the new mouth over the original, 0 = the original only",
+  {"strength", "Strength", "Opacity of the new mouth over the original, 0 = the original only",
       DOUBLE, FIELD (strength), .flags = FRAME, .most.d = 1, .initial.d = 1},
   {"seed", "Seed",
-      "Seed of the noise that the mouths are made from; its low 32 bits count. The same seed, input and model give the "
-      "same pictures",
+      "Seed of the diffusion's noise; the low 32 bits are used. The same seed, input and model give the same "
+      "output",
       UINT64, FIELD (seed), .flags = PLAYING, .most.u = G_MAXUINT64},
-  {"passthrough", "Pass-through", "Push every frame as it came. The reported latency stays the same",
+  {"passthrough", "Pass-through", "Push every frame unchanged. The reported latency stays the same",
       BOOLEAN, FIELD (passthrough), .flags = FRAME},
   {"audio-offset", "Audio offset",
-      "Nanoseconds that the sound is moved by before it is matched with the picture; positive: later. Only the "
-      "lips follow it, the sound itself does not pass through this element",
+      "Nanoseconds added to the audio's running time before it is matched with the video. Moves only the lips: the "
+      "audio itself does not pass through this element",
       INT64, FIELD (audio_offset), .flags = PLAYING, .least.i = -25 * GST_SECOND, .most.i = 25 * GST_SECOND, .latency = TRUE},
-  {"face-select", "Face selection", "Which of the faces in the picture get a new mouth",
+  {"face-select", "Face selection", "Which faces in the frame get a new mouth",
       ENUM, FIELD (face_select), gst_sync_diff_face_select_get_type, FRAME},
   {"max-faces", "Most faces",
-      "How many faces get a new mouth at most, the largest first, with face-select=all or roi-meta. Each takes time",
+      "Maximum number of faces that get a new mouth with face-select=all or roi-meta, largest first. Each takes time",
       UINT, FIELD (max_faces), .flags = PLAYING, .least.u = 1, .most.u = 16, .initial.u = 4},
   {"roi", "Region of interest",
-      "Fixed box \"x,y,width,height\" in pixels of the picture: the face in there gets a new mouth, whatever face-select "
-      "says. A box around the face alone replaces detection; in a larger one its largest face is looked for. Unset: the "
-      "whole picture",
+      "Fixed box \"x,y,width,height\" in pixels of the frame: the face in it gets a new mouth, whatever face-select "
+      "says. A box tight around the face replaces detection; in a larger one the largest face is detected. Unset: the "
+      "whole frame",
       TEXT, FIELD (roi), .flags = PLAYING},
-  {"no-face", "No face", "What becomes of a frame without a face to paint; one whose mouth is hidden counts",
+  {"no-face", "No face", "What to do with a frame without a face to paint. A face whose mouth is hidden is not missing",
       ENUM, FIELD (no_face), gst_sync_diff_no_face_get_type, PLAYING},
-  {"silence", "Silence", "What the mouth does while the sound is silent",
+  {"silence", "Silence", "What to do while the audio is silent",
       ENUM, FIELD (silence), gst_sync_diff_silence_get_type, PLAYING},
-  {"silence-threshold", "Silence threshold", "Sound whose RMS stays below this many dBFS for silence-hold is silence",
+  {"silence-threshold", "Silence threshold", "Audio whose RMS stays below this many dBFS for silence-hold is silence",
       DOUBLE, FIELD (silence_threshold), .flags = PLAYING, .least.d = -200, .initial.d = -50},
   {"silence-hold", "Silence hold",
-      "Nanoseconds for which the sound has to be quiet to count as silence: pauses between words are shorter. Sound "
-      "that is lost or late counts as silence for as long, and is missing then",
+      "Nanoseconds that the audio must be quiet to count as silence: pauses between words are shorter. Lost or late "
+      "audio counts as silence for as long, and then as missing",
       UINT64, FIELD (silence_hold), .flags = PLAYING, .most.u = 2 * GST_SECOND, .initial.u = 300 * GST_MSECOND},
   {"missing-audio", "Missing audio",
-      "What becomes of frames without sound: none is linked, it has not begun yet or ended already, or it is "
+      "What to do with frames without audio: the pad is not linked, the audio has not begun or has ended, or it is "
       "lost or late by more than silence-hold",
       ENUM, FIELD (missing_audio), gst_sync_diff_missing_audio_get_type, PLAYING, .latency = TRUE},
   {"scene-threshold", "Scene threshold",
-      "Difference of two frames, 0 for the same and 1 for unrelated ones, from which a new scene begins and nothing of "
-      "the last one counts any more. 0 = never",
+      "Difference between two frames, 0 for equal and 1 for unrelated ones, from which a new scene begins and everything "
+      "known about the last one is forgotten. 0 = never",
       DOUBLE, FIELD (scene_threshold), .flags = PLAYING, .most.d = 1, .initial.d = 0.4},
-  {"overload", "Overload", "What happens when painting takes longer than there is time",
+  {"overload", "Overload", "What to do when painting takes longer than there is time",
       ENUM, FIELD (overload), gst_sync_diff_overload_get_type, PLAYING, .latency = TRUE},
   {"processing-latency", "Processing latency",
-      "Nanoseconds that a frame may take to paint, as part of the reported latency; 0 = measured, and at most one "
-      "frame unless overload is block",
+      "Nanoseconds of painting in the reported latency; 0 = measured, at most one frame unless overload=block",
       UINT64, FIELD (processing_latency), .flags = PLAYING, .most.u = G_MAXINT64, .latency = TRUE},
   {"stall-timeout", "Stall timeout",
-      "Nanoseconds without any sound after which waiting frames go on without, with a warning; how much longer than "
-      "the latency a live frame waits at most; and how long sound that is a minute ahead, unless it is live, waits "
-      "for a picture that does not come. Time in PAUSED does not count. 0 = for ever",
+      "Nanoseconds without any audio after which waiting frames go on without it, with a warning; how much longer than "
+      "the latency a live frame waits at most; and how long audio that is a minute ahead, unless it is live, waits "
+      "for video. Time in PAUSED does not count. 0 = for ever",
       UINT64, FIELD (stall_timeout), .flags = PLAYING, .most.u = G_MAXINT64, .initial.u = 5 * GST_SECOND},
   {"qos", "QoS",
-      "Let lateness at the sink lower the work (overload), and post QoS messages. QoS events never go on upstream, "
-      "for no frame is to be left out",
+      "Let QoS events from the sink reduce the work (overload), and post QoS messages. QoS events are not forwarded "
+      "upstream, so that no frame is dropped there",
       BOOLEAN, FIELD (qos), .flags = PLAYING, .initial.u = TRUE},
-  {"post-messages", "Post messages", "Element messages that are posted on the bus",
+  {"post-messages", "Post messages", "Element messages to post on the bus",
       FLAGS, FIELD (post_messages), gst_sync_diff_messages_get_type, PLAYING,
       .initial.u = GST_SYNC_DIFF_MESSAGES_FACE | GST_SYNC_DIFF_MESSAGES_DEGRADE},
   {"stats-interval", "Stats interval",
-      "Nanoseconds of running time between two syncdiff-stats messages, if post-messages has stats; 0 = none",
+      "Nanoseconds of running time between syncdiff-stats messages, if post-messages has stats; 0 = none",
       UINT64, FIELD (stats_interval), .flags = PLAYING, .most.u = G_MAXINT64},
   {"stats", "Statistics",
-      "Frames since the stream began: painted, reused (the mouth of the frame before), and passed for want of a "
-      "face, of sound, or of time, or as the face shows too little of its mouth; no-sound counts painted ones, too, if "
-      "all sound was silent from the beginning, for 10 s; late ones; level of overload; nanoseconds of latency; frames "
-      "and nanoseconds of sound that are held",
+      "Frames since the stream began: painted, reused (with the previous mouth), and passed unchanged because there was no "
+      "face, no audio or no time, or the mouth was hidden; no-sound also counts painted frames if all audio was silent "
+      "for the first 10 s or more; late frames; overload level; latency in nanoseconds; frames, and nanoseconds of audio, "
+      "held",
       STATISTICS, .flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS},
   {"disclosure", "Disclosure",
-      "Tag the output as made by AI when sound is linked: a comment and an extended-comment with IPTC's digital source "
+      "Tag the output as made by AI when audio is linked: a comment and an extended-comment with IPTC's digital source "
       "type compositeWithTrainedAlgorithmicMedia",
       BOOLEAN, FIELD (disclosure), .flags = READY, .initial.u = TRUE},
   {"watermark", "Watermark",
-      "Mark painted pixels, invisibly, as made by AI: `syncdiff detect` finds the mark after compression, scaling and cropping",
+      "Mark painted pixels invisibly as made by AI: `syncdiff detect` finds the mark after compression, scaling and cropping",
       BOOLEAN, FIELD (watermark), .flags = READY, .initial.u = TRUE},
-  {"watermark-key", "Watermark key", "Only those who know this text can read the mark. Unset: everyone can",
+  {"watermark-key", "Watermark key", "Text needed to read the mark. Unset: everyone can read it",
       TEXT, FIELD (watermark_key), .flags = READY},
-  {"watermark-id", "Watermark id", "A number of your own that the mark tells, beside the version and the model",
+  {"watermark-id", "Watermark id", "A number of your own that the mark carries, beside the version and the model",
       UINT, FIELD (watermark_id), .flags = READY, .most.u = G_MAXUINT16},
 };
 
@@ -321,7 +324,7 @@ gst_sync_diff_set_property (GObject *object, guint id, const GValue *value, GPar
 
   // GObject's ranges let it through.
   if (property->kind == DOUBLE && isnan (g_value_get_double (value))) {
-    GST_WARNING_OBJECT (self, "%s cannot be NaN, it stays what it was", property->name);
+    GST_WARNING_OBJECT (self, "%s cannot be NaN: it is not changed", property->name);
     return;
   }
   GST_OBJECT_LOCK (self);

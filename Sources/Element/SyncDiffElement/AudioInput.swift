@@ -23,15 +23,15 @@ final class AudioInput: Sendable {
   func receive(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstFlowReturn {
     if buffer.pointee.pts == .max, input.change({ $0.warnsUntimed() }) {
       stream.postWarning(
-        .stream(GST_STREAM_ERROR_FORMAT), "Sound without timestamps.",
-        debug: "Each buffer is taken to follow the one before it. A parser in front of the pad audio may know better.")
+        .stream(GST_STREAM_ERROR_FORMAT), "Audio buffers without timestamps.",
+        debug: "Each is assumed to follow the one before it. A parser before the audio pad may know the timestamps.")
     }
     let taken = input.change { $0.take(buffer) }
     gst_buffer_unref(buffer)  // before a wait: upstream may need its memory
     switch taken {
     case .notNegotiated: return GST_FLOW_NOT_NEGOTIATED
-    case .outside: stream.log(GST_LEVEL_LOG, "dropped sound that belongs to no frame")
-    case .unreadable: stream.log(GST_LEVEL_WARNING, "dropped sound that cannot be read, or be placed in time")
+    case .outside: stream.log(GST_LEVEL_LOG, "dropped audio outside the segment")
+    case .unreadable: stream.log(GST_LEVEL_WARNING, "dropped audio that cannot be read, or has no running time")
     case .sound(let samples, let start):
       // In pieces, because a buffer may hold more than fits.
       let piece = Filterbank.sampleRate / 2
@@ -77,13 +77,13 @@ final class AudioInput: Sendable {
       if isAudible { state.soundCheck.heard() }
       return .done(step == .giveWay ? .gaveWay : .appended)
     }
-    stream.log(GST_LEVEL_LOG, "sound from \(seconds(range)): \(result.rawValue)\(isAudible ? "" : ", silent")")
+    stream.log(GST_LEVEL_LOG, "audio from \(seconds(range)): \(result.rawValue)\(isAudible ? "" : ", silent")")
     if result == .gaveWay, !isLive, input.change({ $0.warnsFull() }) {
       stream.postWarning(
-        .stream(GST_STREAM_ERROR_FAILED), "The picture is a minute behind the sound, old sound is let go.",
+        .stream(GST_STREAM_ERROR_FAILED), "The video is a minute behind the audio: the oldest audio is dropped.",
         debug:
-          "No frame has come to the pad sink while the pad audio was full. If both come from one demuxer, give "
-          + "the queue in front of the pad sink max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
+          "No frame has arrived on the sink pad while the audio pad was full. If both come from one demuxer, set "
+          + "max-size-time=0 max-size-bytes=0 max-size-buffers=0 on the queue before the sink pad.")
     }
     return result != .stopped
   }
@@ -104,7 +104,7 @@ final class AudioInput: Sendable {
 
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> Bool {
     defer { gst_event_unref(event) }
-    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad audio")
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) on the audio pad")
     switch event.pointee.type {
     case GST_EVENT_FLUSH_START: stream.state.change { $0.soundStopped = true }
     case GST_EVENT_FLUSH_STOP:
@@ -118,12 +118,12 @@ final class AudioInput: Sendable {
       input.change { $0.streamBegins() }
       stream.state.change { $0.waiting.sync.ended = false }
     case GST_EVENT_SEGMENT:
-      if input.change({ $0.segmentBegins(event) }) { stream.warnTimeless("sound") }
+      if input.change({ $0.segmentBegins(event) }) { stream.warnTimeless("audio") }
       stream.state.change { $0.waiting.sync.ended = false }
     case GST_EVENT_CAPS: return useCaps(event)
     case GST_EVENT_GAP:
       guard let range = input.change({ $0.gap(event) }) else { break }
-      stream.log(GST_LEVEL_DEBUG, "no sound from \(seconds(range)), as upstream says")
+      stream.log(GST_LEVEL_DEBUG, "gap in the audio from \(seconds(range))")
       stream.state.change { $0.soundArrived(range, now: stream.now) }
     case GST_EVENT_EOS, GST_EVENT_SEGMENT_DONE: stream.state.change { $0.waiting.sync.ended = true }
     default: break
@@ -136,10 +136,10 @@ final class AudioInput: Sendable {
     gst_event_parse_caps(event, &caps)
     guard let caps, let (rate, channels) = input.change({ $0.prepare(caps) }) else {
       stream.postError(
-        .stream(GST_STREAM_ERROR_FORMAT), "The sound on the audio pad cannot be converted to 16 kHz mono.")
+        .stream(GST_STREAM_ERROR_FORMAT), "Cannot convert the audio to 16 kHz mono.")
       return false
     }
-    stream.log(GST_LEVEL_INFO, "the sound's caps: \(rate) Hz, channels: \(channels)")
+    stream.log(GST_LEVEL_INFO, "audio caps: \(rate) Hz, channels: \(channels)")
     return true
   }
 
@@ -157,7 +157,7 @@ extension Stream {
   fileprivate func logWait(of range: Range<RunningTime>, until limit: Int64?, now: Int64) {
     log(
       GST_LEVEL_DEBUG,
-      "sound up to \(seconds(range.upperBound)) waits for the picture, which is a minute behind or has not begun: "
+      "audio up to \(seconds(range.upperBound)) waits for the video, which is a minute behind or has not begun: "
         + (limit.map { "at most \(seconds(microseconds: $0 - now)) more" } ?? "for as long as it takes"))
   }
 }

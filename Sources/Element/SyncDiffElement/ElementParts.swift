@@ -83,7 +83,7 @@ final class ElementParts: Sendable {
   }
 
   func audioLinked(_ linked: Bool) {
-    stream.log(GST_LEVEL_INFO, linked ? "the pad audio is linked" : "the pad audio is not linked any more")
+    stream.log(GST_LEVEL_INFO, "the audio pad is \(linked ? "linked" : "unlinked")")
     stream.state.change { state in
       state.waiting.sync.linked = linked
       if linked { state.soundCheck.linked() }

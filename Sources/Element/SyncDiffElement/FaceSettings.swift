@@ -69,7 +69,7 @@ struct FaceSettings {
     if case .bad(let why) = region, warnedRegion != region {
       stream.postWarning(
         .resource(GST_RESOURCE_ERROR_SETTINGS), "roi=\"\(text)\" has no effect: \(why).",
-        debug: "Give a box in pixels of the picture, such as "
+        debug: "Give a box in pixels of the frame, such as "
           + "roi=\"\(width / 4),\(height / 4),\(width / 2),\(height / 2)\".")
     }
     warnedRegion = region

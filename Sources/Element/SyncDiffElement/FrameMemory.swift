@@ -38,7 +38,7 @@ struct FrameMemory {
     if gst_video_frame_map(&map, &info, buffer, flags) != 0 { return map }
     if !warnedUnmappable {
       warnedUnmappable = true
-      stream.postWarning(.resource(GST_RESOURCE_ERROR_READ), "Cannot map frame memory, so frames pass untouched.")
+      stream.postWarning(.resource(GST_RESOURCE_ERROR_READ), "Cannot map frame memory: frames pass through unchanged.")
     }
     return nil
   }

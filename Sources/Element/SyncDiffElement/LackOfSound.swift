@@ -37,19 +37,19 @@ extension Stream {
     let milliseconds = time.nanoseconds / 1_000_000
     if let ahead {
       postWarning(
-        .stream(GST_STREAM_ERROR_FAILED), "A live frame is too far ahead of the clock to wait for its sound.",
+        .stream(GST_STREAM_ERROR_FAILED), "A live frame is too far ahead of the clock to wait for its audio.",
         debug:
-          "The frame at \(milliseconds) ms would wait for another \(ahead / 1_000_000) ms. Probably its timestamp is "
-          + "wrong; videorate or the source's do-timestamp may mend it.")
+          "The frame at \(milliseconds) ms would wait another \(ahead / 1_000_000) ms. Its timestamp is probably wrong; "
+          + "videorate, or do-timestamp=true on the source, may help.")
       return
     }
     postWarning(
       .stream(GST_STREAM_ERROR_FAILED),
-      "No sound has come to the pad audio for \((settings.stallTimeout ?? 0) / 1000) ms, frames go on without it.",
+      "No audio has arrived for \((settings.stallTimeout ?? 0) / 1000) ms: frames no longer wait for it.",
       debug:
-        "A frame at \(milliseconds) ms waits for it. Probably a queue is full elsewhere while this "
-        + "branch is empty: give the queues beside syncdiff, above all the one that carries the same sound to a muxer or "
-        + "sink, max-size-time=0 max-size-bytes=0 max-size-buffers=0.")
+        "The frame at \(milliseconds) ms has waited for it. Probably a queue elsewhere is full while this branch is "
+        + "empty: set max-size-time=0 max-size-bytes=0 max-size-buffers=0 on the queues beside syncdiff, above all on the "
+        + "one that carries the same audio to a muxer or sink.")
   }
 
   /// Reports, once, that frames have had no audio to speak for a long time, or to the end.
@@ -57,23 +57,23 @@ extension Stream {
     switch state.change({ $0.soundCheck.news(atEnd: atEnd) }) {
     case .unlinked:
       postWarning(
-        .stream(GST_STREAM_ERROR_FAILED), "No sound is linked to the pad audio, so frames go on untouched.",
+        .stream(GST_STREAM_ERROR_FAILED), "The audio pad is not linked: frames pass through unchanged.",
         debug:
-          "Link what the mouths are to speak, as in `... ! audioconvert ! dub.audio`. Where an element has one input only, "
-          + "as an effect in GES or a filter in transcodebin, no sound reaches it: put syncdiffbin behind GES instead.")
+          "Link the audio that the mouths are to speak, as in `... ! audioconvert ! dub.audio`. An effect in GES or a "
+          + "filter in transcodebin has one input only and gets no audio: put syncdiffbin behind GES instead.")
     case .sound:
       postWarning(
-        .stream(GST_STREAM_ERROR_FAILED), "Nothing but silence has come to the pad audio.",
+        .stream(GST_STREAM_ERROR_FAILED), "The audio has been nothing but silence.",
         debug:
-          "All of it stays below silence-threshold (\(Int(settings.silenceThreshold)) dBFS). Is its source muted, or is it "
-          + "another track or channel that speaks?")
+          "All of it is below silence-threshold (\(Int(settings.silenceThreshold)) dBFS). Is the source muted, or is the "
+          + "speech on another track or channel?")
     case nil: break
     }
   }
 
   func warnTimeless(_ what: String) {
     postWarning(
-      .stream(GST_STREAM_ERROR_FORMAT), "The \(what) comes in a segment that is not in time: frames pass untouched.",
-      debug: "An appsrc needs format=time; where bytes come from, a demuxer or parser may know the time.")
+      .stream(GST_STREAM_ERROR_FORMAT), "The \(what) segment is not in time format: frames pass through unchanged.",
+      debug: "Set format=time on an appsrc; for a byte stream, put a demuxer or parser before syncdiff.")
   }
 }

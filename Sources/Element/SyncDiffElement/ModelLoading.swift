@@ -44,7 +44,7 @@ extension Stream {
     } catch {
       postError(
         error.problem, error.description,
-        debug: "Set the property presenter to the path of a file that syncdiff learn wrote, or to NULL.")
+        debug: "Set the property presenter to the path of a file made by `syncdiff learn`, or to NULL.")
       return false
     }
     return true

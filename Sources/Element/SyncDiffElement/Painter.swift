@@ -233,8 +233,8 @@ final class Painter {
       !scene.trackedFaces.contains(where: { $0.isChosen || $0.obstacle != nil })
     else { return false }
     stream.postError(
-      .stream(GST_STREAM_ERROR_FAILED), "There is no face to paint in the picture, and no-face=error.",
-      debug: "At \(time.nanoseconds / 1_000_000) ms. With no-face=passthrough such frames go on untouched.")
+      .stream(GST_STREAM_ERROR_FAILED), "There is no face to paint in the frame, and no-face=error.",
+      debug: "At \(time.nanoseconds / 1_000_000) ms. With no-face=passthrough such frames pass through unchanged.")
     return true
   }
 
@@ -255,8 +255,8 @@ final class Painter {
   private func send(_ frame: Frame, _ outcome: Statistics.Outcome, _ settings: Settings) -> GstFlowReturn {
     guard let buffer = memory.packed(frame.buffer, stream) else {
       stream.postError(
-        .resource(GST_RESOURCE_ERROR_NO_SPACE_LEFT), "There is no memory for a frame.",
-        debug: "Downstream does not know GstVideoMeta, so frames with strides of their own are copied.")
+        .resource(GST_RESOURCE_ERROR_NO_SPACE_LEFT), "Cannot allocate memory for a frame.",
+        debug: "Downstream does not support GstVideoMeta, so frames with their own strides are copied.")
       return GST_FLOW_ERROR
     }
     let left: Int64? = stream.state.change { state in
@@ -335,7 +335,7 @@ final class Painter {
       let pause: Pause = stream.state.wait { turn(&wait, &isTold, timer, &$0, settings) }
       switch pause {
       case .over(let sound):
-        if isTold { stream.log(GST_LEVEL_LOG, "the frame at \(seconds(time)) waits no longer: \(sound)") }
+        if isTold { stream.log(GST_LEVEL_LOG, "the frame at \(seconds(time)) no longer waits: \(sound)") }
         return sound
       case .warn(let ahead): stream.warnStalled(time, ahead: ahead, settings)
       case .fail(let why):
@@ -362,7 +362,7 @@ final class Painter {
     case .fail: return .done(.fail(why: state.lackOfSound))
     case .warn(let ahead): return .done(.warn(ahead: ahead))
     case .makeRoom:
-      stream.log(GST_LEVEL_DEBUG, "sound lags behind the picture: up to \(Waiting.wideSlack / 1_000_000) ms are held")
+      stream.log(GST_LEVEL_DEBUG, "the audio lags behind the video: up to \(Waiting.wideSlack / 1_000_000) ms are held")
       return .again
     case .wait(let until):
       if !isTold {

@@ -8,13 +8,13 @@ package struct Statistics: Equatable, Sendable {
   /// The outcome of a frame.
   package enum Outcome: String, Sendable {
     case painted
-    case reused = "painted with the mouth of the frame before"
-    case faceless = "untouched, without a face to paint"
-    case hidden = "untouched, the face shows too little of its mouth"
-    case soundless = "untouched, without sound"
-    case unlinked = "untouched, no sound is linked"
-    case overloaded = "untouched for want of time"
-    case bypassed = "untouched by passthrough or strength, without a place in time, or its memory cannot be mapped"
+    case reused = "painted with the previous mouth"
+    case faceless = "unchanged, no face to paint"
+    case hidden = "unchanged, the mouth is hidden"
+    case soundless = "unchanged, no audio"
+    case unlinked = "unchanged, the audio pad is not linked"
+    case overloaded = "unchanged, no time to paint"
+    case bypassed = "unchanged by passthrough or strength, without a running time, or not mappable"
   }
 
   package var painted: UInt64 = 0

@@ -97,8 +97,8 @@ struct StreamState {
 
   /// Why there is no audio.
   var lackOfSound: String {
-    guard waiting.sync.linked else { return "No sound is linked to the pad audio." }
-    return waiting.sync.ended ? "The sound has ended before the picture." : "No sound comes to the pad audio."
+    guard waiting.sync.linked else { return "The audio pad is not linked." }
+    return waiting.sync.ended ? "The audio has ended before the video." : "No audio arrives."
   }
 
   // MARK: Properties

@@ -52,12 +52,12 @@ final class VideoInput: Sendable {
     switch complaint {
     case .untimed:
       stream.postWarning(
-        .stream(GST_STREAM_ERROR_FORMAT), "Frames without timestamps.",
-        debug: "Each is taken to follow the one before it. A parser in front of syncdiff may know better.")
+        .stream(GST_STREAM_ERROR_FORMAT), "Video frames without timestamps.",
+        debug: "Each is assumed to follow the one before it. A parser before syncdiff may know the timestamps.")
     case .speed(let rate, let applied):
       stream.postWarning(
         .stream(GST_STREAM_ERROR_FORMAT), "Lips can only be synchronised at normal speed.",
-        debug: "The rate is \(rate) (applied: \(applied)): frames pass untouched.")
+        debug: "The rate is \(rate) (applied: \(applied)): frames pass through unchanged.")
     }
   }
 
@@ -65,7 +65,7 @@ final class VideoInput: Sendable {
 
   /// An event refused because the element stops is not an error: upstream may retry a sticky event, and would report one.
   func event(_ event: UnsafeMutablePointer<GstEvent>) -> GstFlowReturn {
-    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) at the pad sink")
+    stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) on the sink pad")
     switch event.pointee.type {
     case GST_EVENT_FLUSH_START: return flushStart(event)
     case GST_EVENT_FLUSH_STOP: return flushStop(event)
@@ -75,7 +75,7 @@ final class VideoInput: Sendable {
         return GST_FLOW_NOT_NEGOTIATED
       }
     case GST_EVENT_SEGMENT:
-      if input.change({ $0.begins(event) }) { stream.warnTimeless("picture") }
+      if input.change({ $0.begins(event) }) { stream.warnTimeless("video") }
     default: break
     }
     guard gst_event_type_get_flags(event.pointee.type).rawValue & GST_EVENT_TYPE_SERIALIZED.rawValue != 0 else {
@@ -157,7 +157,7 @@ final class VideoInput: Sendable {
     guard info.interlace_mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE else {
       if input.change({ $0.refusesInterlaced() }) {
         stream.postError(
-          .stream(GST_STREAM_ERROR_FORMAT), "The video is interlaced: put the element deinterlace before syncdiff.")
+          .stream(GST_STREAM_ERROR_FORMAT), "The video is interlaced: put deinterlace before syncdiff.")
       }
       return false
     }
@@ -165,7 +165,7 @@ final class VideoInput: Sendable {
       info.fps_n > 0 && info.fps_d > 0
       ? UInt64(gst_util_uint64_scale(1_000_000_000, guint64(info.fps_d), guint64(info.fps_n))) : nil
     stream.log(
-      GST_LEVEL_INFO, "the picture's caps: \(info.width) x \(info.height), \(info.fps_n)/\(info.fps_d) frames a second")
+      GST_LEVEL_INFO, "video caps: \(info.width) x \(info.height), \(info.fps_n)/\(info.fps_d) frames a second")
     stream.state.change { $0.waiting.frameDuration = duration }
     stream.refreshLatency()
     return true

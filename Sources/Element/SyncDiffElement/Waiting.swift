@@ -155,16 +155,16 @@ package struct Waiting: Sendable {
   /// A description of what a frame waits for. `left` as above, `until` as in `FrameStep.wait`.
   package func account(of wait: FrameWait, left: Int64?, until: Int64?, _ around: Surroundings) -> String {
     let needed = sync.soundTime(of: wait.frame)?.advanced(by: sync.lookahead)
-    let reached = sync.newest.map { "it is there up to \(seconds($0))" } ?? "there is none"
-    let came = soundMoved > 0 ? ", the last came \(seconds(microseconds: around.now - soundMoved)) ago" : ""
+    let reached = sync.newest.map { "it has arrived up to \(seconds($0))" } ?? "none has arrived"
+    let came = soundMoved > 0 ? ", the last \(seconds(microseconds: around.now - soundMoved)) ago" : ""
     var rest = "for as long as it takes"
     if wait.isResting {
-      rest = "for as long as the pipeline rests in PAUSED, or downstream holds up the frames before"
+      rest = "for as long as the pipeline rests in PAUSED, or downstream blocks earlier frames"
     } else if let limit = stallTime(since: wait.began, left: left, around.timeout) {
       rest = "at most \(seconds(microseconds: limit - around.now)) more"
     }
     if let left { rest += ", or until its deadline in \(seconds(nanoseconds: left))" }
-    return "the frame at \(seconds(wait.frame)) waits for sound up to \(needed.map(seconds) ?? "its time"): "
+    return "the frame at \(seconds(wait.frame)) waits for audio up to \(needed.map(seconds) ?? "its time"): "
       + "\(reached)\(came); it waits \(rest)"
   }
 

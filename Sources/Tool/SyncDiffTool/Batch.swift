@@ -62,9 +62,9 @@ struct Batch: ParsableCommand {
   }
 
   func validate() throws {
-    guard (1...64).contains(jobs) else { throw ValidationError("--jobs is 1 to 64.") }
+    guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be 1 to 64.") }
     for path in report where BatchReport(path: path) == nil {
-      throw ValidationError("--report is a file that ends with .csv, .json or .html, not \(path).")
+      throw ValidationError("--report must be a file that ends with .csv, .json or .html, not \(path).")
     }
   }
 

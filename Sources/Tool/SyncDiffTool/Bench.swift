@@ -42,11 +42,11 @@ struct BenchOptions: ParsableArguments {
   var json = false
 
   func validate() throws {
-    guard seconds > 0, seconds <= 3600 else { throw ValidationError("--seconds is more than 0, at most 3600.") }
+    guard seconds > 0, seconds <= 3600 else { throw ValidationError("--seconds must be more than 0, at most 3600.") }
     guard repeats.map({ (1...1_000_000).contains($0) }) ?? true else {
-      throw ValidationError("--repeats is 1 to 1000000.")
+      throw ValidationError("--repeats must be 1 to 1000000.")
     }
-    guard threads.allSatisfy({ $0 <= 256 }) else { throw ValidationError("--threads is 0 to 256.") }
+    guard threads.allSatisfy({ $0 <= 256 }) else { throw ValidationError("--threads must be 0 to 256.") }
   }
 
   /// The thread counts, with 0 replaced by the number it stands for.
@@ -80,7 +80,7 @@ struct StepsOption: ParsableArguments {
   var steps: [UInt32] = []
 
   func validate() throws {
-    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps is 1 to 1000.") }
+    guard steps.allSatisfy({ (1...1000).contains($0) }) else { throw ValidationError("--steps must be 1 to 1000.") }
   }
 
   func counts(_ model: Model) -> [Int] { steps.isEmpty ? [model.configuration.steps] : steps.map { Int($0) } }

@@ -40,17 +40,17 @@ struct Cue {
     }
     func seconds(_ name: String) throws -> Double {
       guard let value = cells[name].flatMap(Double.init), value >= 0, value.isFinite else {
-        throw ValidationError("\(row.name): \(name) is a number of seconds from 0 on.")
+        throw ValidationError("\(row.name): \(name) must be a number of seconds from 0 on.")
       }
       return value
     }
     (start, end) = (try seconds("start"), try seconds("end"))
     guard end > start else { throw ValidationError("\(row.name): end is not after start.") }
-    guard let sound = cells["sound"] else { throw ValidationError("\(row.name) names no sound.") }
+    guard let sound = cells["sound"] else { throw ValidationError("\(row.name) has no sound.") }
     self.sound = sound
     face = try cells["face"].map { text in
       guard let face = Face(text) else {
-        throw ValidationError("\(row.name): face is largest, center, left, right, all or x,y,w,h in pixels.")
+        throw ValidationError("\(row.name): face must be largest, center, left, right, all or x,y,w,h in pixels.")
       }
       return face
     }
@@ -59,7 +59,7 @@ struct Cue {
   /// Sorted by start. Throws if the file is not a list of cues, or if two of them overlap.
   static func load(path: String) throws -> [Cue] {
     let cues = try table(at: path).map { (name: $0.name, cue: try Cue($0)) }.sorted { $0.cue.start < $1.cue.start }
-    guard !cues.isEmpty else { throw ValidationError("\(path) holds no cue.") }
+    guard !cues.isEmpty else { throw ValidationError("\(path) has no cues.") }
     for (before, after) in zip(cues, cues.dropFirst()) where after.cue.start < before.cue.end {
       throw ValidationError("\(after.name) begins before \(before.name) ends.")
     }

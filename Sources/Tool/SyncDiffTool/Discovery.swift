@@ -92,7 +92,7 @@ final class Discovery: Sendable {
       default: return
       }
     }
-    throw Failure("cannot decode \(path): it took too long to look into it")
+    throw Failure("cannot decode \(path): timed out")
   }
 
   private func listen(to source: UnsafeMutablePointer<GstElement>) {

@@ -87,16 +87,16 @@ struct Dub: ParsableCommand {
         ("--audio-track", audioTrack != nil), ("--from", format.from != 0), ("--to", format.to != nil),
         ("--extend", format.extend != .cut), ("--roi", element.roi != nil),
       ].filter(\.1)
-      if let (name, _) = hinders.first { throw ValidationError("\(name) does not go with --cues.") }
+      if let (name, _) = hinders.first { throw ValidationError("\(name) cannot be combined with --cues.") }
     }
-    guard (1...64).contains(jobs) else { throw ValidationError("--jobs is 1 to 64.") }
+    guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be 1 to 64.") }
     if jobs > 1 {
       let hinders = [("--cues", cues != nil), ("--extend", format.extend != .cut), ("--compare", format.compare)]
-      if let (name, _) = hinders.first(where: \.1) { throw ValidationError("\(name) does not go with --jobs.") }
+      if let (name, _) = hinders.first(where: \.1) { throw ValidationError("\(name) cannot be combined with --jobs.") }
     }
-    if sheet != nil, format.compare { throw ValidationError("--sheet does not go with --compare, which shows both.") }
+    if sheet != nil, format.compare { throw ValidationError("--sheet cannot be combined with --compare.") }
     if sheet != nil, output == "-" { throw ValidationError("--sheet needs a file as the output.") }
-    if reporting.json, output == "-" { throw ValidationError("--json and -o - both want standard output.") }
+    if reporting.json, output == "-" { throw ValidationError("--json and -o - both write to standard output.") }
     if output == "-", format.container == nil { throw ValidationError("-o - needs --container mkv, webm or ts.") }
   }
 
@@ -217,7 +217,7 @@ struct Dub: ParsableCommand {
       try picture.finish()
     }
     let isFaceless = made.painted == 0 && made.faceless > 0
-    if isFaceless { report.warn("no face was found in \(job.picture.path), so its picture is as it was.") }
+    if isFaceless { report.warn("no face was found in \(job.picture.path): the picture is unchanged.") }
     for shortfall in made.shortfalls { report.warn(shortfall) }
     let status: ExitStatus? =
       made.interruption ?? (faults.isEmpty ? nil : .internalFault) ?? (made.shortfalls.isEmpty ? nil : .incomplete)
@@ -310,7 +310,7 @@ struct Dub: ParsableCommand {
     let spent = tenths((ContinuousClock.now - began) / .seconds(1))
     guard learns else { return Sight(cuts: look.cuts) }
     guard learner.faces == 1, let presenter = learner.presenter, let file = tmpfile() else {
-      report.note("Looked through \(path) in \(spent) s: not one face all the time, so mouths are learned on the way.")
+      report.note("Looked through \(path) in \(spent) s: no face throughout, so mouths are learned while dubbing.")
       return Sight(cuts: look.cuts)
     }
     let bytes = presenter.written(for: model)

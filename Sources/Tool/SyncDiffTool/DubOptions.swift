@@ -85,20 +85,20 @@ struct FormatOptions: ParsableArguments {
   }
 
   func validate() throws {
-    guard from >= 0, from.isFinite else { throw ValidationError("--from is 0 or more.") }
-    guard to.map({ $0 > from && $0.isFinite }) ?? true else { throw ValidationError("--to is more than --from.") }
+    guard from >= 0, from.isFinite else { throw ValidationError("--from must be 0 or more.") }
+    guard to.map({ $0 > from && $0.isFinite }) ?? true else { throw ValidationError("--to must be more than --from.") }
     guard mixOriginal.map({ (-60...20).contains($0) }) ?? true else {
-      throw ValidationError("--mix-original is -60 to 20.")
+      throw ValidationError("--mix-original must be -60 to 20.")
     }
-    guard crf.map({ (0...63).contains($0) }) ?? true else { throw ValidationError("--crf is 0 to 63.") }
-    guard crf == nil || bitrate == nil else { throw ValidationError("--crf and --bitrate exclude each other.") }
+    guard crf.map({ (0...63).contains($0) }) ?? true else { throw ValidationError("--crf must be 0 to 63.") }
+    guard crf == nil || bitrate == nil else { throw ValidationError("--crf and --bitrate cannot be combined.") }
     guard bitrate.map({ (10...1_000_000).contains($0) }) ?? true else {
-      throw ValidationError("--bitrate is 10 to 1000000 kbit/s.")
+      throw ValidationError("--bitrate must be 10 to 1000000 kbit/s.")
     }
     guard language.map({ $0.wholeMatch(of: /[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*/) != nil }) ?? true else {
-      throw ValidationError("--language is a code such as de or en-GB.")
+      throw ValidationError("--language must be a code such as de or en-GB.")
     }
-    guard extend == .cut || !compare else { throw ValidationError("--compare shows no picture that is extended.") }
+    guard extend == .cut || !compare else { throw ValidationError("--compare cannot be combined with --extend.") }
   }
 }
 
@@ -179,12 +179,12 @@ struct ElementOptions: ParsableArguments {
   func validate() throws {
     func check(_ isGood: Bool, _ message: String) throws { if !isGood { throw ValidationError(message) } }
     try check(strength.map { (0...1).contains($0) } ?? true, "--strength is a number from 0 to 1.")
-    try check(steps.map { (1...1000).contains($0) } ?? true, "--steps is 1 to 1000.")
-    try check(threads <= 256, "--threads is 0 to 256.")
-    try check(guidanceScale.map { (0...10).contains($0) } ?? true, "--guidance-scale is 0 to 10.")
-    try check(maxFaces.map { (1...16).contains($0) } ?? true, "--max-faces is 1 to 16.")
-    try check(lookahead.map { (0...25).contains($0) } ?? true, "--lookahead is 0 to 25 seconds.")
-    try check(audioOffset.map { (-25...25).contains($0) } ?? true, "--audio-offset is -25 to 25 seconds.")
+    try check(steps.map { (1...1000).contains($0) } ?? true, "--steps must be 1 to 1000.")
+    try check(threads <= 256, "--threads must be 0 to 256.")
+    try check(guidanceScale.map { (0...10).contains($0) } ?? true, "--guidance-scale must be 0 to 10.")
+    try check(maxFaces.map { (1...16).contains($0) } ?? true, "--max-faces must be 1 to 16.")
+    try check(lookahead.map { (0...25).contains($0) } ?? true, "--lookahead must be 0 to 25 seconds.")
+    try check(audioOffset.map { (-25...25).contains($0) } ?? true, "--audio-offset must be -25 to 25 seconds.")
     try check(roi.map { Self.box($0) != nil } ?? true, "--roi is x,y,w,h: four numbers of pixels.")
   }
 
@@ -222,9 +222,9 @@ struct OriginOptions: ParsableArguments {
 
   func validate() throws {
     guard (certificate == nil) == (privateKey == nil) else {
-      throw ValidationError("--certificate and --private-key go together.")
+      throw ValidationError("--certificate and --private-key must be given together.")
     }
-    guard sign || certificate == nil else { throw ValidationError("--certificate does not go with --no-sign.") }
+    guard sign || certificate == nil else { throw ValidationError("--certificate cannot be combined with --no-sign.") }
     guard label != nil || labelCorner == nil else { throw ValidationError("--label-corner needs --label.") }
     for (name, text) in [("--label", label), ("--consent", consent)] where text?.isEmpty ?? false {
       throw ValidationError("\(name) is empty.")

@@ -160,7 +160,7 @@ final class Dubbing {
       progress?.show(watch.progress.seconds)
       if ends, let status = Interrupt.status, interruption == nil {
         interruption = status
-        report.note("Ending. Once more to stop at once.")
+        report.note("Finishing the file. Interrupt again to stop at once.")
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
     }

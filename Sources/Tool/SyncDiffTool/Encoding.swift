@@ -157,7 +157,7 @@ enum Profile: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Nil if the profile does not go with the container.
+  /// Nil if the profile cannot be combined with the container.
   func codecs(in container: Container) -> (video: VideoCodec, audio: AudioCodec, crf: Int?)? {
     switch (self, container) {
     case (.web, .mp4): (.h264, .aac, 23)
@@ -241,10 +241,10 @@ struct Encoding {
     try Self.require(self.audio, in: container.audioCodecs, container)
     preset = options.encoderPreset ?? .fast
     guard options.encoderPreset == nil || self.video.hasPreset else {
-      throw Failure("--encoder-preset: \(self.video.rawValue) has none, h264 and hevc do", .badOutput)
+      throw Failure("--encoder-preset: \(self.video.rawValue) has no presets; h264 and hevc do", .badOutput)
     }
     guard bitrate == nil || self.video.hasBitrate else {
-      throw Failure("--bitrate: \(self.video.rawValue) takes none", .badOutput)
+      throw Failure("--bitrate: \(self.video.rawValue) does not take one", .badOutput)
     }
     if let crf {
       guard let quality = self.video.quality else {
@@ -252,7 +252,8 @@ struct Encoding {
       }
       guard quality.range.contains(crf) else {
         throw Failure(
-          "--crf of \(self.video.rawValue) is \(quality.range.lowerBound) to \(quality.range.upperBound)", .badOutput)
+          "--crf of \(self.video.rawValue) must be \(quality.range.lowerBound) to \(quality.range.upperBound)",
+          .badOutput)
       }
     }
     guard !picture.colours.isHDR || self.video.carriesHDR else {

@@ -74,7 +74,7 @@ struct Voice {
     track = (number ?? 1) - 1
     guard media.sounds.indices.contains(track) else {
       throw Failure(
-        "\(media.path) has \(media.sounds.count) sound tracks, so --audio-track is 1 to \(media.sounds.count)")
+        "\(media.path) has \(media.sounds.count) sound tracks: --audio-track must be 1 to \(media.sounds.count)")
     }
     (self.media, sound) = (media, media.sounds[track])
   }

@@ -31,7 +31,7 @@ struct Learn: ParsableCommand {
   private static let least = 1.0  // seconds with a face
 
   func validate() throws {
-    guard threads <= 256 else { throw ValidationError("--threads is 0 to 256.") }
+    guard threads <= 256 else { throw ValidationError("--threads must be 0 to 256.") }
   }
 
   func run() throws {
@@ -55,7 +55,7 @@ struct Learn: ParsableCommand {
           + "outside")
     }
     guard seconds >= Self.least else {
-      throw Failure("\(footage) shows a face for \(tenths(seconds)) s only; a second is the least, ten are good")
+      throw Failure("\(footage) shows a face for \(tenths(seconds)) s only; one second is needed, ten are good")
     }
     try file.write(presenter.written(for: model))
     try file.finish()

@@ -97,7 +97,7 @@ struct Media {
       throw Failure("\(path) is interlaced; add --deinterlace, or deinterlace it first")
     }
     guard picture.width >= 64, picture.height >= 64 else {
-      throw Failure("\(path) is \(picture.width) x \(picture.height); 64 x 64 is the least")
+      throw Failure("\(path) is \(picture.width) x \(picture.height); the minimum is 64 x 64")
     }
   }
 

@@ -39,7 +39,7 @@ final class Output {
     case S_IFDIR: throw Failure("cannot write \(name): it is a folder", .badOutput)
     case S_IFREG:
       guard mayReplace || !exists else {
-        throw Failure("\(name) is there already; --overwrite replaces it", .badOutput)
+        throw Failure("\(name) exists; --overwrite replaces it", .badOutput)
       }
       let path = try Self.resolved(name)
       let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""

@@ -120,7 +120,7 @@ func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UI
     let latest = max((before.duration ?? 0) - 0.05, 0)
     return before.pixels(at: min(from + time, latest), height: height).map { ($0, dubbed) }
   }
-  guard let first = pairs.first else { throw Failure("there are no frames in \(dub) to show") }
+  guard let first = pairs.first else { throw Failure("\(dub) has no frames to show") }
   let width = max(first.0.width, first.1.width)
   let rows = (pairs.count + columns - 1) / columns
   var sheet = Pixels(width: columns * (width + gap) - gap, height: rows * (2 * height + 3 * gap) - 3 * gap)

@@ -35,15 +35,15 @@ private func lines(_ bytes: [UInt8], _ path: String) throws -> [Row] {
 
 private func objects(_ bytes: [UInt8], _ path: String) throws -> [Row] {
   guard case .array(let entries)? = try? JSON(parsing: bytes) else {
-    throw ValidationError("\(path) is no JSON array.")
+    throw ValidationError("\(path) is not a JSON array.")
   }
   return try entries.enumerated().map { index, entry in
     let name = "\(path), entry \(index + 1)"
-    guard case .object(let members) = entry else { throw ValidationError("\(name) is no JSON object.") }
+    guard case .object(let members) = entry else { throw ValidationError("\(name) is not a JSON object.") }
     let cells = try members.sorted { $0.key < $1.key }.map { member, value in
       switch value {
       case .string, .integer, .number, .bool: (member, value.plain)
-      default: throw ValidationError("\(name): \(member) is neither text nor a number nor true or false.")
+      default: throw ValidationError("\(name): \(member) must be text, a number, true or false.")
       }
     }
     return Row(name: name, cells: cells)
