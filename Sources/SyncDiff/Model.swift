@@ -138,13 +138,15 @@ public final class Model: Sendable {
 }
 
 /// Identifies a file's contents: differs once the file is rewritten or replaced.
-private struct FileIdentity: Hashable {
+/// A file and its state: it differs once the file has been written again.
+public struct FileIdentity: Hashable, Sendable {
   let device: dev_t
   let inode: ino_t
   let size: Int
   let changed: [Int]  // seconds, nanoseconds
 
-  init?(path: String) {
+  /// Nil if there is no file.
+  public init?(path: String) {
     var information = stat()
     guard stat(path, &information) == 0 else { return nil }
     (device, inode, size) = (information.st_dev, information.st_ino, Int(information.st_size))

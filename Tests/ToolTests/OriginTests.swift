@@ -253,6 +253,30 @@ private let library = ProcessInfo.processInfo.environment["SYNCDIFF_C2PA"]
     #expect(try manifests(second)["validation_state"] as? String == "Valid")
   }
 
+  @Test("A batch of signed files reads the model for its manifests once", .enabled(if: library != nil, noLibrary))
+  func hashesOnce() throws {
+    let picture = try folder.picture(frames: 2)
+    let path = try #require(try syncdiff("--version").out.firstMatch(of: /model: (.*)/)).1
+    let size = try #require(FileManager.default.attributesOfItem(atPath: String(path))[.size] as? Int)
+    /// Bytes that a batch of so many files reads.
+    func read(_ count: Int) throws -> Int {
+      let rows = (0..<count).map { "\(picture),\(sound),\(folder.file("\(count)-\($0).mp4")),true\n" }
+      let list = folder.file("list.csv")
+      try ("video,audio,output,once\n" + rows.joined()).write(toFile: list, atomically: true, encoding: .utf8)
+      let told = try run(
+        URL(fileURLWithPath: "/bin/bash"),
+        [
+          "-c", "\"$@\"; cat /proc/$$/io", "bash", tool.path, "batch", list, "--quiet", "--report",
+          folder.file("r.csv"),
+        ])
+      let signed = try String(contentsOfFile: folder.file("r.csv"), encoding: .utf8).matches(of: /,test,/)
+      #expect(signed.count == count, "\(told.err)")
+      let bytes = try #require(told.out.firstMatch(of: /rchar: (\d+)/))
+      return try #require(Int(bytes.1))
+    }
+    #expect(try read(3) - read(1) < size)
+  }
+
   @Test("A file that cannot be signed is kept, and the status tells", .enabled(if: library != nil, noLibrary))
   func keepsUnsigned() throws {
     let (picture, out) = (try folder.picture(size: (640, 480)), folder.file("out.mp4"))

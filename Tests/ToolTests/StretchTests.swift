@@ -105,6 +105,53 @@ import Testing
     }
   }
 
+  /// The folders in which a dub keeps temporary files, seen while it runs.
+  private func folders(_ words: [String], _ environment: [String: String]) throws -> Set<String> {
+    let process = Process()
+    process.executableURL = tool
+    process.arguments = words + ["--once", "--no-sign", "--steps", "1", "--quiet"]
+    process.environment = ProcessInfo.processInfo.environment.filter { $0.key != "TMPDIR" }.merging(environment) { $1 }
+    try process.run()
+    var folders: Set<String> = []
+    let open = "/proc/\(process.processIdentifier)/fd"
+    while process.isRunning {
+      for name in (try? FileManager.default.contentsOfDirectory(atPath: open)) ?? [] {
+        let target = (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(open)/\(name)")) ?? ""
+        guard target.hasSuffix(" (deleted)"), target.hasPrefix("/") else { continue }
+        folders.insert((target as NSString).deletingLastPathComponent)
+      }
+      Thread.sleep(forTimeInterval: 0.005)
+    }
+    #expect(process.terminationStatus == 0)
+    return folders
+  }
+
+  @Test(
+    "What a dub keeps for a while lies beside the output or where TMPDIR says; without room the error names the folder")
+  func room() throws {
+    let (out, other) = (folder.file("out"), folder.file("other"))
+    for path in [out, other] {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    _ = try folder.tone(seconds: 7)
+    let (video, short, codec) = (try scenes("v.mkv"), try folder.face(frames: 30), ["--video-codec", "ffv1"])
+    for words in [["--video", video, "--jobs", "2"] + codec, ["--video", short, "--extend", "loop"]] {
+      let dub = ["dub", "--audio", folder.file("tone.wav"), "-o", "\(out)/a.mkv"] + words
+      #expect(try folders(dub, [:]) == [out])
+      #expect(try folders(dub, ["TMPDIR": other]) == [other])
+      for path in [out, other] {
+        #expect(try !FileManager.default.contentsOfDirectory(atPath: path).contains { $0.hasPrefix(".") })
+      }
+      // No file may become larger than 64 kB.
+      let shell = "trap '' XFSZ; ulimit -f 64; TMPDIR=$0 exec \"$@\""
+      for (place, why) in [(other, ""), ("/none", "No such file")] {
+        let full = try run(URL(fileURLWithPath: "/bin/bash"), ["-c", shell, place, tool.path] + dub + ["--once"])
+        #expect(full.status == 73 && full.err.contains("cannot keep frames in \(place)/: \(why)"), "\(full.err)")
+        #expect(full.err.contains("TMPDIR"))
+      }
+    }
+  }
+
   @Test("A signal leaves what joins, and a fault in one stretch ends all")
   func endings() throws {
     _ = try folder.tone(seconds: 120)

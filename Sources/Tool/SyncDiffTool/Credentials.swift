@@ -7,7 +7,9 @@
 import CGStreamer
 import Glibc
 import GstSyncDiff
+import SyncDiff
 import SyncDiffElement
+import Synchronization
 import Tensors
 
 /// Whether a result will be signed.
@@ -60,7 +62,7 @@ struct Credentials {
     var edit: [String: JSON] = ["action": .string("c2pa.edited"), "softwareAgent": Self.program]
     if isPainted { edit["digitalSourceType"] = .string(digitalSourceType) }
     var parameters: [String: JSON] = [
-      "model": .object(["name": .string(Self.name(model)), "sha256": Self.sha256(model)])
+      "model": .object(["name": .string(Self.name(model)), "sha256": Self.hash(ofModel: model)])
     ]
     if let consent { parameters["consent"] = .string(consent) }
     edit["parameters"] = .object(parameters)
@@ -132,6 +134,19 @@ struct Credentials {
     let file = path.contains("://") ? String(path.prefix { $0 != "?" && $0 != "#" }) : path
     return file.split(separator: "/").last.map(String.init) ?? file
   }
+
+  /// `sha256` of a model, computed once for all results of a batch.
+  private static func hash(ofModel path: String) -> JSON {
+    guard let file = FileIdentity(path: path) else { return .null }
+    return hashes.withLock { hashes in
+      if let hash = hashes[file] { return hash }
+      let hash = sha256(path)
+      hashes[file] = hash
+      return hash
+    }
+  }
+
+  private static let hashes = Mutex<[FileIdentity: JSON]>([:])
 
   /// SHA-256 of a file in hexadecimal; null if it cannot be read.
   private static func sha256(_ path: String) -> JSON {

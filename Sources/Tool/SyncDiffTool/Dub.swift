@@ -32,6 +32,9 @@ struct Dub: ParsableCommand {
       single run except for what the encoder carries across the start of a stretch and, within a scene, for mouths \
       seen since then.
 
+      Encoded stretches (--jobs) and frames to be repeated (--extend) are kept for the time being in unnamed files beside OUT, where \
+      there must be room anyway; TMPDIR names another folder.
+
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
       Exit status: 0 dubbed; 3 no face found, the picture is unchanged; 4 dubbed, but an input is shorter than it announces; 64 wrong \
@@ -172,7 +175,8 @@ struct Dub: ParsableCommand {
     defer { if let known = sight.known { fclose(known) } }
     let began = ContinuousClock.now
     let times = try partings(of: job, sight, report)
-    let stretches = times.isEmpty ? [] : try job.stretches(at: times, report) { try configure($0, sight.known) }
+    let stretches =
+      times.isEmpty ? [] : try job.stretches(at: times, for: file, report) { try configure($0, sight.known) }
     let dubbing = try Dubbing(job, output: file, joining: stretches)
     if stretches.isEmpty {
       try configure(dubbing.dub, sight.known)

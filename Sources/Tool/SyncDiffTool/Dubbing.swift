@@ -55,8 +55,9 @@ final class Dubbing {
     let isStereo = job.own != nil || job.hasCues || job.voices[0].sound.becomesPairs(in: job.encoding)
     try encode(job, channels: isStereo ? 2 : job.voices[0].sound.channels)
     if job.extend != .cut, !job.picture.isStill {
-      `extension` = try Extension(
-        job.extend, of: job.picture.duration, until: job.spoken, at: pipeline.element("shown").pad("sink"))
+      `extension` = Extension(
+        job.extend, of: job.picture.duration, until: job.spoken, at: pipeline.element("shown").pad("sink"),
+        in: try output.scratch())
     }
   }
 

@@ -9,7 +9,7 @@ import Glibc
 
 enum Extend: String, ExpressibleByArgument, CaseIterable { case cut, freeze, loop, pingpong }
 
-/// Must live as long as the pipeline it is attached to. Frames that may be shown again are kept in an unnamed file.
+/// Must live as long as the pipeline it is attached to. Frames that may be shown again are kept in a temporary file.
 final class Extension: @unchecked Sendable {
   private struct Frame {
     /// Bytes in the file.
@@ -19,7 +19,7 @@ final class Extension: @unchecked Sendable {
   }
 
   private let way: Extend
-  private let file: UnsafeMutablePointer<FILE>
+  private let scratch: Scratch
   /// Running time, nanoseconds: where the result ends, and the part of the video that may be shown again.
   private let until, first, last: GstClockTime
   // Used by the streaming thread only.
@@ -30,12 +30,15 @@ final class Extension: @unchecked Sendable {
   private var duration: GstClockTime = 40_000_000
   private var shift: gint64 = 0
   private var isOver = false
-  private var isFull = false
+  /// Why frames can no longer be kept.
+  private var failure: Failure?
 
   /// `until`: end of the audio, seconds. `length`: duration of the video, if known. The frames at `pad` are raw.
-  init(_ way: Extend, of length: Double?, until: Double, at pad: UnsafeMutablePointer<GstPad>) throws {
-    guard let file = tmpfile() else { throw Self.noPlace }
-    (self.way, self.file) = (way, file)
+  init(
+    _ way: Extend, of length: Double?, until: Double, at pad: UnsafeMutablePointer<GstPad>,
+    in scratch: Scratch
+  ) {
+    (self.way, self.scratch) = (way, scratch)
     self.until = GstClockTime(until * 1e9)
     // Frames after `last` can never be reached, frames before `first` are never needed again.
     last = way == .loop ? GstClockTime(until * 0.5e9) : .max
@@ -49,20 +52,14 @@ final class Extension: @unchecked Sendable {
       }, Unmanaged.passUnretained(self).toOpaque(), nil)
   }
 
-  deinit { fclose(file) }
-
-  private static var noPlace: Failure {
-    Failure("cannot keep frames in a temporary file: \(String(cString: strerror(errno)))", .badOutput)
-  }
-
   /// Call after the pipeline has played.
   func check() throws {
-    if isFull { throw Self.noPlace }
+    if let failure { throw failure }
   }
 
   private func pass(_ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     if let buffer = info.buffer {
-      if !isOver, !isFull, let time = runningTime(of: buffer, on: pad) { keep(buffer, time, on: pad) }
+      if !isOver, failure == nil, let time = runningTime(of: buffer, on: pad) { keep(buffer, time, on: pad) }
       return
     }
     guard let event = gst_pad_probe_info_get_event(info) else { return }
@@ -95,10 +92,10 @@ final class Extension: @unchecked Sendable {
     (start, shift) = (time, gint64(buffer.pointee.pts) - gint64(time))
     guard way == .freeze || (first...last).contains(time), let bytes = pixels(of: buffer, on: pad) else { return }
     if way == .freeze {
-      rewind(file)
+      rewind(scratch.file)
       (frames, size) = ([], 0)
     }
-    isFull = fwrite(bytes, 1, bytes.count, file) != bytes.count
+    if fwrite(bytes, 1, bytes.count, scratch.file) != bytes.count { fail() }
     frames.append(Frame(offset: size, size: bytes.count, start: time, duration: duration))
     size += bytes.count
   }
@@ -120,12 +117,14 @@ final class Extension: @unchecked Sendable {
     return contents(of: packed)
   }
 
+  private func fail() { failure = scratch.failure(String(cString: strerror(errno))) }
+
   private func goOn(_ pad: UnsafeMutablePointer<GstPad>) {
-    guard !frames.isEmpty, !isFull else { return }
-    isFull = fflush(file) != 0
+    guard !frames.isEmpty, failure == nil else { return }
+    if fflush(scratch.file) != 0 { fail() }
     var (next, step) = (frames.count - 1, -1)
     var time = start + duration
-    while time < until, !isFull, Interrupt.status == nil {
+    while time < until, failure == nil, Interrupt.status == nil {
       switch way {
       case .loop: next = (next + 1) % frames.count
       case .pingpong where frames.count > 1:
@@ -147,6 +146,6 @@ final class Extension: @unchecked Sendable {
     var map = GstMapInfo()
     guard gst_buffer_map(buffer, &map, GST_MAP_WRITE) != 0 else { return nil }
     defer { gst_buffer_unmap(buffer, &map) }
-    return pread(fileno(file), map.data, frame.size, off_t(frame.offset)) == frame.size ? buffer : nil
+    return pread(fileno(scratch.file), map.data, frame.size, off_t(frame.offset)) == frame.size ? buffer : nil
   }
 }

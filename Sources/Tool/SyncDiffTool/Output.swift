@@ -16,6 +16,8 @@ final class Output {
   private(set) var temporary: String?
   /// The file that the name resolves to.
   private let target: String
+  /// Of the file, "" or with a trailing slash; nil if the output is not a file.
+  private var folder: String?
   private let mayReplace: Bool
 
   /// Throws if it cannot be written, or is the same file as one of `inputs`. `canStream`: whether it can be written
@@ -43,6 +45,7 @@ final class Output {
       }
       let path = try Self.resolved(name)
       let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+      self.folder = folder
       removeLitter(in: folder)
       let opened = openTemporary(in: folder)
       (target, descriptor, temporary) = (path, try Self.written(name, opened.descriptor), opened.path)
@@ -88,6 +91,16 @@ final class Output {
     }
     close(descriptor)
     descriptor = new
+  }
+
+  /// A temporary file beside the output, whose disk must have room anyway, unless TMPDIR names another folder; for a pipe or
+  /// device in /tmp.
+  func scratch() throws -> Scratch {
+    let folder = getenv("TMPDIR").map { String(cString: $0) + "/" } ?? folder ?? "/tmp/"
+    let opened = openTemporary(in: folder)
+    let scratch = try Scratch(opened.descriptor, in: folder)
+    unlink(opened.path)
+    return scratch
   }
 
   /// Moves the file to its final name; until then an older file stays untouched.

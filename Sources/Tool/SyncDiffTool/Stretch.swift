@@ -19,7 +19,7 @@ final class Stretch: @unchecked Sendable {
   private let sound: Source
   private let watch: Watch
   private let gate: Gate
-  private let file: UnsafeMutablePointer<FILE>
+  private let scratch: Scratch
   /// Warnings of the element. Read after `play`.
   private(set) var warnings: Set<String> = []
   /// Whether the user ended it early. Read after `play`.
@@ -28,11 +28,8 @@ final class Stretch: @unchecked Sendable {
   private(set) var failure: Failure?
 
   /// Start and end in the result, seconds; nil: its beginning, its end.
-  init(of job: Job, from: Double?, to: Double?) throws {
-    guard let file = tmpfile() else {
-      throw Failure("cannot write a temporary file: \(String(cString: strerror(errno)))", .badOutput)
-    }
-    self.file = file
+  init(of job: Job, from: Double?, to: Double?, in scratch: Scratch) throws {
+    self.scratch = scratch
     let pipeline = try parse(job.stretch)
     self.pipeline = pipeline
     let first = max((from ?? 0) - Self.warmUp, 0)
@@ -43,7 +40,7 @@ final class Stretch: @unchecked Sendable {
     let voice = job.voices[0]
     sound = Source(
       voice.media, .sound, track: voice.track, skipping: heard, from: "sound0", to: "hearing0", in: pipeline)
-    pipeline.element("file").object.set("fd", to: "\(fileno(file))")
+    pipeline.element("file").object.set("fd", to: "\(fileno(scratch.file))")
     job.label?.show(in: pipeline, on: job.shown)
     let encoder = try encodebin(job.encoding.pictures, in: pipeline)
     try link("painted", to: encoder, "video", of: job.encoding, in: pipeline)
@@ -55,13 +52,10 @@ final class Stretch: @unchecked Sendable {
     watch.attach(picture: pipeline.element("painted").pad("src"), encoded: [])
   }
 
-  deinit {
-    fclose(file)
-    gst_object_unref(pipeline)
-  }
+  deinit { gst_object_unref(pipeline) }
 
   /// Path of the encoded frames, after `play`.
-  var path: String { "/proc/self/fd/\(fileno(file))" }
+  var path: String { "/proc/self/fd/\(fileno(scratch.file))" }
   var dub: UnsafeMutablePointer<GstElement> { pipeline.element("dub") }
   var frames: Int { watch.progress.frames }
   /// Seconds so far.
@@ -95,7 +89,9 @@ final class Stretch: @unchecked Sendable {
         let status = message.pointee.src.map {
           ExitStatus.blame($0, badInput: ["picture", "sound0", "dub"], badOutput: ["file"], in: pipeline)
         }
-        failure = Failure(text(of: message), status ?? .internalFault)
+        failure =
+          status == .badOutput
+          ? scratch.failure(text(of: message)) : Failure(text(of: message), status ?? .internalFault)
         return
       case GST_MESSAGE_WARNING: warnings.insert(text(of: message))
       default:

@@ -36,14 +36,17 @@ extension Job {
   /// Dubs the stretches between these times of the result, and reports progress. After a signal, everything after the first
   /// incomplete stretch is left out. Returns at least one, even without frames.
   func stretches(
-    at times: [Double], _ report: Report, configure: (UnsafeMutablePointer<GstElement>) throws -> Void
+    at times: [Double], for output: Output, _ report: Report,
+    configure: (UnsafeMutablePointer<GstElement>) throws -> Void
   ) throws -> [Stretch] {
     guard let payloader = gst_element_factory_find("gdppay") else {
       throw Failure("GStreamer's gdppay is missing, which --jobs needs; install gstreamer1.0-plugins-bad", .badOutput)
     }
     gst_object_unref(UnsafeMutableRawPointer(payloader))
     let bounds = [nil] + times.map(Optional.some) + [nil]
-    let stretches = try zip(bounds, bounds.dropFirst()).map { try Stretch(of: self, from: $0, to: $1) }
+    let stretches = try zip(bounds, bounds.dropFirst()).map {
+      try Stretch(of: self, from: $0, to: $1, in: output.scratch())
+    }
     for stretch in stretches { try configure(stretch.dub) }
     let hasFailed = Atomic(false)
     let group = DispatchGroup()
