@@ -16,7 +16,8 @@ import Testing
 
   /// A linked pad without sound: then the warning comes, and the frames go on.
   private static let stalled = Ending(
-    eos: true, frames: 50, warnings: ["No audio has arrived for 1000 ms: frames no longer wait for it."])
+    eos: true, frames: 50,
+    warnings: ["No audio has arrived on the audio pad for 1000 ms: frames no longer wait for it."])
 
   @Test(
     "A demuxer, one default queue a branch",

@@ -102,7 +102,7 @@ import Testing
       #expect(bench.complaints == [] && bench.stats["painted"] == "1")
     }
     for _ in 0..<2 { gst_buffer_unref(try bench.pull()) }
-    #expect(bench.complains(once: "No audio has arrived for 300 ms"))
+    #expect(bench.complains(once: "No audio has arrived on the audio pad for 300 ms"))
   }
 
   @Test("As many frames are held as their sound takes to come, however many come in a second")
@@ -145,7 +145,7 @@ import Testing
     let patient = try pushed(held, [:])
     #expect(patient.stats["frames-held"] == "\(held)" && patient.complaints == [])
     let stalled = try pushed(tooMany, ["stall-timeout": "\(second)"])
-    #expect(stalled.complains(once: "No audio has arrived for 1000 ms"))
+    #expect(stalled.complains(once: "No audio has arrived on the audio pad for 1000 ms"))
   }
 
   @Test("`post-messages` decides what is posted, `stats-interval` how often")

@@ -67,7 +67,7 @@ private final class Log {
     let what = /the frame at 0\.000 s waits for audio up to 0\.\d\d\d s: none has arrived.*/
     let howLong = /.*; it waits at most (1\.000|0\.9\d\d) s more/
     #expect(lines[wait].wholeMatch(of: what) != nil && lines[wait].wholeMatch(of: howLong) != nil, "\(lines[wait])")
-    let warning = try #require(lines.firstIndex { $0.hasPrefix("No audio has arrived for 1000 ms") })
+    let warning = try #require(lines.firstIndex { $0.hasPrefix("No audio has arrived on the audio pad for 1000 ms") })
     let passed = try #require(lines.firstIndex { $0.hasPrefix("the frame at 0.000 s: unchanged, no audio") })
     #expect(wait < warning && warning < passed)
     #expect(log.lines(of: dub, GST_LEVEL_WARNING) == [lines[warning]])

@@ -182,11 +182,11 @@ private struct Timeline {
     _ = timeline.after(150)
     #expect(
       timeline.account
-        == "the frame at 1.040 s waits for sound up to 1.290 s: it is there up to 1.100 s, the last came 0.150 s ago; "
+        == "the frame at 1.040 s waits for audio up to 1.290 s: it has arrived up to 1.100 s, the last 0.150 s ago; "
         + "it waits at most 4.850 s more")
     timeline.isResting = true
     _ = timeline.after(0)
-    let rest = "it waits for as long as the pipeline rests in PAUSED, or downstream holds up the frames before"
+    let rest = "it waits for as long as the pipeline rests in PAUSED, or downstream blocks earlier frames"
     #expect(timeline.account.hasSuffix(rest))
     var live = Timeline(frame: 0, live: 100)
     live.left = 80
@@ -194,7 +194,7 @@ private struct Timeline {
     _ = live.after(0)
     #expect(
       live.account
-        == "the frame at 0.000 s waits for sound up to 0.250 s: there is none, the last came 0.000 s ago; "
+        == "the frame at 0.000 s waits for audio up to 0.250 s: none has arrived, the last 0.000 s ago; "
         + "it waits for as long as it takes, or until its deadline in 0.080 s")
   }
 

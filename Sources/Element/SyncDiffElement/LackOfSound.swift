@@ -45,7 +45,7 @@ extension Stream {
     }
     postWarning(
       .stream(GST_STREAM_ERROR_FAILED),
-      "No audio has arrived for \((settings.stallTimeout ?? 0) / 1000) ms: frames no longer wait for it.",
+      "No audio has arrived on the audio pad for \((settings.stallTimeout ?? 0) / 1000) ms: frames no longer wait for it.",
       debug:
         "The frame at \(milliseconds) ms has waited for it. Probably a queue elsewhere is full while this branch is "
         + "empty: set max-size-time=0 max-size-bytes=0 max-size-buffers=0 on the queues beside syncdiff, above all on the "
