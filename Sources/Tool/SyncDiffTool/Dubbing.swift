@@ -79,7 +79,7 @@ final class Dubbing {
     tag(muxer)
     if encoding.beginsFast { muxer.object.set("faststart", to: "true") }
     var encoded: [UnsafeMutablePointer<GstPad>] = []
-    forEachSinkPad(of: muxer) { pad in
+    forEach(gst_element_iterate_sink_pads(muxer)) { (pad: UnsafeMutablePointer<GstPad>) in
       guard let peer = gst_pad_get_peer(pad) else { return }
       encoded.append(peer)
       gst_object_unref(peer)  // the bin holds a reference
@@ -186,17 +186,4 @@ final class Dubbing {
     gst_tag_setter_add_tag_value(OpaquePointer(muxer), GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT, &value)
     g_value_unset(&value)
   }
-}
-
-private func forEachSinkPad(
-  of element: UnsafeMutablePointer<GstElement>, _ body: (UnsafeMutablePointer<GstPad>) -> Void
-) {
-  guard let iterator = gst_element_iterate_sink_pads(element) else { return }
-  defer { gst_iterator_free(iterator) }
-  var value = GValue()
-  while gst_iterator_next(iterator, &value) == GST_ITERATOR_OK {
-    if let object = g_value_get_object(&value) { body(object.assumingMemoryBound(to: GstPad.self)) }
-    g_value_reset(&value)
-  }
-  g_value_unset(&value)
 }

@@ -115,11 +115,16 @@ func factoryName(of element: UnsafeMutablePointer<GstElement>) -> String {
 
 /// Calls `body` for every element in a bin, including nested bins.
 func forEachElement(of bin: UnsafeMutablePointer<GstBin>, _ body: (UnsafeMutablePointer<GstElement>) -> Void) {
-  guard let iterator = gst_bin_iterate_recurse(bin) else { return }
+  forEach(gst_bin_iterate_recurse(bin), body)
+}
+
+/// Calls `body` for every object of an iterator, and frees the iterator.
+func forEach<Object>(_ iterator: UnsafeMutablePointer<GstIterator>?, _ body: (UnsafeMutablePointer<Object>) -> Void) {
+  guard let iterator else { return }
   defer { gst_iterator_free(iterator) }
   var value = GValue()
   while gst_iterator_next(iterator, &value) == GST_ITERATOR_OK {
-    if let object = g_value_get_object(&value) { body(object.assumingMemoryBound(to: GstElement.self)) }
+    if let object = g_value_get_object(&value) { body(object.assumingMemoryBound(to: Object.self)) }
     g_value_reset(&value)
   }
   g_value_unset(&value)
