@@ -191,16 +191,18 @@ public struct FramePipeline {
     ThreadPool.shared.limited(to: threads) { extractor.features(gated: gated) }
   }
 
-  /// Paints on `frame` the mouth that speaks `sound`, `[T, C]` from `audioFeatures`. Only bytes of the lower face and around it
-  /// change.
-  public mutating func paint(_ frame: MutableFrameView, face: Face, sound: Tensor, settings: PaintSettings) {
-    ThreadPool.shared.limited(to: threads) { painted(frame, face, sound, settings) }
+  /// Paints on `frame` the mouth that speaks the audio of `features`, `[T, C]` from `audioFeatures`. Only bytes of the lower
+  /// face and around it change.
+  public mutating func paint(_ frame: MutableFrameView, face: Face, features: Tensor, settings: PaintSettings) {
+    ThreadPool.shared.limited(to: threads) { painted(frame, face, features, settings) }
   }
 
-  private mutating func painted(_ frame: MutableFrameView, _ face: Face, _ sound: Tensor, _ settings: PaintSettings) {
+  private mutating func painted(
+    _ frame: MutableFrameView, _ face: Face, _ features: Tensor, _ settings: PaintSettings
+  ) {
     let config = model.configuration
     if faceStates[face.id]?.observed == nil, !face.isLost { observe(face, in: frame.view, after: 0) }
-    let tokens = model.encodeAudio(sound)
+    let tokens = model.encodeAudio(features)
     let silent = silenceCoefficients()
     let predicted = zip(model.lips(tokens), silent).map { $1 + settings.guidance * ($0 - $1) }
     let coefficients = withExpression(predicted, of: face)

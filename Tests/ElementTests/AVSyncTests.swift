@@ -19,7 +19,7 @@ private func newSync(
   var sync = AVSync()
   (sync.linked, sync.ended, sync.missing, sync.hold) = (true, ended, missing, hold * 1_000_000)
   (sync.lookahead, sync.offset) = (250_000_000, offset * 1_000_000)
-  if let sound { sync.soundArrived(ms(sound.lowerBound)..<ms(sound.upperBound)) }
+  if let sound { sync.audioArrived(ms(sound.lowerBound)..<ms(sound.upperBound)) }
   return sync
 }
 
@@ -82,7 +82,7 @@ private func newSync(
     ] as [(frame: UInt64, missing: AVSync.Missing, verdict: AVSync.Verdict)])
   func missing(frame: UInt64, missing: AVSync.Missing, verdict: AVSync.Verdict) {
     var sync = newSync(sound: 1000..<2000, missing: missing, hold: 300)
-    sync.soundArrived(ms(3000)..<ms(4000))
+    sync.audioArrived(ms(3000)..<ms(4000))
     sync.ended = true
     #expect(sync.verdict(for: ms(frame)) == verdict)
   }
@@ -103,15 +103,15 @@ private func newSync(
     ] as [(frame: UInt64, late: Range<UInt64>?, verdict: AVSync.Verdict)])
   func hole(frame: UInt64, late: Range<UInt64>?, verdict: AVSync.Verdict) {
     var sync = newSync(sound: 0..<1000, hold: 300)
-    sync.soundArrived(ms(2000)..<ms(3000))
-    if let late { sync.soundArrived(ms(late.lowerBound)..<ms(late.upperBound)) }
+    sync.audioArrived(ms(2000)..<ms(3000))
+    if let late { sync.audioArrived(ms(late.lowerBound)..<ms(late.upperBound)) }
     #expect(sync.verdict(for: ms(frame)) == verdict)
   }
 
   @Test("Holes without end do not pile up")
   func holes() {
     var sync = newSync(sound: 0..<10, hold: 5)
-    for i in 1...10_000 as ClosedRange<UInt64> { sync.soundArrived(ms(20 * i)..<ms(20 * i + 10)) }
+    for i in 1...10_000 as ClosedRange<UInt64> { sync.audioArrived(ms(20 * i)..<ms(20 * i + 10)) }
     sync.ended = true
     #expect(sync.verdict(for: ms(199_999)) == .pass)
     #expect(sync.verdict(for: ms(15)) == .paint)  // forgotten: zeros
@@ -120,10 +120,10 @@ private func newSync(
   @Test("After a jump back sound counts up to its new end only")
   func jumpBack() {
     var sync = newSync(sound: 100..<1000)
-    let inside = sync.soundArrived(ms(200)..<ms(500))
+    let inside = sync.audioArrived(ms(200)..<ms(500))
     #expect(!inside && sync.verdict(for: ms(240)) == .paint)
     #expect(sync.verdict(for: ms(600)) == .wait)
-    let before = sync.soundArrived(ms(0)..<ms(300))
+    let before = sync.audioArrived(ms(0)..<ms(300))
     #expect(before && sync.verdict(for: ms(40)) == .paint)
     #expect(sync.verdict(for: ms(240)) == .wait)
   }
@@ -141,9 +141,9 @@ private func newSync(
     var sync = newSync(sound: 0..<260)
     _ = sync.stall(at: ms(280))
     #expect(sync.verdict(for: ms(280)) == .pass)
-    sync.soundArrived(ms(260)..<ms(340))
+    sync.audioArrived(ms(260)..<ms(340))
     #expect(sync.verdict(for: ms(360)) == .pass)
-    sync.soundArrived(ms(340)..<ms(1000))
+    sync.audioArrived(ms(340)..<ms(1000))
     #expect(sync.verdict(for: ms(160)) == .paint)
     #expect(sync.verdict(for: ms(800)) == .wait)
   }
@@ -154,10 +154,10 @@ private func newSync(
     sync.live = true
     var news = [sync.stall(at: ms(280))]
     #expect(sync.verdict(for: ms(280)) == .pass)
-    sync.soundArrived(ms(260)..<ms(340))
+    sync.audioArrived(ms(260)..<ms(340))
     #expect(sync.verdict(for: ms(320)) == .wait)
     news.append(sync.stall(at: ms(320)))
-    sync.soundArrived(ms(340)..<ms(600))
+    sync.audioArrived(ms(340)..<ms(600))
     #expect(sync.verdict(for: ms(320)) == .paint)
     #expect(sync.patience(6400) == 6400)
     news.append(sync.stall(at: ms(400)))
@@ -171,7 +171,7 @@ private func newSync(
     for (frame, sound) in [(1, 3), (2, 4), (3, 70), (65, 400), (300, 400), (301, 500)] as [(UInt64, UInt64)] {
       waits.append(sync.patience(6400))
       news.append(sync.stall(at: ms(1000 * frame)))
-      sync.soundArrived(ms(1000 * frame)..<ms(1000 * sound))
+      sync.audioArrived(ms(1000 * frame)..<ms(1000 * sound))
       #expect(sync.verdict(for: ms(1000 * frame)) == .paint)
       #expect(sync.verdict(for: ms(1000 * sound - 300)) == .paint)
     }
@@ -179,7 +179,7 @@ private func newSync(
     #expect(news == [true, false, false, true, true, true])
     for _ in 0..<100 { _ = sync.stall(at: ms(600_000)) }
     #expect(sync.patience(.max) <= 1)
-    sync.soundFlushed()
+    sync.audioFlushed()
     #expect(sync.patience(6400) == 6400)
   }
 
@@ -191,14 +191,14 @@ private func newSync(
     ] as [(frame: UInt64, offset: Int64, time: UInt64?)])
   func offset(frame: UInt64, offset: Int64, time: UInt64?) {
     let sync = newSync(offset: offset)
-    #expect(sync.soundTime(of: ms(frame)) == time.map(ms))
+    #expect(sync.audioTime(of: ms(frame)) == time.map(ms))
   }
 
   @Test("A flush forgets the sound, its EOS and a stall")
   func flush() {
     var sync = newSync(sound: 0..<1000, ended: true)
     _ = sync.stall(at: ms(900))
-    sync.soundFlushed()
+    sync.audioFlushed()
     #expect(sync.verdict(for: ms(0)) == .wait)
   }
 
@@ -217,15 +217,15 @@ private func newSync(
   @Test("Between the flush of the sound and that of the picture old frames drop no new sound, unless it is full")
   func flushedAhead() {
     var sync = newSync(sound: 90_000..<100_000)
-    sync.soundFlushed()
-    sync.soundArrived(ms(0)..<ms(20_000))
+    sync.audioFlushed()
+    sync.audioArrived(ms(0)..<ms(20_000))
     sync.passed(ms(100_000))
     #expect(sync.horizon == ms(0))
-    sync.soundArrived(ms(20_000)..<ms(59_500))
+    sync.audioArrived(ms(20_000)..<ms(59_500))
     sync.passed(ms(30_000))
     #expect(sync.horizon == ms(28_000))
-    sync.soundFlushed()
-    sync.pictureFlushed()
+    sync.audioFlushed()
+    sync.videoFlushed()
     sync.passed(ms(10_000))
     #expect(sync.horizon == ms(8_000))
   }
@@ -234,7 +234,7 @@ private func newSync(
   func room() {
     var sync = newSync()
     #expect(sync.hasRoom(upTo: ms(100_000)))
-    sync.soundArrived(ms(10_000)..<ms(70_000))
+    sync.audioArrived(ms(10_000)..<ms(70_000))
     #expect(sync.hasRoom(upTo: ms(70_000)))
     #expect(!sync.hasRoom(upTo: ms(70_001)))
     sync.passed(ms(22_000))  // what is more than two seconds before a frame is of no use
@@ -263,7 +263,7 @@ private func newSync(
   func givenUp() {
     var sync = newSync(sound: 0..<60_000, hold: 300)
     sync.makeRoom(upTo: ms(62_000))
-    sync.soundArrived(ms(60_000)..<ms(62_000))
+    sync.audioArrived(ms(60_000)..<ms(62_000))
     for (frame, verdict) in [(200, .paint), (400, .pass), (1999, .pass), (2000, .paint)]
       as [(UInt64, AVSync.Verdict)]
     {
@@ -276,7 +276,7 @@ private func newSync(
     #expect(sync.held == 60_000_000_000)
     sync.passed(ms(10_000))
     #expect(sync.held == 54_000_000_000)
-    sync.soundArrived(ms(63_000)..<ms(64_000))  // a hole is not held
+    sync.audioArrived(ms(63_000)..<ms(64_000))  // a hole is not held
     #expect(sync.held == 55_000_000_000)
   }
 
@@ -285,7 +285,7 @@ private func newSync(
     var sync = newSync(sound: 0..<10_000)
     sync.passed(ms(3_600_000))
     #expect(sync.held == 2_000_000_000 && sync.hasRoom(upTo: ms(3_000_000)))
-    sync.soundArrived(ms(10_000)..<ms(10_500))
+    sync.audioArrived(ms(10_000)..<ms(10_500))
     sync.passed(ms(9_000))
     #expect(sync.oldest == ms(8_500))
     #expect(sync.verdict(for: ms(9_000)) == .paint)
@@ -298,7 +298,7 @@ private func newSync(
       (sync.linked, sync.offset, sync.lookahead) = (true, offset, .max)
       let frame = RunningTime(nanoseconds: time)
       _ = sync.verdict(for: frame)
-      sync.soundArrived(frame..<frame)
+      sync.audioArrived(frame..<frame)
       sync.passed(frame)
       sync.makeRoom(upTo: frame)
       #expect(sync.hasRoom(upTo: frame))

@@ -123,7 +123,7 @@ private let side = 384  // px, the sample portrait's own
         if faces.isEmpty { pipeline.skip() }
         for face in faces where i >= 0 {
           let level: Float = i % 4 < 2 ? 1 : -1
-          pipeline.paint(view, face: face, sound: sound(level), settings: PaintSettings(steps: 2))
+          pipeline.paint(view, face: face, features: sound(level), settings: PaintSettings(steps: 2))
           openings += pipeline.openings(of: face).map { [$0] } ?? []
         }
       }

@@ -25,8 +25,8 @@ private struct Timeline {
     waiting.sync.lookahead = 250_000_000
     waiting.liveLatency = live.map { $0 * 1_000_000 }
     waiting.sync.live = live != nil
-    waiting.soundMoved = 10_000_000
-    if let sound { waiting.sync.soundArrived(ms(0)..<ms(sound)) }
+    waiting.audioCame = 10_000_000
+    if let sound { waiting.sync.audioArrived(ms(0)..<ms(sound)) }
   }
 
   var around: Waiting.Surroundings {
@@ -45,8 +45,8 @@ private struct Timeline {
 
   /// Sound up to this time has come now.
   mutating func hear(_ time: UInt64) {
-    waiting.sync.soundArrived(ms(0)..<ms(time))
-    waiting.soundMoved = now * 1000
+    waiting.sync.audioArrived(ms(0)..<ms(time))
+    waiting.audioCame = now * 1000
   }
 
   mutating func end() { waiting.ended(wait, last: nil) }
@@ -118,7 +118,7 @@ private struct Timeline {
     #expect(timeline.after(0) == .paint)
     var next = Timeline(frame: 1280)
     next.waiting = timeline.waiting
-    next.waiting.soundMoved = 10_000_000
+    next.waiting.audioCame = 10_000_000
     #expect(next.after(0) == .wait(until: 1250))
     #expect(next.after(1250) == .pass)
   }
@@ -127,12 +127,12 @@ private struct Timeline {
   func lags() {
     var timeline = Timeline(frame: 1000)
     #expect(timeline.after(200) == .makeRoom)
-    #expect(timeline.waiting.soundLags)
+    #expect(timeline.waiting.audioLags)
     timeline.end()
-    #expect(timeline.waiting.soundLags)
+    #expect(timeline.waiting.audioLags)
     timeline.hear(1250)
     timeline.end()
-    #expect(!timeline.waiting.soundLags)
+    #expect(!timeline.waiting.audioLags)
   }
 
   @Test("A live frame waits until its deadline, and goes without a word")
@@ -248,14 +248,14 @@ private struct Timeline {
   /// Sound up to this many seconds after a minute of it.
   private func sound(
     _ waiting: inout Waiting, at now: Int64, live: Bool = false, resting: Bool = false
-  ) -> Waiting.SoundStep {
+  ) -> Waiting.AudioStep {
     waiting.next(
-      soundUpTo: ms(60_500), isLive: live, Waiting.Surroundings(now: now * 1000, timeout: 5_000_000) { resting })
+      audioUpTo: ms(60_500), isLive: live, Waiting.Surroundings(now: now * 1000, timeout: 5_000_000) { resting })
   }
 
   private func fullMinute() -> Waiting {
     var waiting = waiting()
-    waiting.sync.soundArrived(ms(0)..<ms(60_000))
+    waiting.sync.audioArrived(ms(0)..<ms(60_000))
     return waiting
   }
 
@@ -269,8 +269,8 @@ private struct Timeline {
     #expect(sound(&waiting, at: 7000) == .giveWay)
     waiting.sync.passed(ms(10_000))
     #expect(sound(&waiting, at: 7001) == .append)
-    waiting.sync.soundFlushed()
-    waiting.sync.soundArrived(ms(0)..<ms(60_000))
+    waiting.sync.audioFlushed()
+    waiting.sync.audioArrived(ms(0)..<ms(60_000))
     #expect(sound(&waiting, at: 8000) == .wait(until: 13_000_000))  // the full timeout again
   }
 

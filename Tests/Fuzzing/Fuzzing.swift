@@ -70,6 +70,6 @@ private func paint(_ model: Model) {
   _ = pipeline.find(frame.view, at: RunningTime(nanoseconds: 0))
   for count in 0..<2 as Range<UInt64> {
     pipeline.capture(from: &timeline, at: RunningTime(nanoseconds: count * 40_000_000))
-    pipeline.paint(frame, face: face, sound: pipeline.audioFeatures(), settings: PaintSettings(steps: 1))
+    pipeline.paint(frame, face: face, features: pipeline.audioFeatures(), settings: PaintSettings(steps: 1))
   }
 }

@@ -209,7 +209,7 @@ import Testing
       #expect(faces.count == 2 && Set(faces.map { $0.id }).count == 2)
       for face in faces {
         let level = face.alignment.inverse(40, 29).x < Double(Self.side) ? left : right
-        pipeline.paint(frame, face: face, sound: sound(level), settings: PaintSettings(steps: 2))
+        pipeline.paint(frame, face: face, features: sound(level), settings: PaintSettings(steps: 2))
       }
     }
     return picture
@@ -273,7 +273,7 @@ import Testing
       let found = pipeline.find(frame.view, at: RunningTime(nanoseconds: 0)).faces.first
       let face = try #require(found)
       let settings = PaintSettings(steps: 2, strength: strength, seed: seed, guidance: guidance)
-      pipeline.paint(frame, face: face, sound: sound, settings: settings)
+      pipeline.paint(frame, face: face, features: sound, settings: settings)
     }
     return picture
   }

@@ -349,7 +349,7 @@ import Testing
       let found = pipeline.find(frame.view, at: RunningTime(nanoseconds: 0), settings).faces
       #expect(found.count == faces)
       let sound = model.featureExtractor.silence.map { i, _ in Float(i % 26) / 13 - 1 }
-      for face in found { pipeline.paint(frame, face: face, sound: sound, settings: PaintSettings(steps: 1)) }
+      for face in found { pipeline.paint(frame, face: face, features: sound, settings: PaintSettings(steps: 1)) }
     }
     return picture
   }

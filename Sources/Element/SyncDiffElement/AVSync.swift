@@ -70,7 +70,7 @@ package struct AVSync: Sendable {
   /// the earlier end is forgotten. Late audio fills the hole that it left. Returns true if the range begins before everything
   /// that is held, which is then discarded.
   @discardableResult
-  package mutating func soundArrived(_ range: Range<RunningTime>) -> Bool {
+  package mutating func audioArrived(_ range: Range<RunningTime>) -> Bool {
     if live { stalled = false }
     guard let held = sound else {
       sound = range
@@ -96,17 +96,17 @@ package struct AVSync: Sendable {
   }
 
   /// The audio was flushed: what comes next starts afresh.
-  package mutating func soundFlushed() {
+  package mutating func audioFlushed() {
     (sound, holes, ended, horizon) = (nil, [], false, RunningTime(nanoseconds: 0))
     (stalled, stalls, givenUp) = (false, 0, nil)
     ahead = true
   }
 
   /// The video was flushed, or there was none yet: frames and audio belong to the same time.
-  package mutating func pictureFlushed() { ahead = false }
+  package mutating func videoFlushed() { ahead = false }
 
   /// The audio time that belongs to a frame; nil if `offset` puts it before 0.
-  package func soundTime(of frame: RunningTime) -> RunningTime? {
+  package func audioTime(of frame: RunningTime) -> RunningTime? {
     let time = Int64(clamping: frame.nanoseconds).subtractingReportingOverflow(offset).partialValue
     return time < 0 ? nil : RunningTime(nanoseconds: UInt64(time))
   }
@@ -117,7 +117,7 @@ package struct AVSync: Sendable {
   /// advances.
   package mutating func verdict(for frame: RunningTime, late: Bool = false) -> Verdict {
     guard linked else { return silent(forGood: true) }
-    guard let time = soundTime(of: frame) else { return silent(forGood: false) }
+    guard let time = audioTime(of: frame) else { return silent(forGood: false) }
     let reached = hasArrived(at: time)
     guard reached || ended || late || stalled else { return .wait }
     if reached {
@@ -134,7 +134,7 @@ package struct AVSync: Sendable {
   }
 
   /// Whether a frame's audio and the look-ahead after it have arrived, or none will come.
-  package func reaches(_ frame: RunningTime) -> Bool { ended || soundTime(of: frame).map(hasArrived) ?? true }
+  package func reaches(_ frame: RunningTime) -> Bool { ended || audioTime(of: frame).map(hasArrived) ?? true }
 
   private func hasArrived(at time: RunningTime) -> Bool {
     sound.map { $0.upperBound >= time.advanced(by: lookahead) } ?? false
@@ -169,7 +169,7 @@ package struct AVSync: Sendable {
   /// A frame has gone on: the audio before it is no longer needed. But if the frame may be from before a flush, audio is
   /// dropped only for lack of room.
   package mutating func passed(_ frame: RunningTime) {
-    guard let time = soundTime(of: frame) else { return }
+    guard let time = audioTime(of: frame) else { return }
     if ahead {
       guard let sound, !hasRoom(upTo: sound.upperBound.advanced(by: 1_000_000_000)) else { return }
       ahead = false

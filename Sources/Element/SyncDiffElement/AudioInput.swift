@@ -59,20 +59,20 @@ final class AudioInput: Sendable {
     let isAudible = samples.contains { abs($0) >= quiet }
     var waits = false
     let result: Appending = stream.state.wait { state in
-      guard !state.soundStopped else { return .done(.stopped) }
-      guard !state.soundIsNeedless else { return .done(.needless) }
+      guard !state.audioStopped else { return .done(.stopped) }
+      guard !state.audioIsNeedless else { return .done(.needless) }
       let playing = state.playing
       let around = Waiting.Surroundings(now: stream.now, timeout: stream.settings.stallTimeout) { [stream] in
         stream.restsInPaused(playing: playing)
       }
-      let step = state.waiting.next(soundUpTo: range.upperBound, isLive: isLive, around)
+      let step = state.waiting.next(audioUpTo: range.upperBound, isLive: isLive, around)
       if case .wait(let until) = step {
         if !waits { stream.logWait(of: range, until: until, now: around.now) }
         waits = true
         return .wait(until: until)
       }
       if step == .giveWay { state.waiting.sync.makeRoom(upTo: range.upperBound) }
-      state.soundArrived(range, now: stream.now)
+      state.audioArrived(range, now: stream.now)
       state.timeline.append(samples, at: start)
       if isAudible { state.soundCheck.heard() }
       return .done(step == .giveWay ? .gaveWay : .appended)
@@ -106,13 +106,13 @@ final class AudioInput: Sendable {
     defer { gst_event_unref(event) }
     stream.log(GST_LEVEL_DEBUG, "\(event.pointee.type.name) on the audio pad")
     switch event.pointee.type {
-    case GST_EVENT_FLUSH_START: stream.state.change { $0.soundStopped = true }
+    case GST_EVENT_FLUSH_START: stream.state.change { $0.audioStopped = true }
     case GST_EVENT_FLUSH_STOP:
       input.change { $0.flushed() }
       stream.state.change { state in
-        state.soundFlushed()
-        state.soundStopped = false
-        state.waiting.soundMoved = stream.now
+        state.audioFlushed()
+        state.audioStopped = false
+        state.waiting.audioCame = stream.now
       }
     case GST_EVENT_STREAM_START:
       input.change { $0.streamBegins() }
@@ -124,7 +124,7 @@ final class AudioInput: Sendable {
     case GST_EVENT_GAP:
       guard let range = input.change({ $0.gap(event) }) else { break }
       stream.log(GST_LEVEL_DEBUG, "gap in the audio from \(seconds(range))")
-      stream.state.change { $0.soundArrived(range, now: stream.now) }
+      stream.state.change { $0.audioArrived(range, now: stream.now) }
     case GST_EVENT_EOS, GST_EVENT_SEGMENT_DONE: stream.state.change { $0.waiting.sync.ended = true }
     default: break
     }
@@ -172,7 +172,7 @@ private struct Input: ~Copyable {
     case sound([Float], at: Int64)
   }
 
-  private var converter = SoundConverter()
+  private var converter = AudioConverter()
   /// Whether the audio source is live; nil until it matters.
   var isLive: Bool?
   private var warnedUntimed = false

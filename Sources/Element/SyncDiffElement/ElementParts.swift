@@ -32,7 +32,7 @@ final class ElementParts: Sendable {
     case GST_STATE_CHANGE_PAUSED_TO_READY:
       stream.state.change { state in
         state.flushing = true
-        state.soundStopped = true
+        state.audioStopped = true
       }
     default: break
     }
@@ -75,9 +75,9 @@ final class ElementParts: Sendable {
 
   func audioAdded() {
     stream.state.change { state in
-      state.soundFlushed()
-      state.waiting.sync.pictureFlushed()
-      state.soundStopped = false
+      state.audioFlushed()
+      state.waiting.sync.videoFlushed()
+      state.audioStopped = false
     }
     audio.restart()
   }
@@ -87,7 +87,7 @@ final class ElementParts: Sendable {
     stream.state.change { state in
       state.waiting.sync.linked = linked
       if linked { state.soundCheck.linked() }
-      state.waiting.soundMoved = stream.now
+      state.waiting.audioCame = stream.now
     }
     stream.refreshLatency()
     // Frames will be held from now on: let upstream ask again how many.
@@ -97,7 +97,7 @@ final class ElementParts: Sendable {
   func audioRemoving() {
     stream.state.change { state in
       state.waiting.sync.linked = false
-      state.soundStopped = true
+      state.audioStopped = true
     }
     stream.refreshLatency()
   }

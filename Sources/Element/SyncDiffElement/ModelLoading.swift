@@ -107,8 +107,8 @@ extension Stream {
       let time = RunningTime(nanoseconds: UInt64(round) * Waiting.usualFrame)
       _ = pipeline.find(frame.view, at: time)
       pipeline.capture(from: &timeline, at: time)
-      let heard = pipeline.audioFeatures()
-      pipeline.paint(frame, face: face, sound: heard, settings: PaintSettings(steps: model.configuration.steps))
+      let features = pipeline.audioFeatures()
+      pipeline.paint(frame, face: face, features: features, settings: PaintSettings(steps: model.configuration.steps))
     }
     return GstClockTime(clamping: g_get_monotonic_time() - began) * 1000
   }

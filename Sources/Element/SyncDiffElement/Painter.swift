@@ -136,7 +136,7 @@ final class Painter {
       stream.tellLack(settings)
       return pass(frame, .unlinked, settings)
     }
-    guard let model = prepare(settings), !stream.lacksSound(time, settings) else {
+    guard let model = prepare(settings), !stream.lacksAudio(time, settings) else {
       gst_buffer_unref(frame.buffer)
       return GST_FLOW_ERROR
     }
@@ -158,7 +158,7 @@ final class Painter {
     let began = stream.now
     let work = stream.plan(frame, time, settings, steps: settings.steps ?? model.configuration.steps)
     guard work != .pass || fade.isShowing else {
-      stream.watchSound(of: time, settings)
+      stream.watchAudio(of: time, settings)
       return pass(frame, .overloaded, settings)
     }
     let scene = find(in: frame.buffer, at: time, settings)
@@ -172,7 +172,7 @@ final class Painter {
       return pass(frame, scene?.isHidden == true ? .hidden : .faceless, settings)
     }
     let searched = stream.now - began
-    let sound = awaitSound(of: time, settings)
+    let sound = awaitAudio(of: time, settings)
     stream.tellLack(settings)
     let isThere: Bool
     switch sound {
@@ -208,13 +208,13 @@ final class Painter {
   ) -> Statistics.Outcome? {
     let mark = markSettings(settings, model)
     return memory.withPicture(of: buffer, stream) { view in
-      guard let steps, let heard = heard(sound, model) else {
+      guard let steps, let features = features(of: sound, model) else {
         for face in faces { pipeline?.repaint(view, face: face, strength: strength, mark: mark) }
         return .reused
       }
       let paint = PaintSettings(
         steps: steps, strength: strength, seed: settings.seed, guidance: settings.guidance, mark: mark)
-      for face in faces { pipeline?.paint(view, face: face, sound: heard, settings: paint) }
+      for face in faces { pipeline?.paint(view, face: face, features: features, settings: paint) }
       return .painted
     }
   }
@@ -304,8 +304,8 @@ final class Painter {
     case flushing
   }
 
-  /// The model's audio input.
-  private func heard(_ sound: Sound, _ model: Model) -> Tensor? {
+  /// The audio features for the model.
+  private func features(of sound: Sound, _ model: Model) -> Tensor? {
     switch sound {
     case .heard(let gated): pipeline?.audioFeatures(gated: gated)
     case .silence: model.featureExtractor.silence
@@ -322,7 +322,7 @@ final class Painter {
   }
 
   /// Waits until a frame's audio is there, and passes it to the model.
-  private func awaitSound(of time: RunningTime, _ settings: Settings) -> Sound {
+  private func awaitAudio(of time: RunningTime, _ settings: Settings) -> Sound {
     var wait = Waiting.FrameWait(frame: time, now: stream.now)
     var timer: DeadlineTimer?
     var isTold = false
@@ -359,7 +359,7 @@ final class Painter {
     switch state.waiting.next(&wait, left: left, around) {
     case .paint: return .done(.over(listen(at: wait.frame, &state, settings)))
     case .pass: return .done(.over(.none))
-    case .fail: return .done(.fail(why: state.lackOfSound))
+    case .fail: return .done(.fail(why: state.lackOfAudio))
     case .warn(let ahead): return .done(.warn(ahead: ahead))
     case .makeRoom:
       stream.log(GST_LEVEL_DEBUG, "the audio lags behind the video: up to \(Waiting.wideSlack / 1_000_000) ms are held")
@@ -378,7 +378,7 @@ final class Painter {
   private func listen(at frame: RunningTime, _ state: inout StreamState, _ settings: Settings) -> Sound {
     let passes = settings.silence == GST_SYNC_DIFF_SILENCE_PASSTHROUGH
     let sync = state.waiting.sync
-    guard sync.linked, let time = sync.soundTime(of: frame) else { return passes ? .none : .silence }
+    guard sync.linked, let time = sync.audioTime(of: frame) else { return passes ? .none : .silence }
     state.soundCheck.lacks(.sound, at: frame, passes: passes)
     let silent = pipeline?.capture(
       from: &state.timeline, at: time, lookahead: RunningTime(nanoseconds: UInt64(clamping: sync.lookahead)),

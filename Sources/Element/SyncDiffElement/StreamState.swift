@@ -18,7 +18,7 @@ struct StreamState {
   /// Nothing is accepted and nothing goes on.
   var flushing = true
   /// True while the audio pad is flushing or inactive.
-  var soundStopped = true
+  var audioStopped = true
   /// The video is at EOS.
   var videoEnded = false
   /// An error has been posted since the stream began or was flushed.
@@ -38,7 +38,7 @@ struct StreamState {
 
   /// READY -> PAUSED: resets the counts.
   mutating func starts() {
-    soundStopped = false
+    audioStopped = false
     counts = Statistics()
     overload = Overload()
     soundCheck = SoundCheck()
@@ -46,8 +46,8 @@ struct StreamState {
 
   /// PAUSED -> READY: discards all but the model. Returns what was queued, which the caller owns.
   mutating func stopped() -> [Item] {
-    soundFlushed()
-    waiting.sync.pictureFlushed()
+    audioFlushed()
+    waiting.sync.videoFlushed()
     waiting.frameDuration = nil
     waiting.liveLatency = nil
     downstream.stridesKnown = nil
@@ -57,8 +57,8 @@ struct StreamState {
 
   /// FLUSH_STOP on the video: discards earlier frames and what was measured by their time. Returns what was queued, which the
   /// caller owns.
-  mutating func pictureFlushed() -> [Item] {
-    waiting.sync.pictureFlushed()
+  mutating func videoFlushed() -> [Item] {
+    waiting.sync.videoFlushed()
     overload.flushed()
     soundCheck.flushed()
     thread.order(.flush)
@@ -68,8 +68,8 @@ struct StreamState {
   }
 
   /// Discards the audio held and what is known about it.
-  mutating func soundFlushed() {
-    waiting.soundFlushed()
+  mutating func audioFlushed() {
+    waiting.audioFlushed()
     timeline = AudioTimeline()
   }
 
@@ -85,18 +85,18 @@ struct StreamState {
   // MARK: Sound
 
   /// Audio, or a gap in it, has arrived for this range.
-  mutating func soundArrived(_ range: Range<RunningTime>, now: Int64) {
-    if waiting.sync.soundArrived(range) { timeline = AudioTimeline() }
-    waiting.soundMoved = now
+  mutating func audioArrived(_ range: Range<RunningTime>, now: Int64) {
+    if waiting.sync.audioArrived(range) { timeline = AudioTimeline() }
+    waiting.audioCame = now
   }
 
   /// No frame needs any more audio, unless the video is about to begin again after a seek for a loop.
-  var soundIsNeedless: Bool {
+  var audioIsNeedless: Bool {
     videoEnded && queue.framesHeld == 0 && waiting.loopFrom == nil || !waiting.sync.linked
   }
 
   /// Why there is no audio.
-  var lackOfSound: String {
+  var lackOfAudio: String {
     guard waiting.sync.linked else { return "The audio pad is not linked." }
     return waiting.sync.ended ? "The audio has ended before the video." : "No audio arrives."
   }

@@ -100,7 +100,7 @@ final class VideoInput: Sendable {
     stream.awaitPainter()
     let isPushed = output.pushAhead(event)
     input.change { $0.flushed() }
-    let items = stream.state.change { $0.pictureFlushed() }
+    let items = stream.state.change { $0.videoFlushed() }
     stream.log(GST_LEVEL_DEBUG, "flushed: \(items.count { $0.frame != nil }) frames that were on their way are gone")
     keepSticky(items)
     let starts = output.isActive && stream.startPainter() && output.startTask()

@@ -30,26 +30,26 @@ package struct Waiting: Sendable {
   /// Frame duration; nil if the caps do not state it.
   package var frameDuration: UInt64?
   /// When audio last came, and since when the painter has had no frame, microseconds.
-  package var soundMoved: Int64 = 0
+  package var audioCame: Int64 = 0
   package var starvingSince: Int64?
   /// Since when audio has found no room, microseconds.
   private var fullSince: Int64?
   /// When a seek started a loop whose video has not begun yet, microseconds.
   package var loopFrom: Int64?
   /// Whether audio lags behind the video; stays true until it is there for every frame held.
-  package private(set) var soundLags = false
+  package private(set) var audioLags = false
 
   package init() {}
 
   /// The audio was flushed: what comes next starts afresh.
-  package mutating func soundFlushed() {
-    sync.soundFlushed()
-    soundLags = false
+  package mutating func audioFlushed() {
+    sync.audioFlushed()
+    audioLags = false
   }
 
   /// The pipeline plays: nothing came while it was paused, and that was not a stall.
   package mutating func resumed(_ now: Int64) {
-    soundMoved = now
+    audioCame = now
     if starvingSince != nil { starvingSince = now }
   }
 
@@ -115,10 +115,10 @@ package struct Waiting: Sendable {
       return isNews ? .warn(ahead: left.flatMap { $0 > 0 ? $0 : nil }) : FrameStep(sync.verdict(for: wait.frame))
     }
     if let left, left <= 0 { return FrameStep(sync.verdict(for: wait.frame, late: true)) }
-    let mayLag = liveLatency == nil && !isResting && !soundLags
-    let lags = mayLag ? max(wait.began, soundMoved).addingClamped(Self.lag) : .max
+    let mayLag = liveLatency == nil && !isResting && !audioLags
+    let lags = mayLag ? max(wait.began, audioCame).addingClamped(Self.lag) : .max
     if around.now >= lags {
-      soundLags = true
+      audioLags = true
       return .makeRoom
     }
     wait.isResting = isResting
@@ -128,13 +128,13 @@ package struct Waiting: Sendable {
 
   /// The frame no longer waits; `last` is the last frame held.
   package mutating func ended(_ wait: FrameWait, last: RunningTime?) {
-    soundLags = soundLags && !sync.reaches(last ?? wait.frame)
+    audioLags = audioLags && !sync.reaches(last ?? wait.frame)
   }
 
   /// A frame passes for lack of time and does not wait for audio. True if missing audio must be reported all the same.
   package mutating func overlooks(_ frame: RunningTime, now: Int64, timeout: Int64?) -> Bool {
     guard let timeout, sync.verdict(for: frame) == .wait else { return false }
-    return now >= soundMoved.addingClamped(sync.patience(timeout)) && sync.stall(at: frame)
+    return now >= audioCame.addingClamped(sync.patience(timeout)) && sync.stall(at: frame)
   }
 
   /// When a frame that waits since `began` considers the audio stalled; nil for never. When live, its deadline is at most the
@@ -142,21 +142,21 @@ package struct Waiting: Sendable {
   /// without audio counts.
   private func stallTime(since began: Int64, left: Int64?, _ timeout: Int64?) -> Int64? {
     guard let timeout else { return nil }
-    var since = max(began, soundMoved)
+    var since = max(began, audioCame)
     if let liveLatency {
       let latency = Int64(clamping: liveLatency.addingClamped(latencyReported) / 1000)
       let left = left ?? 0
       if left / 1000 > latency.addingClamped(timeout) { return began }
-      since = left <= 0 ? soundMoved : began.addingClamped(latency)
+      since = left <= 0 ? audioCame : began.addingClamped(latency)
     }
     return since.addingClamped(sync.patience(timeout))
   }
 
   /// A description of what a frame waits for. `left` as above, `until` as in `FrameStep.wait`.
   package func account(of wait: FrameWait, left: Int64?, until: Int64?, _ around: Surroundings) -> String {
-    let needed = sync.soundTime(of: wait.frame)?.advanced(by: sync.lookahead)
+    let needed = sync.audioTime(of: wait.frame)?.advanced(by: sync.lookahead)
     let reached = sync.newest.map { "it has arrived up to \(seconds($0))" } ?? "none has arrived"
-    let came = soundMoved > 0 ? ", the last \(seconds(microseconds: around.now - soundMoved)) ago" : ""
+    let came = audioCame > 0 ? ", the last \(seconds(microseconds: around.now - audioCame)) ago" : ""
     var rest = "for as long as it takes"
     if wait.isResting {
       rest = "for as long as the pipeline rests in PAUSED, or downstream blocks earlier frames"
@@ -178,7 +178,7 @@ package struct Waiting: Sendable {
     // A frame without a running time does not wait for audio.
     guard let time else { return held < frames(in: holdTime(Self.slack)) }
     let fits = held < Self.mostBytes / max(bytes, 1)
-    let holdTime = holdTime(soundLags && liveLatency == nil && fits ? Self.wideSlack : Self.slack)
+    let holdTime = holdTime(audioLags && liveLatency == nil && fits ? Self.wideSlack : Self.slack)
     let densest: UInt64 = 4_000_000
     guard UInt64(held) < holdTime / max(min(frameDuration ?? densest, densest), 1_000_000) + 2 else { return false }
     guard let first, first < time else { return true }
@@ -206,7 +206,7 @@ package struct Waiting: Sendable {
 
   // MARK: The audio waits for room
 
-  package enum SoundStep: Equatable, Sendable {
+  package enum AudioStep: Equatable, Sendable {
     case append
     /// It has waited long enough: the oldest audio is dropped.
     case giveWay
@@ -219,7 +219,7 @@ package struct Waiting: Sendable {
   ///
   /// In a segment seek no sink throttles the audio, so a short loop could end (SEGMENT_DONE) before its video has begun: the
   /// audio waits for the video, but not for long, for the same reason.
-  package mutating func next(soundUpTo end: RunningTime, isLive: Bool, _ around: Surroundings) -> SoundStep {
+  package mutating func next(audioUpTo end: RunningTime, isLive: Bool, _ around: Surroundings) -> AudioStep {
     if let loopFrom {
       let limit = loopFrom.addingClamped(Self.loopPatience)
       if around.now < limit { return .wait(until: limit) }

@@ -163,9 +163,9 @@ final class PaintedFrames {
     guard let face = pipeline.find(frame.view.view, at: time).faces.first else { return nil }
     timeline.append(sound, at: timeline.end ?? 0)
     pipeline.capture(from: &timeline, at: time)
-    let heard = pipeline.audioFeatures()
+    let features = pipeline.audioFeatures()
     end(.hear)
-    pipeline.paint(frame.view, face: face, sound: heard, settings: settings)
+    pipeline.paint(frame.view, face: face, features: features, settings: settings)
     count += 1
     laps.append(lap)
     return began.duration(to: last) / .milliseconds(1)

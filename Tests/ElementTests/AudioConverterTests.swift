@@ -8,7 +8,7 @@ import Glibc
 import SyncDiffElement
 import Testing
 
-@Suite struct SoundConverterTests {
+@Suite struct AudioConverterTests {
   /// A second at `rate` with a click in the middle of every channel, brought to `format` by audioconvert.
   private func click(rate: Int, channels: String, format: String) throws -> UnsafeMutablePointer<GstBuffer> {
     let harness = gst_harness_new_parse("audioconvert ! capsfilter caps=\"\(format)\"")
@@ -24,9 +24,9 @@ import Testing
     return try #require(gst_harness_pull(harness))
   }
 
-  private func converter(_ format: String) throws -> SoundConverter {
+  private func converter(_ format: String) throws -> AudioConverter {
     #expect(gstreamer)
-    var converter = SoundConverter()
+    var converter = AudioConverter()
     let caps = try #require(gst_caps_from_string(format))
     defer { gst_caps_unref(caps) }
     let prepared = converter.prepare(caps)

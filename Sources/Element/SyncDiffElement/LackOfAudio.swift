@@ -9,11 +9,11 @@ import Speech
 
 extension Stream {
   /// Whether a frame's audio is lost for good and that is an error, which has then been posted. Does not wait.
-  func lacksSound(_ time: RunningTime, _ settings: Settings) -> Bool {
+  func lacksAudio(_ time: RunningTime, _ settings: Settings) -> Bool {
     guard settings.missingAudio == .error else { return false }
     let why: String? = state.change { state in
       state.apply(settings)
-      return state.waiting.sync.verdict(for: time) == .fail ? state.lackOfSound : nil
+      return state.waiting.sync.verdict(for: time) == .fail ? state.lackOfAudio : nil
     }
     if let why { postMissing(why) }
     return why != nil
@@ -24,7 +24,7 @@ extension Stream {
   }
 
   /// A frame that passes for lack of time does not wait for its audio; missing audio is reported all the same.
-  func watchSound(of time: RunningTime, _ settings: Settings) {
+  func watchAudio(of time: RunningTime, _ settings: Settings) {
     let isNews = state.change { state in
       state.apply(settings)
       return state.waiting.overlooks(time, now: now, timeout: settings.stallTimeout)

@@ -9,7 +9,7 @@ import Speech
 import Tensors
 
 /// Lives as long as the audio pad; GStreamer's converter in it from one CAPS event to the next.
-package struct SoundConverter: ~Copyable {
+package struct AudioConverter: ~Copyable {
   package var segment = GstSegment()
   private(set) var info = GstAudioInfo()
   /// The part that is used: all channels but the 64th, for which GStreamer has no converter.
