@@ -87,14 +87,27 @@ import Testing
     #expect(unlooked["faces"] is NSNull)
   }
 
-  @Test("--sheet shows twelve moments, the original above the dub")
+  /// The brightness of every pixel after a filter.
+  private func graymap(_ path: String, _ filter: String) throws -> [UInt8] {
+    let raw = folder.file("gray")
+    let words = ["-nostdin", "-v", "error", "-y", "-i", path, "-vf", "\(filter),format=gray", "-f", "rawvideo", raw]
+    _ = try run(ffmpeg, words)
+    return [UInt8](try Data(contentsOf: URL(fileURLWithPath: raw)))
+  }
+
+  @Test("--sheet shows twelve moments, the original above the dub, and below the time")
   func sheet() throws {
     let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264")
     let (sound, out, sheet) = (try folder.tone(), folder.file("out.mp4"), folder.file("sheet.png"))
     let outcome = try syncdiff(
       "dub", "--once", "--video", video, "--audio", sound, "-o", out, "--from", "1", "--sheet", sheet)
     #expect(outcome.status == 3, "\(outcome.err)")
-    #expect(try probe(sheet, "v:0", "codec_name,width,height") == ["png", "\(6 * 324 - 4)", "\(4 * 180 + 12)"])
+    #expect(try probe(sheet, "v:0", "codec_name,width,height") == ["png", "\(6 * 324 - 4)", "\(2 * 382 - 4)"])
+    let lines = try (0..<12).map { moment in
+      try graymap(sheet, "crop=320:18:\(moment % 6 * 324):\(moment / 6 * 382 + 360)")
+    }
+    // Each has a text of its own, black on white.
+    #expect(Set(lines).count == 12 && lines.allSatisfy { $0.min() ?? 255 < 80 && $0.filter { $0 > 240 }.count > 4000 })
     let sides = try run(
       ffmpeg,
       [

@@ -64,7 +64,9 @@ struct Dub: ParsableCommand {
   var output: String
 
   @Option(
-    help: ArgumentHelp("Also write a contact sheet: original frames above, dubbed frames below.", valueName: "file.png")
+    help: ArgumentHelp(
+      "Also write a contact sheet: original frames above, dubbed frames below, and under them their time.",
+      valueName: "file.png")
   )
   var sheet: String?
 

@@ -11,7 +11,6 @@ final class Stills {
   let duration: Double?
   private let isStill: Bool
   private let pipeline: UnsafeMutablePointer<GstElement>
-  private static let patience: GstClockTime = 30_000_000_000
 
   /// Frames come upright, with square pixels. Throws if there is no video.
   init(of path: String) throws {
@@ -24,7 +23,7 @@ final class Stills {
         + "! videoconvert ! video/x-raw,format=RGB ! fakesink name=out sync=false")
     pipeline.element("in").object.set("uri", to: media.uri)
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
-    guard gst_element_get_state(pipeline, nil, nil, Self.patience) != GST_STATE_CHANGE_FAILURE else {
+    guard gst_element_get_state(pipeline, nil, nil, patience) != GST_STATE_CHANGE_FAILURE else {
       throw Failure("cannot decode \(path)")
     }
   }
@@ -48,19 +47,14 @@ final class Stills {
       return nil
     }
     defer { gst_sample_unref(made) }
-    var width: gint = 0
-    guard let caps = gst_sample_get_caps(made),
-      gst_structure_get_int(gst_caps_get_structure(caps, 0), "width", &width) != 0,
-      let bytes = gst_sample_get_buffer(made).flatMap(contents(of:))
-    else { return nil }
-    return Pixels(width: Int(width), height: height, bytes: bytes)
+    return Pixels(made)
   }
 
   /// The caller owns it.
   private func sample(at time: Double, as format: String) -> OpaquePointer? {
     let flags = GstSeekFlags(rawValue: GST_SEEK_FLAG_FLUSH.rawValue | GST_SEEK_FLAG_ACCURATE.rawValue)
     guard isStill || gst_element_seek_simple(pipeline, GST_FORMAT_TIME, flags, gint64(time * 1e9)) != 0,
-      gst_element_get_state(pipeline, nil, nil, Self.patience) == GST_STATE_CHANGE_SUCCESS,
+      gst_element_get_state(pipeline, nil, nil, patience) == GST_STATE_CHANGE_SUCCESS,
       let shown = lastSample(of: pipeline.element("out"))
     else { return nil }
     defer { gst_sample_unref(shown) }
@@ -68,18 +62,51 @@ final class Stills {
   }
 }
 
+private let patience: GstClockTime = 30_000_000_000  // nanoseconds
+
 /// RGB; rows start at multiples of four bytes.
 private struct Pixels {
   let width, height: Int
   var bytes: [UInt8]
   var stride: Int { (3 * width + 3) / 4 * 4 }
 
-  init(width: Int, height: Int, bytes: [UInt8]) { (self.width, self.height, self.bytes) = (width, height, bytes) }
+  /// A copy of a sample in this format; nil if it is of another kind.
+  init?(_ sample: OpaquePointer) {
+    guard let caps = gst_sample_get_caps(sample), let bytes = gst_sample_get_buffer(sample).flatMap(contents(of:))
+    else {
+      return nil
+    }
+    var (width, height): (gint, gint) = (0, 0)
+    let fields = gst_caps_get_structure(caps, 0)
+    guard gst_structure_get_int(fields, "width", &width) != 0, gst_structure_get_int(fields, "height", &height) != 0
+    else { return nil }
+    (self.width, self.height, self.bytes) = (Int(width), Int(height), bytes)
+  }
 
   /// White.
   init(width: Int, height: Int) {
-    self.init(width: width, height: height, bytes: [])
+    (self.width, self.height, bytes) = (width, height, [])
     bytes = [UInt8](repeating: 255, count: stride * height)
+  }
+
+  /// A line of text, black on white; nil if GStreamer's textoverlay is missing.
+  init?(_ text: String, width: Int, height: Int) {
+    let caps = "video/x-raw,width=\(width),height=\(height)"
+    let look = "color=0xff000000 draw-outline=false draw-shadow=false auto-resize=false font-desc=\"Sans 12px\""
+    let pipeline = try? parse(
+      "videotestsrc pattern=white ! \(caps) ! textoverlay text=\"\(text)\" valignment=center \(look) ! videoconvert "
+        + "! video/x-raw,format=RGB ! fakesink name=out")
+    guard let pipeline else { return nil }
+    defer {
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+      gst_object_unref(pipeline)
+    }
+    gst_element_set_state(pipeline, GST_STATE_PAUSED)
+    guard gst_element_get_state(pipeline, nil, nil, patience) == GST_STATE_CHANGE_SUCCESS,
+      let drawn = lastSample(of: pipeline.element("out"))
+    else { return nil }
+    defer { gst_sample_unref(drawn) }
+    self.init(drawn)
   }
 
   /// `other` must fit.
@@ -107,32 +134,41 @@ private struct Pixels {
   }
 }
 
-/// Frames of an original and of its dub, spread over the dub, in two rows with the original above, as PNG. `from`: seconds in
+/// Frames of an original and of its dub, spread over the dub, in two rows with the original above, and below their time in the
+/// dub, as PNG. `from`: seconds in
 /// the original at which the dub begins. Throws if one of them cannot be decoded.
 func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UInt8] {
-  let (count, columns, height, gap) = (12, 6, 180, 4)
+  let (count, columns, height, line, gap) = (12, 6, 180, 18, 4)
   let (before, after) = (try Stills(of: original), try Stills(of: dub))
   let length = after.duration ?? 0
-  let pairs = (0..<count).compactMap { i -> (Pixels, Pixels)? in
+  let moments = (0..<count).compactMap { i -> (before: Pixels, after: Pixels, time: Double)? in
     let time = (Double(i) + 0.5) / Double(count) * length
     guard let dubbed = after.pixels(at: time, height: height) else { return nil }
     // A photo or an extended video has no frame there; use its last one.
     let latest = max((before.duration ?? 0) - 0.05, 0)
-    return before.pixels(at: min(from + time, latest), height: height).map { ($0, dubbed) }
+    return before.pixels(at: min(from + time, latest), height: height).map { ($0, dubbed, time) }
   }
-  guard let first = pairs.first else { throw Failure("\(dub) has no frames to show") }
-  let width = max(first.0.width, first.1.width)
-  let rows = (pairs.count + columns - 1) / columns
-  var sheet = Pixels(width: columns * (width + gap) - gap, height: rows * (2 * height + 3 * gap) - 3 * gap)
-  for (i, pair) in pairs.enumerated() {
-    let (x, y) = (i % columns * (width + gap), i / columns * (2 * height + 3 * gap))
-    sheet.put(pair.0, x: x, y: y)
-    sheet.put(pair.1, x: x, y: y + height)
+  guard let first = moments.first else { throw Failure("\(dub) has no frames to show") }
+  let width = max(first.before.width, first.after.width)
+  let rows = (moments.count + columns - 1) / columns
+  var sheet = Pixels(width: columns * (width + gap) - gap, height: rows * (2 * height + line + gap) - gap)
+  for (i, moment) in moments.enumerated() {
+    let (x, y) = (i % columns * (width + gap), i / columns * (2 * height + line + gap))
+    sheet.put(moment.before, x: x, y: y)
+    sheet.put(moment.after, x: x, y: y + height)
+    if let text = Pixels(clock(moment.time), width: width, height: line) { sheet.put(text, x: x, y: y + 2 * height) }
   }
   guard let png = sheet.png else {
     throw Failure("GStreamer's pngenc is missing; install gstreamer1.0-plugins-good", .badOutput)
   }
   return png
+}
+
+/// 61.25 -> "1:01.25".
+private func clock(_ seconds: Double) -> String {
+  let hundredths = Int((seconds * 100).rounded())
+  func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+  return "\(hundredths / 6000):\(two(hundredths / 100 % 60)).\(two(hundredths % 100))"
 }
 
 /// A frame converted to another format. The caller owns it.
