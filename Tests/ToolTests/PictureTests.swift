@@ -211,6 +211,64 @@ import Testing
     #expect(lost.err.contains("its timecode is left out; mov keeps it"), "\(lost.err)")
   }
 
+  @Test(
+    "The places of chroma samples stay",
+    arguments: [("libx264", "h264", 2, "topleft"), ("libx265", "hevc", 1, "center")])
+  func chromaPlaces(encoder: String, codec: String, number: Int, name: String) throws {
+    let params = "-\(encoder.dropFirst(3))-params"
+    let video = try folder.colours("v.mp4", by: "-c:v \(encoder) -pix_fmt yuv420p \(params) chromaloc=\(number)")
+    #expect(try probe(video, "v:0", "chroma_location") == [name])
+    for (option, value) in [("--crf", "20"), ("--bitrate", "500")] {
+      let outcome = try dub(video, "out.mp4", "--video-codec", codec, option, value)
+      #expect(outcome.status == 3, "\(outcome.err)")
+      #expect(try probe(folder.file("out.mp4"), "v:0", "chroma_location") == [name])
+    }
+  }
+
+  @Test(
+    "A picture that begins after its sound in Matroska keeps the time of every frame",
+    arguments: ["out.mp4", "out.mkv"])
+  func late(name: String) throws {
+    let video = try folder.make(
+      "v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -f lavfi -i sine=d=0.4 -c:v libx264 -c:a aac")
+    let wanted = try frameTimes(video)
+    #expect(try wanted.count == 10 && #require(wanted.first) > 0.02)
+    #expect(try dub(video, name).status == 3)
+    let times = try frameTimes(folder.file(name))
+    #expect(times.count == 10)
+    for (time, wanted) in zip(times, wanted) { #expect(abs(time - wanted) < 0.0015, "\(times)") }
+  }
+
+  @Test(
+    "Metadata goes over, or what is lost is named",
+    arguments: [
+      ("v.mp4", "-metadata title=A -metadata artist=B", "out.mp4", ""),
+      ("v.mp4", "-metadata title=A -metadata artist=B", "out.ts", "artist, title"),
+      ("v.mp4", "-metadata comment=A", "out.mp4", "comment"),
+      ("v.mp4", "-metadata location=+1-2/", "out.mp4", "location"),
+      (
+        "v.mov", "-movflags use_metadata_tags -metadata com.apple.quicktime.make=A", "out.mov",
+        "com.apple.quicktime.make"
+      ),
+      ("v.mkv", "-attach @s.ttf -metadata:s:1 mimetype=application/x-truetype-font", "out.mkv", "attachment"),
+    ])
+  func metadata(video: String, options: String, result: String, lost: String) throws {
+    try "A font.".write(toFile: folder.file("s.ttf"), atomically: true, encoding: .utf8)
+    let video = try folder.colours(video, by: "\(options) -c:v libx264 -pix_fmt yuv420p")
+    let outcome = try dub(video, result)
+    #expect(outcome.status == 3)
+    if lost.isEmpty {
+      #expect(!outcome.err.contains("metadata"), "\(outcome.err)")
+      let words = ["-v", "error", "-show_entries", "format_tags=title,artist", "-of", "csv=p=0", folder.file(result)]
+      #expect(try Set(run(ffprobe, words).out.split { ",\n".contains($0) }) == ["A", "B"])
+    } else {
+      #expect(outcome.err.contains("Warning: \(video): its metadata is left out: \(lost)\n"), "\(outcome.err)")
+    }
+    // What the tool itself says of a file is no loss.
+    let again = try dub(folder.file(result), "again.mp4")
+    #expect(!again.err.contains("metadata"), "\(again.err)")
+  }
+
   @Test("All else that gets lost is named")
   func losses() throws {
     try "1\n00:00:00,100 --> 00:00:00,300\nHello\n".write(

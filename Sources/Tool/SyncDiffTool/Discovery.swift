@@ -6,6 +6,7 @@
 
 import CGStreamer
 import CGStreamerTools
+import SyncDiffElement
 import Synchronization
 
 final class Discovery: Sendable {
@@ -160,6 +161,11 @@ final class Discovery: Sendable {
   private func add(_ sink: Sink, to media: inout Media) {
     let caps = gst_pad_get_current_caps(sink.element.pad("sink"))
     defer { if let caps { gst_caps_unref(caps) } }
+    if let tags = tags(of: sink.element) {
+      media.tags.formUnion(names(of: tags))
+      gst_tag_list_unref(tags)
+    }
+    if caps != nil, let start = firstTime(sink.element) { media.begin = min(media.begin, start) }
     switch (sink.name, caps) {
     case ("video/x-raw", let caps?):
       if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
@@ -188,6 +194,8 @@ final class Discovery: Sendable {
       format.flags.rawValue & GST_VIDEO_FORMAT_FLAG_GRAY.rawValue != 0
       ? .quarter : format.w_sub.1 == 0 ? .full : format.h_sub.1 == 0 ? .half : .quarter
     picture.colours = string(fields, "colorimetry").map(Colours.init) ?? Colours()
+    picture.chromaSite = info.chroma_site.rawValue
+    picture.views = string(fields, "multiview-mode").flatMap { $0 == "mono" ? nil : $0 }
     picture.masteringDisplay = string(fields, "mastering-display-info")
     picture.contentLight = string(fields, "content-light-level")
     var method = GST_VIDEO_ORIENTATION_IDENTITY
@@ -233,6 +241,13 @@ final class Discovery: Sendable {
     return result
   }
 
+  /// The timestamp of a stream's first frame, nanoseconds.
+  private func firstTime(_ sink: UnsafeMutablePointer<GstElement>) -> GstClockTime? {
+    guard let sample = lastSample(of: sink) else { return nil }
+    defer { gst_sample_unref(sample) }
+    return gst_sample_get_buffer(sample)?.pointee.pts
+  }
+
   private func timecode(_ sink: UnsafeMutablePointer<GstElement>) -> Timecode? {
     guard let sample = lastSample(of: sink) else { return nil }
     defer { gst_sample_unref(sample) }
@@ -242,6 +257,30 @@ final class Discovery: Sendable {
     let code = UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstVideoTimeCodeMeta.self)
     return withUnsafePointer(to: &code.pointee.tc) { Timecode($0) }
   }
+}
+
+/// GStreamer's names of the metadata; without what describes the file rather than its content, what a dub sets itself, and
+/// QuickTime's own, of which GStreamer does not know the names.
+private func names(of tags: UnsafeMutablePointer<GstTagList>) -> [String] {
+  let others = [
+    GST_TAG_ENCODER, GST_TAG_ENCODER_VERSION, GST_TAG_APPLICATION_NAME, GST_TAG_CONTAINER_FORMAT, GST_TAG_LANGUAGE_CODE,
+    GST_TAG_LANGUAGE_NAME, GST_TAG_IMAGE_ORIENTATION, GST_TAG_PREVIEW_IMAGE, GST_TAG_DATE_TIME,
+    GST_TAG_EXTENDED_COMMENT,
+    "private-qt-tag",
+  ]
+  return (0..<gst_tag_list_n_tags(tags)).compactMap { index -> String? in
+    guard let name = gst_tag_list_nth_tag_name(tags, guint(index)), gst_tag_get_flag(name) == GST_TAG_FLAG_META else {
+      return nil
+    }
+    let text = String(cString: name)
+    return others.contains(text) || text == GST_TAG_COMMENT && comment(in: tags) == disclosure ? nil : text
+  }
+}
+
+private func comment(in tags: UnsafeMutablePointer<GstTagList>) -> String? {
+  var text: UnsafeMutablePointer<CChar>?
+  defer { g_free(text) }
+  return gst_tag_list_get_string(tags, GST_TAG_COMMENT, &text) != 0 ? text.map { String(cString: $0) } : nil
 }
 
 /// jpegdec 1.22 converts everything to 4:2:0; FFmpeg's decoder keeps what is stored.

@@ -196,7 +196,12 @@ struct Dub: ParsableCommand {
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
-      faults += differences(of: try Media(path: written), from: job, frames: made.frames)
+      let result = try Media(path: written)
+      faults += differences(of: result, from: job, frames: made.frames)
+      let lost = job.picture.tags.subtracting(result.tags).sorted()
+      if !lost.isEmpty {
+        report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
+      }
     }
     let (isFile, signature) = (file.isFile, sign(file, made, job, signing, &faults, report))
     try file.finish()

@@ -110,13 +110,16 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
 
   /// Properties of the encoder; bitrate in kbit/s. GstStructure accepts enums only as numbers. vp9enc 1.22 loses at the end
   /// what it holds back.
-  func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset) -> String {
+  ///
+  /// `site`: where the chroma samples lie, as H.264 and HEVC number it.
+  func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset, site: Int) -> String {
     let speed = "speed-preset=(int)\(preset.number)"
+    let (chroma, plain) = ("chromaloc=\(site)", "option-string=(string)\"chromaloc=\(site)\"")
     let crf = crf ?? quality?.usual ?? 0
     if let bitrate {
       return switch self {
-      case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),\(speed)"
-      case .hevc: "bitrate=(uint)\(bitrate),\(speed)"
+      case .h264: "pass=(int)0,bitrate=(uint)\(bitrate),\(speed),\(plain)"
+      case .hevc: "bitrate=(uint)\(bitrate),\(speed),\(plain)"
       case .vp9:
         "end-usage=(int)1,target-bitrate=(int)\(bitrate * 1000),deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,row-mt=(boolean)true,"
           + "threads=(int)16"
@@ -124,8 +127,8 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
       }
     }
     return switch self {
-    case .h264: "pass=(int)5,quantizer=(uint)\(crf),\(speed)"  // constant quality
-    case .hevc: "option-string=(string)\"crf=\(crf)\",\(speed)"
+    case .h264: "pass=(int)5,quantizer=(uint)\(crf),\(speed),\(plain)"  // constant quality
+    case .hevc: "option-string=(string)\"crf=\(crf):\(chroma)\",\(speed)"
     case .prores: "profile=(int)3"  // 422 HQ
     case .vp9:
       "min-quantizer=(int)\(crf),max-quantizer=(int)\(crf),target-bitrate=(int)100000000,deadline=(gint64)1,cpu-used=(int)4,lag-in-frames=(int)0,"
@@ -221,6 +224,7 @@ struct Encoding {
   private let crf, bitrate: Int?
   private let preset: EncoderPreset
   private let profile: Profile?
+  private let site: Int
   /// Pixel layout in which the video is dubbed and encoded.
   let layout: Layout
 
@@ -270,6 +274,10 @@ struct Encoding {
       gst_object_unref(UnsafeMutableRawPointer(factory))
     }
     layout = try picture.layout(among: self.video.layouts)
+    // Elsewhere than in 4:2:0 there is one place only.
+    let places = [GST_VIDEO_CHROMA_SITE_JPEG: 1, GST_VIDEO_CHROMA_SITE_COSITED: 2, GST_VIDEO_CHROMA_SITE_V_COSITED: 3]
+    let isKept = layout.chroma == .quarter && picture.layout.chroma == .quarter && !picture.isRGB
+    site = isKept ? places.first { $0.key.rawValue == picture.chromaSite }?.value ?? 0 : 0
   }
 
   private static func require<Codec: RawRepresentable<String> & Equatable>(
@@ -308,7 +316,7 @@ struct Encoding {
         return nil
       }
       gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
-      try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset))
+      try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset, site: site))
       return profile
     }
   }

@@ -63,6 +63,7 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
   }
 
   let (from, to) = (picture.layout, encoding.layout)
+  if let views = picture.views { lose("it is stereoscopic (\(views)), which the result does not say") }
   if picture.hasAlpha { lose("transparency is left out") }
   if picture.isRGB {
     lose("RGB becomes \(to.text)")

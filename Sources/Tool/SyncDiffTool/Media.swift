@@ -26,6 +26,10 @@ struct Media {
   var chapters: Chapters?
   var hasChapters = false
   var timecode: Timecode?
+  /// Names of its metadata.
+  var tags: Set<String> = []
+  /// The earliest timestamp of a stream, nanoseconds.
+  var begin: GstClockTime = .max
   /// True even if it cannot be read.
   var hasTimecode = false
   var hasDolbyVision = false
@@ -77,6 +81,7 @@ struct Media {
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
+    tags.formUnion(headers.tags)
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
     hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
@@ -119,6 +124,10 @@ struct Picture {
   var isRGB = false
   var hasAlpha = false
   var colours = Colours()
+  /// Where the chroma samples lie, as the bits of GstVideoChromaSite; 0 if unknown.
+  var chromaSite: UInt32 = 0
+  /// GStreamer's name of how a stereoscopic picture holds its two views; nil if there is one view.
+  var views: String?
   /// HDR10 metadata in GStreamer's caps format.
   var masteringDisplay: String?
   var contentLight: String?

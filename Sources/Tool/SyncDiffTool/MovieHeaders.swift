@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What GStreamer 1.22 does not report about an MP4 or QuickTime file (ISO/IEC 14496-12): mirroring, full range, chapters,
-// timecode, Dolby Vision, truncation.
+// timecode, Dolby Vision, truncation, metadata.
 
 import Glibc
 
@@ -19,6 +19,8 @@ struct MovieHeaders {
   /// Nil if there is none, or it cannot be read.
   private(set) var timecode: Timecode?
   private(set) var hasDolbyVision = false
+  /// Names of metadata.
+  private(set) var tags: [String] = []
   /// Whether a box extends beyond the end of the file.
   private(set) var isCutOff = false
 
@@ -68,7 +70,8 @@ struct MovieHeaders {
   private mutating func read(_ movie: Boxes, of file: UnsafeMutablePointer<FILE>) {
     var hasPicture = false
     for (type, body) in movie {
-      if type == "udta", Boxes(body).contains(where: { $0.type == "chpl" }) { hasChapters = true }
+      if type == "udta" { readUserData(Boxes(body)) }
+      if type == "meta" { readKeys(body) }
       guard type == "trak" else { continue }
       let track = Boxes(body)
       if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
@@ -86,6 +89,21 @@ struct MovieHeaders {
         if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
       }
     }
+  }
+
+  private mutating func readUserData(_ data: Boxes) {
+    hasChapters = hasChapters || data["chpl"] != nil
+    if data["loci"] != nil { tags.append("location") }
+    if let metadata = data["meta"] { readKeys(metadata) }
+  }
+
+  /// The names in QuickTime's metadata. There its boxes follow at once, in ISO's format after four bytes.
+  private mutating func readKeys(_ metadata: ArraySlice<UInt8>) {
+    guard let keys = Boxes(metadata)["keys"] ?? Boxes(metadata.dropFirst(4))["keys"] else { return }
+    // FFmpeg also writes there what describes the file.
+    let others = ["encoder", "major_brand", "minor_version", "compatible_brands"]
+    tags += Boxes(keys.dropFirst(8)).map { String(decoding: $0.body, as: UTF8.self) }
+      .filter { !others.contains($0.lowercased()) }
   }
 
   /// Timecode of the first frame: a timecode track's sample entry gives the format, its first sample the start.

@@ -219,8 +219,22 @@ final class Source: Sendable {
     case GST_EVENT_EOS: state.withLock { $0.isOver = true }
     case GST_EVENT_CAPS where kind == .picture: noteSize(event)
     case GST_EVENT_TAG where kind == .picture: dropOrientation(event, info)
+    case GST_EVENT_SEGMENT: beginWithFile(event, info)
     default: break
     }
+  }
+
+  /// matroskademux 1.22 lets the time begin with the first stream that comes, and anew if another one is earlier: then the
+  /// first frame would be shown early.
+  private func beginWithFile(
+    _ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
+  ) {
+    var segment = GstSegment()
+    gst_event_copy_segment(event, &segment)
+    guard ["video/x-matroska", "video/webm"].contains(media.container), segment.start > media.begin else { return }
+    segment.start = media.begin
+    info.pointee.data = gst_event_new_segment(&segment).map { UnsafeMutableRawPointer($0) }
+    gst_event_unref(event)
   }
 
   private func noteSize(_ event: UnsafeMutablePointer<GstEvent>) {
