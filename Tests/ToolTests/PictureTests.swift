@@ -269,6 +269,37 @@ import Testing
     #expect(!again.err.contains("metadata"), "\(again.err)")
   }
 
+  @Test(
+    "Closed captions stay in H.264, and are named as lost elsewhere",
+    arguments: ["out.mp4", "out.ts", "out.mkv", "out.webm"])
+  func captions(name: String) throws {
+    let video = folder.file("v.ts")
+    let made = try run(
+      URL(fileURLWithPath: "/bin/sh"),
+      [
+        "-c",
+        """
+        gst-launch-1.0 -q mpegtsmux name=mux ! filesink location=$0 \
+          videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=128,height=96,framerate=25/1 ! cccombiner name=c \
+          ! x264enc ! mux. \
+          fakesrc num-buffers=10 format=time datarate=50 sizetype=fixed sizemax=2 filltype=pattern-span \
+          ! closedcaption/x-cea-608,format=raw,framerate=25/1 ! ccconverter ! closedcaption/x-cea-708,format=cc_data \
+          ! queue ! c.caption
+        """, video,
+      ])
+    try #require(made.status == 0, "\(made.err)")
+    let captions = { (path: String) in
+      let words = ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame_side_data=side_data_type", path]
+      return try run(ffprobe, words).out.matches(of: /Closed Captions/).count
+    }
+    try #require(captions(video) == 10)
+    let outcome = try dub(video, name)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let isNamed = outcome.err.contains(
+      "Warning: \(video): its closed captions are left out; --video-codec h264 keeps them")
+    #expect(try (captions(folder.file(name)), isNamed) == (name == "out.webm" ? (0, true) : (10, false)))
+  }
+
   @Test("All else that gets lost is named")
   func losses() throws {
     try "1\n00:00:00,100 --> 00:00:00,300\nHello\n".write(

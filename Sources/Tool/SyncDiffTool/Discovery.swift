@@ -198,6 +198,11 @@ final class Discovery: Sendable {
     picture.views = string(fields, "multiview-mode").flatMap { $0 == "mono" ? nil : $0 }
     picture.masteringDisplay = string(fields, "mastering-display-info")
     picture.contentLight = string(fields, "content-light-level")
+    if let sample = lastSample(of: sink) {
+      let captions = gst_buffer_get_meta(gst_sample_get_buffer(sample), gst_video_caption_meta_api_get_type())
+      picture.hasCaptions = captions != nil
+      gst_sample_unref(sample)
+    }
     var method = GST_VIDEO_ORIENTATION_IDENTITY
     if let tags = tags(of: sink) {
       if gst_video_orientation_from_tag(tags, &method) != 0 {

@@ -63,6 +63,9 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
   }
 
   let (from, to) = (picture.layout, encoding.layout)
+  if picture.hasCaptions, encoding.video != .h264 {
+    lose("its closed captions are left out; --video-codec h264 keeps them")
+  }
   if let views = picture.views { lose("it is stereoscopic (\(views)), which the result does not say") }
   if picture.hasAlpha { lose("transparency is left out") }
   if picture.isRGB {

@@ -126,6 +126,8 @@ struct Picture {
   var colours = Colours()
   /// Where the chroma samples lie, as the bits of GstVideoChromaSite; 0 if unknown.
   var chromaSite: UInt32 = 0
+  /// Whether its first frame carries closed captions (CEA-608 or 708).
+  var hasCaptions = false
   /// GStreamer's name of how a stereoscopic picture holds its two views; nil if there is one view.
   var views: String?
   /// HDR10 metadata in GStreamer's caps format.
