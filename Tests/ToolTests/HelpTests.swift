@@ -8,7 +8,7 @@ import Testing
   @Test(
     "The manual and the completions have every option and every value that the help has",
     arguments: [
-      "dub", "batch", "inspect", "preview", "learn", "detect", "bench layers", "bench denoiser", "bench journey",
+      "dub", "batch", "inspect", "preview", "learn", "detect", "bench layers", "bench denoiser", "bench frame",
     ])
   func agree(command: String) throws {
     let help = try run(tool, command.split(separator: " ").map(String.init) + ["--help"]).out
