@@ -244,6 +244,8 @@ import Testing
     arguments: [
       ("v.mp4", "-metadata title=A -metadata artist=B", "out.mp4", ""),
       ("v.mp4", "-metadata title=A -metadata artist=B", "out.ts", "artist, title"),
+      // What a sound's decoder tells of it is no metadata.
+      ("v.avi", "-i @tone.wav -c:a libmp3lame -metadata title=A -metadata artist=B", "out.mp4", ""),
       ("v.mp4", "-metadata comment=A", "out.mp4", "comment"),
       ("v.mp4", "-metadata location=+1-2/", "out.mp4", "location"),
       (

@@ -161,14 +161,15 @@ final class Discovery: Sendable {
   private func add(_ sink: Sink, to media: inout Media) {
     let caps = gst_pad_get_current_caps(sink.element.pad("sink"))
     defer { if let caps { gst_caps_unref(caps) } }
-    if let tags = tags(of: sink.element) {
-      media.tags.formUnion(names(of: tags))
-      gst_tag_list_unref(tags)
-    }
     if caps != nil, let start = firstTime(sink.element) { media.begin = min(media.begin, start) }
     switch (sink.name, caps) {
     case ("video/x-raw", let caps?):
       if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
+      // Those of the whole file come with every stream.
+      if let tags = tags(of: sink.element) {
+        media.tags.formUnion(names(of: tags))
+        gst_tag_list_unref(tags)
+      }
       if media.timecode == nil { media.timecode = timecode(sink.element) }
     case ("audio/x-raw", let caps?): media.sounds.append(sound(gst_caps_get_structure(caps, 0), sink.element))
     case ("video/x-raw", _), ("audio/x-raw", _): break
