@@ -117,7 +117,8 @@ public struct MarkReader: Sendable {
       if !worn.contains(payload) { worn.append(payload) }
       add(
         FoundMark(
-          face: id, payload: payload, from: from, to: trail.newest, box: trail.box, score: score, falseAlarm: exp(chance)))
+          face: id, payload: payload, from: from, to: trail.newest, box: trail.box, score: score,
+          falseAlarm: exp(chance)))
     }
     return worn
   }

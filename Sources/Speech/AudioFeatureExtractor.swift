@@ -14,15 +14,17 @@ public struct AudioFeatureExtractor: Sendable {
   public let silence: Tensor
 
   private let past, future: Int  // 40 ms stacks before and after the frame's own
+  private let lead: Int  // rows by which a frame's own audio is later than its time
   private var stream: FeatureStream?  // nil: filterbank stacks
   private var row = 0
   private var excerpt = Excerpt()
   private var limit: Int64 = 0
   private var silent: [Bool] = []  // one for each row in `shown`
 
-  /// `past`, `future`: 40 ms stacks before and after a frame's own. `front` nil: filterbank stacks.
-  public init(_ front: Front?, past: Int, future: Int) {
-    (self.past, self.future) = (past, future)
+  /// `past`, `future`: 40 ms stacks before and after a frame's own. `lead`: by how many rows (10 ms) the mouth is ahead of the
+  /// frame's time; no more audio is waited for, so as much of the future is unknown. `front` nil: filterbank stacks.
+  public init(_ front: Front?, past: Int, future: Int, lead: Int = 0) {
+    (self.past, self.future, self.lead) = (past, future, lead)
     stream = front.map { FeatureStream($0) }
     let tokens = past + 1 + future
     let one = front.map { Array($0.silence.values) } ?? [Filterbank.silence]
@@ -30,11 +32,11 @@ public struct AudioFeatureExtractor: Sendable {
     silence = Tensor([tokens, width], (0..<tokens * width).map { one[$0 % one.count] })
   }
 
-  /// How much audio after a frame's time is needed: `samplesNeeded` plus half a row, because a frame uses the row
+  /// How much audio after a frame's time is waited for: `samplesNeeded` plus half a row, because a frame uses the row
   /// nearest to it.
   public var lookahead: RunningTime { RunningTime(sample: samplesNeeded(atRow: 0) + Int64(Filterbank.step / 2)) }
 
-  /// One past the last sample that the frame at `row` depends on: audio from there on cannot change the result.
+  /// One past the last sample that the features around `row` depend on: audio from there on cannot change them.
   public func samplesNeeded(atRow row: Int) -> Int64 {
     let row = AudioTimeline.clamped(row)
     let last =
@@ -50,13 +52,13 @@ public struct AudioFeatureExtractor: Sendable {
   public mutating func capture(
     from timeline: inout AudioTimeline, atRow row: Int, lookahead: RunningTime? = nil, _ silence: Silence? = nil
   ) -> Bool {
-    self.row = AudioTimeline.clamped(row)
     let ahead = (lookahead ?? self.lookahead).samples - Int64(Filterbank.step / 2)
-    limit = Int64(self.row * Filterbank.step) + ahead
+    limit = Int64(AudioTimeline.clamped(row) * Filterbank.step) + ahead
+    self.row = AudioTimeline.clamped(row) + lead
     stream?.cut(to: timeline.takeChange())
     let (wanted, shown) = (featureRange(self.row), silenceRange(self.row))
     let first = stream?.prepare(for: wanted) ?? Int64(shown.lowerBound * Filterbank.step - 1)
-    excerpt = timeline.excerpt(first, to: min(samplesNeeded(atRow: row), limit))
+    excerpt = timeline.excerpt(first, to: min(samplesNeeded(atRow: self.row), limit))
     silent = silence.map { timeline.silent(shown, until: limit, $0) } ?? []
     return silent.isEmpty ? false : silent[min(self.row, shown.upperBound - 1) - shown.lowerBound]
   }

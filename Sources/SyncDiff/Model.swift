@@ -21,6 +21,9 @@ public enum Precision: Sendable { case auto, f32, bf16 }
 public final class Model: Sendable {
   static let format = "syncdiff"
   static let version = "3"
+  /// Rows (10 ms): the mouth is that of the middle of the time for which a frame is shown, at 25 frames a second. Judged by
+  /// networks that know real video, lips that are not ahead are late (meta/decisions/0036-lead.md).
+  private static let lead = 2
 
   public let configuration: Configuration
   /// A notice that users of the model must see; nil for a model under the project's own licence.
@@ -119,7 +122,8 @@ public final class Model: Sendable {
         width: configuration.audioWidth, layers: configuration.audioLayers, head: configuration.head)
       (front, encodeAudio) = (features, { encoder($0) })
     }
-    featureExtractor = AudioFeatureExtractor(front, past: configuration.audioPast, future: configuration.audioFuture)
+    featureExtractor = AudioFeatureExtractor(
+      front, past: configuration.audioPast, future: configuration.audioFuture, lead: Self.lead)
     lips = LipsHead(
       weights, "lips", tokens: configuration.tokens, width: configuration.audioWidth,
       coefficients: configuration.coefficients)

@@ -87,8 +87,10 @@ import Testing
         #expect(bytes(of: out) == frame)
         var state: gpointer?
         regions = []
-        while let meta = gst_buffer_iterate_meta_filtered(out, &state, gst_video_region_of_interest_meta_api_get_type()) {
-          regions.append(UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstVideoRegionOfInterestMeta.self).pointee)
+        while let meta = gst_buffer_iterate_meta_filtered(out, &state, gst_video_region_of_interest_meta_api_get_type())
+        {
+          regions.append(
+            UnsafeMutableRawPointer(meta).assumingMemoryBound(to: GstVideoRegionOfInterestMeta.self).pointee)
         }
         gst_buffer_unref(out)
       }
@@ -117,7 +119,8 @@ import Testing
     let (marks, region) = (detection.marks(), try #require(regions.first))
     #expect(marks.count == 1 && regions.count == 1)
     #expect(marks.first?["id"] == "4660" && marks.first?["version"] == "0.2", "\(marks)")
-    #expect(marks.first?["from"] == "\(30 * frameDuration)" && marks.first?["to"] == "\(54 * frameDuration)", "\(marks)")
+    #expect(
+      marks.first?["from"] == "\(30 * frameDuration)" && marks.first?["to"] == "\(54 * frameDuration)", "\(marks)")
     #expect(marks.first?["running-time"] == "\(55 * frameDuration)", "\(marks)")
     #expect(String(cString: g_quark_to_string(region.roi_type)) == "syncdiff-mark")
     #expect(

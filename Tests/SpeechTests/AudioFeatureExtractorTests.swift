@@ -110,6 +110,26 @@ import Testing
     #expect(extractor.features() == fresh(timeline, 80))
   }
 
+  /// A mouth that is ahead of its frame has the features of a later row, of which as many more are unknown: no more audio is
+  /// waited for.
+  @Test(arguments: [250_000_000, 120_000_000, 0] as [UInt64]) func leadWaitsForNoMoreAudio(nanoseconds: UInt64) {
+    let lookahead = RunningTime(nanoseconds: nanoseconds)
+    var (extractor, timeline) = (voices.extractor(lead: 2), voices.timeline())
+    for row in stride(from: 40, to: 80, by: 4) {
+      extractor.capture(from: &timeline, atRow: row, lookahead: lookahead)
+      let features = extractor.features()
+      var short = AudioTimeline()
+      short.append(Array(voices.sound[..<(row * 160 + Int(nanoseconds / 62_500) - 80)]), at: 0)
+      extractor.capture(from: &short, atRow: row, lookahead: lookahead)
+      #expect(extractor.features() == features, "row \(row)")
+      let last: Int? = features.values.lastIndex { (value: Float) in value != 0 }
+      let known = last.map { $0 / 32 + 1 } ?? 0
+      let ahead = fresh(timeline, row + 2)
+      #expect(Array(features.values[0..<known * 32]) == Array(ahead.values[0..<known * 32]), "row \(row)")
+      #expect(nanoseconds != 250_000_000 || known == 27, "row \(row)")
+    }
+  }
+
   /// In a pause the features are those of infinite digital silence; around it they are unchanged.
   @Test func theGateMakesSilenceDigital() {
     let silence = Silence(threshold: -50, hold: 300_000_000)

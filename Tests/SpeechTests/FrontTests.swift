@@ -26,8 +26,8 @@ struct Voices {
     Front(Weights(golden, precision: precision), "audio_encoder.front")
   }
 
-  func extractor(_ precision: Weights.Precision = .f32) -> AudioFeatureExtractor {
-    AudioFeatureExtractor(front(precision), past: 10, future: 3)
+  func extractor(_ precision: Weights.Precision = .f32, lead: Int = 0) -> AudioFeatureExtractor {
+    AudioFeatureExtractor(front(precision), past: 10, future: 3, lead: lead)
   }
 
   func timeline() -> AudioTimeline {
