@@ -44,6 +44,7 @@ public struct MarkReader: Sendable {
   private var looks = 0
   /// Those so far, in the order in which they were found.
   public private(set) var found: [FoundMark] = []
+  private var news: [FoundMark] = []
 
   /// Of a face that is followed.
   private struct Trail {
@@ -87,6 +88,15 @@ public struct MarkReader: Sendable {
     tracker.reset()
   }
 
+  /// What was found, or found again, since the last call.
+  public mutating func takeNews() -> [FoundMark] {
+    defer { news = [] }
+    return news
+  }
+
+  /// Drops the marks of faces that are not followed any more from `found`: a stream may never end.
+  public mutating func forgetPast() { found.removeAll { trails[$0.face] == nil } }
+
   /// The marks that the last looks found in the faces of the last frame, and where these faces are now.
   public var worn: [(mark: FoundMark, box: Box)] {
     trails.sorted { $0.key < $1.key }.flatMap { id, trail in
@@ -124,15 +134,20 @@ public struct MarkReader: Sendable {
   }
 
   private mutating func add(_ mark: FoundMark) {
-    let same = found.firstIndex { $0.face == mark.face && $0.payload == mark.payload && mark.from <= $0.to + 1 }
-    guard let same else {
-      found.append(mark)
-      return
+    func isSame(_ other: FoundMark) -> Bool {
+      other.face == mark.face && other.payload == mark.payload && mark.from <= other.to + 1
     }
-    (found[same].from, found[same].to) = (min(found[same].from, mark.from), mark.to)
-    (found[same].score, found[same].falseAlarm, found[same].box) = (
-      max(found[same].score, mark.score), min(found[same].falseAlarm, mark.falseAlarm), mark.box
-    )
+    var all = mark
+    if let same = found.firstIndex(where: isSame) {
+      all.from = min(found[same].from, mark.from)
+      all.score = max(found[same].score, mark.score)
+      all.falseAlarm = min(found[same].falseAlarm, mark.falseAlarm)
+      found[same] = all
+    } else {
+      found.append(all)
+    }
+    news.removeAll(where: isSame)
+    news.append(all)
   }
 }
 

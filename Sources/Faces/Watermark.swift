@@ -82,7 +82,7 @@ struct MarkSigns: Sendable {
 package struct Watermark: Sendable {
   /// Of the key that is used unless there is another: whoever has this program can read such marks.
   package static let publicKey = "syncdiff"
-  private static let rms: Float = 1.5  // levels of 8 bits, in the box around the mouth: 44.3 dB with the rounding
+  private static let rms: Float = 1.5  // levels of 8 bits, in the box around the mouth
   private static let box = (columns: 15..<65, rows: 12..<60)  // px of the template
   private static let texture: (least: Float, slope: Float, most: Float) = (0.6, 0.25, 2.5)
   private static let reach = 4  // px of the template: the texture around a place
@@ -119,8 +119,8 @@ package struct Watermark: Sendable {
   }
 
   /// A difference with the mark, for a picture that the difference is to be added to; both `[side, side, 3]`, RGB in -1 ... 1. The
-  /// mark is grey, stronger where there is texture, and changes the box around the mouth by 1.5 levels of 8 bits (rms). As much of
-  /// the picture's own fine detail gives way to it, as in improved spread spectrum (Malvar and Florencio, IEEE Trans. Signal
+  /// mark is grey, stronger where there is texture, 1.5 levels of 8 bits (rms) in the box around the mouth. As much of
+  /// the picture's own fine detail, at most half of it, gives way to it, as in improved spread spectrum (Malvar and Florencio, IEEE Trans. Signal
   /// Processing 51, 2003), that the box is as sharp as before: the sum of its squared Laplacians stays.
   package func added(to difference: Tensor, over picture: Tensor) -> Tensor {
     let side = window.side

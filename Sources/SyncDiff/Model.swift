@@ -142,7 +142,6 @@ public final class Model: Sendable {
 }
 
 /// Identifies a file's contents: differs once the file is rewritten or replaced.
-/// A file and its state: it differs once the file has been written again.
 public struct FileIdentity: Hashable, Sendable {
   let device: dev_t
   let inode: ino_t

@@ -4,6 +4,7 @@
 import CGStreamer
 import CGStreamerCheck
 import GstSyncDiff
+import SyncDiffElement
 import Testing
 
 /// The properties of the mark, and `syncdiffdetect`, which finds it.
@@ -138,7 +139,11 @@ import Testing
     #expect(try detection.push(marked, times: 4).isEmpty)
     gst_harness_push_event(detection.harness, gst_event_new_flush_start())
     gst_harness_push_event(detection.harness, gst_event_new_flush_stop(1))
-    #expect(detection.marks().isEmpty)
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_TIME)
+    gst_harness_push_event(detection.harness, gst_event_new_segment(&segment))
+    #expect(try !detection.push(marked, times: 30).isEmpty)
+    #expect(detection.marks().first?["from"] == "\(4 * frameDuration)")
 
     let element = gst_element_factory_make("syncdiffdetect", nil)
     defer { gst_object_unref(element) }
@@ -152,5 +157,23 @@ import Testing
     gst_message_unref(message)
     gst_element_set_bus(element, nil)
     gst_element_set_state(element, GST_STATE_NULL)
+  }
+
+  @Test("Frames without a time pass with one warning, and a box that is no number is no region")
+  func untimed() throws {
+    let detection = try Detection()
+    var segment = GstSegment()
+    gst_segment_init(&segment, GST_FORMAT_BYTES)
+    gst_harness_push_event(detection.harness, gst_event_new_segment(&segment))
+    #expect(try detection.push(portrait(side: Self.side), times: 2).isEmpty)
+    var warnings: [String] = []
+    while let message = gst_bus_pop(detection.bus) {
+      if let complaint = Post(message).complaint { warnings.append(complaint) }
+      gst_message_unref(message)
+    }
+    #expect(warnings.count == 1 && warnings.first?.contains("not searched for marks") == true, "\(warnings)")
+    for (value, pixel) in [(Float.nan, 0), (-.infinity, 0), (.infinity, 640), (3.6, 4), (-2, 0)] as [(Float, guint)] {
+      #expect(pixels(value, 640) == pixel)
+    }
   }
 }

@@ -335,7 +335,7 @@ gst_sync_diff_bin_class_init (GstSyncDiffBinClass *klass)
   gst_element_class_add_static_pad_template (element, &video_src_template);
   gst_element_class_add_static_pad_template (element, &audio_src_template);
   gst_element_class_set_static_metadata (element, "Lip synchronisation of video and audio", "Bin/Filter/Effect/Video/Audio",
-      "Repaints the mouths in the picture so that they speak the sound, and passes both on together",
+      "Repaints the mouths in the video so that they speak the audio, and passes both on together",
       "the syncdiff authors");
 }
 

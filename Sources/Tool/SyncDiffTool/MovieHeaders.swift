@@ -102,8 +102,12 @@ struct MovieHeaders {
     guard let keys = Boxes(metadata)["keys"] ?? Boxes(metadata.dropFirst(4))["keys"] else { return }
     // FFmpeg also writes there what describes the file.
     let others = ["encoder", "major_brand", "minor_version", "compatible_brands"]
-    tags += Boxes(keys.dropFirst(8)).map { String(decoding: $0.body, as: UTF8.self) }
-      .filter { !others.contains($0.lowercased()) }
+    // They are shown to the user, and may be anything.
+    tags += Boxes(keys.dropFirst(8)).map { key in
+      let isPlain = key.body.count <= 100 && key.body.allSatisfy { (0x20...0x7E).contains($0) }
+      return isPlain ? String(decoding: key.body, as: UTF8.self) : "unknown"
+    }
+    .filter { !others.contains($0.lowercased()) }
   }
 
   /// Timecode of the first frame: a timecode track's sample entry gives the format, its first sample the start.

@@ -96,7 +96,8 @@ final class Output {
   /// A temporary file beside the output, whose disk must have room anyway, unless TMPDIR names another folder; for a pipe or
   /// device in /tmp.
   func scratch() throws -> Scratch {
-    let folder = getenv("TMPDIR").map { String(cString: $0) + "/" } ?? folder ?? "/tmp/"
+    let named = getenv("TMPDIR").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 + "/" }
+    let folder = named ?? folder ?? "/tmp/"
     let opened = openTemporary(in: folder)
     let scratch = try Scratch(opened.descriptor, in: folder)
     unlink(opened.path)

@@ -232,8 +232,11 @@ final class Source: Sendable {
     var segment = GstSegment()
     gst_event_copy_segment(event, &segment)
     guard ["video/x-matroska", "video/webm"].contains(media.container), segment.start > media.begin else { return }
+    segment.time -= min(segment.time, segment.start - media.begin)
     segment.start = media.begin
-    info.pointee.data = gst_event_new_segment(&segment).map { UnsafeMutableRawPointer($0) }
+    let new = gst_event_new_segment(&segment)
+    gst_event_set_seqnum(new, gst_event_get_seqnum(event))
+    info.pointee.data = new.map { UnsafeMutableRawPointer($0) }
     gst_event_unref(event)
   }
 

@@ -79,7 +79,8 @@ def edges(x):
 
 
 def softened(luma, mark, faded):
-    """How much of the picture's own fine detail [80, 80] gives way to the mark [80, 80], so that the edges are as strong as before."""
+    """The part of the picture's own fine detail [80, 80] that gives way to the mark [80, 80]: with it the edges are as strong as
+    before."""
     fine = (luma - mean(luma, FINE)) * faded
     box = slice(BOX[0].start - 1, BOX[0].stop - 1), slice(BOX[1].start - 1, BOX[1].stop - 1)
     before, after, less = (edges(x)[box] for x in (luma, luma + mark, fine))

@@ -110,7 +110,7 @@ GType gst_sync_diff_get_type (void);
 /// The version of all there is: plugin, tool, package. Its changes are in meta/CHANGELOG.md.
 #define GST_SYNC_DIFF_VERSION "0.2.0"
 
-/// What the elements look at.
+/// Caps of the video pads of `syncdiff` and `syncdiffdetect`.
 #define GST_SYNC_DIFF_VIDEO_CAPS \
   "video/x-raw, " \
   "format = (string) { I420, YV12, NV12, NV21, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, " \
@@ -184,7 +184,8 @@ gpointer _Nullable gst_sync_diff_detector_new (const gchar *_Nullable model, con
     gchar *_Nullable *_Nonnull problem);
 void gst_sync_diff_detector_free (gpointer detector);
 
-/// Looks at the next frame of `segment`, adds a region of interest for each mark to the buffer, and posts what is found as `element`.
+/// Looks at the next frame of `segment`, adds a region of interest for each mark to the buffer, and posts what is found as
+/// `element`.
 void gst_sync_diff_detector_look (gpointer detector, GstElement *element, const GstVideoFrame *frame, const GstSegment *segment);
 
 /// The stream is over, or goes on elsewhere: looks at what is left and posts what is found.
