@@ -271,7 +271,7 @@ import Testing
       ("start,end,sound\n1,0.5,a.wav\n", "end is not after start"),
       ("start,end,sound\n0,1,a.wav\n0.5,2,a.wav\n", "begins before"),
       ("start,end,sound\nx,1,a.wav\n", "start must be a number of seconds"), ("start,end\n0,1\n", "has no sound"),
-      ("start,end,sound,face\n0,1,a.wav,upper\n", "face is largest"),
+      ("start,end,sound,face\n0,1,a.wav,upper\n", "face must be largest"),
       ("start,end,sound,voice\n0,1,a.wav,b\n", "there is no voice"),
       ("start,end,sound\n", "has no cues"),
     ])
