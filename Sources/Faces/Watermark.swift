@@ -119,9 +119,9 @@ package struct Watermark: Sendable {
   }
 
   /// A difference with the mark, for a picture that the difference is to be added to; both `[side, side, 3]`, RGB in -1 ... 1. The
-  /// mark is grey, stronger where there is texture, 1.5 levels of 8 bits (rms) in the box around the mouth. As much of
-  /// the picture's own fine detail, at most half of it, gives way to it, as in improved spread spectrum (Malvar and Florencio, IEEE Trans. Signal
-  /// Processing 51, 2003), that the box is as sharp as before: the sum of its squared Laplacians stays.
+  /// mark is grey, stronger where there is texture, 1.5 levels of 8 bits (rms) in the box around the mouth. As much of the
+  /// picture's own fine detail gives way to it, at most half, that the box is as sharp as before: the sum of its squared
+  /// Laplacians stays (improved spread spectrum: Malvar and Florencio, IEEE Trans. Signal Processing 51, 2003).
   package func added(to difference: Tensor, over picture: Tensor) -> Tensor {
     let side = window.side
     precondition(difference.shape == [side, side, 3] && picture.shape == difference.shape, "two windows")

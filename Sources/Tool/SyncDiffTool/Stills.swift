@@ -134,9 +134,8 @@ private struct Pixels {
   }
 }
 
-/// Frames of an original and of its dub, spread over the dub, in two rows with the original above, and below their time in the
-/// dub, as PNG. `from`: seconds in
-/// the original at which the dub begins. Throws if one of them cannot be decoded.
+/// Frames of an original and of its dub, spread over the dub, as PNG: two rows with the original above, and below them their
+/// time in the dub. `from`: seconds in the original at which the dub begins. Throws if one of them cannot be decoded.
 func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UInt8] {
   let (count, columns, height, line, gap) = (12, 6, 180, 18, 4)
   let (before, after) = (try Stills(of: original), try Stills(of: dub))
