@@ -6,7 +6,7 @@
 
 import CGStreamer
 import Faces
-public import GstSyncDiff
+import GstSyncDiff
 import SyncDiff
 import Tensors
 
