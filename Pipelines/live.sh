@@ -9,6 +9,10 @@
 set -euf
 [ $# -le 3 ] || { echo "usage: $0 [VIDEO_SOURCE [AUDIO_SOURCE [SINK]]]" >&2; exit 2; }
 export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"
+if [ -z "${3:-}${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+  echo "No display: DISPLAY and WAYLAND_DISPLAY are unset. Name a sink, such as: $0 '' '' 'fakesink sync=true'" >&2
+  exit 1
+fi
 camera=v4l2src microphone=autoaudiosrc
 if ! [ -e /dev/video0 ]; then
   camera="videotestsrc is-live=true num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=25/1"

@@ -39,6 +39,15 @@ import Testing
     #expect(least == 320_000_000 + frameDuration && most == least + 30_000_000)
   }
 
+  @Test("A change is announced where sinks wait for it: live, once; from files never", arguments: [true, false])
+  func announced(isLive: Bool) throws {
+    let bench = try Bench(sound: true, live: isLive)
+    gst_harness_query_latency(bench.video)
+    let before = bench.posts("latency").count
+    for time in ["40000000", "40000000", "60000000"] { bench.set("processing-latency", time) }
+    #expect(bench.posts("latency").count - before == (isLive ? 2 : 0))
+  }
+
   @Test("QoS is not sent upstream")
   func qos() throws {
     let bench = try Bench()

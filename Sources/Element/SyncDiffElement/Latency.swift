@@ -58,7 +58,8 @@ extension Stream {
     return state.change { $0.ownLatency(settings) }
   }
 
-  /// Recomputes the latency, and notifies the pipeline if it has changed. Nanoseconds.
+  /// Recomputes the latency, and notifies the pipeline if it has changed and may matter: unless all sources are files, for
+  /// which no sink waits. Nanoseconds.
   @discardableResult
   func refreshLatency() -> UInt64 {
     let own = currentLatency()
@@ -66,7 +67,7 @@ extension Stream {
       defer { state.waiting.latencyReported = own }
       return state.waiting.latencyReported != own
     }
-    if changed {
+    if changed, upstreamLatency()?.live ?? true {
       log(GST_LEVEL_INFO, "the element's own latency is \(own) ns now")
       gst_element_post_message(base, gst_message_new_latency(object))
     }
