@@ -18,13 +18,14 @@ def save(figure, path):
 
 
 def plot(curve, names, path):
-    """One panel for each name, absolute values on a logarithmic axis, from rows (samples, a value for each name)."""
+    """One panel for each name, absolute values on a logarithmic axis unless all are 0, from rows (samples, a value for each
+    name)."""
     import matplotlib.pyplot as plt
     samples, *values = np.array(curve).reshape(-1, 1 + len(names)).T
     figure, axes = plt.subplots(1, len(names), figsize=(4.5 * len(names), 3), squeeze=False)
     for axis, value, name in zip(axes[0], values, names):
         axis.plot(samples, np.abs(value), ".-")
-        axis.set(xlabel="samples", ylabel=name, yscale="log")
+        axis.set(xlabel="samples", ylabel=name, yscale="log" if value.any() else "linear")
     figure.tight_layout()
     save(figure, path)
 

@@ -102,6 +102,20 @@ class LoopTests(unittest.TestCase):
             self.assertEqual(made.step, steps)
             self.assertGreater(rates[0], 0.01)  # of 0.1, warming up
 
+    def test_minutes_include_the_last_validation_however_short(self):
+        now = [0.0]
+
+        def validate():
+            now[0] += 60
+
+        with mock.patch.object(loop, "time", mock.Mock(time=lambda: now[0])), mock.patch.object(loop, "CHECK", 5):
+            made, run = self.begun("short.pt", steps=0)
+            made.schedule.minutes, made.schedule.began, made.validate = 4, 0, validate
+            for _ in made:
+                made.note([torch.zeros(())])
+                now[0] += 15
+        self.assertEqual(now[0], 4 * 60)
+
     def test_another_configuration_is_refused(self):
         made, run = self.begun("one.pt")
         made.config = {"window": 96}

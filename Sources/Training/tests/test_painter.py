@@ -4,6 +4,7 @@
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -54,6 +55,16 @@ class PainterTests(unittest.TestCase):
         numbers = batch["latent"][:, 0, 0, 0].tolist()
         self.assertEqual(numbers[:9 * count], [1, 2, 3, 4, 5] * count + [2, 3, 4, 5] * count)
         torch.testing.assert_close(batch["previous"], batch["latent"] - 1)
+
+    def test_a_pool_begins_small_and_grows_to_its_size(self):
+        with mock.patch.object(painter.Pool, "FIRST", 2):
+            source = pool(self.model, self.sync_net)
+        counts, first = [len(source.slots)], source.slots[0]
+        for _ in range(4):
+            source.renew()
+            counts.append(len(source.slots))
+        self.assertEqual(counts, [2, 3, 4, 4, 4])
+        self.assertNotIn(first, source.slots)
 
     def test_gradients_reach_what_learns_and_nothing_else(self):
         model = self.model

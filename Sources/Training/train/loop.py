@@ -25,7 +25,7 @@ from tqdm import tqdm
 from evaluate import plots
 from train import distributed
 
-CHECK = 5  # minutes between checkpoints, each with a validation
+CHECK = 5  # minutes between checkpoints, each with a validation; in a short training the first is halfway
 LOG = 1  # minutes between log lines, each a point of the curves
 LAST = 0.02  # fraction of the learning rate at the end
 
@@ -105,6 +105,7 @@ class Loop:
         log_step, last = first, 0.0  # minutes that the last checkpoint will take, as far as known
         whole = self.schedule.steps or max(self.schedule.minutes - (start - began) / 60, 1e-3)
         spent = lambda: self.spent + (self.step - first if self.schedule.steps else (time.time() - start) / 60)
+        every = CHECK if self.schedule.steps else min(CHECK, whole / 2)
         unit = "step" if self.schedule.steps else "min"
         bar = tqdm(total=whole, unit=unit, bar_format="{percentage:3.0f}% {bar} {n:.1f} of {total:.1f} {unit}", leave=False,
                    initial=min(self.spent, whole), disable=None if distributed.first() else True)
@@ -120,7 +121,7 @@ class Loop:
                 bar.clear()
                 self.log(now - began, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
                 logged, log_step = now, self.step
-            if distributed.first() and now - checked >= 60 * CHECK:
+            if distributed.first() and now - checked >= 60 * every:
                 bar.clear()
                 self.check(spent())
                 checked = time.time()
@@ -131,6 +132,8 @@ class Loop:
                 now = time.time()
                 self.log(now - began, (self.step - log_step) * self.batch * distributed.processes() / (now - logged))
             self.check(0.0)
+            if not self.schedule.steps and self.step < self.schedule.warm_up:
+                print(f"only {self.step} steps: with more --minutes it learns more", flush=True)
 
     def learn(self, loss):
         """Takes one step of the optimizer."""

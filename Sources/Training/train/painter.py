@@ -104,14 +104,16 @@ class Slot:
 
 
 class Pool:
-    """A pool of `size` slots, one of which is replaced at each step of the training. strength: of the augmentations;
-    exemplars: fraction of the runs with one; slot: the class of the slots."""
+    """A pool of slots: FIRST to begin with, at each step of the training another one until there are `size`, and from
+    then on a new one in place of the oldest. strength: of the augmentations; exemplars: fraction of the runs with one;
+    slot: the class of the slots."""
+    FIRST = 32
 
     def __init__(self, model, pairs, size, rng, sync_net=None, strength=1.0, exemplars=WITH_EXEMPLAR, slot=Slot):
         self.model, self.pairs, self.rng, self.sync_net = model, pairs, rng, sync_net
-        self.strength, self.exemplars, self.slot, self.next = strength, exemplars, slot, 0
+        self.strength, self.exemplars, self.slot, self.size = strength, exemplars, slot, size
         self.voices = [as_sound(r["clip"].sound) for r in pairs.runs[:100] if len(r["clip"].sound)]
-        self.slots = [self.drawn() for _ in range(size)]
+        self.slots = [self.drawn() for _ in range(min(size, self.FIRST))]
 
     def drawn(self):
         run = self.pairs.runs[self.rng.choice(len(self.pairs.runs), p=self.pairs.weights)]
@@ -122,8 +124,9 @@ class Pool:
         return self.slot(self.model, run, augmentation, self.rng.random() < self.exemplars, self.sync_net, sound)
 
     def renew(self):
-        self.slots[self.next] = self.drawn()
-        self.next = (self.next + 1) % len(self.slots)
+        if len(self.slots) == self.size:
+            self.slots.pop(0)
+        self.slots.append(self.drawn())
 
     def sample(self, batch):
         """A batch as a dict of latent, previous, identity, lips, masked, stacks; truth, warped and where of the SAMPLED
