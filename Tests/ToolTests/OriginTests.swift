@@ -67,8 +67,8 @@ private let library = ProcessInfo.processInfo.environment["SYNCDIFF_C2PA"]
     }
     let hdr = try folder.make(
       "hdr.mp4",
-      by: "-f lavfi -i color=black:s=320x240:r=25:d=0.4 -pix_fmt yuv420p10le -c:v libx265 -color_trc smpte2084 "
-        + "-color_primaries bt2020 -colorspace bt2020nc -x265-params log-level=none")
+      by: "-f lavfi -i color=black:s=320x240:r=25:d=0.4 -pix_fmt yuv420p10le -c:v libx265 "
+        + "-x265-params log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc")
     #expect(try dub(hdr, "hdr.mp4.mkv", "--label", "AAAA").status == 3)
     let brightest = try brightest(folder.file("hdr.mp4.mkv"))
     #expect((450...700).contains(brightest), "\(brightest)")

@@ -114,11 +114,18 @@ import Testing
       #expect((0...2).contains { stored.dropFirst($0).starts(with: kept) }, "track \(track)")
     }
     func said(in path: String) throws -> String {
-      try run(ffmpeg, ["-nostdin", "-v", "error", "-i", path, "-map", "0:s", "-f", "srt", "-"]).out
+      try run(ffmpeg, ["-nostdin", "-v", "error", "-copyts", "-i", path, "-map", "0:s", "-f", "srt", "-"]).out
+    }
+    /// Milliseconds from the first frame to each text.
+    func beginnings(in path: String) throws -> [Int] {
+      let first = try #require(try frameTimes(path).first)
+      return try said(in: path).matches(of: /(\d\d),(\d\d\d) -->/).map {
+        (Int($0.1) ?? 0) * 1000 + (Int($0.2) ?? 0) - Int((first * 1000).rounded())
+      }
     }
     let text = try said(in: made)
-    let beginnings = try [said(in: video), text].map { $0.matches(of: /([\d:,]+) -->/).map { String($0.1) } }
-    #expect(beginnings[0].count == 2 && beginnings[0] == beginnings[1], "\(beginnings)")
+    let times = try [video, made].map(beginnings)
+    #expect(times[0].count == 2 && times[0] == times[1], "\(times)")
     #expect(text.contains("you") && text.contains("& me") && text.contains("Bye"), "\(text)")
     if out.hasSuffix("mp4") { #expect(!text.contains("<i>"), "\(text)") }
     let told = try run(ffmpeg, ["-v", "error", "-i", made, "-f", "ffmetadata", "-"]).out.lowercased()

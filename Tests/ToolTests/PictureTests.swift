@@ -50,7 +50,7 @@ import Testing
       ("ntsc.mp4", "128x96", "-r 30000/1001", ["tv", "smpte170m", "smpte170m", "smpte170m"]),
       ("hd.mp4", "1280x720", "", ["tv", "bt709", "bt709", "bt709"]),
       (
-        "tagged.mp4", "128x96", "-colorspace bt2020nc -color_primaries bt2020 -color_trc bt709 -color_range tv",
+        "tagged.mp4", "128x96", "-x264-params colorprim=bt2020:transfer=bt709:colormatrix=bt2020nc -color_range tv",
         ["tv", "bt2020nc", "bt709", "bt2020"]
       ),
     ]
@@ -230,7 +230,9 @@ import Testing
     arguments: ["out.mp4", "out.mkv"])
   func late(name: String) throws {
     let video = try folder.make(
-      "v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -f lavfi -i sine=d=0.4 -c:v libx264 -c:a aac")
+      "v.mkv",
+      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -f lavfi -i sine=d=0.4 -vf setpts=PTS+1 -c:v libx264 "
+        + "-c:a flac")
     let wanted = try frameTimes(video)
     #expect(try wanted.count == 10 && #require(wanted.first) > 0.02)
     #expect(try dub(video, name).status == 3)
@@ -285,7 +287,7 @@ import Testing
           videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=128,height=96,framerate=25/1 ! cccombiner name=c \
           ! x264enc ! mux. \
           fakesrc num-buffers=10 format=time datarate=50 sizetype=fixed sizemax=2 filltype=pattern-span \
-          ! closedcaption/x-cea-608,format=raw,framerate=25/1 ! ccconverter ! closedcaption/x-cea-708,format=cc_data \
+          ! closedcaption/x-cea-608,format=raw,field=0,framerate=25/1 ! ccconverter ! closedcaption/x-cea-708,format=cc_data \
           ! queue ! c.caption
         """, video,
       ])

@@ -58,10 +58,14 @@ final class C2PA {
 
   /// Throws `Problem` if the library is missing or too old.
   init() throws {
-    let name = getenv(Self.variable).map { String(cString: $0) } ?? "libc2pa_c.so"
+    let given = getenv(Self.variable).map { String(cString: $0) }
+    let name = given ?? "libc2pa_c.so"
     guard let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) else {
       let why = dlerror().map { String(cString: $0) } ?? name
-      throw Problem(text: "the C2PA library is not installed, or \(Self.variable) does not name its file (\(why))")
+      throw Problem(
+        text: given == nil
+          ? "the C2PA library is not installed (\(Self.variable) may name its file)"
+          : "\(Self.variable) does not name the C2PA library: \(why)")
     }
     func function<Function>(_ symbol: String) throws -> Function {
       guard let found = dlsym(library, "c2pa_\(symbol)") else {

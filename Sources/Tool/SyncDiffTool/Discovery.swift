@@ -272,7 +272,7 @@ private func names(of tags: UnsafeMutablePointer<GstTagList>) -> [String] {
     GST_TAG_ENCODER, GST_TAG_ENCODER_VERSION, GST_TAG_APPLICATION_NAME, GST_TAG_CONTAINER_FORMAT, GST_TAG_LANGUAGE_CODE,
     GST_TAG_LANGUAGE_NAME, GST_TAG_IMAGE_ORIENTATION, GST_TAG_PREVIEW_IMAGE, GST_TAG_DATE_TIME,
     GST_TAG_EXTENDED_COMMENT,
-    "private-qt-tag", "mxf-structure",
+    "private-qt-tag", "mxf-structure", "container-specific-track-id",
   ]
   return (0..<gst_tag_list_n_tags(tags)).compactMap { index -> String? in
     guard let name = gst_tag_list_nth_tag_name(tags, guint(index)), gst_tag_get_flag(name) == GST_TAG_FLAG_META else {

@@ -112,9 +112,12 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
   /// what it holds back.
   ///
   /// `site`: where the chroma samples lie, as H.264 and HEVC number it.
-  func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset, site: Int) -> String {
+  /// `isVariable`: the frame rate, without which x265 4 does not begin.
+  func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset, site: Int, isVariable: Bool) -> String {
     let speed = "speed-preset=(int)\(preset.number)"
-    let (chroma, plain) = ("chromaloc=\(site)", "option-string=(string)\"chromaloc=\(site)\"")
+    let rate = self == .hevc && isVariable ? ":fps=25:vui-timing-info=0" : ""
+    let chroma = "chromaloc=\(site)\(rate)"
+    let plain = "option-string=(string)\"\(chroma)\""
     let crf = crf ?? quality?.usual ?? 0
     if let bitrate {
       return switch self {
@@ -225,6 +228,7 @@ struct Encoding {
   private let preset: EncoderPreset
   private let profile: Profile?
   private let site: Int
+  private let isVariable: Bool
   /// Pixel layout in which the video is dubbed and encoded.
   let layout: Layout
 
@@ -277,6 +281,7 @@ struct Encoding {
     // Elsewhere than in 4:2:0 there is one place only.
     let places = [GST_VIDEO_CHROMA_SITE_JPEG: 1, GST_VIDEO_CHROMA_SITE_COSITED: 2, GST_VIDEO_CHROMA_SITE_V_COSITED: 3]
     let isKept = layout.chroma == .quarter && picture.layout.chroma == .quarter && !picture.isRGB
+    isVariable = picture.rate.value == 0
     site = isKept ? places.first { $0.key.rawValue == picture.chromaSite }?.value ?? 0 : 0
   }
 
@@ -316,7 +321,9 @@ struct Encoding {
         return nil
       }
       gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
-      try Self.choose(profile, video.encoder.element, video.properties(crf: crf, bitrate: bitrate, preset, site: site))
+      try Self.choose(
+        profile, video.encoder.element,
+        video.properties(crf: crf, bitrate: bitrate, preset, site: site, isVariable: isVariable))
       return profile
     }
   }

@@ -10,14 +10,16 @@ import Synchronization
 final class Watch: Sendable {
   private struct State {
     var frames = 0
-    /// Running time, nanoseconds: end of the frames so far, and start of the newest one.
+    /// Running time, nanoseconds: end of the frames so far, and start and duration of the newest one.
     var end: GstClockTime = 0
     var start: GstClockTime = 0
+    var lasts: GstClockTime = 0
     /// Frames from the encoder, and when the newest of them is shown.
     var encoded = 0
     var newest: GstClockTime = .max
-    /// Of frames from the encoder, nanoseconds: start and end of display over all so far, and decoding time of the first.
-    var shown: (begin: GstClockTime, end: GstClockTime) = (.max, 0)
+    /// Of frames from the encoder, nanoseconds: when the first and the last of all so far are shown, and decoding time of the
+    /// first.
+    var shown: (first: GstClockTime, last: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
     var soundOver = false
@@ -62,7 +64,7 @@ final class Watch: Sendable {
         // A last frame without a duration lasts as long as the one before it.
         let duration = buffer.pointee.duration == .max ? start - min($0.start, start) : buffer.pointee.duration
         $0.frames += 1
-        $0.start = start
+        ($0.start, $0.lasts) = (start, duration)
         $0.end = max($0.end, start + duration)
       }
     } else if gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
@@ -127,12 +129,12 @@ final class Watch: Sendable {
   /// The duration that a frame from the encoder would need if it were the last one, nanoseconds; nil: its own.
   private func lasting(_ buffer: UnsafeMutablePointer<GstBuffer>) -> GstClockTime? {
     let (pts, dts, own) = (buffer.pointee.pts, buffer.pointee.dts, buffer.pointee.duration)
-    guard [.mp4, .mov].contains(encoding.container), pts != .max, dts != .max, own != .max else { return nil }
+    guard [.mp4, .mov].contains(encoding.container), pts != .max, dts != .max else { return nil }
     return state.withLock { state in
-      state.shown = (min(state.shown.begin, pts), max(state.shown.end, pts + own))
+      state.shown = (min(state.shown.first, pts), max(state.shown.last, pts))
       state.firstDecoded = min(state.firstDecoded, dts)
-      let (whole, before) = (state.shown.end - state.shown.begin, dts - state.firstDecoded)
-      return whole > before + own ? whole - before : nil
+      let (whole, before) = (state.shown.last - state.shown.first + state.lasts, dts - state.firstDecoded)
+      return own == .max || whole > before + own ? whole - min(before, whole) : nil
     }
   }
 
