@@ -173,6 +173,61 @@ private final class BinBench {
     #expect(ending.eos && ending.error == nil, "\(ending)")
   }
 
+  @Test(
+    "Demuxers tell late that the sound has ended",
+    arguments: [("matroskamux", "matroskademux"), ("qtmux", "qtdemux")], [12, 35])
+  func shorter(container: (mux: String, demux: String), sound: Int) throws {
+    let clip = try Clip(container.mux, frames: 125, sound: sound)
+    let ending = try play(
+      """
+      filesrc location=\(clip.path) ! \(container.demux) name=in \(Self.dub) \
+      in.video_0 ! queue ! jpegdec ! dub.video_sink in.audio_0 ! queue ! dub.audio_sink \(Self.out)
+      """)
+    #expect(ending == Ending(eos: true, frames: 125))
+  }
+
+  @Test("Sound of its own, much longer than the picture")
+  func endless() throws {
+    let ending = try dubbed(
+      "matroskamux", "decodebin", sound: 0, "in. ! dub.video_sink audiotestsrc ! dub.audio_sink",
+      out: "dub.video_src ! fakesink")
+    #expect(ending == Self.all)
+  }
+
+  @Test("A paused seek to where the sound ends before the picture", arguments: [1900, 2100])
+  func pausedSeek(milliseconds: gint64) throws {
+    let clip = try Clip("qtmux", frames: 125, sound: 20)
+    let pipeline = try Pipeline(
+      """
+      filesrc location=\(clip.path) ! qtdemux name=in \(Self.dub) \
+      in.video_0 ! queue ! jpegdec ! dub.video_sink in.audio_0 ! queue ! dub.audio_sink \
+      dub.video_src ! fakesink sync=true dub.audio_src ! fakesink sync=true
+      """)
+    gst_element_set_state(pipeline.element, GST_STATE_PAUSED)
+    #expect(gst_element_get_state(pipeline.element, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+    let flags = GstSeekFlags(rawValue: GST_SEEK_FLAG_FLUSH.rawValue | GST_SEEK_FLAG_ACCURATE.rawValue)
+    #expect(gst_element_seek_simple(pipeline.element, GST_FORMAT_TIME, flags, milliseconds * 1_000_000) != 0)
+    #expect(gst_element_get_state(pipeline.element, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+    #expect(!pipeline.complains)
+  }
+
+  @Test("A pipeline that rests in PAUSED has no stall")
+  func paused() throws {
+    let pipeline = try Pipeline(
+      """
+      filesrc location=\(portraitPath) ! jpegdec ! videoscale ! videoconvert \
+      ! video/x-raw,format=I420,width=240,height=240 ! imagefreeze ! video/x-raw,framerate=25/1 ! dub.video_sink \
+      audiotestsrc ! dub.audio_sink \(Self.dub) stall-timeout=\(3 * second) \
+      dub.video_src ! queue ! fakesink sync=true dub.audio_src ! queue ! fakesink sync=true
+      """)
+    for (state, time) in [(GST_STATE_PLAYING, 500_000), (GST_STATE_PAUSED, 4_000_000), (GST_STATE_PLAYING, 200_000)] {
+      gst_element_set_state(pipeline.element, state)
+      #expect(gst_element_get_state(pipeline.element, nil, nil, 30 * second) == GST_STATE_CHANGE_SUCCESS)
+      g_usleep(gulong(time))
+    }
+    #expect(!pipeline.complains)
+  }
+
   @Test("Seeks at any moment, at any rate: picture and sound come again")
   func seeks() throws {
     let clip = try Clip("matroskamux", sound: 20)
