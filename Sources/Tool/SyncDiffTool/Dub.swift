@@ -198,7 +198,8 @@ struct Dub: ParsableCommand {
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       let result = try Media(path: written)
       faults += differences(of: result, from: job, frames: made.frames)
-      let lost = job.picture.tags.subtracting(result.tags).sorted()
+      // Beyond what Losses.swift names.
+      let lost = job.picture.tags.subtracting(result.tags).filter(job.encoding.container.holds).sorted()
       if !lost.isEmpty {
         report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
       }

@@ -65,7 +65,7 @@ final class Watch: Sendable {
         $0.start = start
         $0.end = max($0.end, start + duration)
       }
-    } else if gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
+    } else if info.buffer == nil, gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
       state.withLock { $0.pictureOver = true }
     }
     return GST_PAD_PROBE_OK
