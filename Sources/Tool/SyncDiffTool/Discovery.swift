@@ -202,7 +202,7 @@ final class Discovery: Sendable {
     case ("video/x-raw", let caps?):
       if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
       // Those of the whole file come with every stream.
-      if let tags = tags(of: sink.element) {
+      if let tags = tags(on: sink.element.pad("sink")) {
         media.tags.formUnion(names(of: tags))
         gst_tag_list_unref(tags)
       }
@@ -242,7 +242,7 @@ final class Discovery: Sendable {
       gst_sample_unref(sample)
     }
     var method = GST_VIDEO_ORIENTATION_IDENTITY
-    if let tags = tags(of: sink) {
+    if let tags = tags(on: sink.pad("sink")) {
       if gst_video_orientation_from_tag(tags, &method) != 0 {
         picture.orientation = Orientation(rawValue: Int32(bitPattern: UInt32(method.rawValue))) ?? .upright
       }
@@ -257,7 +257,7 @@ final class Discovery: Sendable {
     gst_structure_get_int(fields, "channels", &channels)
     let mask = gst_structure_get_value(fields, "channel-mask").map { gst_value_get_bitmask($0) } ?? 0
     var sound = Sound(rate: Int(rate), channels: Int(channels), mask: UInt64(mask))
-    if let tags = tags(of: sink) {
+    if let tags = tags(on: sink.pad("sink")) {
       var code: UnsafeMutablePointer<CChar>?
       if gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code) != 0, let code {
         sound.language = String(cString: code)
@@ -266,22 +266,6 @@ final class Discovery: Sendable {
       gst_tag_list_unref(tags)
     }
     return sound
-  }
-
-  /// The most recent tags of the stream.
-  private func tags(of sink: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstTagList>? {
-    var result: UnsafeMutablePointer<GstTagList>?
-    var index: guint = 0
-    while let event = gst_pad_get_sticky_event(sink.pad("sink"), GST_EVENT_TAG, index) {
-      var tags: UnsafeMutablePointer<GstTagList>?
-      gst_event_parse_tag(event, &tags)
-      let merged = gst_tag_list_merge(result, tags, GST_TAG_MERGE_REPLACE)
-      if let result { gst_tag_list_unref(result) }
-      result = merged
-      gst_event_unref(event)
-      index += 1
-    }
-    return result
   }
 
   /// The timestamp of a stream's first frame, nanoseconds.

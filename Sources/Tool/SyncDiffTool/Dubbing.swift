@@ -90,15 +90,15 @@ final class Dubbing {
     if [.mkv, .webm].contains(encoding.container) { sayNoLanguage(muxer) }
   }
 
-  /// In Matroska, a track that does not state its language is English. So each first says that its language is unknown; if its
-  /// own tags know better, they come later.
+  /// In Matroska, a track that does not state its language is English. So each says that its language is unknown, unless its own
+  /// tags, which may come before or later, know better.
   private func sayNoLanguage(_ muxer: UnsafeMutablePointer<GstElement>) {
     forEach(gst_element_iterate_sink_pads(muxer)) { (pad: UnsafeMutablePointer<GstPad>) in
       gst_pad_add_probe(
         pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
         { pad, info, _ in
           guard let pad, let info, gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_SEGMENT,
-            let tags = gst_tag_list_new_empty()
+            !saysLanguage(pad), let tags = gst_tag_list_new_empty()
           else { return GST_PAD_PROBE_OK }
           var value = GValue()
           g_value_init(&value, gst_tag_get_type(GST_TAG_LANGUAGE_CODE))
@@ -209,4 +209,10 @@ final class Dubbing {
     gst_tag_setter_add_tag_value(OpaquePointer(muxer), GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT, &value)
     g_value_unset(&value)
   }
+}
+
+private func saysLanguage(_ pad: UnsafeMutablePointer<GstPad>) -> Bool {
+  guard let tags = tags(on: pad) else { return false }
+  defer { gst_tag_list_unref(tags) }
+  return gst_tag_list_get_tag_size(tags, GST_TAG_LANGUAGE_CODE) > 0
 }
