@@ -90,7 +90,7 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     lose("deinterlaced: of every two fields the upper one is kept\(depth)")
   }
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
-  let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.sorted()
+  let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
   if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")

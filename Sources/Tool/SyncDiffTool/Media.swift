@@ -26,8 +26,9 @@ struct Media {
   var chapters: Chapters?
   var hasChapters = false
   var timecode: Timecode?
-  /// Names of its metadata.
+  /// Names of its metadata: GStreamer's, and of what GStreamer does not read.
   var tags: Set<String> = []
+  var unreadTags: Set<String> = []
   /// The earliest timestamp of a stream, nanoseconds.
   var begin: GstClockTime = .max
   /// True even if it cannot be read.
@@ -81,7 +82,7 @@ struct Media {
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
-    tags.formUnion(headers.tags)
+    unreadTags = Set(headers.tags)
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
     hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
