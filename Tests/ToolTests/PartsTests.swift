@@ -292,4 +292,17 @@ import Testing
     )
     #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
   }
+
+  @Test(
+    "A box without any of the picture is refused, as an option and in a list",
+    arguments: [("5000,0,10,10", "outside of the picture"), ("0,0,0,0", "more than 0")])
+  func boxes(box: String, why: String) throws {
+    let (video, sound) = (try folder.colours("v.mp4", by: "-c:v libx264 -pix_fmt yuv420p"), try folder.tone())
+    let list = try write("cues.csv", "start,end,sound,face\n0.1,0.3,\(sound),\"\(box)\"\n")
+    for words in [["--audio", sound, "--roi", box], ["--cues", list]] {
+      let outcome = try run(tool, ["dub", "--once", "--video", video, "-o", folder.file("out.mp4")] + words)
+      #expect(outcome.status == 64 && outcome.err.contains(box) && outcome.err.contains(why), "\(outcome.err)")
+      #expect(!folder.has("out.mp4") && folder.litter.isEmpty)
+    }
+  }
 }

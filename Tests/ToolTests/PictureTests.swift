@@ -212,20 +212,6 @@ import Testing
   }
 
   @Test(
-    "The places of chroma samples stay",
-    arguments: [("libx264", "h264", 2, "topleft"), ("libx265", "hevc", 1, "center")])
-  func chromaPlaces(encoder: String, codec: String, number: Int, name: String) throws {
-    let params = "-\(encoder.dropFirst(3))-params"
-    let video = try folder.colours("v.mp4", by: "-c:v \(encoder) -pix_fmt yuv420p \(params) chromaloc=\(number)")
-    #expect(try probe(video, "v:0", "chroma_location") == [name])
-    for (option, value) in [("--crf", "20"), ("--bitrate", "500")] {
-      let outcome = try dub(video, "out.mp4", "--video-codec", codec, option, value)
-      #expect(outcome.status == 3, "\(outcome.err)")
-      #expect(try probe(folder.file("out.mp4"), "v:0", "chroma_location") == [name])
-    }
-  }
-
-  @Test(
     "A picture that begins after its sound in Matroska keeps the time of every frame",
     arguments: ["out.mp4", "out.mkv"])
   func late(name: String) throws {

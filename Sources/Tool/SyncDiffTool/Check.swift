@@ -19,13 +19,12 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   compare("orientation", made.orientation, .upright) { "\($0 ?? .upright)" }
   compare("format", made.layout, encoding.layout, \.text)
 
-  let colours = picture.colours.resolved(height: picture.height, rate: picture.rate)
+  let colours = encoding.colours
   compare("full range", made.colours.isFullRange, colours.isFullRange) { "\($0)" }
   for (name, key) in [("colour matrix", \Colours.matrix), ("transfer", \.transfer), ("primaries", \.primaries)] {
     let (said, wanted) = (made.colours[keyPath: key], colours[keyPath: key])
-    if said != 0, wanted != 0 { compare(name, said, wanted) { "\($0)" } }
+    if wanted != 0 { compare(name, said, wanted) { "\($0)" } }
   }
-  if picture.colours.isHDR { compare("transfer", made.colours.transfer, colours.transfer) { "\($0)" } }
   compare("mastering display", made.masteringDisplay, picture.masteringDisplay) { $0 ?? "none" }
   compare("light level", made.contentLight, picture.contentLight) { $0 ?? "none" }
 

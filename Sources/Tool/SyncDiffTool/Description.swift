@@ -38,7 +38,7 @@ extension Job {
   /// versa: nothing is live.
   private var painted: String {
     let frames = shown.conversion(
-      to: encoding.layout, deinterlaced: deinterlaced,
+      to: encoding.layout, encoding.colours, keepsViews: encoding.keepsViews, deinterlaced: deinterlaced,
       still: picture.isStill ? max(Int((spoken * 25).rounded(.up)), 1) : nil)
     let dub = "syncdiff name=dub stall-timeout=0" + (label == nil ? "" : " ! \(Label.element)")
     var painted = dub

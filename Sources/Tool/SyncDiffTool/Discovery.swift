@@ -16,6 +16,9 @@ final class Discovery: Sendable {
     var chapters: Chapters?
     /// Colorimetry of the video according to an MP4 demuxer.
     var colours: Colours?
+    /// Of the first frame that goes to a decoder: its pixel aspect ratio, and how it asks to be turned.
+    var aspect: Ratio?
+    var asked: DisplayOrientation?
   }
 
   /// The end of a stream.
@@ -60,6 +63,12 @@ final class Discovery: Sendable {
       (media.unknown, media.chapters, media.hasChapters) = (state.unknown, state.chapters, state.chapters != nil)
       for sink in state.sinks { add(sink, to: &media) }
       if let colours = state.colours, !media.pictures.isEmpty { media.pictures[0].colours.fill(from: colours) }
+      guard media.pictures.count == 1 else { return }
+      // From a stereoscopic picture GStreamer's decoder makes a wider one.
+      if let aspect = state.aspect, media.pictures[0].views != nil { media.pictures[0].aspect = aspect }
+      if let asked = state.asked, media.pictures[0].orientation == .upright {
+        media.pictures[0].orientation = asked.orientation
+      }
     }
     guard !media.pictures.isEmpty || !media.sounds.isEmpty || media.unknown.isEmpty else {
       throw Failure(
@@ -109,6 +118,13 @@ final class Discovery: Sendable {
       }
     connect(source, "unknown-type", unsafeBitCast(unknown, to: GCallback.self), me)
     let elementAdded: @convention(c) (gpointer, gpointer, UnsafeMutablePointer<GstElement>, gpointer) -> Void = {
+      let videoDecoder = GstElementFactoryListType(1 | 1 << 49)  // these are macros
+      if let factory = gst_element_get_factory($2), gst_element_factory_list_is_type(factory, videoDecoder) != 0,
+        let pad = gst_element_get_static_pad($2, "sink")
+      {
+        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, takeEncoded, $3, nil)
+        gst_object_unref(pad)
+      }
       guard factoryName(of: $2) == "qtdemux" else { return }
       let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = { _, pad, me in
         gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, takeColours, me, nil)
@@ -149,6 +165,26 @@ final class Discovery: Sendable {
     gst_event_unref(event)
   }
 
+  /// Takes what the first frame says before it is decoded.
+  fileprivate func take(_ frame: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>) {
+    guard let caps = gst_pad_get_current_caps(pad) else { return }
+    defer { gst_caps_unref(caps) }
+    let fields = gst_caps_get_structure(caps, 0)
+    let name = String(cString: gst_structure_get_name(fields))
+    var (width, height): (gint, gint) = (1, 1)
+    let hasAspect = gst_structure_get_fraction(fields, "pixel-aspect-ratio", &width, &height) != 0
+    let asked =
+      ["video/x-h264", "video/x-h265"].contains(name)
+      ? contents(of: frame).flatMap {
+        DisplayOrientation(
+          frame: $0, isHEVC: name == "video/x-h265", hasStartCodes: string(fields, "stream-format") == "byte-stream")
+      } : nil
+    state.withLock { state in
+      if state.aspect == nil, hasAspect { state.aspect = Ratio(width, height) }
+      state.asked = state.asked ?? asked
+    }
+  }
+
   private func container(in bin: UnsafeMutablePointer<GstBin>) -> String {
     var name = ""
     forEachElement(of: bin) { element in
@@ -166,7 +202,7 @@ final class Discovery: Sendable {
     case ("video/x-raw", let caps?):
       if let picture = picture(caps, sink.element) { media.pictures.append(picture) }
       // Those of the whole file come with every stream.
-      if let tags = tags(of: sink.element) {
+      if let tags = tags(on: sink.element.pad("sink")) {
         media.tags.formUnion(names(of: tags))
         gst_tag_list_unref(tags)
       }
@@ -195,7 +231,8 @@ final class Discovery: Sendable {
       format.flags.rawValue & GST_VIDEO_FORMAT_FLAG_GRAY.rawValue != 0
       ? .quarter : format.w_sub.1 == 0 ? .full : format.h_sub.1 == 0 ? .half : .quarter
     picture.colours = string(fields, "colorimetry").map(Colours.init) ?? Colours()
-    picture.chromaSite = info.chroma_site.rawValue
+    // The one of GstVideoInfo is wrong if the caps have no colorimetry.
+    picture.chromaSite = string(fields, "chroma-site")
     picture.views = string(fields, "multiview-mode").flatMap { $0 == "mono" ? nil : $0 }
     picture.masteringDisplay = string(fields, "mastering-display-info")
     picture.contentLight = string(fields, "content-light-level")
@@ -205,7 +242,7 @@ final class Discovery: Sendable {
       gst_sample_unref(sample)
     }
     var method = GST_VIDEO_ORIENTATION_IDENTITY
-    if let tags = tags(of: sink) {
+    if let tags = tags(on: sink.pad("sink")) {
       if gst_video_orientation_from_tag(tags, &method) != 0 {
         picture.orientation = Orientation(rawValue: Int32(bitPattern: UInt32(method.rawValue))) ?? .upright
       }
@@ -220,7 +257,7 @@ final class Discovery: Sendable {
     gst_structure_get_int(fields, "channels", &channels)
     let mask = gst_structure_get_value(fields, "channel-mask").map { gst_value_get_bitmask($0) } ?? 0
     var sound = Sound(rate: Int(rate), channels: Int(channels), mask: UInt64(mask))
-    if let tags = tags(of: sink) {
+    if let tags = tags(on: sink.pad("sink")) {
       var code: UnsafeMutablePointer<CChar>?
       if gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code) != 0, let code {
         sound.language = String(cString: code)
@@ -229,22 +266,6 @@ final class Discovery: Sendable {
       gst_tag_list_unref(tags)
     }
     return sound
-  }
-
-  /// The most recent tags of the stream.
-  private func tags(of sink: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstTagList>? {
-    var result: UnsafeMutablePointer<GstTagList>?
-    var index: guint = 0
-    while let event = gst_pad_get_sticky_event(sink.pad("sink"), GST_EVENT_TAG, index) {
-      var tags: UnsafeMutablePointer<GstTagList>?
-      gst_event_parse_tag(event, &tags)
-      let merged = gst_tag_list_merge(result, tags, GST_TAG_MERGE_REPLACE)
-      if let result { gst_tag_list_unref(result) }
-      result = merged
-      gst_event_unref(event)
-      index += 1
-    }
-    return result
   }
 
   /// The timestamp of a stream's first frame, nanoseconds.
@@ -301,6 +322,15 @@ private func takeColours(
 ) -> GstPadProbeReturn {
   if let info, let me { Unmanaged<Discovery>.fromOpaque(me).takeUnretainedValue().take(info) }
   return GST_PAD_PROBE_OK
+}
+
+private func takeEncoded(
+  _ pad: UnsafeMutablePointer<GstPad>?, _ info: UnsafeMutablePointer<GstPadProbeInfo>?, _ me: gpointer?
+) -> GstPadProbeReturn {
+  if let pad, let me, let buffer = info?.buffer {
+    Unmanaged<Discovery>.fromOpaque(me).takeUnretainedValue().take(buffer, on: pad)
+  }
+  return GST_PAD_PROBE_REMOVE
 }
 
 extension Colours {

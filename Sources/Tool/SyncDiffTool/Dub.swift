@@ -168,6 +168,7 @@ struct Dub: ParsableCommand {
       } ?? []
     let label = try origin.label.map { try Label($0, in: origin.labelCorner ?? .topLeft) }
     let job = try Job(picture: picture, voices: voices, hasCues: cues != nil, output: output, format, label: label)
+    try requireBoxes(in: job)
     let file = try Output(
       output, inputs: [picture.path] + voices.map(\.media.path), canStream: job.encoding.container.canStream,
       mayReplace: format.overwrite)
@@ -189,6 +190,19 @@ struct Dub: ParsableCommand {
     return try finish(file, made, job, signing, (ContinuousClock.now - began) / .seconds(1), report)
   }
 
+  /// Throws if a box that holds a face lies outside of the picture.
+  private func requireBoxes(in job: Job) throws {
+    let boxes = job.voices.compactMap { voice -> (String, String)? in
+      guard case .box(let sides)? = voice.face else { return nil }
+      return ("the face at \(hundredths(voice.start)) s", sides.map(String.init).joined(separator: ","))
+    }
+    let (width, height) = job.shown.shownSize
+    for (name, box) in boxes + (element.roi.map { [("--roi", $0)] } ?? []) {
+      guard case .bad(let why) = RegionOfInterest(box, width: width, height: height) else { continue }
+      throw ValidationError("\(name), \(box): \(why).")
+    }
+  }
+
   /// Checks the output, moves it to its final name, and reports.
   private func finish(
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ spent: Double, _ report: Report
@@ -198,7 +212,8 @@ struct Dub: ParsableCommand {
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       let result = try Media(path: written)
       faults += differences(of: result, from: job, frames: made.frames)
-      let lost = job.picture.tags.subtracting(result.tags).sorted()
+      // Beyond what Losses.swift names.
+      let lost = job.picture.tags.subtracting(result.tags).filter(job.encoding.container.holds).sorted()
       if !lost.isEmpty {
         report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
       }

@@ -75,13 +75,20 @@ struct FormatOptions: ParsableArguments {
 
   var part: Part { Part(from: from, to: to) }
 
-  func encoding(of output: String, for media: Media) throws -> Encoding {
+  private func encoding(of output: String, for media: Media) throws -> Encoding {
     guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
     return try Encoding(container ?? Container(of: output) ?? profile?.container ?? .mp4, self, for: picture)
   }
 
-  func kept(of media: Media, in encoding: Encoding) throws -> Kept {
-    try Kept(of: media, in: encoding.container, part: part, isWanted: keep)
+  /// What becomes of a video: how it is written, what is carried over, and what is lost, one line each. Throws if it cannot be
+  /// dubbed. `hasCues`: whether its own sound is heard before, between and after cues.
+  func plan(for media: Media, output: String, hasCues: Bool = false) throws -> (Encoding, Kept, losses: [String]) {
+    try media.requirePicture(deinterlaced: deinterlace)
+    if mixOriginal != nil { try media.requireSound() }
+    let encoding = try encoding(of: output, for: media)
+    let kept = try Kept(of: media, in: encoding.container, part: part, isWanted: keep)
+    let isMixed = mixOriginal != nil || hasCues && !media.sounds.isEmpty
+    return (encoding, kept, losses(of: media, in: encoding, kept, deinterlaced: deinterlace, mixed: isMixed))
   }
 
   func validate() throws {

@@ -76,6 +76,7 @@ final class Dubbing {
       throw Failure("GStreamer cannot write \(encoding.container.rawValue)", .internalFault)
     }
     guard let muxer = muxer(in: encoder) else { throw Failure("there is no muxer", .internalFault) }
+    StreamTags(encoding).attach(to: encoder)
     tag(muxer)
     if encoding.beginsFast { muxer.object.set("faststart", to: "true") }
     var encoded: [UnsafeMutablePointer<GstPad>] = []
@@ -86,6 +87,28 @@ final class Dubbing {
     }
     watch.attach(picture: pipeline.element(stretches.isEmpty ? "dub" : "joined").pad("src"), encoded: encoded)
     carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
+    if [.mkv, .webm].contains(encoding.container) { sayNoLanguage(muxer) }
+  }
+
+  /// In Matroska, a track that does not state its language is English. So each says that its language is unknown, unless its own
+  /// tags, which may come before or later, know better.
+  private func sayNoLanguage(_ muxer: UnsafeMutablePointer<GstElement>) {
+    forEach(gst_element_iterate_sink_pads(muxer)) { (pad: UnsafeMutablePointer<GstPad>) in
+      gst_pad_add_probe(
+        pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+        { pad, info, _ in
+          guard let pad, let info, gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_SEGMENT,
+            !saysLanguage(pad), let tags = gst_tag_list_new_empty()
+          else { return GST_PAD_PROBE_OK }
+          var value = GValue()
+          g_value_init(&value, gst_tag_get_type(GST_TAG_LANGUAGE_CODE))
+          g_value_set_string(&value, "und")
+          gst_tag_list_add_value(tags, GST_TAG_MERGE_REPLACE, GST_TAG_LANGUAGE_CODE, &value)
+          g_value_unset(&value)
+          gst_pad_send_event(pad, gst_event_new_tag(tags))
+          return GST_PAD_PROBE_OK
+        }, nil, nil)
+    }
   }
 
   private func muxer(in encoder: UnsafeMutablePointer<GstElement>) -> UnsafeMutablePointer<GstElement>? {
@@ -186,4 +209,10 @@ final class Dubbing {
     gst_tag_setter_add_tag_value(OpaquePointer(muxer), GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT, &value)
     g_value_unset(&value)
   }
+}
+
+private func saysLanguage(_ pad: UnsafeMutablePointer<GstPad>) -> Bool {
+  guard let tags = tags(on: pad) else { return false }
+  defer { gst_tag_list_unref(tags) }
+  return gst_tag_list_get_tag_size(tags, GST_TAG_LANGUAGE_CODE) > 0
 }

@@ -142,6 +142,22 @@ func string(_ fields: UnsafeMutablePointer<GstStructure>?, _ name: String) -> St
   gst_structure_get_string(fields, name).map { String(cString: $0) }
 }
 
+/// The tags that have passed a pad, the newest of each name. The caller owns the list.
+func tags(on pad: UnsafeMutablePointer<GstPad>) -> UnsafeMutablePointer<GstTagList>? {
+  var result: UnsafeMutablePointer<GstTagList>?
+  var index: guint = 0
+  while let event = gst_pad_get_sticky_event(pad, GST_EVENT_TAG, index) {
+    var tags: UnsafeMutablePointer<GstTagList>?
+    gst_event_parse_tag(event, &tags)
+    let merged = gst_tag_list_merge(result, tags, GST_TAG_MERGE_REPLACE)
+    if let result { gst_tag_list_unref(result) }
+    result = merged
+    gst_event_unref(event)
+    index += 1
+  }
+  return result
+}
+
 /// The last sample that a sink showed.
 func lastSample(of sink: UnsafeMutablePointer<GstElement>) -> OpaquePointer? {
   var value = GValue()

@@ -91,6 +91,12 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
+  /// Whether its streams can say that they have full range.
+  var hasFullRange: Bool { self != .prores }
+
+  /// Whether its streams can say where chroma samples lie, by H.264's numbers. 0 is the usual place, and need not be said.
+  func says(site: Int) -> Bool { site == 0 || [.h264, .hevc].contains(self) || self == .av1 && site == 2 }
+
   /// Whether HDR is kept.
   var carriesHDR: Bool { self == .hevc || self == .prores }
 
@@ -227,8 +233,11 @@ struct Encoding {
   private let crf, bitrate: Int?
   private let preset: EncoderPreset
   private let profile: Profile?
-  private let site: Int
   private let isVariable: Bool
+  /// Where the chroma samples lie, as H.264 numbers it; nil if unknown.
+  let site: Int?
+  /// Range and colorimetry of the result.
+  let colours: Colours
   /// Pixel layout in which the video is dubbed and encoded.
   let layout: Layout
 
@@ -278,11 +287,14 @@ struct Encoding {
       gst_object_unref(UnsafeMutableRawPointer(factory))
     }
     layout = try picture.layout(among: self.video.layouts)
+    var colours = picture.colours.resolved(height: picture.height, rate: picture.rate)
+    if !self.video.hasFullRange { colours.isFullRange = false }
+    self.colours = colours
     // Elsewhere than in 4:2:0 there is one place only.
-    let places = [GST_VIDEO_CHROMA_SITE_JPEG: 1, GST_VIDEO_CHROMA_SITE_COSITED: 2, GST_VIDEO_CHROMA_SITE_V_COSITED: 3]
     let isKept = layout.chroma == .quarter && picture.layout.chroma == .quarter && !picture.isRGB
     isVariable = picture.rate.value == 0
-    site = isKept ? places.first { $0.key.rawValue == picture.chromaSite }?.value ?? 0 : 0
+    site =
+      isKept ? picture.chromaSite.flatMap { ["mpeg2": 0, "jpeg": 1, "cosited": 2, "dv": 2, "v-cosited": 3][$0] } : nil
   }
 
   private static func require<Codec: RawRepresentable<String> & Equatable>(
@@ -296,6 +308,9 @@ struct Encoding {
 
   /// Most audio channels.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
+
+  /// Whether the result says that a picture is stereoscopic. What GStreamer writes into Matroska, others read differently.
+  var keepsViews: Bool { video == .h264 && [.mp4, .mov, .ts].contains(container) }
 
   /// Whether web players can start before the whole file is loaded.
   var beginsFast: Bool { profile == .web && container == .mp4 }
@@ -323,7 +338,7 @@ struct Encoding {
       gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
       try Self.choose(
         profile, video.encoder.element,
-        video.properties(crf: crf, bitrate: bitrate, preset, site: site, isVariable: isVariable))
+        video.properties(crf: crf, bitrate: bitrate, preset, site: site ?? 0, isVariable: isVariable))
       return profile
     }
   }

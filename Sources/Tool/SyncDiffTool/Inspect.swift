@@ -15,7 +15,8 @@ struct Inspect: ParsableCommand {
       "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
       "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
       time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library reports it, or an "error"; see "syncdiff dub"), \
-      "kept" (the format dubbed and written), "losses": [a line each], "usable" (whether dub would take the picture), "why" (if not)}.
+      "kept" (the format dubbed and written), "losses" and "warnings": [a line each], "usable" (whether dub would take the picture), \
+      "why" (if not)}.
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
@@ -39,35 +40,44 @@ struct Inspect: ParsableCommand {
     }
   }
 
+  /// What is told of a file beside its streams.
+  private struct Findings {
+    var signed: JSON?
+    var faces: Faces?
+    var kept: String?
+    var losses: [String] = []
+    var warnings: [String] = []
+    /// Why it cannot be dubbed.
+    var why: String?
+  }
+
   func run() throws {
     gst_init(nil, nil)
     Interrupt.arm()
     let media = try Media(path: file)
-    var (kept, lost, why): (String?, [String], String?) = (nil, [], nil)
-    var found: Faces?
+    var found = Findings()
     do {
-      try media.requirePicture(deinterlaced: format.deinterlace)
-      let encoding = try format.encoding(of: "", for: media)
-      kept = "\(encoding.container.rawValue), \(encoding.video.rawValue), \(encoding.layout.text)"
-      lost = losses(of: media, in: encoding, try format.kept(of: media, in: encoding), deinterlaced: format.deinterlace)
+      let (encoding, _, losses) = try format.plan(for: media, output: "")
+      found.losses = losses
+      found.kept = "\(encoding.container.rawValue), \(encoding.video.rawValue), \(encoding.layout.text)"
     } catch let failure as Failure {
-      why = failure.description
+      found.why = failure.description
     }
-    if faces, why == nil {
+    if faces, found.why == nil {
       let look = Look(
         picture: media, model: try loadModel(nil), threads: 0, part: format.part, deinterlaced: format.deinterlace)
       let report = Report(isQuiet: json)
       _ = try look.run(report.progress("look", of: media.duration, marks: false))
       report.closeLine()
-      found = Faces(look.sights.map(\.sight))
+      found.faces = Faces(look.sights.map(\.sight))
+      found.warnings = look.notes
     }
-    let signed = media.isFile ? (try? C2PA()).flatMap { manifests(of: media, $0) } : nil
-    print(json ? record(media, signed, found, kept, lost, why).text : text(media, signed, found, kept, lost, why))
+    if found.faces == nil, let end = media.missingEnd { found.warnings.append(end) }
+    found.signed = media.isFile ? (try? C2PA()).flatMap { manifests(of: media, $0) } : nil
+    print(json ? record(media, found).text : text(media, found))
   }
 
-  private func text(
-    _ media: Media, _ signed: JSON?, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?
-  ) -> String {
+  private func text(_ media: Media, _ found: Findings) -> String {
     var lines = ["\(media.path): \(media.container)\(media.duration.map { ", \(tenths($0)) s" } ?? "")"]
     lines += media.pictures.map { picture in
       var words = ["picture: \(picture.width) x \(picture.height)", picture.isRGB ? "RGB" : picture.layout.text]
@@ -83,19 +93,19 @@ struct Inspect: ParsableCommand {
     }
     if media.subtitles > 0 { lines.append("subtitles: \(media.subtitles)") }
     if media.hasChapters { lines.append("chapters") }
-    if let faces, faces.seen > 0 {
+    if let faces = found.faces, faces.seen > 0 {
       let (seen, paintable) = (100 * faces.seen / faces.frames, 100 * faces.paintable / faces.frames)
       lines.append(
         "faces: \(faces.most) at a time, in \(seen) % of \(faces.frames) frames; large, turned to the camera and clear enough for a new "
           + "mouth in \(paintable) %")
-    } else if faces != nil {
+    } else if found.faces != nil {
       lines.append("faces: none")
     }
-    if let signed { lines.append("signed (C2PA): \(signature(signed))") }
-    if media.isCutOff { lines.append("its end is missing") }
-    if let kept { lines.append("would be written as: \(kept)") }
-    lines += losses.map { "would be lost: \($0)" }
-    if let why { lines.append("cannot be dubbed: \(why)") }
+    if let signed = found.signed { lines.append("signed (C2PA): \(signature(signed))") }
+    if let kept = found.kept { lines.append("would be written as: \(kept)") }
+    lines += found.losses.map { "would be lost: \($0)" }
+    lines += found.warnings
+    if let why = found.why { lines.append("cannot be dubbed: \(why)") }
     return lines.joined(separator: "\n")
   }
 
@@ -121,9 +131,7 @@ struct Inspect: ParsableCommand {
     return ([member(manifests, "validation_state")?.plain ?? "unknown"] + names).joined(separator: ", ")
   }
 
-  private func record(
-    _ media: Media, _ signed: JSON?, _ faces: Faces?, _ kept: String?, _ losses: [String], _ why: String?
-  ) -> JSON {
+  private func record(_ media: Media, _ found: Findings) -> JSON {
     let pictures = media.pictures.map { picture in
       JSON.object([
         "width": .integer(picture.width), "height": .integer(picture.height), "rate": .number(picture.rate.value),
@@ -142,15 +150,15 @@ struct Inspect: ParsableCommand {
       "path": .string(media.path), "container": .string(media.container),
       "seconds": media.duration.map { .number($0) } ?? .null, "pictures": .array(pictures), "sounds": .array(sounds),
       "subtitles": .integer(media.subtitles), "chapters": .bool(media.hasChapters),
-      "faces": faces.map {
+      "faces": found.faces.map {
         .object([
           "frames": .integer($0.frames), "seen": .integer($0.seen), "paintable": .integer($0.paintable),
           "most": .integer($0.most),
         ])
       } ?? .null,
-      "credentials": signed ?? .null, "kept": kept.map { .string($0) } ?? .null,
-      "losses": .array(losses.map { .string($0) }),
-      "usable": .bool(why == nil), "why": why.map { .string($0) } ?? .null,
+      "credentials": found.signed ?? .null, "kept": found.kept.map { .string($0) } ?? .null,
+      "losses": .array(found.losses.map { .string($0) }), "warnings": .array(found.warnings.map { .string($0) }),
+      "usable": .bool(found.why == nil), "why": found.why.map { .string($0) } ?? .null,
     ])
   }
 }

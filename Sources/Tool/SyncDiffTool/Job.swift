@@ -20,6 +20,8 @@ struct Job {
   let language: String?
   /// What is carried over from the video's file.
   let kept: Kept
+  /// What of the video's file is lost, one line each.
+  let losses: [String]
   /// Text shown in the video.
   let label: Label?
 
@@ -27,15 +29,12 @@ struct Job {
   init(
     picture: Media, voices: [Voice], hasCues: Bool, output: String, _ format: FormatOptions, label: Label?
   ) throws {
-    try picture.requirePicture(deinterlaced: format.deinterlace)
-    if format.mixOriginal != nil { try picture.requireSound() }
+    (encoding, kept, losses) = try format.plan(for: picture, output: output, hasCues: hasCues)
     guard let shown = picture.pictures.first else { throw Failure("nothing to dub") }
     (self.picture, self.voices, self.hasCues, self.shown, self.label) = (picture, voices, hasCues, shown, label)
-    encoding = try format.encoding(of: output, for: picture)
     (part, deinterlaced, language) = (format.part, format.deinterlace, format.language)
     (original, compares) = (format.mixOriginal, format.compare)
     extend = picture.isStill ? .freeze : format.extend
-    kept = try format.kept(of: picture, in: encoding)
     guard extend == .cut || voices[0].media.duration != nil else {
       throw Failure("\(voices[0].media.path) does not say how long it is, so the picture cannot be made as long")
     }

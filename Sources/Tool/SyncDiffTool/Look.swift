@@ -22,6 +22,8 @@ final class Look {
   /// What was seen in each frame examined, with its time in seconds.
   private(set) var sights: [(time: Double, sight: Learner.Observation)] = []
   private let isQuick: Bool
+  /// What is wrong with the file's picture, one line each, once all of it was read.
+  private(set) var notes: [String] = []
 
   /// `isQuick`: examines every other frame, until a second face is tracked. `findsCuts`: scans all frames for cuts, even if
   /// there is nothing to learn (`learns`).
@@ -38,6 +40,7 @@ final class Look {
   func run(_ progress: Progress) throws -> Learner {
     let scan = try Scan(picture, part: part, deinterlaced: deinterlaced) { [unowned self] in see($0, at: $1) }
     try scan.run(progress)
+    notes = scan.notes
     return learner
   }
 

@@ -1,11 +1,12 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CGStreamer
+
 /// What the inputs have and the result will not, one line each. The video's own audio is not included: replacing it is the
 /// purpose of dubbing.
 func losses(of job: Job) -> [String] {
-  var losses = losses(
-    of: job.picture, in: job.encoding, job.kept, deinterlaced: job.deinterlaced, mixed: job.own != nil)
+  var losses = job.losses
   func lose(_ media: Media, _ text: String) { losses.append("\(media.path): \(text)") }
   let encoding = job.encoding
   for voice in job.voices {
@@ -28,7 +29,7 @@ func losses(of job: Job) -> [String] {
 }
 
 /// `mixed`: whether the video's first audio track is heard in the result.
-func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: Bool, mixed: Bool = false) -> [String] {
+func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: Bool, mixed: Bool) -> [String] {
   var losses: [String] = []
   func lose(_ text: String) { losses.append("\(video.path): \(text)") }
   guard let picture = video.pictures.first else { return [] }
@@ -37,8 +38,11 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     lose("of \(video.pictures.count) pictures the first is dubbed, the others are left out")
   }
   if kept.isWanted {
-    for stream in kept.misfits {
-      lose("\(encoding.container.rawValue) does not hold \(stream.kind), which is left out")
+    let kinds = kept.misfits.map(\.kind)
+    for kind in Set(kinds).sorted() {
+      let count = kinds.count { $0 == kind }
+      let what = count == 1 ? "which is left out" : "of which \(count) streams are left out"
+      lose("\(encoding.container.rawValue) does not hold \(kind), \(what)")
     }
   } else {
     if video.sounds.count > 1 {
@@ -66,20 +70,53 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
   if picture.hasCaptions, encoding.video != .h264 {
     lose("its closed captions are left out; --video-codec h264 keeps them")
   }
-  if let views = picture.views { lose("it is stereoscopic (\(views)), which the result does not say") }
+  if let views = picture.views, !encoding.keepsViews {
+    lose("it is stereoscopic (\(views)), which the result does not say; --video-codec h264 in mp4, mov and ts does")
+  }
   if picture.hasAlpha { lose("transparency is left out") }
   if picture.isRGB {
     lose("RGB becomes \(to.text)")
   } else if from.depth > to.depth || from.chroma > to.chroma {
     lose("\(from.text) becomes \(to.text)")
   }
+  if let site = encoding.site, !encoding.video.says(site: site) {
+    lose("where its chroma samples lie is left out; --video-codec h264 and hevc keep it")
+  }
+  if encoding.colours.isFullRange != picture.colours.isFullRange, !picture.isRGB {
+    lose("its full range becomes limited range, the only one of \(encoding.video.rawValue)")
+  }
   if deinterlaced, picture.isInterlaced {
     let depth = from.depth > 8 ? ", in 8 bits" : ""
     lose("deinterlaced: of every two fields the upper one is kept\(depth)")
   }
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
+  let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
+  if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")
   }
   return losses
+}
+
+extension Container {
+  /// Whether GStreamer 1.22 writes metadata of this name. The file's comment is the tool's own.
+  func holds(tag: String) -> Bool { tags.contains(tag) }
+
+  private var tags: Set<String> {
+    let common: Set = [
+      GST_TAG_TITLE, GST_TAG_ARTIST, GST_TAG_ALBUM, GST_TAG_COMPOSER, GST_TAG_GENRE, GST_TAG_COPYRIGHT, GST_TAG_DATE,
+      GST_TAG_BEATS_PER_MINUTE,
+    ]
+    return switch self {
+    case .mp4, .mov:
+      common.union([
+        GST_TAG_TITLE_SORTNAME, GST_TAG_ARTIST_SORTNAME, GST_TAG_ALBUM_SORTNAME, GST_TAG_ALBUM_ARTIST,
+        GST_TAG_DESCRIPTION, GST_TAG_KEYWORDS, GST_TAG_GROUPING, GST_TAG_LYRICS, GST_TAG_SHOW_NAME,
+        GST_TAG_SHOW_SORTNAME, GST_TAG_TRACK_NUMBER, GST_TAG_TRACK_COUNT, GST_TAG_ALBUM_VOLUME_NUMBER,
+        GST_TAG_ALBUM_VOLUME_COUNT, GST_TAG_DEVICE_MANUFACTURER, GST_TAG_DEVICE_MODEL, GST_TAG_IMAGE,
+      ])
+    case .mkv, .webm: common.union([GST_TAG_ISRC, GST_TAG_LICENSE, GST_TAG_PERFORMER])
+    case .ts: []
+    }
+  }
 }

@@ -26,8 +26,9 @@ struct Media {
   var chapters: Chapters?
   var hasChapters = false
   var timecode: Timecode?
-  /// Names of its metadata.
+  /// Names of its metadata: GStreamer's, and of what GStreamer does not read.
   var tags: Set<String> = []
+  var unreadTags: Set<String> = []
   /// The earliest timestamp of a stream, nanoseconds.
   var begin: GstClockTime = .max
   /// True even if it cannot be read.
@@ -81,13 +82,18 @@ struct Media {
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
-    tags.formUnion(headers.tags)
+    unreadTags = Set(headers.tags)
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
     hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
-    pictures[0].orientation = headers.orientation
+    // GStreamer ignores the box for some codecs, such as DNxHD.
+    if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].aspect = aspect }
+    if headers.orientation != .upright { pictures[0].orientation = headers.orientation }
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
   }
+
+  /// What to say of a truncated file.
+  var missingEnd: String? { isCutOff ? "\(path) is cut off: its end is missing" : nil }
 
   /// A photo.
   var isStill: Bool { container.hasPrefix("image/") && container != "image/gif" }
@@ -124,8 +130,8 @@ struct Picture {
   var isRGB = false
   var hasAlpha = false
   var colours = Colours()
-  /// Where the chroma samples lie, as the bits of GstVideoChromaSite; 0 if unknown.
-  var chromaSite: UInt32 = 0
+  /// Where the chroma samples lie, by GStreamer's names.
+  var chromaSite: String?
   /// Whether its first frame carries closed captions (CEA-608 or 708).
   var hasCaptions = false
   /// GStreamer's name of how a stereoscopic picture holds its two views; nil if there is one view.

@@ -1,14 +1,16 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What GStreamer 1.22 does not report about an MP4 or QuickTime file (ISO/IEC 14496-12): mirroring, full range, chapters,
-// timecode, Dolby Vision, truncation, metadata.
+// What GStreamer 1.22 does not report about an MP4 or QuickTime file (ISO/IEC 14496-12): mirroring, pixel aspect
+// ratio, full range, chapters, timecode, Dolby Vision, truncation, metadata.
 
 import Glibc
 
 struct MovieHeaders {
   /// From the display matrix of the first video track; nil if the rotation is not a multiple of 90 degrees.
   private(set) var orientation: Orientation? = .upright
+  /// Pixel aspect ratio of the first video track according to its `pasp` box; nil if it does not say.
+  private(set) var aspect: Ratio?
   /// Full range according to the first video track's `colr` or `vpcC` box; nil if it does not say.
   private(set) var isFullRange: Bool?
   /// Frames of the first video track; 0 in fragmented files.
@@ -131,6 +133,10 @@ struct MovieHeaders {
       switch type {
       case "colr" where body.text(at: 0) == "nclx": isFullRange = body.number(at: 10, 1).map { $0 & 0x80 != 0 }
       case "vpcC": isFullRange = isFullRange ?? body.number(at: 6, 1).map { $0 & 1 != 0 }
+      case "pasp":
+        if let width = body.number(at: 0, 4), let height = body.number(at: 4, 4), width > 0, height > 0 {
+          aspect = Int32(exactly: width).flatMap { width in Int32(exactly: height).map { Ratio(width, $0) } }
+        }
       case "dvcC", "dvvC": hasDolbyVision = true
       default: break
       }

@@ -19,6 +19,9 @@ final class Scan {
   private let position = Atomic<UInt64>(0)
   private let isOver = Atomic(false)
 
+  /// What is wrong with the file's picture, one line each, once all of it was read.
+  var notes: [String] { source.notes + (source.shortfall.map { [$0] } ?? []) }
+
   /// Seconds of video scanned.
   var seconds: Double { Double(position.load(ordering: .relaxed)) / 1e9 }
 

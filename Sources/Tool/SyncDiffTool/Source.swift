@@ -87,7 +87,7 @@ final class Source: Sendable {
 
   /// What is missing compared with what the file announces.
   var shortfall: String? {
-    if media.isCutOff { return "\(media.path) is cut off: its end is missing" }
+    if let end = media.missingEnd { return end }
     // Other formats only estimate their duration.
     let estimated = ["video/mpeg", "audio/mpeg", "audio/x-ac3", "application/x-id3", "audio/x-adts"]
     // In a file of several streams, the audio alone does not show where the file ends.
@@ -283,12 +283,23 @@ extension UnsafeMutablePointer<GstPadProbeInfo> {
 extension Picture {
   /// The part of a pipeline description that prepares decoded frames for dubbing: colorimetry set, upright, of one size and format.
   /// Its first element is named "frames".
+  /// `made`: the colours wanted; nil: as they are. `keepsViews`: whether a stereoscopic picture still says so.
   /// `still`: number of frames to make from a photo.
-  func conversion(to layout: Layout, deinterlaced: Bool, still: Int? = nil) -> String {
+  func conversion(
+    to layout: Layout, _ made: Colours? = nil, keepsViews: Bool = false, deinterlaced: Bool, still: Int? = nil
+  ) -> String {
     let colours = colours.resolved(height: height, rate: rate)
-    var elements = ["queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0", "video/x-raw"]
-    if !isRGB { elements.append("capssetter caps=\"video/x-raw,colorimetry=(string)\(colours.text)\"") }
-    elements.append("videoconvert")
+    var fields = ["video/x-raw", "pixel-aspect-ratio=(fraction)\(aspect.text)"]
+    if !isRGB { fields.append("colorimetry=(string)\(colours.text)") }
+    if views != nil, !keepsViews { fields.append("multiview-mode=(string)mono") }
+    var elements = [
+      "queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0", "video/x-raw",
+      "capssetter caps=\"\(fields.joined(separator: ","))\"", "videoconvert",
+    ]
+    // Between two kinds of YUV of one matrix, videoconvert 1.22 does not convert the range.
+    if let made, !isRGB, made.isFullRange != colours.isFullRange {
+      elements += ["video/x-raw,format=ARGB64", "videoconvert"]
+    }
     if isInterlaced, deinterlaced { elements += ["deinterlace fields=top", "videoconvert"] }
     if let orientation, orientation != .upright {
       // After rotation, chroma halved vertically would no longer be halved horizontally.
@@ -299,7 +310,7 @@ extension Picture {
     elements += [
       "videoscale add-borders=true",
       "video/x-raw,format=\(layout.format),width=\(width),height=\(height),pixel-aspect-ratio=\(shownAspect.text),"
-        + "colorimetry=(string)\(colours.text)",
+        + "colorimetry=(string)\((made ?? colours).text)",
     ]
     if let still { elements += ["imagefreeze num-buffers=\(still)", "video/x-raw,framerate=25/1"] }
     return elements.joined(separator: " ! ")

@@ -44,6 +44,7 @@ final class Stretch: @unchecked Sendable {
     job.label?.show(in: pipeline, on: job.shown)
     let encoder = try encodebin(job.encoding.pictures, in: pipeline)
     try link("painted", to: encoder, "video", of: job.encoding, in: pipeline)
+    StreamTags(job.encoding).attach(to: encoder)
     guard gst_pad_link(encoder.pad("src"), pipeline.element("pay").pad("sink")) == GST_PAD_LINK_OK else {
       throw Failure("GStreamer cannot encode \(job.encoding.video.rawValue)", .internalFault)
     }

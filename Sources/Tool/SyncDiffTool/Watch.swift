@@ -67,7 +67,7 @@ final class Watch: Sendable {
         ($0.start, $0.lasts) = (start, duration)
         $0.end = max($0.end, start + duration)
       }
-    } else if gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
+    } else if info.buffer == nil, gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_EOS {
       state.withLock { $0.pictureOver = true }
     }
     return GST_PAD_PROBE_OK
