@@ -10,7 +10,7 @@ set -euf
 [ $# -le 3 ] || { echo "usage: $0 [VIDEO_SOURCE [AUDIO_SOURCE [SINK]]]" >&2; exit 2; }
 export GST_PLUGIN_PATH="${GST_PLUGIN_PATH:-$(dirname "$0")/../.build/release}"
 if [ -z "${3:-}${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-  echo "No display: DISPLAY and WAYLAND_DISPLAY are unset. Name a sink, such as: $0 '' '' 'fakesink sync=true'" >&2
+  echo "No display: DISPLAY and WAYLAND_DISPLAY are unset. Name a sink, such as: $0 '' '' 'fakesink sync=true' (or kmssink)" >&2
   exit 1
 fi
 camera=v4l2src microphone=autoaudiosrc

@@ -94,6 +94,25 @@ import Testing
     }
   }
 
+  @Test("A picture that changes its pixel aspect ratio keeps its shape")
+  func aspectChange() throws {
+    var both = Data()
+    for (name, aspect) in [("a.ts", "1"), ("b.ts", "2")] {
+      let offset = name == "a.ts" ? "" : "-output_ts_offset 0.5"
+      let part = try folder.colours(
+        name, filter: "setsar=\(aspect)", by: "-c:v libx264 -bf 0 -pix_fmt yuv420p \(offset)")
+      both += try Data(contentsOf: URL(fileURLWithPath: part))
+    }
+    try both.write(to: URL(fileURLWithPath: folder.file("v.ts")))
+    let outcome = try dub(folder.file("v.ts"), try folder.tone())
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let first = try quarters(folder.file("out.mp4"))
+    let last = try quarters(folder.make("last.png", by: "-sseof -0.1 -i @out.mp4 -update 1"))
+    // Twice as wide, it has a black bar above; below the middle it is as it was.
+    #expect(first[0].max() ?? 0 > 200 && last[0].max() ?? 255 < 40, "\(first) \(last)")
+    #expect(areNear([first[2]], [last[2]], 12), "\(first) \(last)")
+  }
+
   @Test("Timestamps that leap in a program stream are evened out and told of")
   func leaps() throws {
     let part = "-c:v mpeg2video -bf 0 -an -f vob"

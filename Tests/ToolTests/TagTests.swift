@@ -198,6 +198,7 @@ import Testing
       ),
       ("v.mkv", "-metadata title=A -metadata isrc=B -metadata encoded_by=C -metadata comment=D -metadata lyrics=E", ""),
       ("v.mov", "-metadata title=A -metadata make=B -metadata description=C -timecode 10:00:00:00", ""),
+      ("v.mov", "-metadata location=+1-2/ -metadata date=2026 -metadata keywords=D", ""),
       ("v.mp4", "-color_range pc -x264-params chromaloc=2:frame-packing=3", "--video-codec=prores"),
       ("v.mp4", "-color_range pc -x264-params chromaloc=2:frame-packing=3", "--video-codec=vp9"),
       ("v.mkv", "-map 0 -map 1 -map 1 -i @tone.wav", ""),

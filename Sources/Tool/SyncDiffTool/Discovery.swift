@@ -65,7 +65,7 @@ final class Discovery: Sendable {
       if let colours = state.colours, !media.pictures.isEmpty { media.pictures[0].colours.fill(from: colours) }
       guard media.pictures.count == 1 else { return }
       // From a stereoscopic picture GStreamer's decoder makes a wider one.
-      if let aspect = state.aspect, media.pictures[0].views != nil { media.pictures[0].aspect = aspect }
+      if let aspect = state.aspect, media.pictures[0].views != nil { media.pictures[0].correct(aspect) }
       if let asked = state.asked, media.pictures[0].orientation == .upright {
         media.pictures[0].orientation = asked.orientation
       }

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The display orientation that H.264 and HEVC streams may state themselves (ITU-T H.274, 8.18), which GStreamer 1.22 does not
-// read.
+// The display orientation that H.264 and HEVC streams may state themselves (ITU-T H.264 and H.265, Annex D), which
+// GStreamer 1.22 does not read.
 
 /// How a stream asks to be turned: nil if by an angle that is no quarter of a turn.
 struct DisplayOrientation {

@@ -118,7 +118,7 @@ enum VideoCodec: String, ExpressibleByArgument, CaseIterable {
   /// what it holds back.
   ///
   /// `site`: where the chroma samples lie, as H.264 and HEVC number it.
-  /// `isVariable`: the frame rate, without which x265 4 does not begin.
+  /// `isVariable`: whether the frame rate varies; x265 4 does not begin without one.
   func properties(crf: Int?, bitrate: Int?, _ preset: EncoderPreset, site: Int, isVariable: Bool) -> String {
     let speed = "speed-preset=(int)\(preset.number)"
     let rate = self == .hevc && isVariable ? ":fps=25:vui-timing-info=0" : ""

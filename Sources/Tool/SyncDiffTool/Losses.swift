@@ -66,34 +66,41 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     lose("a stream that GStreamer cannot decode is left out: \(stream)")
   }
 
-  let (from, to) = (picture.layout, encoding.layout)
-  if picture.hasCaptions, encoding.video != .h264 {
-    lose("its closed captions are left out; --video-codec h264 keeps them")
-  }
-  if let views = picture.views, !encoding.keepsViews {
-    lose("it is stereoscopic (\(views)), which the result does not say; --video-codec h264 in mp4, mov and ts does")
-  }
-  if picture.hasAlpha { lose("transparency is left out") }
-  if picture.isRGB {
-    lose("RGB becomes \(to.text)")
-  } else if from.depth > to.depth || from.chroma > to.chroma {
-    lose("\(from.text) becomes \(to.text)")
-  }
-  if let site = encoding.site, !encoding.video.says(site: site) {
-    lose("where its chroma samples lie is left out; --video-codec h264 and hevc keep it")
-  }
-  if encoding.colours.isFullRange != picture.colours.isFullRange, !picture.isRGB {
-    lose("its full range becomes limited range, the only one of \(encoding.video.rawValue)")
-  }
-  if deinterlaced, picture.isInterlaced {
-    let depth = from.depth > 8 ? ", in 8 bits" : ""
-    lose("deinterlaced: of every two fields the upper one is kept\(depth)")
-  }
+  losses += pictureLosses(picture, in: encoding, deinterlaced: deinterlaced).map { "\(video.path): \($0)" }
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
   let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
   if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")
+  }
+  return losses
+}
+
+private func pictureLosses(_ picture: Picture, in encoding: Encoding, deinterlaced: Bool) -> [String] {
+  var losses: [String] = []
+  let (from, to) = (picture.layout, encoding.layout)
+  if picture.hasCaptions, encoding.video != .h264 {
+    losses.append("its closed captions are left out; --video-codec h264 keeps them")
+  }
+  if let views = picture.views, !encoding.keepsViews {
+    losses.append(
+      "it is stereoscopic (\(views)), which the result does not say; --video-codec h264 in mp4, mov and ts does")
+  }
+  if picture.hasAlpha { losses.append("transparency is left out") }
+  if picture.isRGB {
+    losses.append("RGB becomes \(to.text)")
+  } else if from.depth > to.depth || from.chroma > to.chroma {
+    losses.append("\(from.text) becomes \(to.text)")
+  }
+  if let site = encoding.site, !encoding.video.says(site: site) {
+    losses.append("where its chroma samples lie is left out; --video-codec h264 and hevc keep it")
+  }
+  if encoding.colours.isFullRange != picture.colours.isFullRange, !picture.isRGB {
+    losses.append("its full range becomes limited range, the only one of \(encoding.video.rawValue)")
+  }
+  if deinterlaced, picture.isInterlaced {
+    let depth = from.depth > 8 ? ", in 8 bits" : ""
+    losses.append("deinterlaced: of every two fields the upper one is kept\(depth)")
   }
   return losses
 }

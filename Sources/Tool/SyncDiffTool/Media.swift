@@ -82,12 +82,12 @@ struct Media {
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
-    unreadTags = Set(headers.tags)
+    unreadTags = Set(headers.tags).subtracting(tags)
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
     hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
     // GStreamer ignores the box for some codecs, such as DNxHD.
-    if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].aspect = aspect }
+    if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].correct(aspect) }
     if headers.orientation != .upright { pictures[0].orientation = headers.orientation }
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
   }
@@ -123,6 +123,8 @@ struct Picture {
   var height = 0
   /// Pixel aspect ratio, width by height.
   var aspect = Ratio(1, 1)
+  /// Whether decoded frames state another one than `aspect`, which GStreamer gets wrong.
+  var isAspectCorrected = false
   /// Frames per second; 0/1 if variable or not stated.
   var rate = Ratio(0, 1)
   var isInterlaced = false
@@ -146,6 +148,11 @@ struct Picture {
   var shownSize: (width: Int, height: Int) { isOnItsSide ? (height, width) : (width, height) }
   var shownAspect: Ratio { isOnItsSide ? Ratio(aspect.denominator, aspect.numerator) : aspect }
   private var isOnItsSide: Bool { orientation?.swapsSides ?? false }
+
+  mutating func correct(_ aspect: Ratio) {
+    isAspectCorrected = isAspectCorrected || aspect != self.aspect
+    self.aspect = aspect
+  }
 }
 
 struct Ratio: Equatable {

@@ -95,7 +95,9 @@ struct MovieHeaders {
 
   private mutating func readUserData(_ data: Boxes) {
     hasChapters = hasChapters || data["chpl"] != nil
-    if data["loci"] != nil { tags.append("location") }
+    // The first byte of QuickTime's own is the copyright sign in MacRoman.
+    let names = ["loci": "location", "\u{FFFD}xyz": "location", "\u{FFFD}day": "date", "\u{FFFD}key": "keywords"]
+    tags += data.compactMap { names[$0.type] }
     if let metadata = data["meta"] { readKeys(metadata) }
   }
 

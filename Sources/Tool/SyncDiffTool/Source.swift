@@ -289,7 +289,8 @@ extension Picture {
     to layout: Layout, _ made: Colours? = nil, keepsViews: Bool = false, deinterlaced: Bool, still: Int? = nil
   ) -> String {
     let colours = colours.resolved(height: height, rate: rate)
-    var fields = ["video/x-raw", "pixel-aspect-ratio=(fraction)\(aspect.text)"]
+    var fields = ["video/x-raw"]
+    if isAspectCorrected { fields.append("pixel-aspect-ratio=(fraction)\(aspect.text)") }
     if !isRGB { fields.append("colorimetry=(string)\(colours.text)") }
     if views != nil, !keepsViews { fields.append("multiview-mode=(string)mono") }
     var elements = [

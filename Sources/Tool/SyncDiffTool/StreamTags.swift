@@ -53,7 +53,7 @@ final class StreamTags: Sendable {
     info.pointee.data = UnsafeMutableRawPointer(copy)
   }
 
-  /// The frame with the tags; nil if it has no place for them, or already says the same.
+  /// The frame with the tags; nil if it has no place for them.
   private func tagged(_ frame: [UInt8]) -> [UInt8]? {
     switch codec {
     case .prores: proRes(frame)
