@@ -247,6 +247,7 @@ import Testing
       ("a.mp4", "--profile master", "goes into mov or mkv"),
       ("a.mp4", "--crf 60", "--crf of h264 must be 0 to 51"),
       ("a.mov", "--profile master --encoder-preset fast", "prores has no presets"),
+      ("a.mxf", "", "a file called .mxf is not known"),
     ])
   func refusals(name: String, options: String, message: String) throws {
     let words = options.split(separator: " ").map(String.init)

@@ -88,6 +88,26 @@ import Testing
         + "-metadata:s:a:1 language=fre -metadata:s:s:0 language=ita -c:v libx264 -c:a \(sound) -c:s \(subtitles)")
   }
 
+  @Test("Chapters do not come along with a part, and a part behind the end is refused")
+  func behindTheEnd() throws {
+    let (video, sound) = (try film("v.mkv", subtitles: "srt"), try folder.tone())
+    let outcome = try dub(video, sound, "out.mkv", "--keep", "--from", "0.2")
+    #expect(outcome.status == 3 && outcome.err.contains("its chapters are left out"), "\(outcome.err)")
+    let told = try run(ffmpeg, ["-v", "error", "-i", folder.file("out.mkv"), "-f", "ffmetadata", "-"]).out.lowercased()
+    #expect(told.contains("title=film") && !told.contains("[chapter]"), "\(told)")
+    for from in ["1", "5"] {
+      for look in [[], ["--once"]] {
+        let words = ["dub", "--video", video, "--audio", sound, "-o", folder.file("none.mkv"), "--from", from]
+        let refused = try run(tool, words + look)
+        #expect(refused.status == 66 && refused.err.contains("has no frame after \(from).0 s"), "\(refused.err)")
+      }
+    }
+    #expect(!folder.has("none.mkv") && folder.litter.isEmpty)
+    let list = try write("cues.csv", "start,end,sound\n0,0.5,\(sound)\n8,9,\(sound)\n")
+    let late = try syncdiff("dub", "--video", video, "--cues", list, "-o", folder.file("cues.mkv"))
+    #expect(late.status == 3 && late.err.contains("is to begin at 8.0 s, after the picture's end"), "\(late.err)")
+  }
+
   @Test(
     "What is kept is stored as it was, with its language",
     arguments: [

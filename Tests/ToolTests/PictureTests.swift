@@ -178,12 +178,14 @@ import Testing
     #expect(try probe(folder.file("out.mp4"), "v:0", "width,height") == sides.map(String.init))
   }
 
-  @Test("Interlaced video is refused with a word of --deinterlace, which halves fields and names it")
-  func interlaced() throws {
-    let video = try folder.make(
-      "v.mp4",
-      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -vf setfield=tff -flags +ilme+ildct -c:v libx264 -x264-params tff=1"
-    )
+  @Test(
+    "Interlaced video is refused with a word of --deinterlace, which halves fields and names it",
+    arguments: [
+      ("v.mp4", "-flags +ilme+ildct -c:v libx264 -x264-params tff=1"),
+      ("v.mov", "-flags +ildct -c:v prores_ks -pix_fmt yuv422p10"),
+    ])
+  func interlaced(name: String, codec: String) throws {
+    let video = try folder.make(name, by: "-f lavfi -i testsrc2=s=128x96:r=25:d=0.4 -vf setfield=tff \(codec)")
     let refused = try dub(video, "out.mp4")
     #expect(refused.status == 66 && refused.err.contains("--deinterlace"), "\(refused.err)")
     let outcome = try dub(video, "out.mp4", "--deinterlace")

@@ -207,6 +207,9 @@ struct Dub: ParsableCommand {
   private func finish(
     _ file: Output, _ made: Dubbing.Result, _ job: Job, _ signing: Signing, _ spent: Double, _ report: Report
   ) throws -> Result {
+    guard made.frames > 0 || made.interruption != nil else {
+      throw Failure("\(job.picture.path) has no frame after \(tenths(job.part.from)) s")
+    }
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {

@@ -77,7 +77,14 @@ struct FormatOptions: ParsableArguments {
 
   private func encoding(of output: String, for media: Media) throws -> Encoding {
     guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
-    return try Encoding(container ?? Container(of: output) ?? profile?.container ?? .mp4, self, for: picture)
+    let named = Container(of: output)
+    let ending = output.split(separator: "/").last?.split(separator: ".").dropFirst().last
+    if container == nil, named == nil, let ending {
+      throw Failure(
+        "the container of a file called .\(ending) is not known: mp4, mov, mkv, webm or ts, or name one with --container",
+        .badOutput)
+    }
+    return try Encoding(container ?? named ?? profile?.container ?? .mp4, self, for: picture)
   }
 
   /// What becomes of a video: how it is written, what is carried over, and what is lost, one line each. Throws if it cannot be

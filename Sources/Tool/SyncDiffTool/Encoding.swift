@@ -306,6 +306,15 @@ struct Encoding {
     }
   }
 
+  /// Whether the result says where its chroma samples lie, or need not.
+  var keepsSite: Bool {
+    var (major, minor, micro, nano): (guint, guint, guint, guint) = (0, 0, 0, 0)
+    gst_version(&major, &minor, &micro, &nano)
+    // matroskamux 1.26 writes it, that of 1.22 does not.
+    let isInFile = [.mkv, .webm].contains(container) && (major, minor) >= (1, 26)
+    return isInFile || site.map(video.says) ?? true
+  }
+
   /// Most audio channels.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
 

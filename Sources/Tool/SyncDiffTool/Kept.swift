@@ -108,7 +108,7 @@ final class Carrier: Sendable {
     }
     gst_pad_set_offset(pad, -gint64(part.from * 1e9))
     gst_pad_add_probe(
-      pad, GST_PAD_PROBE_TYPE_BUFFER,
+      pad, bufferOrEvent,
       { pad, info, me in
         guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
         return Unmanaged<Carrier>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
@@ -122,12 +122,16 @@ final class Carrier: Sendable {
     }
   }
 
-  /// Drops everything outside the part.
+  /// Drops everything outside the part, and chapters, which the muxer gets from `Kept`.
   private func pass(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
+    guard let buffer = info.buffer else {
+      let isChapters = gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_TOC
+      return isChapters ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+    }
     // The pad's offset has not been added yet.
-    guard let buffer = info.buffer, let time = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
+    guard let time = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
     let start = Double(time) / 1e9
     return start < part.from || start >= part.to ?? .infinity ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }

@@ -9,6 +9,11 @@ func losses(of job: Job) -> [String] {
   var losses = job.losses
   func lose(_ media: Media, _ text: String) { losses.append("\(media.path): \(text)") }
   let encoding = job.encoding
+  if let end = job.picture.duration {
+    for voice in job.voices where job.hasCues && voice.start >= end {
+      lose(voice.media, "is to begin at \(tenths(voice.start)) s, after the picture's end; it is not heard")
+    }
+  }
   for voice in job.voices {
     let (audio, sound) = (voice.media, voice.sound)
     if audio.sounds.count > 1, voice.track == 0 {
@@ -92,7 +97,7 @@ private func pictureLosses(_ picture: Picture, in encoding: Encoding, deinterlac
   } else if from.depth > to.depth || from.chroma > to.chroma {
     losses.append("\(from.text) becomes \(to.text)")
   }
-  if let site = encoding.site, !encoding.video.says(site: site) {
+  if !encoding.keepsSite {
     losses.append("where its chroma samples lie is left out; --video-codec h264 and hevc keep it")
   }
   if encoding.colours.isFullRange != picture.colours.isFullRange, !picture.isRGB {

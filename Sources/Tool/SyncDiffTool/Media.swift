@@ -89,6 +89,7 @@ struct Media {
     // GStreamer ignores the box for some codecs, such as DNxHD.
     if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].correct(aspect) }
     if headers.orientation != .upright { pictures[0].orientation = headers.orientation }
+    pictures[0].colours.fillUnknown(headers.colours)
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
   }
 
@@ -213,6 +214,15 @@ struct Colours: Equatable {
   }
   var isPQ: Bool { transfer == GST_VIDEO_TRANSFER_SMPTE2084.rawValue }
   var isHDR: Bool { isPQ || transfer == GST_VIDEO_TRANSFER_ARIB_STD_B67.rawValue }
+
+  /// Fills unknown fields from numbers of ISO/IEC 23091-2: primaries, transfer, matrix.
+  mutating func fillUnknown(_ numbers: [Int]) {
+    guard numbers.count == 3 else { return }
+    let numbers = numbers.map { guint(clamping: $0) }
+    if primaries == 0 { primaries = gst_video_color_primaries_from_iso(numbers[0]).rawValue }
+    if transfer == 0 { transfer = gst_video_transfer_function_from_iso(numbers[1]).rawValue }
+    if matrix == 0, numbers[2] > 0 { matrix = gst_video_color_matrix_from_iso(numbers[2]).rawValue }
+  }
 
   /// Fills unknown fields with the usual defaults: BT.601 for PAL or NTSC up to 576 lines, BT.709 above; limited range.
   func resolved(height: Int, rate: Ratio) -> Colours {

@@ -11,6 +11,8 @@ struct MovieHeaders {
   private(set) var orientation: Orientation? = .upright
   /// Pixel aspect ratio of the first video track according to its `pasp` box; nil if it does not say.
   private(set) var aspect: Ratio?
+  /// Primaries, transfer and matrix of the first video track by ISO/IEC 23091-2, from its `colr` box; else empty.
+  private(set) var colours: [Int] = []
   /// Full range according to the first video track's `colr` or `vpcC` box; nil if it does not say.
   private(set) var isFullRange: Bool?
   /// Frames of the first video track; 0 in fragmented files.
@@ -133,7 +135,9 @@ struct MovieHeaders {
     guard let entry = entries.first(where: { _ in true }) else { return }
     for (type, body) in Boxes(entry.body.dropFirst(78)) {
       switch type {
-      case "colr" where body.text(at: 0) == "nclx": isFullRange = body.number(at: 10, 1).map { $0 & 0x80 != 0 }
+      case "colr" where ["nclx", "nclc"].contains(body.text(at: 0)):
+        colours = [4, 6, 8].compactMap { body.number(at: $0, 2) }
+        if body.text(at: 0) == "nclx" { isFullRange = body.number(at: 10, 1).map { $0 & 0x80 != 0 } }
       case "vpcC": isFullRange = isFullRange ?? body.number(at: 6, 1).map { $0 & 1 != 0 }
       case "pasp":
         if let width = body.number(at: 0, 4), let height = body.number(at: 4, 4), width > 0, height > 0 {

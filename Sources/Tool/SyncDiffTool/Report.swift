@@ -52,6 +52,7 @@ final class Report {
 
   /// Progress of something that takes a while. As JSON its start is reported too, so that even a short stage is seen.
   func progress(_ stage: String, of duration: Double?, marks: Bool = true) -> Progress {
+    let duration = duration.flatMap { $0 > 0 ? $0 : nil }
     let progress = Progress(report: self, stage: stage, duration: duration, marks: marks)
     if isJSON, duration != nil { emit(progress, 0, 0) }
     return progress

@@ -147,7 +147,10 @@ final class Source: Sendable {
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
     guard let buffer = info.buffer else {
-      if let event = gst_pad_probe_info_get_event(info) { see(event, info) }
+      guard let event = gst_pad_probe_info_get_event(info) else { return GST_PAD_PROBE_OK }
+      // Muxers would write chapters that come with a stream; Kept.swift gives them those that are to be kept.
+      if event.pointee.type == GST_EVENT_TOC { return GST_PAD_PROBE_DROP }
+      see(event, info)
       return GST_PAD_PROBE_OK
     }
     guard kind == .picture || media.duration != nil || part.to != nil, let start = seconds(of: buffer, on: pad) else {
@@ -301,7 +304,12 @@ extension Picture {
     if let made, !isRGB, made.isFullRange != colours.isFullRange {
       elements += ["video/x-raw,format=ARGB64", "videoconvert"]
     }
-    if isInterlaced, deinterlaced { elements += ["deinterlace fields=top", "videoconvert"] }
+    if isInterlaced, deinterlaced {
+      // Frames of more bits would pass through deinterlace 1.22 as they are.
+      let shallow = Layout(depth: 8, chroma: self.layout.chroma)
+      if self.layout.depth > 8 { elements.append("video/x-raw,format=\(shallow.format)") }
+      elements += ["deinterlace fields=top", "videoconvert"]
+    }
     if let orientation, orientation != .upright {
       // After rotation, chroma halved vertically would no longer be halved horizontally.
       let turned = layout.chroma == .half ? (layout.depth > 8 ? "Y444_10LE" : "Y444") : layout.format
