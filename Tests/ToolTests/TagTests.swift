@@ -60,7 +60,9 @@ import Testing
           == (isLimited ? ["\(video): its full range becomes limited range, the only one of prores"] : []))
       let wanted = [isLimited ? "tv" : said[0]] + said[1...]
       let out = folder.file("out.\(container)")
-      let made = try probe(out, "v:0", "color_range,color_space,color_transfer,color_primaries")
+      var made = try probe(out, "v:0", "color_range,color_space,color_transfer,color_primaries")
+      // ProRes has no other range, so FFmpeg 7 does not say it.
+      if codec == "prores", made[0] == "unknown" { made[0] = "tv" }
       #expect(made == wanted, "\(codec) in \(container)")
       // The stream alone, without the file around it, which FFmpeg does not believe for ProRes either; FFV1 has no place.
       if let raw = ["h264": "h264", "hevc": "hevc", "av1": "obu", "vp9": "ivf"][codec] {
