@@ -181,6 +181,8 @@ final class Dubbing {
           return interruption
         }
       }
+      // Without a frame matroskamux 1.26 never ends.
+      if watch.isOverWithoutFrames { return interruption }
       progress?.show(watch.progress.seconds)
       if ends, let status = Interrupt.status, interruption == nil {
         interruption = status

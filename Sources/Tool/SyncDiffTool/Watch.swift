@@ -56,6 +56,9 @@ final class Watch: Sendable {
     }
   }
 
+  /// Whether the video is over and had no frame.
+  var isOverWithoutFrames: Bool { state.withLock { $0.pictureOver && $0.frames == 0 } }
+
   private func picture(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
