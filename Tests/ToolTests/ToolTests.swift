@@ -150,6 +150,8 @@ private func timestamps(of path: String) throws -> [String] {
     let folder = try Folder()
     let (picture, sound, out) = (try folder.picture(), try folder.sound(), folder.file("out.mp4"))
     let tiny = try folder.picture("tiny.mp4", size: (16, 16))
+    let misnamed = folder.file("sound.mkv")
+    try FileManager.default.copyItem(atPath: sound, toPath: misnamed)
     try "no media".write(toFile: folder.file("text"), atomically: true, encoding: .utf8)
     try "".write(toFile: folder.file("empty"), atomically: true, encoding: .utf8)
     let cases = [
@@ -165,7 +167,7 @@ private func timestamps(of path: String) throws -> [String] {
       (picture, sound, folder.file("nowhere/out.mp4"), "cannot write \(folder.file("nowhere/out.mp4")): No such file"),
       (picture, sound, folder.path, "it is a folder"),
       (picture, sound, picture, "cannot write \(picture): it is one of the inputs"),
-      (picture, sound, sound, "cannot write \(sound): it is one of the inputs"),
+      (picture, misnamed, misnamed, "cannot write \(misnamed): it is one of the inputs"),
     ]
     for (video, audio, output, message) in cases {
       let outcome = try syncdiff("dub", "--video", video, "--audio", audio, "-o", output)
