@@ -267,11 +267,7 @@ private func withoutMarkup(_ info: UnsafeMutablePointer<GstPadProbeInfo>?) -> Gs
   if let buffer = info.buffer {
     guard let bytes = contents(of: buffer) else { return GST_PAD_PROBE_OK }
     let plain = plainText(String(decoding: bytes, as: UTF8.self))
-    guard let copy = gst_buffer_new_allocate(nil, gsize(plain.utf8.count), nil) else { return GST_PAD_PROBE_OK }
-    _ = Array(plain.utf8).withUnsafeBytes { gst_buffer_fill(copy, 0, $0.baseAddress, gsize($0.count)) }
-    gst_buffer_copy_into(copy, buffer, GST_BUFFER_COPY_TIMESTAMPS, 0, gsize.max)
-    gst_buffer_unref(buffer)
-    info.pointee.data = UnsafeMutableRawPointer(copy)
+    info.replace(buffer, with: Array(plain.utf8), keeping: [GST_BUFFER_COPY_TIMESTAMPS])
   } else if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS,
     let caps = gst_caps_from_string("text/x-raw, format=(string)utf8")
   {

@@ -281,6 +281,18 @@ extension UnsafeMutablePointer<GstPadProbeInfo> {
   var buffer: UnsafeMutablePointer<GstBuffer>? {
     pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 ? gst_pad_probe_info_get_buffer(self) : nil
   }
+
+  /// Puts a buffer with other bytes in the place of `buffer`.
+  func replace(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, with bytes: [UInt8], keeping metadata: [GstBufferCopyFlags]
+  ) {
+    guard let copy = gst_buffer_new_allocate(nil, gsize(bytes.count), nil) else { return }
+    _ = bytes.withUnsafeBytes { gst_buffer_fill(copy, 0, $0.baseAddress, gsize($0.count)) }
+    let flags = GstBufferCopyFlags(rawValue: metadata.reduce(0) { $0 | $1.rawValue })
+    gst_buffer_copy_into(copy, buffer, flags, 0, gsize.max)
+    gst_buffer_unref(buffer)
+    pointee.data = UnsafeMutableRawPointer(copy)
+  }
 }
 
 extension Picture {

@@ -41,16 +41,9 @@ final class StreamTags: Sendable {
   }
 
   private func change(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
-    guard let buffer = info.buffer, let bytes = contents(of: buffer), let changed = tagged(bytes),
-      let copy = gst_buffer_new_allocate(nil, gsize(changed.count), nil)
-    else { return }
-    _ = changed.withUnsafeBytes { gst_buffer_fill(copy, 0, $0.baseAddress, gsize($0.count)) }
-    let metadata = [GST_BUFFER_COPY_FLAGS, GST_BUFFER_COPY_TIMESTAMPS, GST_BUFFER_COPY_META].reduce(0) {
-      $0 | $1.rawValue
-    }
-    gst_buffer_copy_into(copy, buffer, GstBufferCopyFlags(rawValue: metadata), 0, gsize.max)
-    gst_buffer_unref(buffer)
-    info.pointee.data = UnsafeMutableRawPointer(copy)
+    guard let buffer = info.buffer, let bytes = contents(of: buffer), let changed = tagged(bytes) else { return }
+    let metadata = [GST_BUFFER_COPY_FLAGS, GST_BUFFER_COPY_TIMESTAMPS, GST_BUFFER_COPY_META]
+    info.replace(buffer, with: changed, keeping: metadata)
   }
 
   /// The frame with the tags; nil if it has no place for them.
