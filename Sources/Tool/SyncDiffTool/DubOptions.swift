@@ -78,8 +78,7 @@ struct FormatOptions: ParsableArguments {
   private func encoding(of output: String, for media: Media) throws -> Encoding {
     guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
     let named = Container(of: output)
-    let ending = output.split(separator: "/").last?.split(separator: ".").dropFirst().last
-    if container == nil, named == nil, let ending {
+    if container == nil, named == nil, let ending = Container.ending(of: output) {
       throw Failure(
         "the container of a file called .\(ending) is not known: mp4, mov, mkv, webm or ts, or name one with --container",
         .badOutput)

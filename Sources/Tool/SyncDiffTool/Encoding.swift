@@ -12,9 +12,14 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
 
   /// From a file name's extension; nil if that is not known.
   init?(of name: String) {
-    let ending = name.split(separator: "/").last?.split(separator: ".").dropFirst().last.map { $0.lowercased() }
+    let ending = Self.ending(of: name).map { $0.lowercased() }
     guard let container = ending.flatMap({ Self(rawValue: $0) ?? Self.others[$0] }) else { return nil }
     self = container
+  }
+
+  /// A file name's extension; nil if it has none.
+  static func ending(of name: String) -> Substring? {
+    name.split(separator: "/").last?.split(separator: ".").dropFirst().last
   }
 
   private static let others: [String: Container] = ["m4v": .mp4, "qt": .mov, "mka": .mkv, "m2ts": .ts, "mts": .ts]
