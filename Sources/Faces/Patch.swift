@@ -66,8 +66,9 @@ public final class Patch: @unchecked Sendable {
       return Component(plane: i, offset: 0, step: bytes, shiftX, shiftY, storage)
     }
     let sizes = components.map { $0.size(region.width, region.height) }
-    // Kernels may read eight samples from any position.
-    let total = sizes.reduce(8 * bytes) { $0 + ($1.width + 3) * ($1.height + 3) * bytes }
+    // Kernels may read 16 bytes from any sample, and a row more.
+    let beyond = sizes.reduce(0) { max($0, $1.width + 3) } * bytes + 16
+    let total = sizes.reduce(beyond) { $0 + ($1.width + 3) * ($1.height + 3) * bytes }
     guard total <= most else { return nil }
     memory = .allocate(byteCount: total, alignment: 64)
     (self.region, self.bytes) = (region, total)
@@ -77,7 +78,7 @@ public final class Patch: @unchecked Sendable {
       defer { next += stride * (size.height + 3) }
       return (next + stride + bytes, stride)
     }
-    next.initializeMemory(as: UInt8.self, repeating: 0, count: 8 * bytes)
+    next.initializeMemory(as: UInt8.self, repeating: 0, count: beyond)
     self.view = FrameView(
       like: view, width: region.width, height: region.height, components: components,
       planes: planes.map { (UnsafeRawPointer($0.base), $0.stride) })

@@ -43,8 +43,8 @@ import Testing
 
   @Test func itKnowsItsMemory() throws {
     let region = Region(x: 4, y: 6, width: 20, height: 10)
-    #expect(try #require(try Frame(.nv12, 64, 48).patch(region)).bytes == 23 * 13 + 2 * 13 * 8 + 8)
-    #expect(try #require(try Frame(.v210, 64, 48).patch(region)).bytes == 2 * (23 * 13 + 2 * 13 * 13 + 8))
+    #expect(try #require(try Frame(.nv12, 64, 48).patch(region)).bytes == 23 * 13 + 2 * 13 * 8 + 23 + 16)
+    #expect(try #require(try Frame(.v210, 64, 48).patch(region)).bytes == 2 * (23 * 13 + 2 * 13 * 13 + 23) + 16)
   }
 
   @Test func nothingOutsideOfTheFrame() throws {

@@ -13,10 +13,11 @@ extension Kernels {
     x: Float, y: Float, dx: Float, dy: Float, count: Int, _ out: UnsafeMutablePointer<Float>
   ) {
     let (right, below) = (width > 1 ? step : 0, height > 1 ? stride : 0)
-    // The last offset in the plane from which four bytes can be read, in this row and the one below.
+    // Bytes of the plane that may be read, from `plane` on.
     let end = (height &- 1) &* stride &+ offset &+ (width &- 1) &* step &+ 1
+    // The last offset from which four bytes can be read, in this row and the one below.
     let last = end < 1 << 31 && right < 4 ? Int32(truncatingIfNeeded: end &- below &- 4) : -1
-    @inline(__always) func run<S: Storage>(_: S.Type, words: Bool = false) {
+    @inline(__always) func run<S: Storage>(_: S.Type) {
       let (highX, highY) = (Float(width &- 1), Float(height &- 1))
       let (lastX, lastY) = (highX > 1 ? highX - 1 : 0, highY > 1 ? highY - 1 : 0)
       var i = 0
@@ -30,17 +31,21 @@ extension Kernels {
         var (upper, lower) = (SIMD8<UInt32>.zero, SIMD8<UInt32>.zero)
         var isRead = false
         #if AVX2
-          if words && last >= 0 {
-            let at =
-              rows &* Int32(truncatingIfNeeded: stride) &+ columns &* Int32(truncatingIfNeeded: step)
-              &+ Int32(truncatingIfNeeded: offset)
-            isRead = !holds(at .> last)
-            if isRead {
-              @inline(__always) func pairs(_ plane: UnsafeRawPointer) -> SIMD8<UInt32> {
-                let words = unsafeBitCast(ckernels_words(plane, at), to: SIMD8<UInt32>.self)
-                return words & 0xFF | (words &>> UInt32(truncatingIfNeeded: 8 &* right) & 0xFF) &<< 16
+          if S.isPairInWord(right) && last >= 0 {
+            let across = columns &* Int32(truncatingIfNeeded: step) &+ Int32(truncatingIfNeeded: offset)
+            let near = NearWords(plane, columns: across, rows: rows, stride: below, reach: 4)
+            if near.areNear && near.last &+ 2 &* below &+ 16 <= end {
+              (upper, lower) = (S.pairs(near.words(0), right), S.pairs(near.words(1), right))
+              isRead = true
+            } else {
+              let at = rows &* Int32(truncatingIfNeeded: stride) &+ across
+              isRead = ckernels_any_beyond(at, last) == 0
+              if isRead {
+                @inline(__always) func words(_ plane: UnsafeRawPointer) -> SIMD8<UInt32> {
+                  unsafeBitCast(ckernels_words(plane, at), to: SIMD8<UInt32>.self)
+                }
+                (upper, lower) = (S.pairs(words(plane), right), S.pairs(words(plane + below), right))
               }
-              (upper, lower) = (pairs(plane), pairs(plane + below))
             }
           }
         #endif
@@ -61,7 +66,7 @@ extension Kernels {
       }
     }
     switch storage {
-    case .byte: run(Byte.self, words: true)
+    case .byte: run(Byte.self)
     case .low10: run(Low10.self)
     case .high10: run(High10.self)
     case .packed10: run(Packed10.self)
@@ -104,8 +109,15 @@ extension Kernels {
           let (cx, cy) = (inside(px + points[point].x, last), inside(py + points[point].y, last))
           let (x0, y0) = (whole(cx, last), whole(cy, last))
           let (fx, fy) = (cx - x0, cy - y0)
-          let corners = integers(y0) &* Int32(truncatingIfNeeded: stride) &+ integers(x0)
-          sum += vector { k in catmullRom(source + Int(corners[k]), stride, fx[k], fy[k]) }
+          // Along a line they lie between those of the first and the last lane.
+          let (column, row) = (min(x0[0], x0[7]), min(y0[0], y0[7]))
+          if max(x0[0], x0[7]) <= column + 1 && max(y0[0], y0[7]) <= row + 1 {
+            let corner = source + (Int(row) &* stride &+ Int(column))
+            sum += catmullRom(corner, stride, fx, fy, isRight: x0 .> column, isBelow: y0 .> row)
+          } else {
+            let corners = integers(y0) &* Int32(truncatingIfNeeded: stride) &+ integers(x0)
+            sum += vector { k in catmullRom(source + Int(corners[k]), stride, fx[k], fy[k]) }
+          }
         }
         UnsafeMutableRawPointer(out + i).storeBytes(of: sum * part, as: SIMD8<Float>.self)
       }
@@ -118,17 +130,33 @@ extension Kernels {
     colors: UnsafePointer<Float>, low: Float, high: Float, alpha: UnsafePointer<Float>
   ) {
     var start = 0
-    if storage == .byte && step == 1 {
+    /// Blends eight contiguous samples at a time; after adding 2^23, the low bits of a float hold the nearest level.
+    @inline(__always) func eights(
+      _ size: Int, _ load: (UnsafeMutableRawPointer) -> SIMD8<Float>,
+      _ store: (SIMD8<Int32>, UnsafeMutableRawPointer) -> Void
+    ) {
       while count &- start >= 8 {
-        let at = row + (offset &+ first &+ start)
-        let (old, opacity) = (ckernels_bytes(at), eight(alpha + start))
+        let at = row + (offset &+ (first &+ start) &* size)
+        let (old, opacity) = (load(at), eight(alpha + start))
         let color = eight(colors + start)
         let above = color.replacing(with: low, where: color .< low)
         let new = old + opacity * (above.replacing(with: high, where: above .> high) - old)
         let kept = new.replacing(with: old, where: .!(opacity .> 0))
-        ckernels_store_bytes(at, unsafeBitCast(kept + 0x1p23, to: SIMD8<Int32>.self))
+        store(unsafeBitCast(kept + 0x1p23, to: SIMD8<Int32>.self), at)
         start &+= 8
       }
+    }
+    switch (storage, step) {
+    case (.byte, 1): eights(1, { ckernels_bytes($0) }, { ckernels_store_bytes($1, $0) })
+    case (.low10, 2):
+      eights(2, { ckernels_floats(ckernels_shorts($0) & 0x3FF) }) {
+        ckernels_store_shorts($1, ckernels_shorts($1) & ~0x3FF | $0 & 0x3FF)
+      }
+    case (.high10, 2):
+      eights(2, { ckernels_floats(ckernels_shorts($0) &>> 6) }) {
+        ckernels_store_shorts($1, ckernels_shorts($1) & 0x3F | $0 &<< 6)
+      }
+    default: break
     }
     @inline(__always) func run<S: Storage>(_: S.Type) {
       for i in start..<count where alpha[i] > 0 {
@@ -164,6 +192,48 @@ var places: SIMD8<Float> { @inline(__always) get { SIMD8(0, 1, 2, 3, 4, 5, 6, 7)
 
 /// After this addition the low bits of a float hold its nearest whole number.
 private var round: SIMD8<Float> { @inline(__always) get { SIMD8(repeating: 0x1.8p23) } }
+
+#if AVX2
+  /// Reads bytes at eight places at once, without gathering, if the places in each half of the lanes are near together:
+  /// within 16 bytes of a row, and in that row or the next.
+  struct NearWords {
+    private let first, second: UnsafeRawPointer
+    private let pattern: SIMD8<Int32>
+    private let isBelow: SIMD8<Int32>  // -1 or 0
+    private let stride: Int
+    /// Whether they are. If not, nothing may be read.
+    let areNear: Bool
+    /// The greater offset of the two halves' bytes from the plane.
+    let last: Int
+
+    /// `columns`: byte offsets within the rows. `reach`: the bytes needed from each place on.
+    @inline(__always)
+    init(_ plane: UnsafeRawPointer, columns: SIMD8<Int32>, rows: SIMD8<Int32>, stride: Int, reach: Int32) {
+      let (left, top) = (ckernels_lesser_end(columns), ckernels_lesser_end(rows))
+      let (right, below) = (columns &- left, rows &- top)
+      areNear = ckernels_any_beyond(right, 16 &- reach) == 0 && ckernels_any_beyond(below, 1) == 0
+      let (lower, upper) = (Int(top[0]) &* stride &+ Int(left[0]), Int(top[4]) &* stride &+ Int(left[4]))
+      (first, second, last) = (plane + lower, plane + upper, max(lower, upper))
+      pattern = right &* 0x0101_0101 &+ 0x0302_0100
+      isBelow = 0 &- below
+      self.stride = stride
+    }
+
+    /// Four bytes, `skipped` bytes after each place and `row` rows below.
+    @inline(__always)
+    func words(_ row: Int, skipping skipped: Int = 0) -> SIMD8<UInt32> {
+      @inline(__always) func bytes(_ row: Int) -> SIMD8<Int32> {
+        let wanted = pattern &+ 0x0101_0101 &* Int32(truncatingIfNeeded: skipped)
+        return ckernels_shuffled_bytes(first + row &* stride, second + row &* stride, wanted)
+      }
+      let words = bytes(row)
+      return unsigned(ckernels_any(isBelow) != 0 ? words ^ (words ^ bytes(row &+ 1)) & isBelow : words)
+    }
+  }
+#endif
+
+@inline(__always)
+func unsigned(_ v: SIMD8<Int32>) -> SIMD8<UInt32> { unsafeBitCast(v, to: SIMD8<UInt32>.self) }
 
 /// Whether a condition holds in any lane. Swift's `any` might be compiled to a function that all instruction sets
 /// share, but in the instructions of one of them.
@@ -224,11 +294,45 @@ private func catmullRom(_ corner: UnsafePointer<Float>, _ stride: Int, _ fx: Flo
   return (wx * column).sum()
 }
 
+/// The same at eight positions at once: those of `isRight` are a pixel to the right of the others, those of `isBelow` a
+/// pixel below.
+@inline(__always)
+private func catmullRom(
+  _ corner: UnsafePointer<Float>, _ stride: Int, _ fx: SIMD8<Float>, _ fy: SIMD8<Float>,
+  isRight: SIMDMask<SIMD8<Int32>>, isBelow: SIMDMask<SIMD8<Int32>>
+) -> SIMD8<Float> {
+  typealias V = SIMD8<Float>
+  /// The weights of five pixels, of which the positions of `isNext` use the last four and the others the first four.
+  @inline(__always) func weights(_ t: V, _ isNext: SIMDMask<SIMD8<Int32>>) -> (V, V, V, V, V) {
+    let a = t * (t * (1 - 0.5 * t) - 0.5)
+    let b = t * t * (1.5 * t - 2.5) + 1
+    let c = t * (t * (2 - 1.5 * t) + 0.5)
+    let d = t * t * (0.5 * t - 0.5)
+    return (
+      a.replacing(with: 0, where: isNext), b.replacing(with: a, where: isNext), c.replacing(with: b, where: isNext),
+      d.replacing(with: c, where: isNext), V.zero.replacing(with: d, where: isNext)
+    )
+  }
+  let (across, down) = (weights(fx, isRight), weights(fy, isBelow))
+  let (isWide, isTall) = (holds(isRight), holds(isBelow))
+  @inline(__always) func line(_ i: Int) -> V {
+    let pixels = corner + i &* stride
+    let four = across.0 * pixels[0] + across.1 * pixels[1] + across.2 * pixels[2] + across.3 * pixels[3]
+    return isWide ? four + across.4 * pixels[4] : four
+  }
+  let four = down.0 * line(0) + down.1 * line(1) + down.2 * line(2) + down.3 * line(3)
+  return isTall ? four + down.4 * line(4) : four
+}
+
 /// Access to a sample in a row. Storing preserves the bits around the sample.
 protocol Storage {
   static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32
   /// A sample, with the one `right` after it in the high 16 bits.
   static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32
+  /// Whether four bytes from a sample on contain it and the one `right` after it.
+  static func isPairInWord(_ right: Int) -> Bool
+  /// The same as `pair`, from these four bytes.
+  static func pairs(_ words: SIMD8<UInt32>, _ right: Int) -> SIMD8<UInt32>
   static func store(_ level: UInt32, _ row: UnsafeMutableRawPointer, _ at: Int)
 }
 
@@ -236,9 +340,15 @@ extension Storage {
   @inline(__always) static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32 {
     load(row, at) | load(row, at &+ right) &<< 16
   }
+  @inline(__always) static func isPairInWord(_ right: Int) -> Bool { false }
+  @inline(__always) static func pairs(_ words: SIMD8<UInt32>, _ right: Int) -> SIMD8<UInt32> { words }
 }
 
 enum Byte: Storage {
+  @inline(__always) static func isPairInWord(_ right: Int) -> Bool { right < 4 }
+  @inline(__always) static func pairs(_ words: SIMD8<UInt32>, _ right: Int) -> SIMD8<UInt32> {
+    words & 0xFF | (words &>> UInt32(truncatingIfNeeded: 8 &* right) & 0xFF) &<< 16
+  }
   @inline(__always) static func pair(_ row: UnsafeRawPointer, _ at: Int, _ right: Int) -> UInt32 {
     guard right == 1 else { return load(row, at) | load(row, at &+ right) &<< 16 }
     let two = UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)))
@@ -253,6 +363,8 @@ enum Byte: Storage {
 }
 
 enum Low10: Storage {
+  @inline(__always) static func isPairInWord(_ right: Int) -> Bool { right == 2 }
+  @inline(__always) static func pairs(_ words: SIMD8<UInt32>, _ right: Int) -> SIMD8<UInt32> { words & 0x3FF_03FF }
   @inline(__always) static func load(_ row: UnsafeRawPointer, _ at: Int) -> UInt32 {
     UInt32(UInt16(littleEndian: row.loadUnaligned(fromByteOffset: at, as: UInt16.self)) & 0x3FF)
   }

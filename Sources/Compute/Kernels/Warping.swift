@@ -46,7 +46,8 @@ extension Kernels {
       write((u + t * du).replacing(with: eight(across + i), where: behind), across + i)
       write((v + t * dv).replacing(with: eight(down + i), where: behind), down + i)
       let old = UnsafeRawPointer(kinds + i).loadUnaligned(as: SIMD8<Int32>.self)
-      let new = SIMD8(repeating: kind).replacing(with: old, where: behind)
+      let kept = unsafeBitCast(behind, to: SIMD8<Int32>.self)
+      let new = kind & ~kept | old & kept
       UnsafeMutableRawPointer(kinds + i).storeBytes(of: new, as: SIMD8<Int32>.self)
       i &+= 8
     }
@@ -84,7 +85,7 @@ extension Kernels {
         if holds(eight(alpha + i) .> 0) {
           let (px, py) = (eight(across + i) + (places + (x + Float(i))), eight(down + i) + y)
           let kind = UnsafeRawPointer(kinds + i).loadUnaligned(as: SIMD8<Int32>.self)
-          let level = holds(kind .!= 0) ? picture.mean(px, py, kind, footprints) : picture.level(px, py)
+          let level = ckernels_any(kind) != 0 ? picture.mean(px, py, kind, footprints) : picture.level(px, py)
           write(eight(out + i) + weight * level, out + i)
         }
         i &+= 8
@@ -149,7 +150,7 @@ extension Kernels {
         sums[k] = winding
       }
       let t = inside(eight(out + i).squareRoot() * (1 / radius), 1)
-      write((t * t * (3 - 2 * t)).replacing(with: 0, where: sums .== 0), out + i)
+      write((t * t * (3 - 2 * t)).replacing(with: 0, where: ckernels_floats(sums) .== 0), out + i)
       i &+= 8
     }
   }
@@ -189,16 +190,30 @@ private struct Picture<P: Planar> {
     let (cx, cy) = (inside(px, lastX), inside(py, lastY))
     let (columns, rows) = (ckernels_truncated(cx), ckernels_truncated(cy))
     let (wx, wy) = (weights(cx - ckernels_floats(columns)), weights(cy - ckernels_floats(rows)))
+    @inline(__always) func interpolated(_ words: (_ row: Int, _ skipped: Int) -> SIMD8<UInt32>) -> SIMD8<Float> {
+      @inline(__always) func four(_ row: Int) -> Four { P.four { words(row, $0) } }
+      let (a, b, c, d) = (four(0), four(1), four(2), four(3))
+      let value = sum((sum(a, wx), sum(b, wx), sum(c, wx), sum(d, wx)), wy)
+      let low = ckernels_lesser(ckernels_lesser(least(a), least(b)), ckernels_lesser(least(c), least(d)))
+      return ckernels_lesser(
+        ckernels_greater(value, low),
+        ckernels_greater(ckernels_greater(most(a), most(b)), ckernels_greater(most(c), most(d))))
+    }
+    #if AVX2
+      let near = NearWords(
+        plane, columns: columns &* Int32(truncatingIfNeeded: P.size), rows: rows, stride: stride,
+        reach: Int32(truncatingIfNeeded: 4 &* P.size))
+      if near.areNear { return interpolated { near.words($0, skipping: $1) } }
+    #endif
     // Byte offsets, below 2^32 in a picture of 32768 x 32768 words.
     let corners =
       unsigned(rows) &* UInt32(truncatingIfNeeded: stride) &+ unsigned(columns) &* UInt32(truncatingIfNeeded: P.size)
-    let (a, b) = (P.four(plane, corners), P.four(plane + stride, corners))
-    let (c, d) = (P.four(plane + 2 &* stride, corners), P.four(plane + 3 &* stride, corners))
-    let value = sum((sum(a, wx), sum(b, wx), sum(c, wx), sum(d, wx)), wy)
-    let low = ckernels_lesser(ckernels_lesser(least(a), least(b)), ckernels_lesser(least(c), least(d)))
-    return ckernels_lesser(
-      ckernels_greater(value, low),
-      ckernels_greater(ckernels_greater(most(a), most(b)), ckernels_greater(most(c), most(d))))
+    return interpolated { row, skipped in
+      vector { k in
+        let place = Int(corners[k]) &+ row &* stride &+ skipped
+        return UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: place, as: UInt32.self))
+      }
+    }
   }
 
   /// The means over the footprints of these kinds. Not inlined, because it is rare.
@@ -245,9 +260,6 @@ private func most(_ v: Four) -> SIMD8<Float> {
   ckernels_greater(ckernels_greater(v.0, v.1), ckernels_greater(v.2, v.3))
 }
 
-@inline(__always)
-private func unsigned(_ v: SIMD8<Int32>) -> SIMD8<UInt32> { unsafeBitCast(v, to: SIMD8<UInt32>.self) }
-
 /// Integers below 2^31 as floats.
 @inline(__always)
 private func small(_ v: SIMD8<UInt32>) -> SIMD8<Float> { ckernels_floats(unsafeBitCast(v, to: SIMD8<Int32>.self)) }
@@ -269,15 +281,12 @@ private protocol Planar {
 }
 
 extension Planar {
-  /// Four consecutive samples from each of eight offsets.
+  /// Four consecutive samples from each of eight places; `words` reads four bytes, so many bytes after each.
   @inline(__always)
-  static func four(_ plane: UnsafeRawPointer, _ corners: SIMD8<UInt32>) -> Four {
+  static func four(_ words: (Int) -> SIMD8<UInt32>) -> Four {
     @inline(__always) func levels(_ i: Int) -> SIMD8<Float> {
       let (word, shift) = (i &* size & ~3, UInt32(truncatingIfNeeded: 8 &* (i &* size & 3)))
-      let words = vector { k in
-        UInt32(littleEndian: plane.loadUnaligned(fromByteOffset: Int(corners[k]) &+ word, as: UInt32.self))
-      }
-      return small(words &>> SIMD8(repeating: shift) & SIMD8(repeating: size == 1 ? 0xFF : 0xFFFF))
+      return small(words(word) &>> SIMD8(repeating: shift) & SIMD8(repeating: size == 1 ? 0xFF : 0xFFFF))
     }
     return (levels(0), levels(1), levels(2), levels(3))
   }
@@ -291,6 +300,6 @@ private enum Bytes: Planar {
 private enum Words: Planar {
   @inline(__always) static var size: Int { 2 }
   @inline(__always) static func row(_ samples: UnsafeRawPointer) -> SIMD8<Float> {
-    floats(vector { k in UInt32(UInt16(littleEndian: samples.loadUnaligned(fromByteOffset: 2 &* k, as: UInt16.self))) })
+    ckernels_floats(ckernels_shorts(samples))
   }
 }

@@ -46,6 +46,18 @@ static inline __attribute__((always_inline)) ckernels_eight ckernels_bytes(const
   return __builtin_convertvector(*(const ckernels_eight_bytes *)from, ckernels_eight);
 }
 
+typedef unsigned short ckernels_eight_shorts __attribute__((ext_vector_type(8), aligned(1)));
+
+/// Eight words of 16 bits, little-endian, as integers.
+static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_shorts(const void *from) {
+  return __builtin_convertvector(*(const ckernels_eight_shorts *)from, ckernels_eight_integers);
+}
+
+/// Writes the lower 16 bits of every lane.
+static inline __attribute__((always_inline)) void ckernels_store_shorts(void *to, ckernels_eight_integers values) {
+  *(ckernels_eight_shorts *)to = __builtin_convertvector(values, ckernels_eight_shorts);
+}
+
 /// Writes the lowest byte of every lane.
 static inline __attribute__((always_inline)) void ckernels_store_bytes(void *to, ckernels_eight_integers values) {
   *(ckernels_eight_bytes *)to = __builtin_convertvector(values, ckernels_eight_bytes);
@@ -59,6 +71,32 @@ static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_wo
   const integers all = {-1, -1, -1, -1, -1, -1, -1, -1};
   return (ckernels_eight_integers)__builtin_ia32_gatherd_d256(
       (integers){0}, (const int *)from, (integers)places, all, 1);
+}
+
+/// Whether any lane is negative or greater than `most`.
+static inline __attribute__((always_inline)) int ckernels_any_beyond(ckernels_eight_integers v, int most) {
+  typedef unsigned words __attribute__((ext_vector_type(8)));
+  return ckernels_any((words)v > (words)(unsigned)most);
+}
+
+/// In every lane, the lesser of the first and the last lane of its half.
+static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_lesser_end(ckernels_eight_integers v) {
+  const ckernels_eight_integers first = __builtin_shufflevector(v, v, 0, 0, 0, 0, 4, 4, 4, 4);
+  const ckernels_eight_integers last = __builtin_shufflevector(v, v, 3, 3, 3, 3, 7, 7, 7, 7);
+  return first < last ? first : last;
+}
+
+/// Of 16 bytes at `lower` for the first four lanes and at `upper` for the others, those that the bytes of `pattern`
+/// number.
+static inline __attribute__((always_inline)) ckernels_eight_integers ckernels_shuffled_bytes(
+    const void *lower, const void *upper, ckernels_eight_integers pattern) {
+  typedef char bytes __attribute__((vector_size(32)));
+  typedef char half __attribute__((vector_size(16), aligned(1)));
+  const half first = *(const half *)lower, second = *(const half *)upper;
+  const bytes both = __builtin_shufflevector(
+      first, second, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+      27, 28, 29, 30, 31);
+  return (ckernels_eight_integers)__builtin_ia32_pshufb256(both, (bytes)pattern);
 }
 #endif
 
