@@ -21,6 +21,7 @@ final class Dubbing {
   private let length: Double?
   private var `extension`: Extension?
   private var carriers: [Carrier] = []
+  private let soundEnd: SoundEnd
   private var direction: Direction?
 
   /// `stretches`: the dubbed video in order; if empty, it is dubbed here.
@@ -29,6 +30,7 @@ final class Dubbing {
     let pipeline = try parse(stretches.isEmpty ? job.description : job.joined(stretches.map(\.path)))
     self.pipeline = pipeline
     watch = Watch(job)
+    soundEnd = SoundEnd(watch, at: pipeline.element("spoken").pad("src"))
     var sounds = job.voices.enumerated().map { index, voice in
       Source(
         voice.media, .sound, track: voice.track, part: Part(to: voice.end.map { $0 - voice.start }), at: voice.start,
@@ -145,7 +147,10 @@ final class Dubbing {
 
   /// Dubs to the end, or until the user interrupts.
   func run(_ report: Report) throws -> Result {
-    defer { gst_element_set_state(pipeline, GST_STATE_NULL) }
+    defer {
+      soundEnd.open()
+      gst_element_set_state(pipeline, GST_STATE_NULL)
+    }
     // Stretches are still joined if the user interrupted them.
     let earlier = stretches.isEmpty ? nil : Interrupt.status
     let interruption = try earlier ?? play(report)

@@ -1,7 +1,7 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Monitors the running pipeline: counts frames, adjusts the time of the encoded audio, and cuts it where the video ends.
+// Monitors the running pipeline: counts frames, adjusts the time of the encoded audio, and drops what of it follows the video.
 
 import CGStreamer
 import Synchronization
@@ -22,7 +22,6 @@ final class Watch: Sendable {
     var shown: (first: GstClockTime, last: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
-    var soundOver = false
   }
 
   private let state = Mutex(State())
@@ -76,7 +75,10 @@ final class Watch: Sendable {
     return GST_PAD_PROBE_OK
   }
 
-  /// Once the video is over, turns the first audio buffer after it into EOS, and drops the rest.
+  /// How far the video has come in running time, nanoseconds, and whether it is over.
+  var reached: (end: GstClockTime, isOver: Bool) { state.withLock { ($0.end, $0.pictureOver) } }
+
+  /// Drops encoded audio that begins after the video: what an encoder adds at its end.
   private func encoded(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
@@ -92,21 +94,13 @@ final class Watch: Sendable {
       if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS {
         skipPriming(pad, event)
       }
-      return state.withLock { $0.soundOver } ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+      return GST_PAD_PROBE_OK
     }
     guard let start = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
     // The pad's offset has not been added yet.
     let time = gint64(start) + gst_pad_get_offset(pad)
-    let (over, first) = state.withLock { state in
-      guard state.pictureOver, time >= gint64(state.end) else { return (state.soundOver, false) }
-      defer { state.soundOver = true }
-      return (true, !state.soundOver)
-    }
-    if first, let peer = gst_pad_get_peer(pad) {
-      gst_pad_send_event(peer, gst_event_new_eos())
-      gst_object_unref(peer)
-    }
-    return over ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+    let (end, isOver) = reached
+    return isOver && time >= gint64(end) ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
   /// A frame may come in several buffers. The muxer takes the timecode from the first, and the MP4 muxer takes the duration
