@@ -26,6 +26,9 @@ import Testing
     let section = String(
       page[start.upperBound...].prefix(upTo: page[start.upperBound...].range(of: "\n.SH ")?.lowerBound ?? page.endIndex)
     )
+    // The first line has all, each once.
+    let synopsis = section.prefix { $0 != "\n" }.matches(of: /--[a-z][-a-z0-9]*/).map { String($0.output) }
+    #expect(Set(synopsis).count == synopsis.count, "\(synopsis)")
     for option in options {
       #expect(try Regex("\(option)(?![-a-z])").firstMatch(in: section.replacing("fR", with: " ")) != nil, "\(option)")
     }
