@@ -346,7 +346,7 @@ struct Encoding {
   /// The profile for encodebin for the video alone, without a container. The caller owns it.
   var pictures: OpaquePointer? {
     get throws {
-      guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
+      guard let profile = Self.withCaps(caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
         return nil
       }
       gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
@@ -355,6 +355,12 @@ struct Encoding {
         video.properties(crf: crf, bitrate: bitrate, preset, site: site ?? 0, isVariable: isVariable))
       return profile
     }
+  }
+
+  /// Of the encoded video. In MP4 H.264's parameters are put before it, also where --jobs joins stretches: avc1, not avc3.
+  private var caps: String {
+    let isBefore = video == .h264 && [.mp4, .mov].contains(container)
+    return isBefore ? "\(video.caps),stream-format=(string)avc" : video.caps
   }
 
   private static func withCaps(
