@@ -147,7 +147,8 @@ private final class Queue: @unchecked Sendable {
           signed: result.signature?.rawValue ?? "")
         record.text = report.warnings.joined(separator: "; ")
       } catch {
-        let failure = error as? Failure ?? Failure("\(error)", .internalFault)
+        let wrong = (error as? ValidationError).map { Failure($0) }
+        let failure = error as? Failure ?? wrong ?? Failure("\(error)", .internalFault)
         (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
       }
     }

@@ -38,7 +38,7 @@ struct Dub: ParsableCommand {
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
       Exit status: 0 dubbed; 3 no face found, the picture is unchanged; 4 dubbed, but an input is shorter than it announces; 64 wrong \
-      command line; 66 an input cannot be read; 70 internal error; 73 the output cannot be written; 130 Ctrl-C; 143 SIGTERM.
+      command line, or a mistake in a list; 66 an input cannot be read; 70 internal error; 73 the output cannot be written; 130 Ctrl-C; 143 SIGTERM.
       """)
 
   @Option(help: ArgumentHelp("File or URL with the picture: anything GStreamer can decode.", valueName: "video"))
@@ -108,7 +108,8 @@ struct Dub: ParsableCommand {
   func run() throws {
     let report = Report(isQuiet: reporting.quiet, isJSON: reporting.json)
     do {
-      let result = try dub(report)
+      let result: Result
+      do { result = try dub(report) } catch let wrong as ValidationError { throw Failure(wrong) }
       report.emit("result", result.record.merging(["warnings": .array(report.warnings.map { .string($0) })]) { $1 })
       switch result.status {
       case nil: return

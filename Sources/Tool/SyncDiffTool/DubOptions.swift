@@ -5,6 +5,7 @@
 // labelled as made by AI.
 
 import ArgumentParser
+import Glibc
 import SyncDiff
 
 struct FormatOptions: ParsableArguments {
@@ -77,6 +78,9 @@ struct FormatOptions: ParsableArguments {
 
   private func encoding(of output: String, for media: Media) throws -> Encoding {
     guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
+    var status = stat()
+    let isFolder = output.hasSuffix("/") || stat(output, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    guard !isFolder else { throw Output.isFolder(output) }
     let named = Container(of: output)
     if container == nil, named == nil, let ending = Container.ending(of: output) {
       throw Failure(

@@ -38,7 +38,7 @@ final class Output {
       }
     }
     switch exists ? status.st_mode & S_IFMT : S_IFREG {
-    case S_IFDIR: throw Failure("cannot write \(name): it is a folder", .badOutput)
+    case S_IFDIR: throw Self.isFolder(name)
     case S_IFREG:
       guard mayReplace || !exists else {
         throw Failure("\(name) exists; --overwrite replaces it", .badOutput)
@@ -135,6 +135,8 @@ final class Output {
   private static func failure(_ name: String) -> Failure {
     Failure("cannot write \(name): \(String(cString: strerror(errno)))", .badOutput)
   }
+
+  static func isFolder(_ name: String) -> Failure { Failure("cannot write \(name): it is a folder", .badOutput) }
 
   private static func cannotStream(_ name: String) -> Failure {
     Failure(

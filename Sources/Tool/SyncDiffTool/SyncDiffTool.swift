@@ -15,7 +15,11 @@ struct SyncDiffTool: ParsableCommand {
     signal(SIGPIPE, SIG_IGN)  // if the reader of our output goes away, the write reports it
     do {
       var command = try parseAsRoot()
-      try command.run()
+      do {
+        try command.run()
+      } catch let wrong as ValidationError {  // in a list, or for these files: the usage would not help
+        throw Failure(wrong)
+      }
     } catch let failure as Failure {
       say("Error: \(failure)")
       exit(withCode: failure.status)
