@@ -27,7 +27,8 @@ import Testing
   private func packets(_ path: String, _ stream: String) throws -> [String] {
     let words = ["-nostdin", "-v", "error", "-i", path, "-map", "0:\(stream)", "-c", "copy", "-f", "framemd5", "-"]
     return try run(ffmpeg, words).out.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap {
-      $0.split(separator: ",").last.map { $0.trimmingCharacters(in: .whitespaces) }
+      // What belongs to a packet may follow.
+      $0.split(separator: ",").dropFirst(5).first.map { $0.trimmingCharacters(in: .whitespaces) }
     }
   }
 
@@ -136,16 +137,16 @@ import Testing
     func said(in path: String) throws -> String {
       try run(ffmpeg, ["-nostdin", "-v", "error", "-copyts", "-i", path, "-map", "0:s", "-f", "srt", "-"]).out
     }
-    /// Milliseconds from the first frame to each text.
-    func beginnings(in path: String) throws -> [Int] {
+    /// Milliseconds from the first frame to where each text begins and ends.
+    func bounds(in path: String) throws -> [Int] {
       let first = try #require(try frameTimes(path).first)
-      return try said(in: path).matches(of: /(\d\d),(\d\d\d) -->/).map {
+      return try said(in: path).matches(of: /(\d\d),(\d\d\d)/).map {
         (Int($0.1) ?? 0) * 1000 + (Int($0.2) ?? 0) - Int((first * 1000).rounded())
       }
     }
     let text = try said(in: made)
-    let times = try [video, made].map(beginnings)
-    #expect(times[0].count == 2 && times[0] == times[1], "\(times)")
+    let times = try [video, made].map(bounds)
+    #expect(times[0].count == 4 && times[0] == times[1], "\(times)")
     #expect(text.contains("you") && text.contains("& me") && text.contains("Bye"), "\(text)")
     if out.hasSuffix("mp4") { #expect(!text.contains("<i>"), "\(text)") }
     let told = try run(ffmpeg, ["-v", "error", "-i", made, "-f", "ffmetadata", "-"]).out.lowercased()
@@ -156,6 +157,52 @@ import Testing
     #expect(
       outcome.err.split(separator: "\n").filter { $0.contains("left out") }.count == (hasChapters ? 0 : 1),
       "\(outcome.err)")
+  }
+
+  @Test("The text of ASS subtitles is kept, that its looks are not is named", arguments: ["mkv", "mp4"])
+  func styled(ending: String) throws {
+    _ = try write(
+      "s.srt", "1\n00:00:00,100 --> 00:00:00,300\n<i>Hello</i> you\n\n2\n00:00:00,600 --> 00:00:00,900\nBye\n")
+    let video = try folder.make(
+      "v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @s.srt -map 0 -map 1 -c:v libx264 -c:s ass")
+    let outcome = try dub(video, try folder.tone(), "out.\(ending)", "--keep")
+    #expect(outcome.err.contains("fonts, colours and places of its ASS subtitles are left out"), "\(outcome.err)")
+    let text = try run(
+      ffmpeg, ["-nostdin", "-v", "error", "-i", folder.file("out.\(ending)"), "-map", "0:s", "-f", "srt", "-"])
+    #expect(text.out.contains("Hello you") && text.out.contains("Bye"), "\(text.out)")
+  }
+
+  @Test(
+    "Of the sounds the new one alone is played unasked; which subtitles are, or are forced, and titles stay or are named",
+    arguments: ["mkv", "mp4", "mov"])
+  func roles(ending: String) throws {
+    _ = try write("s.srt", "1\n00:00:00,100 --> 00:00:00,300\nHello\n")
+    let sound = try folder.tone()
+    let video = try folder.make(
+      "v.mkv",
+      by:
+        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @tone.wav -i @tone.wav -i @s.srt -i @s.srt -map 0 -map 1 -map 2 -map 3 "
+        + "-map 4 -c:v libx264 -c:a aac -c:s srt -metadata:s:a:0 title=Director -disposition:a:0 default -disposition:s:0 default "
+        + "-disposition:s:1 forced")
+    let outcome = try dub(video, sound, "out.\(ending)", "--keep")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let fields = "stream_disposition=default,forced:stream_tags=title"
+    let told = try run(
+      ffprobe, ["-v", "error", "-show_entries", fields, "-of", "compact=p=0:nk=1", folder.file("out.\(ending)")])
+    let roles = told.out.split(separator: "\n").map { String($0.prefix(3)) }
+    let isForced = ending == "mkv" ? 1 : 0
+    #expect(roles == ["1|0", "1|0", "0|0", "0|0", "1|0", "0|\(isForced)"], "\(told.out)")
+    #expect(told.out.contains("Director") == (ending == "mkv"))
+    #expect(outcome.err.contains("titles of its tracks are left out: Director") == (ending != "mkv"), "\(outcome.err)")
+    #expect(outcome.err.contains("forced is left out") == (ending != "mkv"), "\(outcome.err)")
+  }
+
+  @Test("A kept packet that begins before the picture is kept too", arguments: ["mp4", "ts"])
+  func early(ending: String) throws {
+    let video = try folder.make(
+      "v.\(ending)", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=d=1:r=48000 -c:v libx264 -c:a ac3")
+    #expect(try dub(video, try folder.tone(), "out.mkv", "--keep").status == 3)
+    #expect(try packets(folder.file("out.mkv"), "a:1") == packets(video, "a:0"))
   }
 
   @Test("Sounds that end at once are kept, or named where GStreamer does not read them", arguments: ["mkv", "mp4"])
@@ -182,7 +229,11 @@ import Testing
   func misfits() throws {
     let video = try film("v.mkv", sound: "pcm_s16le", subtitles: "srt")
     let outcome = try dub(video, try folder.tone(), "out.mp4", "--keep")
-    #expect(outcome.err.split(separator: "\n").filter { $0.contains("mp4 does not hold audio/x-raw") }.count == 1)
+    #expect(
+      outcome.err.split(separator: "\n").filter {
+        $0.contains("mp4 does not hold PCM sound, of which 2 streams are left out; mov and mkv keep it")
+      }.count == 1,
+      "\(outcome.err)")
     #expect(try probe(folder.file("out.mp4"), "s:0", "codec_name") == ["mov_text"])
     let part = try dub(video, try folder.tone(), "part.mkv", "--keep", "--from", "0.5", "--to", "0.96")
     #expect(part.status == 3, "\(part.err)")
@@ -306,6 +357,7 @@ import Testing
     let list = try write("cues.csv", text)
     let outcome = try syncdiff("dub", "--video", try folder.picture(), "--cues", list, "-o", folder.file("out.mp4"))
     #expect(outcome.status == 64 && outcome.err.contains(message), "\(outcome.err)")
+    #expect(outcome.err.hasPrefix("Error: ") && outcome.err.split(separator: "\n").count == 1, "\(outcome.err)")
     let missing = try write("cues.csv", "start,end,sound\n0,1,\(folder.file("none.wav"))\n")
     #expect(
       try syncdiff("dub", "--video", try folder.picture(), "--cues", missing, "-o", folder.file("out.mp4")).status == 66

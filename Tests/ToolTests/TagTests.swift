@@ -18,10 +18,11 @@ import Testing
     try run(tool, ["dub", "--once", "--video", video, "--audio", sound, "-o", folder.file(name)] + options)
   }
 
-  /// What `dub` warns of, without the missing face.
+  /// What `dub` warns of, without the missing face and the sound behind the picture.
   private func warnings(_ outcome: Outcome) -> [String] {
     outcome.err.split(separator: "\n").compactMap { line in
-      line.hasPrefix("Warning: ") && !line.contains("no face") ? String(line.dropFirst(9)) : nil
+      line.hasPrefix("Warning: ") && !line.contains("no face") && !line.contains("are cut, as")
+        ? String(line.dropFirst(9)) : nil
     }
   }
 
@@ -155,6 +156,44 @@ import Testing
     }
   }
 
+  @Test("Beside the dub a stereoscopic picture no longer says that it is one, and that is named")
+  func stereoBeside() throws {
+    let video = try folder.colours("v.mp4", by: "-c:v libx264 -pix_fmt yuv420p -x264-params frame-packing=3")
+    #expect(try warnings(dub(video, "out.mp4", "--compare")).contains { $0.contains("it is stereoscopic") })
+    #expect(try !warnings(dub(video, "out.mp4")).contains { $0.contains("it is stereoscopic") })
+  }
+
+  @Test(
+    "Colours that are not said, and a time of creation, are named where they occur",
+    arguments: [
+      ("-colorspace bt709 -color_trc bt709 -color_primaries bt709", ""),
+      ("", "it does not say its colours; the result says the usual ones, limited range, matrix bt601"),
+      (
+        "-colorspace bt709 -color_trc bt709 -color_primaries bt709 -metadata creation_time=2020-01-02T03:04:05Z",
+        "its time of creation, 2020-01-02T03:04:05Z, becomes that of the result"
+      ),
+    ])
+  func quietly(options: String, loss: String) throws {
+    for name in ["v.mp4", "v.mkv"] {
+      let filter = options.isEmpty ? "null" : "setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709"
+      let video = try folder.colours(name, filter: filter, by: "-c:v libx264 -pix_fmt yuv420p \(options)")
+      let told = try warnings(dub(video, "out.mp4"))
+      #expect(loss.isEmpty ? told.isEmpty : told.count == 1 && told[0].hasPrefix("\(video): \(loss)"), "\(told)")
+    }
+  }
+
+  @Test("Texts with spaces and accents are stored as they are", arguments: ["out.mkv", "out.webm", "out.mp4"])
+  func texts(name: String) throws {
+    let plain = try folder.colours("plain.mp4", by: "-c:v libx264 -pix_fmt yuv420p")
+    let (video, title) = (folder.file("v.mp4"), "A \"größer\" film, part 1")
+    _ = try run(ffmpeg, ["-v", "error", "-i", plain, "-c", "copy", "-metadata", "title=\(title)", video])
+    #expect(try dub(video, name).status == 3)
+    let told = try run(
+      ffprobe, ["-v", "error", "-show_entries", "format_tags", "-of", "default=nw=1", folder.file(name)])
+    #expect(told.out.contains(/(?i:TAG:title=)A "größer" film, part 1\n/), "\(told.out)")
+    #expect(told.out.contains(/(?i:TAG:comments?=)digital-source-type=http/), "\(told.out)")
+  }
+
   @Test(
     "A picture is shown as the stream itself asks for, which is all that a camera may say",
     arguments: [
@@ -175,6 +214,40 @@ import Testing
       #expect(try areNear(quarters(folder.file("out.mp4")), places.map { stored[$0] }, 12), "\(name)")
       #expect(try run(tool, ["inspect", "--no-faces", video]).out.contains("stored turned"))
     }
+  }
+
+  /// A file of H.264 alone as FFmpeg writes it, with two bytes for the length of a unit instead of four.
+  private func withShortLengths(_ path: String, _ name: String) throws -> String {
+    var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    func place(_ type: String) throws -> Int { try #require(Data(bytes).range(of: Data(type.utf8))).lowerBound }
+    func number(_ place: Int) -> Int { bytes[place..<place + 4].reduce(0) { $0 << 8 | Int($1) } }
+    func put(_ number: Int, _ place: Int) { for i in 0..<4 { bytes[place + i] = UInt8(number >> (24 - 8 * i) & 0xff) } }
+    let (data, sizes, parameters) = (try place("mdat"), try place("stsz"), try place("avcC"))
+    var (old, new) = (data + 4, [UInt8]())
+    for sample in 0..<number(sizes + 12) {
+      let (size, before) = (sizes + 16 + 4 * sample, new.count)
+      let end = old + number(size)
+      while old < end {
+        new += bytes[old + 2..<old + 4 + number(old)]
+        old += 4 + number(old)
+      }
+      put(new.count - before, size)
+    }
+    bytes[parameters + 8] = 0xfd
+    put(8 + new.count, data - 4)
+    bytes.replaceSubrange(data + 4..<old, with: new)
+    try Data(bytes).write(to: URL(fileURLWithPath: folder.file(name)))
+    return folder.file(name)
+  }
+
+  @Test("It is followed, too, where the lengths of units have two bytes")
+  func displayOrientationAfterShortLengths() throws {
+    _ = try folder.colours("plain.mp4", by: "-c:v libx264 -pix_fmt yuv420p")
+    let turned = try folder.make(
+      "turned.mp4", by: "-i @plain.mp4 -c copy -bsf:v h264_metadata=display_orientation=insert:rotate=90")
+    let video = try withShortLengths(turned, "v.mp4")
+    try #require(try decodedFrames(video) == decodedFrames(turned))
+    #expect(try run(tool, ["inspect", "--no-faces", video]).out.contains("stored turned"))
   }
 
   @Test("HEVC, too, asks to be mirrored; an odd angle is named")

@@ -23,7 +23,7 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
   compare("full range", made.colours.isFullRange, colours.isFullRange) { "\($0)" }
   for (name, key) in [("colour matrix", \Colours.matrix), ("transfer", \.transfer), ("primaries", \.primaries)] {
     let (said, wanted) = (made.colours[keyPath: key], colours[keyPath: key])
-    if wanted != 0 { compare(name, said, wanted) { "\($0)" } }
+    if wanted != 0 { compare(name, said, wanted) { Colours.name(key, $0) } }
   }
   compare("mastering display", made.masteringDisplay, picture.masteringDisplay) { $0 ?? "none" }
   compare("light level", made.contentLight, picture.contentLight) { $0 ?? "none" }

@@ -177,7 +177,7 @@ final class Discovery: Sendable {
       ["video/x-h264", "video/x-h265"].contains(name)
       ? contents(of: frame).flatMap {
         DisplayOrientation(
-          frame: $0, isHEVC: name == "video/x-h265", hasStartCodes: string(fields, "stream-format") == "byte-stream")
+          frame: $0, isHEVC: name == "video/x-h265", lengths: lengthSize(fields, isHEVC: name == "video/x-h265"))
       } : nil
     state.withLock { state in
       if state.aspect == nil, hasAspect { state.aspect = Ratio(width, height) }
@@ -204,6 +204,7 @@ final class Discovery: Sendable {
       // Those of the whole file come with every stream.
       if let tags = tags(on: sink.element.pad("sink")) {
         media.tags.formUnion(names(of: tags))
+        media.made = media.made ?? creation(in: tags)
         gst_tag_list_unref(tags)
       }
       if media.timecode == nil { media.timecode = timecode(sink.element) }
@@ -263,6 +264,7 @@ final class Discovery: Sendable {
         sound.language = String(cString: code)
       }
       g_free(code)
+      sound.codec = text(GST_TAG_AUDIO_CODEC, in: tags)
       gst_tag_list_unref(tags)
     }
     return sound
@@ -299,15 +301,36 @@ private func names(of tags: UnsafeMutablePointer<GstTagList>) -> [String] {
     guard let name = gst_tag_list_nth_tag_name(tags, guint(index)), gst_tag_get_flag(name) == GST_TAG_FLAG_META else {
       return nil
     }
-    let text = String(cString: name)
-    return others.contains(text) || text == GST_TAG_COMMENT && comment(in: tags) == disclosure ? nil : text
+    let tag = String(cString: name)
+    return others.contains(tag) || tag == GST_TAG_COMMENT && text(tag, in: tags) == disclosure ? nil : tag
   }
 }
 
-private func comment(in tags: UnsafeMutablePointer<GstTagList>) -> String? {
+private func text(_ name: String, in tags: UnsafeMutablePointer<GstTagList>) -> String? {
   var text: UnsafeMutablePointer<CChar>?
   defer { g_free(text) }
-  return gst_tag_list_get_string(tags, GST_TAG_COMMENT, &text) != 0 ? text.map { String(cString: $0) } : nil
+  return gst_tag_list_get_string(tags, name, &text) != 0 ? text.map { String(cString: $0) } : nil
+}
+
+/// Of how many bytes the length before each unit of H.264 or HEVC is, by its avcC or hvcC; nil if start codes are there instead.
+private func lengthSize(_ fields: UnsafeMutablePointer<GstStructure>?, isHEVC: Bool) -> Int? {
+  if string(fields, "stream-format") == "byte-stream" { return nil }
+  guard let value = gst_structure_get_value(fields, "codec_data"),
+    let buffer = g_value_get_boxed(value)?.assumingMemoryBound(to: GstBuffer.self),
+    let bytes = contents(of: buffer)
+  else { return 4 }
+  let place = isHEVC ? 21 : 4
+  return bytes.indices.contains(place) ? Int(bytes[place] & 3) + 1 : 4
+}
+
+/// When a file was made, in ISO 8601; nil if it does not say.
+private func creation(in tags: UnsafeMutablePointer<GstTagList>) -> String? {
+  var time: OpaquePointer?
+  guard gst_tag_list_get_date_time(tags, GST_TAG_DATE_TIME, &time) != 0, let time else { return nil }
+  defer { gst_date_time_unref(time) }
+  guard let text = gst_date_time_to_iso8601_string(time) else { return nil }
+  defer { g_free(text) }
+  return String(cString: text)
 }
 
 /// jpegdec 1.22 converts everything to 4:2:0; FFmpeg's decoder keeps what is stored.

@@ -8,10 +8,10 @@
 struct DisplayOrientation {
   let orientation: Orientation?
 
-  /// Nil if the frame says nothing about it. `isHEVC`: of HEVC, otherwise of H.264. `hasStartCodes`: whether its units begin
-  /// with start codes, otherwise with their length in four bytes.
-  init?(frame: [UInt8], isHEVC: Bool, hasStartCodes: Bool) {
-    for unit in hasStartCodes ? unitsAfterStartCodes(frame) : unitsAfterLengths(frame) {
+  /// Nil if the frame says nothing about it. `isHEVC`: of HEVC, otherwise of H.264. `lengths`: of how many bytes the
+  /// length before each of its units is, 1 to 4; nil: they begin with start codes.
+  init?(frame: [UInt8], isHEVC: Bool, lengths: Int?) {
+    for unit in lengths.map({ unitsAfterLengths(frame, of: $0) }) ?? unitsAfterStartCodes(frame) {
       guard let first = unit.first, isHEVC ? first >> 1 & 0x3f == 39 : first & 0x1f == 6 else { continue }
       for message in messages(plain(unit.dropFirst(isHEVC ? 2 : 1))) where message.type == 47 {
         var bits = Bits(message.body)
@@ -33,11 +33,11 @@ struct DisplayOrientation {
   ]
 }
 
-private func unitsAfterLengths(_ frame: [UInt8]) -> [ArraySlice<UInt8>] {
+private func unitsAfterLengths(_ frame: [UInt8], of bytes: Int) -> [ArraySlice<UInt8>] {
   var (rest, units) = (frame[...], [ArraySlice<UInt8>]())
-  while rest.count > 4 {
-    let length = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
-    rest = rest.dropFirst(4)
+  while rest.count > bytes {
+    let length = rest.prefix(bytes).reduce(0) { $0 << 8 | Int($1) }
+    rest = rest.dropFirst(bytes)
     units.append(rest.prefix(length))
     rest = rest.dropFirst(length)
   }

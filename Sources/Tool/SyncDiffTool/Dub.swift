@@ -213,11 +213,14 @@ struct Dub: ParsableCommand {
     }
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
+    if file.isFile, !job.kept.streams.isEmpty, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 {
+      try setTrackFlags(of: file, job.kept)
+    }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       let result = try Media(path: written)
       faults += differences(of: result, from: job, frames: made.frames)
       // Beyond what Losses.swift names.
-      let lost = job.picture.tags.subtracting(result.tags).filter(job.encoding.container.holds).sorted()
+      let lost = job.picture.tags.subtracting(result.tags).filter { job.encoding.container.holds(tag: $0) }.sorted()
       if !lost.isEmpty {
         report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
       }
@@ -233,8 +236,8 @@ struct Dub: ParsableCommand {
     }
     let rest = job.spoken - made.seconds
     if !job.hasCues, job.extend == .cut, job.part.to == nil, made.interruption == nil, rest >= 0.1 {
-      report.note(
-        "The last \(tenths(rest)) s of \(job.voices[0].media.path) are cut, as the picture ends before; see --extend.")
+      report.warn(
+        "the last \(tenths(rest)) s of \(job.voices[0].media.path) are cut, as the picture ends before; see --extend")
     }
     if made.hidden > 0 {
       report.note(

@@ -51,7 +51,7 @@ struct FormatOptions: ParsableArguments {
       valueName: "dB"))
   var mixOriginal: Double?
 
-  @Flag(help: "Show the original on the left and the dub on the right. Needs a constant frame rate.")
+  @Flag(help: "Show the original on the left and the dub on the right. Uneven frames are shown at an even rate.")
   var compare = false
 
   @Option(
@@ -98,7 +98,9 @@ struct FormatOptions: ParsableArguments {
     let encoding = try encoding(of: output, for: media)
     let kept = try Kept(of: media, in: encoding.container, part: part, isWanted: keep)
     let isMixed = mixOriginal != nil || hasCues && !media.sounds.isEmpty
-    return (encoding, kept, losses(of: media, in: encoding, kept, deinterlaced: deinterlace, mixed: isMixed))
+    let losses = losses(
+      of: media, in: encoding, kept, deinterlaced: deinterlace, compares: compare, mixed: isMixed)
+    return (encoding, kept, losses)
   }
 
   func validate() throws {

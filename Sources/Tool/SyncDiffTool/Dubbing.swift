@@ -89,7 +89,10 @@ final class Dubbing {
     }
     watch.attach(picture: pipeline.element(stretches.isEmpty ? "dub" : "joined").pad("src"), encoded: encoded)
     carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
-    if [.mkv, .webm].contains(encoding.container) { sayNoLanguage(muxer) }
+    if [.mkv, .webm].contains(encoding.container) {
+      sayNoLanguage(muxer)
+      MatroskaRepair(job.kept).attach(to: muxer)
+    }
   }
 
   /// In Matroska, a track that does not state its language is English. So each says that its language is unknown, unless its own

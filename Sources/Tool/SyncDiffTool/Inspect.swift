@@ -12,11 +12,16 @@ struct Inspect: ParsableCommand {
     discussion: """
       Streams, length, faces, and what the result could not preserve. Reads the whole picture, which takes a while, unless \
       --no-faces is given. JSON: {"path", "container", "seconds", "pictures": [{"width", "height", "rate", "format", "colours", \
-      "interlaced", "alpha", "hdr"}], "sounds": [{"rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
+      "interlaced", "alpha", "hdr"}], "sounds": [{"codec", "rate", "channels", "language"}], "subtitles", "chapters", "faces": {"frames", \
       "seen" and "paintable" (frames with a face, and with one that is large, turned to the camera and clear enough), "most" (at a \
       time)} or null, "credentials" (the file's C2PA manifests and whether they hold, as the C2PA library reports it, or an "error"; see "syncdiff dub"), \
       "kept" (the format dubbed and written), "losses" and "warnings": [a line each], "usable" (whether dub would take the picture), \
       "why" (if not)}.
+
+      The options are those of syncdiff dub that decide what is written. --audio-track and --once, which choose the new sound and how \
+      faces are learned, change nothing here and are not taken.
+
+      Exit status: 0 it can be dubbed; otherwise the status with which syncdiff dub would end, such as 66 or 73.
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
@@ -48,7 +53,7 @@ struct Inspect: ParsableCommand {
     var losses: [String] = []
     var warnings: [String] = []
     /// Why it cannot be dubbed.
-    var why: String?
+    var why: Failure?
   }
 
   func run() throws {
@@ -61,7 +66,7 @@ struct Inspect: ParsableCommand {
       found.losses = losses
       found.kept = "\(encoding.container.rawValue), \(encoding.video.rawValue), \(encoding.layout.text)"
     } catch let failure as Failure {
-      found.why = failure.description
+      found.why = failure
     }
     if faces, found.why == nil {
       let look = Look(
@@ -75,6 +80,7 @@ struct Inspect: ParsableCommand {
     if found.faces == nil, let end = media.missingEnd { found.warnings.append(end) }
     found.signed = media.isFile ? (try? C2PA()).flatMap { manifests(of: media, $0) } : nil
     print(json ? record(media, found).text : text(media, found))
+    if let why = found.why { throw ExitCode(why.status.rawValue) }
   }
 
   private func text(_ media: Media, _ found: Findings) -> String {
@@ -82,14 +88,15 @@ struct Inspect: ParsableCommand {
     lines += media.pictures.map { picture in
       var words = ["picture: \(picture.width) x \(picture.height)", picture.isRGB ? "RGB" : picture.layout.text]
       if picture.rate.value > 0 { words.append("\(hundredths(picture.rate.value)) frames a second") }
-      words.append("colours \(picture.colours.text)")
+      words.append("colours \(picture.colours.name)")
       if picture.isInterlaced { words.append("interlaced") }
       if picture.colours.isHDR { words.append("HDR") }
       if picture.orientation != .upright { words.append("stored turned") }
       return words.joined(separator: ", ")
     }
     lines += media.sounds.map { sound in
-      "sound: \(sound.rate) Hz, channels: \(sound.channels)" + (sound.language.map { ", language: \($0)" } ?? "")
+      "sound: \(sound.codec.map { "\($0), " } ?? "")\(sound.rate) Hz, channels: \(sound.channels)"
+        + (sound.language.map { ", language: \($0)" } ?? "")
     }
     if media.subtitles > 0 { lines.append("subtitles: \(media.subtitles)") }
     if media.hasChapters { lines.append("chapters") }
@@ -105,7 +112,7 @@ struct Inspect: ParsableCommand {
     if let kept = found.kept { lines.append("would be written as: \(kept)") }
     lines += found.losses.map { "would be lost: \($0)" }
     lines += found.warnings
-    if let why = found.why { lines.append("cannot be dubbed: \(why)") }
+    if let why = found.why { lines.append("cannot be dubbed: \(why.description)") }
     return lines.joined(separator: "\n")
   }
 
@@ -135,14 +142,15 @@ struct Inspect: ParsableCommand {
     let pictures = media.pictures.map { picture in
       JSON.object([
         "width": .integer(picture.width), "height": .integer(picture.height), "rate": .number(picture.rate.value),
-        "format": .string(picture.isRGB ? "RGB" : picture.layout.text), "colours": .string(picture.colours.text),
+        "format": .string(picture.isRGB ? "RGB" : picture.layout.text), "colours": .string(picture.colours.name),
         "interlaced": .bool(picture.isInterlaced), "alpha": .bool(picture.hasAlpha),
         "hdr": .bool(picture.colours.isHDR),
       ])
     }
     let sounds = media.sounds.map { sound in
       JSON.object([
-        "rate": .integer(sound.rate), "channels": .integer(sound.channels),
+        "codec": sound.codec.map { .string($0) } ?? .null, "rate": .integer(sound.rate),
+        "channels": .integer(sound.channels),
         "language": sound.language.map { .string($0) } ?? .null,
       ])
     }
@@ -158,7 +166,7 @@ struct Inspect: ParsableCommand {
       } ?? .null,
       "credentials": found.signed ?? .null, "kept": found.kept.map { .string($0) } ?? .null,
       "losses": .array(found.losses.map { .string($0) }), "warnings": .array(found.warnings.map { .string($0) }),
-      "usable": .bool(found.why == nil), "why": found.why.map { .string($0) } ?? .null,
+      "usable": .bool(found.why == nil), "why": found.why.map { .string($0.description) } ?? .null,
     ])
   }
 }

@@ -14,9 +14,25 @@ struct Kept {
     let index: Int
     /// The relevant part of its caps.
     let caps: String
+    /// What the file's header says of it.
+    var track: Track?
+    /// Whether players play it unless told otherwise. Of the audio tracks that is the new one.
+    var isDefault: Bool { !isSound && track?.isDefault ?? false }
     var kind: String { String(caps.prefix { $0 != "," }) }
     var isSound: Bool { caps.hasPrefix("audio/") }
     var isText: Bool { kind == "text/x-raw" }
+    /// For people.
+    var name: String {
+      let names = [
+        "audio/x-raw": "PCM sound", "audio/x-flac": "FLAC sound", "audio/x-opus": "Opus sound",
+        "audio/x-vorbis": "Vorbis sound", "audio/x-ac3": "AC-3 sound", "audio/x-eac3": "E-AC-3 sound",
+        "audio/x-dts": "DTS sound", "audio/x-true-hd": "TrueHD sound", "audio/x-alac": "ALAC sound",
+        "text/x-raw": "subtitles as text", "subpicture/x-dvd": "DVD subtitles", "subpicture/x-dvb": "DVB subtitles",
+        "subpicture/x-pgs": "PGS subtitles",
+      ]
+      if kind == "audio/mpeg" { return caps.contains("mpegversion=(int)1") ? "MPEG sound" : "AAC sound" }
+      return names[kind] ?? kind
+    }
   }
 
   /// Streams copied to the result, and those that its container cannot hold.
@@ -31,7 +47,15 @@ struct Kept {
   init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
     (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
     guard isWanted else { return }
-    for stream in try Stored(uri: media.uri).streams(of: media.path) {
+    var stored = try Stored(uri: media.uri).streams(of: media.path)
+    for isSound in [true, false] {
+      let (places, tracks) = (
+        stored.indices.filter { stored[$0].isSound == isSound }, media.tracks.filter { $0.isSound == isSound }
+      )
+      guard places.count == tracks.count else { continue }
+      for (place, track) in zip(places, tracks) { stored[place].track = track }
+    }
+    for stream in stored {
       if container.holds(stream.caps) { streams.append(stream) } else { misfits.append(stream) }
     }
     // If only a part is dubbed, the chapters would not match.
@@ -81,8 +105,14 @@ final class Carrier: Sendable {
   private let part: Part
   private let next: Pad
   private let isPlain: Bool
-  /// Pads so far.
-  private let pads = Mutex(0)
+  private struct State {
+    /// Pads so far.
+    var pads = 0
+    var hasBegun = false
+    var hasMarkup = false
+  }
+
+  private let state = Mutex(State())
 
   /// `isPlain`: whether to strip markup from text, which the muxer does not accept.
   fileprivate init(
@@ -97,9 +127,9 @@ final class Carrier: Sendable {
   }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>) {
-    let index = pads.withLock { count in
-      defer { count += 1 }
-      return count
+    let index = state.withLock { state in
+      defer { state.pads += 1 }
+      return state.pads
     }
     guard index == stream.index else {
       // Some demuxers report an error if only a subtitle stream is linked.
@@ -113,8 +143,14 @@ final class Carrier: Sendable {
         guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
         return Unmanaged<Carrier>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
       }, Unmanaged.passUnretained(self).toOpaque(), nil)
-    if isPlain, hasMarkup(pad) {
-      gst_pad_add_probe(pad, bufferOrEvent, { _, info, _ in withoutMarkup(info) }, nil, nil)
+    if isPlain, stream.isText {
+      let types = bufferOrEvent.rawValue | GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM.rawValue
+      gst_pad_add_probe(
+        pad, GstPadProbeType(rawValue: types),
+        { _, info, me in
+          guard let info, let me else { return GST_PAD_PROBE_OK }
+          return Unmanaged<Carrier>.fromOpaque(me).takeUnretainedValue().plain(info)
+        }, Unmanaged.passUnretained(self).toOpaque(), nil)
     }
     // The probe will change the pad's current caps, hence no check here. If linking fails, the muxer must not wait.
     if gst_pad_link_full(pad, next.pad, GST_PAD_LINK_CHECK_NOTHING) != GST_PAD_LINK_OK {
@@ -131,9 +167,76 @@ final class Carrier: Sendable {
       return isChapters ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
     }
     // The pad's offset has not been added yet.
-    guard let time = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
+    guard let time = runningTime(of: buffer, on: pad) else {
+      if part.from == 0 { beginWithFile(buffer, info, on: pad) }
+      return GST_PAD_PROBE_OK
+    }
     let start = Double(time) / 1e9
-    return start < part.from || start >= part.to ?? .infinity ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+    guard start >= part.from, start < part.to ?? .infinity else { return GST_PAD_PROBE_DROP }
+    let isFirst = state.withLock { state in
+      defer { state.hasBegun = true }
+      return !state.hasBegun
+    }
+    if isFirst, isPlain, stream.isText { beginAtOnce(pad, buffer, start - part.from) }
+    return GST_PAD_PROBE_OK
+  }
+
+  /// Lets a packet that begins before the file's start, as edit lists ask for, begin with it. A muxer would drop all of it.
+  private func beginWithFile(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
+    on pad: UnsafeMutablePointer<GstPad>
+  ) {
+    guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return }
+    defer { gst_event_unref(event) }
+    var segment: UnsafePointer<GstSegment>?
+    gst_event_parse_segment(event, &segment)
+    let (pts, lasts) = (buffer.pointee.pts, buffer.pointee.duration)
+    guard let start = segment?.pointee.start, pts != .max, lasts != .max, pts < start, start - pts < lasts else {
+      return
+    }
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard let writable = gst_mini_object_make_writable(object) else { return }
+    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    (changed.pointee.pts, changed.pointee.dts, changed.pointee.duration) = (start, .max, lasts - (start - pts))
+    info.pointee.data = UnsafeMutableRawPointer(writable)
+  }
+
+  /// Puts an empty text before the first one. Otherwise mp4mux begins the track with a gap in its edit list, and FFmpeg shows
+  /// the last text too short by it.
+  private func beginAtOnce(
+    _ pad: UnsafeMutablePointer<GstPad>, _ first: UnsafeMutablePointer<GstBuffer>, _ gap: Double
+  ) {
+    let gap = GstClockTime(gap * 1e9)
+    guard gap > 0, first.pointee.pts >= gap, let empty = gst_buffer_new() else { return }
+    (empty.pointee.pts, empty.pointee.duration) = (first.pointee.pts - gap, gap)
+    gst_pad_push(pad, empty)
+  }
+
+  /// Plain text instead of Pango's, also for those who ask beforehand whether theirs is taken.
+  private func plain(_ info: UnsafeMutablePointer<GstPadProbeInfo>) -> GstPadProbeReturn {
+    if let buffer = info.buffer {
+      guard state.withLock({ $0.hasMarkup }), let bytes = contents(of: buffer) else { return GST_PAD_PROBE_OK }
+      let plain = plainText(String(decoding: bytes, as: UTF8.self))
+      info.replace(buffer, with: Array(plain.utf8), keeping: [GST_BUFFER_COPY_TIMESTAMPS])
+    } else if info.pointee.type.rawValue & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM.rawValue != 0 {
+      guard let query = gst_pad_probe_info_get_query(info), query.pointee.type == GST_QUERY_ACCEPT_CAPS else {
+        return GST_PAD_PROBE_OK
+      }
+      gst_query_set_accept_caps_result(query, 1)
+      return GST_PAD_PROBE_HANDLED
+    } else if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS {
+      var caps: UnsafeMutablePointer<GstCaps>?
+      gst_event_parse_caps(event, &caps)
+      let hasMarkup = caps.map { string(gst_caps_get_structure($0, 0), "format") == "pango-markup" } ?? false
+      state.withLock { $0.hasMarkup = hasMarkup }
+      guard hasMarkup, let plain = gst_caps_from_string("text/x-raw, format=(string)utf8") else {
+        return GST_PAD_PROBE_OK
+      }
+      info.pointee.data = gst_event_new_caps(plain).map { UnsafeMutableRawPointer($0) }
+      gst_caps_unref(plain)
+      gst_event_unref(event)
+    }
+    return GST_PAD_PROBE_OK
   }
 }
 
@@ -223,7 +326,7 @@ extension Container {
   var hasTimecode: Bool { self == .mov }
 
   /// Whether it can hold a stream with these caps.
-  fileprivate func holds(_ text: String) -> Bool {
+  func holds(_ text: String) -> Bool {
     guard let factory = gst_element_factory_find(muxer), let caps = gst_caps_from_string(text) else { return false }
     defer {
       gst_caps_unref(caps)
@@ -253,29 +356,6 @@ private func identifyingCaps(of pad: UnsafeMutablePointer<GstPad>) -> String {
   guard let text = gst_caps_to_string(caps) else { return "" }
   defer { g_free(text) }
   return String(cString: text)
-}
-
-private func hasMarkup(_ pad: UnsafeMutablePointer<GstPad>) -> Bool {
-  guard let caps = gst_pad_get_current_caps(pad) else { return false }
-  defer { gst_caps_unref(caps) }
-  return string(gst_caps_get_structure(caps, 0), "format") == "pango-markup"
-}
-
-/// Plain text, without Pango's tags and entities.
-private func withoutMarkup(_ info: UnsafeMutablePointer<GstPadProbeInfo>?) -> GstPadProbeReturn {
-  guard let info else { return GST_PAD_PROBE_OK }
-  if let buffer = info.buffer {
-    guard let bytes = contents(of: buffer) else { return GST_PAD_PROBE_OK }
-    let plain = plainText(String(decoding: bytes, as: UTF8.self))
-    info.replace(buffer, with: Array(plain.utf8), keeping: [GST_BUFFER_COPY_TIMESTAMPS])
-  } else if let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_CAPS,
-    let caps = gst_caps_from_string("text/x-raw, format=(string)utf8")
-  {
-    info.pointee.data = gst_event_new_caps(caps).map { UnsafeMutableRawPointer($0) }
-    gst_caps_unref(caps)
-    gst_event_unref(event)
-  }
-  return GST_PAD_PROBE_OK
 }
 
 func plainText(_ markup: String) -> String {

@@ -34,7 +34,9 @@ func losses(of job: Job) -> [String] {
 }
 
 /// `mixed`: whether the video's first audio track is heard in the result.
-func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: Bool, mixed: Bool) -> [String] {
+func losses(
+  of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: Bool, compares: Bool, mixed: Bool
+) -> [String] {
   var losses: [String] = []
   func lose(_ text: String) { losses.append("\(video.path): \(text)") }
   guard let picture = video.pictures.first else { return [] }
@@ -43,18 +45,20 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     lose("of \(video.pictures.count) pictures the first is dubbed, the others are left out")
   }
   if kept.isWanted {
-    let kinds = kept.misfits.map(\.kind)
-    for kind in Set(kinds).sorted() {
-      let count = kinds.count { $0 == kind }
-      let what = count == 1 ? "which is left out" : "of which \(count) streams are left out"
-      lose("\(encoding.container.rawValue) does not hold \(kind), \(what)")
+    for caps in Set(kept.misfits.map(\.caps)).sorted() {
+      let alike = kept.misfits.filter { $0.caps == caps }
+      let others = Container.allCases.filter { $0.holds(caps) }.map(\.rawValue)
+      let what = alike.count == 1 ? "a stream of which is left out" : "of which \(alike.count) streams are left out"
+      let rest = others.isEmpty ? "" : "; \(others.joined(separator: " and ")) keep\(others.count == 1 ? "s" : "") it"
+      lose("\(encoding.container.rawValue) does not hold \(alike[0].name), \(what)\(rest)")
     }
+    losses += trackLosses(kept.streams.compactMap(\.track), in: encoding.container).map { "\(video.path): \($0)" }
   } else {
     if video.sounds.count > 1 {
       lose(
         mixed
           ? "of its \(video.sounds.count) sound tracks the first is mixed in, the others are left out; --keep keeps them"
-          : "its \(video.sounds.count) sound tracks are left out, not only the first; --keep keeps them")
+          : "its \(video.sounds.count) sound tracks are all left out; --keep keeps them")
     }
     if video.subtitles > 0 { lose("its subtitles are left out; --keep keeps them") }
   }
@@ -71,25 +75,50 @@ func losses(of video: Media, in encoding: Encoding, _ kept: Kept, deinterlaced: 
     lose("a stream that GStreamer cannot decode is left out: \(stream)")
   }
 
-  losses += pictureLosses(picture, in: encoding, deinterlaced: deinterlaced).map { "\(video.path): \($0)" }
+  losses += pictureLosses(picture, in: encoding, deinterlaced: deinterlaced, compares: compares).map {
+    "\(video.path): \($0)"
+  }
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
   let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
   if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
+  if let made = video.made { lose("its time of creation, \(made), becomes that of the result") }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")
   }
   return losses
 }
 
-private func pictureLosses(_ picture: Picture, in encoding: Encoding, deinterlaced: Bool) -> [String] {
+/// What tracks that are kept lose beside their streams.
+private func trackLosses(_ tracks: [Track], in container: Container) -> [String] {
+  var losses: [String] = []
+  let isMatroska = [.mkv, .webm].contains(container)
+  let titles = tracks.compactMap(\.title)
+  if !titles.isEmpty, !isMatroska {
+    losses.append("titles of its tracks are left out: \(titles.joined(separator: ", "))")
+  }
+  if tracks.contains(where: \.isForced), !isMatroska {
+    losses.append("that subtitles of it are forced is left out; mkv says it")
+  }
+  if tracks.contains(where: \.isStyled) {
+    losses.append("fonts, colours and places of its ASS subtitles are left out, their text stays")
+  }
+  return losses
+}
+
+private func pictureLosses(
+  _ picture: Picture, in encoding: Encoding, deinterlaced: Bool, compares: Bool
+) -> [String] {
   var losses: [String] = []
   let (from, to) = (picture.layout, encoding.layout)
+  if picture.colours.matrix == 0, !picture.isRGB {
+    losses.append("it does not say its colours; the result says the usual ones, \(encoding.colours.name)")
+  }
   if picture.hasCaptions, encoding.video != .h264 {
     losses.append("its closed captions are left out; --video-codec h264 keeps them")
   }
-  if let views = picture.views, !encoding.keepsViews {
-    losses.append(
-      "it is stereoscopic (\(views)), which the result does not say; --video-codec h264 in mp4, mov and ts does")
+  if let views = picture.views, compares || !encoding.keepsViews {
+    let remedy = compares ? "" : "; --video-codec h264 in mp4, mov and ts does"
+    losses.append("it is stereoscopic (\(views)), which the result does not say\(remedy)")
   }
   if picture.hasAlpha { losses.append("transparency is left out") }
   if picture.isRGB {

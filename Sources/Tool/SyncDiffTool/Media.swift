@@ -29,6 +29,10 @@ struct Media {
   /// Names of its metadata: GStreamer's, and of what GStreamer does not read.
   var tags: Set<String> = []
   var unreadTags: Set<String> = []
+  /// When the file says that it was made, for people.
+  var made: String?
+  /// What the headers of Matroska and MP4 say of its audio and subtitle tracks, in their order; empty for other files.
+  var tracks: [Track] = []
   /// The earliest timestamp of a stream, nanoseconds.
   var begin: GstClockTime = .max
   /// True even if it cannot be read.
@@ -78,13 +82,15 @@ struct Media {
   private mutating func readHeaders(_ file: String) {
     if pictures.isEmpty, !sounds.isEmpty, let delay = encoderDelay(ofMP3: file) { sounds[0].delay = delay }
     isCutOff = endsEarly(riff: file)
+    if ["video/x-matroska", "video/webm"].contains(container) { tracks = matroskaTracks(of: file) }
     guard let headers = MovieHeaders(path: file) else { return }
+    tracks = headers.tracks
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
     unreadTags = Set(headers.tags).subtracting(tags)
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
-    hiddenTracks = max(headers.soundsAndSubtitles - sounds.count - subtitles - unknown.count, 0)
+    hiddenTracks = max(headers.tracks.count - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
     // GStreamer ignores the box for some codecs, such as DNxHD.
     if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].correct(aspect) }
@@ -156,6 +162,17 @@ struct Picture {
   }
 }
 
+/// An audio or subtitle track by its file's header.
+struct Track {
+  var isSound = true
+  var title: String?
+  /// Whether a player plays it unless told otherwise.
+  var isDefault = true
+  var isForced = false
+  /// Whether its text has styles.
+  var isStyled = false
+}
+
 struct Ratio: Equatable {
   let numerator, denominator: Int32
   init(_ numerator: Int32, _ denominator: Int32) { (self.numerator, self.denominator) = (numerator, denominator) }
@@ -206,7 +223,30 @@ struct Colours: Equatable {
     (transfer, primaries) = (parsed.transfer.rawValue, parsed.primaries.rawValue)
   }
 
+  /// In GStreamer's numbers.
   var text: String { "\(range):\(matrix):\(transfer):\(primaries)" }
+
+  /// For people, such as "limited range, matrix bt709, transfer bt709, primaries bt709".
+  var name: String {
+    guard self != Colours() else { return "not said" }
+    let range = saysRange ? isFullRange ? "full range" : "limited range" : "unknown range"
+    return "\(range), matrix \(Self.name(\.matrix, matrix)), transfer \(Self.name(\.transfer, transfer)), "
+      + "primaries \(Self.name(\.primaries, primaries))"
+  }
+
+  /// GStreamer's name of a matrix, transfer or primaries.
+  static func name(_ field: KeyPath<Colours, UInt32>, _ number: UInt32) -> String {
+    let type =
+      switch field {
+      case \.matrix: gst_video_color_matrix_get_type()
+      case \.transfer: gst_video_transfer_function_get_type()
+      default: gst_video_color_primaries_get_type()
+      }
+    guard let values = g_type_class_ref(type) else { return "\(number)" }
+    defer { g_type_class_unref(values) }
+    let value = g_enum_get_value(values.assumingMemoryBound(to: GEnumClass.self), gint(number))
+    return value.map { String(cString: $0.pointee.value_nick) } ?? "\(number)"
+  }
   var saysRange: Bool { range != 0 }
   var isFullRange: Bool {
     get { range == GST_VIDEO_COLOR_RANGE_0_255.rawValue }
@@ -256,4 +296,6 @@ struct Sound {
   var delay = 0.0
   /// ISO 639; nil if the file does not say.
   var language: String?
+  /// GStreamer's name of its codec, such as "MPEG-4 AAC"; nil if unknown.
+  var codec: String?
 }

@@ -17,7 +17,8 @@ struct MovieHeaders {
   private(set) var isFullRange: Bool?
   /// Frames of the first video track; 0 in fragmented files.
   private(set) var frames = 0
-  private(set) var soundsAndSubtitles = 0
+  /// Audio and subtitle tracks.
+  private(set) var tracks: [Track] = []
   private(set) var hasChapters = false
   private(set) var hasTimecode = false
   /// Nil if there is none, or it cannot be read.
@@ -80,7 +81,13 @@ struct MovieHeaders {
       let track = Boxes(body)
       if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
-      if ["soun", "sbtl", "subp", "subt", "clcp"].contains(handler) { soundsAndSubtitles += 1 }
+      if ["soun", "sbtl", "subp", "subt", "clcp"].contains(handler) {
+        let name = track["udta"].map(Boxes.init)?["name"].map { String(decoding: $0, as: UTF8.self) }
+        tracks.append(
+          Track(
+            isSound: handler == "soun", title: name.flatMap { $0.isEmpty ? nil : $0 },
+            isDefault: track["tkhd"]?.number(at: 3, 1).map { $0 & 1 == 1 } ?? true))
+      }
       if handler == "tmcd" {
         hasTimecode = true
         timecode = timecode ?? media["minf"].map(Boxes.init)?["stbl"].flatMap { Self.timecode(Boxes($0), in: file) }

@@ -52,7 +52,7 @@ private func withSourceType(_ packet: String) -> String? {
 }
 
 /// The boxes in a part of a file (ISO/IEC 14496-12), as far as they are complete.
-private func boxes(in part: Range<Int>, of file: Output) -> [(type: String, body: Range<Int>)] {
+func boxes(in part: Range<Int>, of file: Output) -> [(type: String, body: Range<Int>)] {
   var (start, found) = (part.lowerBound, [(type: String, body: Range<Int>)]())
   while start < part.upperBound {
     var head = [UInt8](repeating: 0, count: 16)

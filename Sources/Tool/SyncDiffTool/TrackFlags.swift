@@ -1,0 +1,28 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Which tracks of a finished MP4 or QuickTime file are played unless told otherwise: mp4mux says it of all.
+
+import Glibc
+
+/// Enables the new audio alone, and of the subtitles that are kept those that were; and says that one of the audio tracks is
+/// to be chosen.
+func setTrackFlags(of file: Output, _ kept: Kept) throws {
+  let end = Int(lseek(file.descriptor, 0, SEEK_END))
+  let tracks = boxes(in: 0..<end, of: file).filter { $0.type == "moov" }.flatMap { boxes(in: $0.body, of: file) }
+    .filter { $0.type == "trak" }
+  // Before those that are kept there are the video and the new audio; a track of timecode comes last.
+  for (index, track) in tracks.dropFirst().prefix(1 + kept.streams.count).enumerated() {
+    guard let header = boxes(in: track.body, of: file).first(where: { $0.type == "tkhd" })?.body else { continue }
+    var bytes = [UInt8](repeating: 0, count: header.count)
+    guard pread(file.descriptor, &bytes, bytes.count, off_t(header.lowerBound)) == bytes.count, bytes.count >= 84 else {
+      continue
+    }
+    let stream = index > 0 ? kept.streams[index - 1] : nil
+    if let stream, !stream.isDefault { bytes[3] &= ~1 }
+    if stream?.isSound ?? true { bytes[bytes[0] == 1 ? 47 : 35] = 1 }
+    guard pwrite(file.descriptor, bytes, bytes.count, off_t(header.lowerBound)) == bytes.count else {
+      throw Failure("cannot write \(file.name): \(String(cString: strerror(errno)))", .badOutput)
+    }
+  }
+}
