@@ -64,21 +64,12 @@ final class Extension: @unchecked Sendable {
     }
     guard let event = gst_pad_probe_info_get_event(info) else { return }
     switch event.pointee.type {
-    case GST_EVENT_SEGMENT: open(event, info)
+    case GST_EVENT_SEGMENT: info.openSegment(event)
     case GST_EVENT_EOS where !isOver:
       isOver = true
       goOn(pad)
     default: break
     }
-  }
-
-  /// Opens the segment beyond the end that the file states.
-  private func open(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
-    var segment = GstSegment()
-    gst_event_copy_segment(event, &segment)
-    segment.stop = .max
-    info.pointee.data = gst_event_new_segment(&segment).map { UnsafeMutableRawPointer($0) }
-    gst_event_unref(event)
   }
 
   private func keep(

@@ -32,13 +32,16 @@ final class SoundEnd: Sendable {
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
     guard !isOver.load(ordering: .relaxed) else { return GST_PAD_PROBE_DROP }
+    if info.buffer == nil, let event = gst_pad_probe_info_get_event(info), event.pointee.type == GST_EVENT_SEGMENT {
+      info.openSegment(event)  // up to its end encodebin's audiorate would add silence
+    }
     guard let buffer = info.buffer, let start = runningTime(of: buffer, on: pad),
       let caps = gst_pad_get_current_caps(pad)
     else { return GST_PAD_PROBE_OK }
     defer { gst_caps_unref(caps) }
     var format = GstAudioInfo()
     guard gst_audio_info_from_caps(&format, caps) != 0, format.rate > 0, format.bpf > 0 else { return GST_PAD_PROBE_OK }
-    let count = Int(gst_buffer_get_size(buffer)) / Int(format.bpf)
+    let count = samples(in: buffer, format)
     var sent = 0
     while sent < count {
       let video = watch.reached
@@ -65,15 +68,22 @@ final class SoundEnd: Sendable {
     return GST_PAD_PROBE_DROP
   }
 
+  private func samples(in buffer: UnsafeMutablePointer<GstBuffer>, _ format: GstAudioInfo) -> Int {
+    // Where channels lie one after the other, the buffer says how many of its samples count.
+    let meta = gst_buffer_get_meta(buffer, gst_audio_meta_api_get_type()).map {
+      UnsafeMutableRawPointer($0).assumingMemoryBound(to: GstAudioMeta.self)
+    }
+    return meta.map { Int($0.pointee.samples) } ?? Int(gst_buffer_get_size(buffer)) / Int(format.bpf)
+  }
+
   /// Some samples of a buffer as a buffer of their own.
   private func piece(
     of buffer: UnsafeMutablePointer<GstBuffer>, _ samples: Range<Int>, _ format: GstAudioInfo
   ) -> UnsafeMutablePointer<GstBuffer>? {
-    let flags = GST_BUFFER_COPY_FLAGS.rawValue | GST_BUFFER_COPY_MEMORY.rawValue
-    let (first, size) = (gsize(samples.lowerBound), gsize(samples.count))
+    gst_buffer_ref(buffer)  // the next call takes it
     guard
-      let piece = gst_buffer_copy_region(
-        buffer, GstBufferCopyFlags(rawValue: flags), first * gsize(format.bpf), size * gsize(format.bpf))
+      let piece = gst_audio_buffer_truncate(
+        buffer, format.bpf, gsize(samples.lowerBound), gsize(samples.count))
     else { return nil }
     func time(_ sample: Int) -> GstClockTime { GstClockTime(sample) * 1_000_000_000 / GstClockTime(format.rate) }
     piece.pointee.pts = buffer.pointee.pts + time(samples.lowerBound)

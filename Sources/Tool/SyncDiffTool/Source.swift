@@ -282,6 +282,15 @@ extension UnsafeMutablePointer<GstPadProbeInfo> {
     pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 ? gst_pad_probe_info_get_buffer(self) : nil
   }
 
+  /// Opens the segment of a probe's event beyond the end that the file states.
+  func openSegment(_ event: UnsafeMutablePointer<GstEvent>) {
+    var segment = GstSegment()
+    gst_event_copy_segment(event, &segment)
+    segment.stop = .max
+    pointee.data = gst_event_new_segment(&segment).map { UnsafeMutableRawPointer($0) }
+    gst_event_unref(event)
+  }
+
   /// Puts a buffer with other bytes in the place of `buffer`.
   func replace(
     _ buffer: UnsafeMutablePointer<GstBuffer>, with bytes: [UInt8], keeping metadata: [GstBufferCopyFlags]
