@@ -313,7 +313,7 @@ import Testing
       let outcome = try dub(video, "out.mp4")
       for word in words { #expect(outcome.err.contains("Warning: \(video): its \(word)"), "\(word): \(outcome.err)") }
       let lines = try syncdiff("inspect", "--no-faces", video).out.split(separator: "\n").filter {
-        $0.hasPrefix("would be lost")
+        $0.hasPrefix("would be lost: \(video): its ")
       }
       #expect(lines.count == words.count, "\(lines)")
     }
