@@ -3,19 +3,20 @@
 
 // The exemplar memory: mouths of a face seen earlier, and the choice of which to show (twin of `MouthMemory` in
 // Sources/Training/evaluate/frame_pipeline.py). The lips and the inside of the mouth come from the frame whose inner lip edges
-// were most like the wanted ones, from nearly the same viewing angle.
+// and lips were most like the wanted ones, from nearly the same viewing angle.
 
 private let apart: Float = 0.004  // outer eye distances: mouths closer than this are the same
 private let turnCounts: Float = 0.3  // outer eye distances that a turn by one radian counts as
+private let thicknessCounts: Float = 1  // the weight of how much of each lip shows
 private let better: Float = 0.01  // outer eye distances: hysteresis before another mouth is shown
 private let fade = 3  // frames over which one mouth crossfades to another
 
-/// The key by which mouths are compared: the inner lip edge in face coordinates, centred, and the direction of the
-/// face.
+/// The key by which mouths are compared: the inner lip edge in face coordinates, centred, the direction of the face, and
+/// how much of each lip shows: pressed lips are shut like resting ones, but have too little skin to be made into those.
 public struct MouthKey: Equatable, Sendable {
-  public static let count = 2 * FaceMeshPoints.inner.count + 2
+  public static let count = 2 * FaceMeshPoints.inner.count + 4
 
-  /// x and y of the lip edge's 20 points, then the turn.
+  /// x and y of the lip edge's 20 points, the turn, then the mean thickness of the upper and the lower lip.
   public let values: [Float]
 
   /// nil for any other number of values.
@@ -28,7 +29,14 @@ public struct MouthKey: Equatable, Sendable {
     let rim = FaceMeshPoints.inner.map { SIMD2(shape.points[$0].x, shape.points[$0].y) }
     let (middle, root) = (rim.reduce(.zero, +) / Float(rim.count), Float(rim.count).squareRoot())
     let turn = turnCounts * pose.turn
-    values = rim.flatMap { [($0.x - middle.x) / root, ($0.y - middle.y) / root] } + [turn.x, turn.y]
+    let lips = [
+      (FaceMeshPoints.upperOuter, FaceMeshPoints.upperInner), (FaceMeshPoints.lowerOuter, FaceMeshPoints.lowerInner),
+    ]
+    let thickness = lips.map { outer, inner in
+      let gaps = zip(outer, inner).map { abs(shape.points[$0].y - shape.points[$1].y) }
+      return thicknessCounts * gaps.reduce(0, +) / Float(gaps.count)
+    }
+    values = rim.flatMap { [($0.x - middle.x) / root, ($0.y - middle.y) / root] } + [turn.x, turn.y] + thickness
   }
 
   /// Mean gap between the lips, outer eye distances (`FaceShape.opening`).

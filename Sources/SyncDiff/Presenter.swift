@@ -7,11 +7,11 @@
 //     neutral.points [L]       the mesh points that speech moves, as in the model
 //     neutral.total [L, 3]     `Neutral.total`
 //     neutral.weight [1]       `Neutral.weight`
-//     keys [N, 42]             `MouthKey.values`, oldest first; N is 1 ... 32
+//     keys [N, 44]             `MouthKey.values`, oldest first; N is 1 ... 32
 //     meshes [N, 540, 2]       `StoredMouth.mesh`
 //     mouths.<i> [h, w, 3]     U8, `Picture.pixels`
 //
-// with the metadata `format` "syncdiff-presenter", `version` "1" and `crc32`. The loader is as strict as the model's.
+// with the metadata `format` "syncdiff-presenter", `version` "2" and `crc32`. The loader is as strict as the model's.
 
 import Faces
 import Speech
@@ -20,7 +20,7 @@ import Tensors
 /// One person's mouths. Immutable: any number of streams can share one.
 public struct Presenter: Sendable {
   static let format = "syncdiff-presenter"
-  static let version = "1"
+  static let version = "2"
   static let largestFile = 16 << 20  // bytes, more than a full `MouthMemory` takes
   private static let longest = 4096  // px, the longest side of a mouth's image
 

@@ -40,6 +40,31 @@ import Testing
     #expect(MouthKey([0]) == nil)
   }
 
+  /// Lips pressed together are as shut as resting ones; their skin would be stretched to twice its height.
+  @Test func pressedLipsAreNotTakenForRestingOnes() throws {
+    let pose = try #require(Pose(of: geometry.canonical, canonical: geometry.canonical))
+    func lips(_ part: Float) throws -> MouthKey {
+      var points = geometry.canonical
+      for (outer, inner) in [(Self.upperOuter, Self.upperInner), (Self.lowerOuter, Self.lowerInner)] {
+        for (o, i) in zip(outer, inner) { points[o].y = points[i].y + part * (points[o].y - points[i].y) }
+      }
+      return MouthKey(try #require(FaceShape(points)), pose)
+    }
+    var memory = MouthMemory<String>()
+    for (name, part) in [("resting", Float(1)), ("pressed", 0.4)] {
+      memory.remember(try lips(part)) { _ in (name, 1) }
+    }
+    #expect(try lips(0.4).opening == lips(1).opening)
+    #expect(memory.choose(try lips(0.9)).map(\.mouth) == ["resting"])
+    memory.interrupt()
+    #expect(memory.choose(try lips(0.5)).map(\.mouth) == ["pressed"])
+  }
+
+  private static let upperInner = [191, 80, 81, 82, 13, 312, 311, 310, 415]
+  private static let lowerInner = [95, 88, 178, 87, 14, 317, 402, 318, 324]
+  private static let upperOuter = [185, 40, 39, 37, 0, 267, 269, 270, 409]
+  private static let lowerOuter = [146, 91, 181, 84, 17, 314, 405, 321, 375]
+
   @Test func whatIsKeptIsToldOldestFirst() throws {
     var memory = MouthMemory<String>()
     for (name, open) in [("half", Float(2)), ("closed", 0), ("open", 4)] { try remember(&memory, name, open) }

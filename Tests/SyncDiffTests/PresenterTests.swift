@@ -43,7 +43,7 @@ import Testing
     #expect(presenter.count == 1 && presenter.widest > 0 && presenter.widest < 0.5)
     #expect(presenter.written(for: model) == whole)
     let file = try SafeTensors(whole)
-    #expect(file.metadata["format"] == "syncdiff-presenter" && file.metadata["version"] == "1")
+    #expect(file.metadata["format"] == "syncdiff-presenter" && file.metadata["version"] == "2")
     #expect(Set(file.names) == ["neutral.points", "neutral.total", "neutral.weight", "keys", "meshes", "mouths.0"])
     let shape = try #require(file["mouths.0"]).shape
     #expect(shape.count == 3 && shape[0] > 10 && shape[1] > 20 && shape[2] == 3)
@@ -70,7 +70,7 @@ import Testing
     try expectMalformed([], "empty")
     try expectMalformed(Array(whole[..<(whole.count / 2)]), "cut off")
     try expectMalformed(changed { $1["format"] = "syncdiff" }, "does not say that it is a syncdiff presenter")
-    try expectMalformed(changed { $1["version"] = "2" }, "version 2")
+    try expectMalformed(changed { $1["version"] = "1" }, "version 1")
     try expectMalformed(changed { $1["version"] = nil }, "version none")
     var bytes = whole
     bytes[bytes.count - 5] ^= 1
@@ -81,10 +81,10 @@ import Testing
     typealias Tensors = [String: Tensor]
     let count = try #require(try SafeTensors(whole)["neutral.points"]).values.count
     let cases: [((inout Tensors) -> Void, String)] = [
-      ({ $0["keys"] = nil }, "missing keys [1, 42]"),
-      ({ $0["keys"] = Tensor(zeros: [33, 42]) }, "keys is [33, 42], expected [32, 42]"),
-      ({ $0["keys"] = Tensor(zeros: [0, 42]) }, "keys is [0, 42], expected [1, 42]"),
-      ({ $0["keys"] = Tensor(zeros: []) }, "keys is [], expected [1, 42]"),
+      ({ $0["keys"] = nil }, "missing keys [1, 44]"),
+      ({ $0["keys"] = Tensor(zeros: [33, 44]) }, "keys is [33, 44], expected [32, 44]"),
+      ({ $0["keys"] = Tensor(zeros: [0, 44]) }, "keys is [0, 44], expected [1, 44]"),
+      ({ $0["keys"] = Tensor(zeros: []) }, "keys is [], expected [1, 44]"),
       ({ $0["keys"]?.values[3] = .nan }, "keys holds values that are not finite"),
       ({ $0["keys"]?.values[3] = 11 }, "keys holds values beyond 10"),
       ({ $0["meshes"] = Tensor(zeros: [1, 468, 2]) }, "meshes is [1, 468, 2], expected [1, 540, 2]"),
@@ -212,7 +212,7 @@ import Testing
     let bytes = try changed { tensors, _ in
       guard let key = tensors["keys"], let mesh = tensors["meshes"] else { return }
       let keys = (0..<32).flatMap { i in key.values.enumerated().map { $1 + ($0 == 1 ? 0.05 * Float(i) : 0) } }
-      tensors["keys"] = Tensor([32, 42], keys)
+      tensors["keys"] = Tensor([32, 44], keys)
       tensors["meshes"] = Tensor([32, 540, 2], (0..<32).flatMap { _ in Array(mesh.values) })
       for i in 0..<32 { tensors["mouths.\(i)"] = Tensor(zeros: [381, 382, 3]) }
     }

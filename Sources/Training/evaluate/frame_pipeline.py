@@ -7,7 +7,8 @@ import torch
 
 from data import warp
 from data.clips import as_image
-from data.geometry import INNER, MARGIN, SIDE, WINDOW, Expression, Neutral, Pose, opening, unfolded, with_mouth, with_rings
+from data.geometry import (INNER, LOWER_INNER, LOWER_OUTER, MARGIN, SIDE, UPPER_INNER, UPPER_OUTER, WINDOW, Expression, Neutral, Pose,
+                           opening, unfolded, with_mouth, with_rings)
 from networks.model import fade, masked, painted, pooled_lips
 
 CUT = slice(MARGIN, SIDE - MARGIN)
@@ -19,12 +20,14 @@ class MouthMemory:
     """The mouths of one face, at most MOST of them and BUDGET bytes (twin of Sources/Faces/MouthMemory.swift). A new
     mouth is kept if no kept one is like it, or if those that are were lit differently; it then replaces them. When
     there are too many, the older of the two most similar mouths is dropped. key: the inner lip edge [20, 2] in face
-    coordinates, centred, and the direction of the face."""
+    coordinates, centred, the direction of the face, and how much of the upper and of the lower lip shows: pressed lips
+    are shut like resting ones, but have too little skin to be made into those."""
     MOST = 32
     BUDGET = 15e6  # maximum bytes of all that is kept or shown and of one being added, which has at most a quarter
     APART = 0.004  # outer eye distances: mouths closer than this are the same
     LIT = 0.12  # colours of -1 ... 1: smaller differences count as the same light
     TURN = 0.3  # outer eye distances that a turn by one radian counts as
+    THICKNESS = 1  # the weight of how much of each lip shows
     SWITCH = 0.01  # outer eye distances: hysteresis before another mouth is shown
     FADE = 3  # frames over which one mouth crossfades to another
 
@@ -35,7 +38,10 @@ class MouthMemory:
     @staticmethod
     def key(shape, rotation):
         rim = shape[list(INNER), :2]
-        return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), MouthMemory.TURN * rotation[:2, 2]])
+        thickness = [np.abs(shape[list(outer), 1] - shape[list(inner), 1]).mean()
+                     for outer, inner in ((UPPER_OUTER, UPPER_INNER), (LOWER_OUTER, LOWER_INNER))]
+        return np.concatenate([((rim - rim.mean(0)) / np.sqrt(len(rim))).ravel(), MouthMemory.TURN * rotation[:2, 2],
+                               MouthMemory.THICKNESS * np.array(thickness)])
 
     def remember(self, key, mouth, size=0, light=0.0):
         """size: bytes of the mouth; light: mean colours of the quarters around it, -1 ... 1."""

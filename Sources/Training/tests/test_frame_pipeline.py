@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 
-from data.geometry import INNER, MIDDLE, opening
+from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, MIDDLE, UPPER_INNER, UPPER_OUTER, opening
 from evaluate.frame_pipeline import ANY_MOUTH, WIDER, Dub, MouthMemory
 from tests.faces import basis, clip
 
@@ -28,6 +28,15 @@ class MemoryTests(unittest.TestCase):
         self.assertEqual(shown(self.memory, 0.01), [("shut", 1.0)])
         self.assertEqual([shown(self.memory, 0.1) for _ in range(4)],
                          [[("open", 0.33), ("shut", 0.67)], [("open", 0.67), ("shut", 0.33)], [("open", 1.0)], [("open", 1.0)]])
+
+    def test_pressed_lips_are_not_resting_ones(self):
+        rest = basis().canonical.copy()
+        pressed = rest.copy()
+        for outer, inner in ((UPPER_OUTER, UPPER_INNER), (LOWER_OUTER, LOWER_INNER)):
+            pressed[list(outer), 1] = 0.4 * rest[list(outer), 1] + 0.6 * rest[list(inner), 1]
+        apart = MouthMemory.key(rest, np.eye(3)) - MouthMemory.key(pressed, np.eye(3))
+        np.testing.assert_allclose(apart[:-2], 0, atol=1e-9)
+        self.assertGreater(np.abs(apart[-2:]).min(), MouthMemory.SWITCH)
 
     def test_a_mouth_stays_while_another_is_hardly_better(self):
         shown(self.memory, 0.0)
