@@ -21,6 +21,7 @@ final class Dubbing {
   private let length: Double?
   private var `extension`: Extension?
   private var carriers: [Carrier] = []
+  private var repair: MatroskaRepair?
   private let soundEnd: SoundEnd
   private var direction: Direction?
 
@@ -91,7 +92,8 @@ final class Dubbing {
     carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
     if [.mkv, .webm].contains(encoding.container) {
       sayNoLanguage(muxer)
-      MatroskaRepair(job.kept).attach(to: muxer)
+      repair = MatroskaRepair(job.kept)
+      repair?.attach(to: muxer)
     }
   }
 
@@ -160,7 +162,7 @@ final class Dubbing {
     if earlier != nil { _ = try play(report, ends: false) }
     try `extension`?.check()
     let sources = (pictures.map { [$0] } ?? stretches.map(\.pictures)) + sounds
-    for note in sources.flatMap(\.notes) { report.warn(note) }
+    for note in sources.flatMap(\.notes) + [repair?.loss].compactMap(\.self) { report.warn(note) }
     let seconds = watch.progress.seconds
     let frames = stretches.isEmpty ? watch.progress.frames : stretches.map(\.frames).reduce(0, +)
     let counts = stretches.isEmpty ? Counts(of: dub) : stretches.map(\.counts).reduce(Counts(), +)

@@ -21,6 +21,8 @@ struct Kept {
     var kind: String { String(caps.prefix { $0 != "," }) }
     var isSound: Bool { caps.hasPrefix("audio/") }
     var isText: Bool { kind == "text/x-raw" }
+    /// Of Matroska's WebVTT, among others.
+    static let unknownSubtitles = "application/x-subtitle-unknown"
     /// For people.
     var name: String {
       let names = [
@@ -28,7 +30,7 @@ struct Kept {
         "audio/x-vorbis": "Vorbis sound", "audio/x-ac3": "AC-3 sound", "audio/x-eac3": "E-AC-3 sound",
         "audio/x-dts": "DTS sound", "audio/x-true-hd": "TrueHD sound", "audio/x-alac": "ALAC sound",
         "text/x-raw": "subtitles as text", "subpicture/x-dvd": "DVD subtitles", "subpicture/x-dvb": "DVB subtitles",
-        "subpicture/x-pgs": "PGS subtitles",
+        "subpicture/x-pgs": "PGS subtitles", Self.unknownSubtitles: "subtitles of a kind that GStreamer does not know",
       ]
       if kind == "audio/mpeg" { return caps.contains("mpegversion=(int)1") ? "MPEG sound" : "AAC sound" }
       return names[kind] ?? kind
@@ -40,6 +42,8 @@ struct Kept {
   private(set) var misfits: [Stream] = []
   private(set) var chapters: Chapters?
   let isWanted: Bool
+  /// Whether the file's headers, which would say which of its tracks are default or forced, could not be read.
+  private(set) var isUntold = false
   private let (uri, part): (String, Part)
   private let container: Container
 
@@ -52,7 +56,10 @@ struct Kept {
       let (places, tracks) = (
         stored.indices.filter { stored[$0].isSound == isSound }, media.tracks.filter { $0.isSound == isSound }
       )
-      guard places.count == tracks.count else { continue }
+      guard places.count == tracks.count else {
+        isUntold = isUntold || media.hasTrackHeaders
+        continue
+      }
       for (place, track) in zip(places, tracks) { stored[place].track = track }
     }
     for stream in stored {
@@ -327,7 +334,10 @@ extension Container {
 
   /// Whether it can hold a stream with these caps.
   func holds(_ text: String) -> Bool {
-    guard let factory = gst_element_factory_find(muxer), let caps = gst_caps_from_string(text) else { return false }
+    // matroskamux would take them, but not write them.
+    guard text != Kept.Stream.unknownSubtitles, let factory = gst_element_factory_find(muxer),
+      let caps = gst_caps_from_string(text)
+    else { return false }
     defer {
       gst_caps_unref(caps)
       gst_object_unref(UnsafeMutableRawPointer(factory))

@@ -49,8 +49,12 @@ func losses(
       let alike = kept.misfits.filter { $0.caps == caps }
       let others = Container.allCases.filter { $0.holds(caps) }.map(\.rawValue)
       let what = alike.count == 1 ? "a stream of which is left out" : "of which \(alike.count) streams are left out"
-      let rest = others.isEmpty ? "" : "; \(others.joined(separator: " and ")) keep\(others.count == 1 ? "s" : "") it"
+      let list = others.dropLast(2) + [others.suffix(2).joined(separator: " and ")]
+      let rest = others.isEmpty ? "" : "; \(list.joined(separator: ", ")) keep\(others.count == 1 ? "s" : "") it"
       lose("\(encoding.container.rawValue) does not hold \(alike[0].name), \(what)\(rest)")
+    }
+    if kept.isUntold {
+      lose("which of its tracks are default or forced, and their titles, are not known, and not kept")
     }
     losses += trackLosses(kept.streams.compactMap(\.track), in: encoding.container).map { "\(video.path): \($0)" }
   } else {
@@ -81,7 +85,9 @@ func losses(
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
   let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
   if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
-  if let made = video.made { lose("its time of creation, \(made), becomes that of the result") }
+  if let made = video.made {
+    lose("its time of creation, \(made), \(encoding.container == .ts ? "is left out" : "becomes that of the result")")
+  }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")
   }
@@ -94,11 +100,13 @@ private func trackLosses(_ tracks: [Track], in container: Container) -> [String]
   let isMatroska = [.mkv, .webm].contains(container)
   let titles = tracks.compactMap(\.title)
   if !titles.isEmpty, !isMatroska {
-    losses.append("titles of its tracks are left out: \(titles.joined(separator: ", "))")
+    losses.append("the titles of its tracks are left out: \(titles.joined(separator: ", "))")
   }
-  if tracks.contains(where: \.isForced), !isMatroska {
-    losses.append("that subtitles of it are forced is left out; mkv says it")
+  if tracks.contains(where: { $0.isForced && !$0.isSound }), !isMatroska {
+    losses.append("some of its subtitles are forced, which only mkv can say")
   }
+  let marks = Set(tracks.flatMap(\.marks)).sorted()
+  if !marks.isEmpty { losses.append("that some of its tracks are \(marks.joined(separator: ", ")) is left out") }
   if tracks.contains(where: \.isStyled) {
     losses.append("fonts, colours and places of its ASS subtitles are left out, their text stays")
   }
@@ -110,9 +118,6 @@ private func pictureLosses(
 ) -> [String] {
   var losses: [String] = []
   let (from, to) = (picture.layout, encoding.layout)
-  if picture.colours.matrix == 0, !picture.isRGB {
-    losses.append("it does not say its colours; the result says the usual ones, \(encoding.colours.name)")
-  }
   if picture.hasCaptions, encoding.video != .h264 {
     losses.append("its closed captions are left out; --video-codec h264 keeps them")
   }

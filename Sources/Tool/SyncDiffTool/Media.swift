@@ -99,6 +99,9 @@ struct Media {
     if !pictures[0].colours.saysRange, let isFull = headers.isFullRange { pictures[0].colours.isFullRange = isFull }
   }
 
+  /// Whether a file of its kind says in headers of which tracks it is made.
+  var hasTrackHeaders: Bool { ["video/x-matroska", "video/webm", "video/quicktime"].contains(container) }
+
   /// What to say of a truncated file.
   var missingEnd: String? { isCutOff ? "\(path) is cut off: its end is missing" : nil }
 
@@ -171,6 +174,8 @@ struct Track {
   var isForced = false
   /// Whether its text has styles.
   var isStyled = false
+  /// Whom or what it is for, beside that, for people.
+  var marks: [String] = []
 }
 
 struct Ratio: Equatable {

@@ -37,7 +37,8 @@ struct MovieHeaders {
     let size = Int(ftello(file))
     var position = 0
     var isMovie = false
-    while let (type, header, length) = Self.box(file, at: position, of: size) {
+    for _ in 0..<Self.mostBoxes {
+      guard Interrupt.status == nil, let (type, header, length) = Self.box(file, at: position, of: size) else { break }
       if type == "moov", length - header <= Self.largestMovie {
         isMovie = true
         let body = [UInt8](unsafeUninitializedCapacity: length - header) { bytes, count in
@@ -56,6 +57,8 @@ struct MovieHeaders {
   }
 
   private static let largestMovie = 256 << 20  // bytes
+  /// More of them beside each other are in no file that is meant well: ten hours of fragments have some ten thousand.
+  private static let mostBoxes = 1 << 20
 
   /// The box at `position`: its type, and the lengths of its header and of the whole box in bytes.
   private static func box(
@@ -74,14 +77,18 @@ struct MovieHeaders {
 
   private mutating func read(_ movie: Boxes, of file: UnsafeMutablePointer<FILE>) {
     var hasPicture = false
+    // QuickTime's chapters are tracks of text that others refer to.
+    let chapters = movie.filter { $0.type == "trak" }.compactMap { Boxes($0.body)["tref"].map(Boxes.init)?["chap"] }
+      .flatMap { ids in stride(from: 0, to: ids.count, by: 4).compactMap { ids.number(at: $0, 4) } }
+    hasChapters = hasChapters || !chapters.isEmpty
     for (type, body) in movie {
       if type == "udta" { readUserData(Boxes(body)) }
       if type == "meta" { readKeys(body) }
       guard type == "trak" else { continue }
       let track = Boxes(body)
-      if let references = track["tref"], Boxes(references)["chap"] != nil { hasChapters = true }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
-      if ["soun", "sbtl", "subp", "subt", "clcp"].contains(handler) {
+      let id = track["tkhd"].flatMap { $0.number(at: $0.first == 1 ? 20 : 12, 4) }
+      if ["soun", "sbtl", "subp", "subt", "text", "clcp"].contains(handler), !chapters.contains(id ?? 0) {
         let name = track["udta"].map(Boxes.init)?["name"].map { String(decoding: $0, as: UTF8.self) }
         tracks.append(
           Track(
