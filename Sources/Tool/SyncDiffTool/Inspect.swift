@@ -21,7 +21,7 @@ struct Inspect: ParsableCommand {
       The options are those of syncdiff dub that decide what is written. --audio-track and --once, which choose the new sound and how \
       faces are learned, change nothing here and are not taken.
 
-      Exit status: 0 it can be dubbed; otherwise the status with which syncdiff dub would end, such as 66 or 73.
+      Exit status: 0 it can be dubbed; otherwise the status with which syncdiff dub would end, such as 66 or 73, but never its 3 or 4.
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
@@ -113,7 +113,7 @@ struct Inspect: ParsableCommand {
     lines += found.losses.map { "would be lost: \($0)" }
     lines += found.warnings
     if let why = found.why { lines.append("cannot be dubbed: \(why.description)") }
-    return lines.joined(separator: "\n")
+    return lines.map(\.onOneLine).joined(separator: "\n")
   }
 
   /// Nil if there are none; a member `error` says why they cannot be read.

@@ -37,6 +37,7 @@ final class Report {
   }
 
   func warn(_ text: String) {
+    let text = text.onOneLine
     guard !warnings.contains(text) else { return }
     warnings.append(text)
     if isSilent { return }
@@ -113,7 +114,18 @@ struct Progress {
 }
 
 /// Prints a line on stderr.
-func say(_ line: String) { put("\(line)\n") }
+func say(_ line: String) { put("\(line.onOneLine)\n") }
+
+extension String {
+  /// Spaces in place of control characters and ends of lines, with which a title in a file could forge lines.
+  var onOneLine: String {
+    String(
+      String.UnicodeScalarView(
+        unicodeScalars.map {
+          [.control, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory) ? " " : $0
+        }))
+  }
+}
 
 func put(_ text: String, _ stream: Int32 = STDERR_FILENO) {
   var text = text
