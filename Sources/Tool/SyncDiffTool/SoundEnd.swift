@@ -4,7 +4,6 @@
 // Ends the audio with the video, to the sample: audio goes to its encoder only as far as the video has come.
 
 import CGStreamer
-import Glibc
 import Synchronization
 
 /// Must live as long as the pipeline it is attached to.
@@ -26,7 +25,10 @@ final class SoundEnd: Sendable {
   }
 
   /// Stops waiting; call before the pipeline stops.
-  func open() { isOpen.store(true, ordering: .relaxed) }
+  func open() {
+    isOpen.store(true, ordering: .relaxed)
+    watch.step.signal()
+  }
 
   private func pass(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
@@ -62,7 +64,7 @@ final class SoundEnd: Sendable {
         }
         return GST_PAD_PROBE_DROP
       } else {
-        usleep(1000)
+        watch.step.wait()
       }
     }
     return GST_PAD_PROBE_DROP

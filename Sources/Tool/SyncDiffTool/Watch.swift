@@ -4,6 +4,7 @@
 // Monitors the running pipeline: counts frames, adjusts the time of the encoded audio, and drops what of it follows the video.
 
 import CGStreamer
+import Dispatch
 import Synchronization
 
 /// Must live as long as the pipeline it is attached to.
@@ -25,6 +26,8 @@ final class Watch: Sendable {
   }
 
   private let state = Mutex(State())
+  /// Signalled when the video has come further.
+  let step = DispatchSemaphore(value: 0)
   private let encoding: Encoding
   private let timecode: Timecode?
 
@@ -61,6 +64,7 @@ final class Watch: Sendable {
   private func picture(
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
+    defer { step.signal() }
     if let buffer = info.buffer, let start = runningTime(of: buffer, on: pad) {
       state.withLock {
         // A last frame without a duration lasts as long as the one before it.
