@@ -147,8 +147,7 @@ private final class Queue: @unchecked Sendable {
           signed: result.signature?.rawValue ?? "")
         record.text = report.warnings.joined(separator: "; ")
       } catch {
-        let wrong = (error as? ValidationError).map { Failure($0) }
-        let failure = error as? Failure ?? wrong ?? Failure("\(error)", .internalFault)
+        let failure = error as? Failure ?? Failure("\(error)", .internalFault)
         (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
       }
     }

@@ -125,6 +125,8 @@ final class Discovery: Sendable {
         gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, takeEncoded, $3, nil)
         gst_object_unref(pad)
       }
+      // Before the first sound there may be many frames, each of which may be larger than the usual 2 MB.
+      if factoryName(of: $2) == "decodebin" { $2.object.set("max-size-bytes", to: "\(256 << 20)") }
       guard factoryName(of: $2) == "qtdemux" else { return }
       let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = { _, pad, me in
         gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, takeColours, me, nil)

@@ -108,8 +108,7 @@ struct Dub: ParsableCommand {
   func run() throws {
     let report = Report(isQuiet: reporting.quiet, isJSON: reporting.json)
     do {
-      let result: Result
-      do { result = try dub(report) } catch let wrong as ValidationError { throw Failure(wrong) }
+      let result = try dub(report)
       report.emit("result", result.record.merging(["warnings": .array(report.warnings.map { .string($0) })]) { $1 })
       switch result.status {
       case nil: return
@@ -154,8 +153,12 @@ struct Dub: ParsableCommand {
     }
   }
 
-  /// Runs the dub. If `keepsPart`, an interrupted dub keeps what was made so far.
+  /// Runs the dub. If `keepsPart`, an interrupted dub keeps what was made so far. A `Failure` is thrown for what the user can mend.
   func dub(_ report: Report, keepsPart: Bool = true) throws -> Result {
+    do { return try made(report, keepsPart) } catch let wrong as ValidationError { throw Failure(wrong) }
+  }
+
+  private func made(_ report: Report, _ keepsPart: Bool) throws -> Result {
     Interrupt.arm()
     gst_init(nil, nil)
     guard gst_element_register_syncdiff(nil) != 0 else {
@@ -175,6 +178,9 @@ struct Dub: ParsableCommand {
       mayReplace: format.overwrite)
     let signing = try Signing(origin, in: job.encoding.container)
     for loss in losses(of: job) { report.warn(loss) }
+    if let shown = picture.pictures.first, shown.colours.matrix == 0, !shown.isRGB {
+      report.note("\(video) does not say its colours; the result says the usual ones, \(job.encoding.colours.name).")
+    }
     let sight = try look(through: job, report)
     defer { if let known = sight.known { fclose(known) } }
     let began = ContinuousClock.now
@@ -214,16 +220,12 @@ struct Dub: ParsableCommand {
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
     if file.isFile, !job.kept.streams.isEmpty, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 {
-      try setTrackFlags(of: file, job.kept)
+      do { try setTrackFlags(of: file, job.kept) } catch {
+        faults.append("it does not say of all tracks whether they are default: \(error)")
+      }
     }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
-      let result = try Media(path: written)
-      faults += differences(of: result, from: job, frames: made.frames)
-      // Beyond what Losses.swift names.
-      let lost = job.picture.tags.subtracting(result.tags).filter { job.encoding.container.holds(tag: $0) }.sorted()
-      if !lost.isEmpty {
-        report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
-      }
+      faults += try check(written, job, frames: made.frames, report)
     }
     let (isFile, signature) = (file.isFile, sign(file, made, job, signing, &faults, report))
     try file.finish()
@@ -262,6 +264,21 @@ struct Dub: ParsableCommand {
       frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
       output: output,
       encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
+  }
+
+  /// Reads the result back; returns what is wrong with it.
+  private func check(_ written: String, _ job: Job, frames: Int, _ report: Report) throws -> [String] {
+    let result: Media
+    do { result = try Media(path: written) } catch {
+      if let status = Interrupt.status { throw Failure("interrupted", status) }
+      return ["it cannot be read back: " + "\(error)".replacing(written, with: output)]
+    }
+    // Beyond what Losses.swift names.
+    let lost = job.picture.tags.subtracting(result.tags).filter { job.encoding.container.holds(tag: $0) }.sorted()
+    if !lost.isEmpty {
+      report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
+    }
+    return differences(of: result, from: job, frames: frames)
   }
 
   /// Labels the file as made by AI, and signs it. If that fails, it is reported as a fault, and the file stays as it was.

@@ -73,6 +73,15 @@ final class Output {
     }
   }
 
+  /// Puts other bytes in the place of as many `old` ones: all of them, or if it throws none.
+  func replace(_ old: [UInt8], with new: [UInt8], at place: Int) throws {
+    guard pwrite(descriptor, new, new.count, off_t(place)) == new.count else {
+      let failure = Self.failure(name)
+      _ = pwrite(descriptor, old, old.count, off_t(place))
+      throw failure
+    }
+  }
+
   /// Lets `make` write a new file from this one, which it then replaces; if `make` throws, this one stays.
   func remake(_ make: (_ from: Int32, _ to: Int32) throws -> Void) throws {
     guard let temporary else { return }

@@ -18,11 +18,10 @@ func setTrackFlags(of file: Output, _ kept: Kept) throws {
     guard pread(file.descriptor, &bytes, bytes.count, off_t(header.lowerBound)) == bytes.count, bytes.count >= 84 else {
       continue
     }
+    let before = bytes
     let stream = index > 0 ? kept.streams[index - 1] : nil
     if let stream, !stream.isDefault { bytes[3] &= ~1 }
     if stream?.isSound ?? true { bytes[bytes[0] == 1 ? 47 : 35] = 1 }
-    guard pwrite(file.descriptor, bytes, bytes.count, off_t(header.lowerBound)) == bytes.count else {
-      throw Failure("cannot write \(file.name): \(String(cString: strerror(errno)))", .badOutput)
-    }
+    try file.replace(before, with: bytes, at: header.lowerBound)
   }
 }

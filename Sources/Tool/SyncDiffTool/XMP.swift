@@ -24,12 +24,7 @@ func addSourceType(to file: Output) throws -> Bool {
     guard pread(file.descriptor, &bytes, bytes.count, off_t(place.startIndex)) == bytes.count,
       let text = String(validating: bytes, as: UTF8.self), let changed = withSourceType(text)
     else { continue }
-    let written = Array(changed.utf8)
-    guard pwrite(file.descriptor, written, written.count, off_t(place.startIndex)) == written.count else {
-      let reason = String(cString: strerror(errno))
-      _ = pwrite(file.descriptor, bytes, bytes.count, off_t(place.startIndex))  // never half a packet
-      throw Failure("cannot write \(file.name): \(reason)", .badOutput)
-    }
+    try file.replace(bytes, with: Array(changed.utf8), at: place.startIndex)
     return true
   }
   return false
