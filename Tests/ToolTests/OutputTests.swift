@@ -256,4 +256,54 @@ import Testing
     #expect(outcome.status == 73 && outcome.err.contains(message), "\(outcome.err)")
     #expect(!folder.has(name) && folder.litter.isEmpty)
   }
+
+  @Test("Frames of three megabytes are checked too")
+  func largeFrames() throws {
+    let video = try folder.make(
+      "v.mp4",
+      by:
+        "-f lavfi -i color=gray:s=1920x1080:r=25:d=0.32,noise=alls=100:allf=t -c:v libx264 -preset ultrafast -qp 0 -pix_fmt yuv420p"
+    )
+    let outcome = try run(
+      tool,
+      [
+        "dub", "--once", "--video", video, "--audio", try folder.tone(), "-o", folder.file("out.mkv"), "--video-codec",
+        "ffv1", "--audio-codec", "flac",
+      ])
+    #expect(outcome.status == 3, "\(outcome.err)")
+  }
+
+  @Test("A dub that cannot be checked is kept, and the status tells")
+  func unchecked() throws {
+    let video = try folder.colours("v.mkv", by: "-c:v libx264 -pix_fmt yuv420p")
+    let outcome = try run(
+      URL(fileURLWithPath: "/usr/bin/env"),
+      [
+        "GST_PLUGIN_FEATURE_RANK=avdec_ffv1:NONE,avdec_flac:NONE,flacdec:NONE", tool.path, "dub", "--once", "--video",
+        video, "--audio", try folder.tone(), "-o", folder.file("out.mkv"), "--video-codec", "ffv1", "--audio-codec",
+        "flac",
+      ])
+    #expect(outcome.status == 70, "\(outcome.err)")
+    #expect(outcome.err.contains("it cannot be read back: cannot decode \(folder.file("out.mkv")): "), "\(outcome.err)")
+    #expect(try decodedFrames(folder.file("out.mkv")) != nil)
+  }
+
+  private static let strace = URL(fileURLWithPath: "/usr/bin/strace")
+
+  @Test(
+    "A dub whose tracks cannot be marked is kept, and the status tells",
+    .enabled(if: (try? run(strace, ["true"]).status) == 0, "there is no strace"))
+  func unmarked() throws {
+    let video = try folder.colours("v.mkv", by: "-i \(sound) -c:v libx264 -pix_fmt yuv420p -c:a aac -map 0 -map 1")
+    let outcome = try run(
+      Self.strace,
+      [
+        "-f", "-qq", "-o", "/dev/null", "-e", "inject=pwrite64:error=EIO:when=1", tool.path, "dub", "--once", "--video",
+        video, "--audio", sound, "-o", folder.file("out.mp4"), "--keep",
+      ])
+    #expect(outcome.status == 70, "\(outcome.err)")
+    #expect(
+      outcome.err.contains("it does not say of all tracks whether they are default: cannot write"), "\(outcome.err)")
+    #expect(try decodedFrames(folder.file("out.mp4")) != nil)
+  }
 }

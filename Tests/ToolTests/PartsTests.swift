@@ -172,31 +172,6 @@ import Testing
     #expect(text.out.contains("Hello you") && text.out.contains("Bye"), "\(text.out)")
   }
 
-  @Test(
-    "Of the sounds the new one alone is played unasked; which subtitles are, or are forced, and titles stay or are named",
-    arguments: ["mkv", "mp4", "mov"])
-  func roles(ending: String) throws {
-    _ = try write("s.srt", "1\n00:00:00,100 --> 00:00:00,300\nHello\n")
-    let sound = try folder.tone()
-    let video = try folder.make(
-      "v.mkv",
-      by:
-        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @tone.wav -i @tone.wav -i @s.srt -i @s.srt -map 0 -map 1 -map 2 -map 3 "
-        + "-map 4 -c:v libx264 -c:a aac -c:s srt -metadata:s:a:0 title=Director -disposition:a:0 default -disposition:s:0 default "
-        + "-disposition:s:1 forced")
-    let outcome = try dub(video, sound, "out.\(ending)", "--keep")
-    #expect(outcome.status == 3, "\(outcome.err)")
-    let fields = "stream_disposition=default,forced:stream_tags=title"
-    let told = try run(
-      ffprobe, ["-v", "error", "-show_entries", fields, "-of", "compact=p=0:nk=1", folder.file("out.\(ending)")])
-    let roles = told.out.split(separator: "\n").map { String($0.prefix(3)) }
-    let isForced = ending == "mkv" ? 1 : 0
-    #expect(roles == ["1|0", "1|0", "0|0", "0|0", "1|0", "0|\(isForced)"], "\(told.out)")
-    #expect(told.out.contains("Director") == (ending == "mkv"))
-    #expect(outcome.err.contains("titles of its tracks are left out: Director") == (ending != "mkv"), "\(outcome.err)")
-    #expect(outcome.err.contains("forced is left out") == (ending != "mkv"), "\(outcome.err)")
-  }
-
   @Test("A kept packet that begins before the picture is kept too", arguments: ["mp4", "ts"])
   func early(ending: String) throws {
     let video = try folder.make(
