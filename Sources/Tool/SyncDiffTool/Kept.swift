@@ -57,7 +57,7 @@ struct Kept {
         stored.indices.filter { stored[$0].isSound == isSound }, media.tracks.filter { $0.isSound == isSound }
       )
       guard places.count == tracks.count else {
-        isUntold = isUntold || media.hasTrackHeaders
+        isUntold = isUntold || media.hasTrackHeaders && !places.isEmpty
         continue
       }
       for (place, track) in zip(places, tracks) { stored[place].track = track }
