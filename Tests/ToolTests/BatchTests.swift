@@ -52,6 +52,16 @@ import Testing
     #expect(try decodedFrames(outputs[1]) == 6 && bytes.count > 0 && folder.litter.isEmpty)
   }
 
+  @Test("An output that is an input of its entry is no finished output", arguments: ["video", "audio", "cues"])
+  func outputIsInput(which: String) throws {
+    let cues = try list("cues.csv", "start,end,sound\n0,0.2,\(sound)\n")
+    let speech = which == "cues" ? ("cues", cues) : ("audio", sound)
+    let output = which == "video" ? picture : sound
+    let manifest = try list("list.csv", "video,\(speech.0),output\n\(picture),\(speech.1),\(output)\n")
+    let outcome = try syncdiff("batch", manifest)
+    #expect(outcome.status == 73 && outcome.err.contains("it is one of the inputs"), "\(outcome.err)")
+  }
+
   @Test("JSON lists and CSV reports work as well")
   func json() throws {
     let out = folder.file("a.mkv")
@@ -153,7 +163,9 @@ import Testing
       ("video,audio,output\nv,a\n", "has 2 cells, not 3"), ("video,audio,output,colour\nv,a,o.mp4,red\n", "colour"),
       ("video,audio,output,container\nv,a,-,mkv\n", "standard output"), ("[1]", "not a JSON object"),
       ("[{]", "not a JSON array"),
-      ("", "is empty"),
+      ("", "is empty"), ("video,audio,output\n", "has no entries"), ("[]", "has no entries"),
+      (" {\"video\": \"v\", \"audio\": \"a\", \"output\": \"o.mp4\"}", "not a JSON array"),
+      ("video,audio,output,audio\nv,a,o.mp4,b\n", "two columns audio"),
     ])
   func refuses(text: String, message: String) throws {
     let outcome = try syncdiff("batch", try list("list", text))

@@ -326,7 +326,7 @@ import Testing
       ("start,end,sound\nx,1,a.wav\n", "start must be a number of seconds"), ("start,end\n0,1\n", "has no sound"),
       ("start,end,sound,face\n0,1,a.wav,upper\n", "face must be largest"),
       ("start,end,sound,voice\n0,1,a.wav,b\n", "there is no voice"),
-      ("start,end,sound\n", "has no cues"),
+      ("start,end,sound\n", "has no entries"), ("start,end,sound,sound\n0,1,a.wav,b.wav\n", "two columns sound"),
     ])
   func badCues(text: String, message: String) throws {
     let list = try write("cues.csv", text)

@@ -136,20 +136,23 @@ private final class Queue: @unchecked Sendable {
     var record = BatchRecord(dub)
     var status = stat()
     let report = Report(isSilent: true)
-    if !overwrite, stat(dub.output, &status) == 0 {
-      (record.state, record.figures) = (.skipped, earlier[dub.output]?.figures)
-    } else {
-      do {
+    do {
+      let sounds = try dub.cues.map { try Cue.load(path: $0).map(\.sound) } ?? dub.audio.map { [$0] } ?? []
+      try Output.requireOther(dub.output, than: [dub.video] + sounds)
+      if !overwrite, stat(dub.output, &status) == 0 {
+        (record.state, record.figures) = (.skipped, earlier[dub.output]?.figures)
+      } else {
         let result = try dub.dub(report, keepsPart: false)
         (record.state, record.exit) = (.dubbed, Int(result.status?.rawValue ?? 0))
         record.figures = BatchRecord.Figures(
           frames: result.frames, painted: result.painted, seconds: result.seconds, spent: result.spent,
           signed: result.signature?.rawValue ?? "")
         record.text = report.warnings.joined(separator: "; ")
-      } catch {
-        let failure = error as? Failure ?? Failure("\(error)", .internalFault)
-        (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
       }
+    } catch {
+      let wrong = (error as? ValidationError).map { Failure($0) }
+      let failure = error as? Failure ?? wrong ?? Failure("\(error)", .internalFault)
+      (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
     }
     if record.state != .failed, reports.contains(where: { $0.kind == .html }) { record.stills = stills(of: dub) }
     return record

@@ -59,7 +59,6 @@ struct Cue {
   /// Sorted by start. Throws if the file is not a list of cues, or if two of them overlap.
   static func load(path: String) throws -> [Cue] {
     let cues = try table(at: path).map { (name: $0.name, cue: try Cue($0)) }.sorted { $0.cue.start < $1.cue.start }
-    guard !cues.isEmpty else { throw ValidationError("\(path) has no cues.") }
     for (before, after) in zip(cues, cues.dropFirst()) where after.cue.start < before.cue.end {
       throw ValidationError("\(after.name) begins before \(before.name) ends.")
     }

@@ -31,12 +31,7 @@ final class Output {
       guard canStream else { throw Self.cannotStream(name) }
       return
     }
-    for input in inputs where exists {
-      var other = stat()
-      if stat(input, &other) == 0, (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino) {
-        throw Failure("cannot write \(name): it is one of the inputs", .badOutput)
-      }
-    }
+    try Self.requireOther(name, than: inputs)
     switch exists ? status.st_mode & S_IFMT : S_IFREG {
     case S_IFDIR: throw Self.isFolder(name)
     case S_IFREG:
@@ -55,6 +50,17 @@ final class Output {
     default:
       guard canStream else { throw Self.cannotStream(name) }
       (target, descriptor) = (name, try Self.written(name, open(name, O_WRONLY | O_CLOEXEC)))
+    }
+  }
+
+  /// Throws if a file is the same as one of `inputs`.
+  static func requireOther(_ name: String, than inputs: [String]) throws {
+    var (status, other) = (stat(), stat())
+    guard stat(name, &status) == 0 else { return }
+    for input in inputs where stat(input, &other) == 0 {
+      guard (other.st_dev, other.st_ino) != (status.st_dev, status.st_ino) else {
+        throw Failure("cannot write \(name): it is one of the inputs", .badOutput)
+      }
     }
   }
 

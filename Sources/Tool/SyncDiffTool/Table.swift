@@ -13,17 +13,22 @@ struct Row {
   let cells: [(name: String, text: String)]
 }
 
-/// The rows of a list; throws if the file is not one.
+/// The rows of a list; throws if the file is not one, or has none.
 func table(at path: String) throws -> [Row] {
   guard let bytes = readFile(path) else { throw Failure("cannot read \(path): \(String(cString: strerror(errno)))") }
-  let isJSON = bytes.first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "[")
-  return try isJSON ? objects(bytes, path) : lines(bytes, path)
+  let first = bytes.first { !" \t\r\n".utf8.contains($0) }
+  let rows = try [UInt8(ascii: "["), UInt8(ascii: "{")].contains(first) ? objects(bytes, path) : lines(bytes, path)
+  guard !rows.isEmpty else { throw ValidationError("\(path) has no entries.") }
+  return rows
 }
 
 private func lines(_ bytes: [UInt8], _ path: String) throws -> [Row] {
   var lines = CSV.parse(String(decoding: bytes, as: UTF8.self))
   guard !lines.isEmpty else { throw ValidationError("\(path) is empty.") }
   let columns = lines.removeFirst()
+  if let twice = columns.first(where: { name in columns.count { $0 == name } > 1 }) {
+    throw ValidationError("\(path) has two columns \(twice).")
+  }
   return try lines.enumerated().map { index, cells in
     let name = "\(path), entry \(index + 1)"
     guard cells.count == columns.count else {
