@@ -141,6 +141,21 @@ import Testing
     #expect(folder.litter.isEmpty)
   }
 
+  @Test("--compare keeps the pixel aspect ratio", arguments: [("16/15", "mp4"), ("16/15", "mkv"), ("8/9", "mov")])
+  func compareAspect(aspect: String, ending: String) throws {
+    let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=192x144:r=25:d=0.4,setsar=\(aspect) -c:v libx264")
+    let out = folder.file("out.\(ending)")
+    let outcome = try syncdiff(
+      "dub", "--once", "--video", video, "--audio", try folder.tone(), "-o", out, "--compare")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let made = try probe(out, "v:0", "width,height,sample_aspect_ratio")
+    #expect(made.prefix(2) == ["384", "144"])
+    let (now, before) = (made[2].split(separator: ":"), aspect.split(separator: "/"))
+    func value(_ ratio: [Substring]) throws -> Double { try #require(Double(ratio[0])) / #require(Double(ratio[1])) }
+    // Matroska stores the display width in whole pixels.
+    #expect(try abs(value(now) - value(before)) < 1.0 / 384, "\(made[2])")
+  }
+
   @Test("--compare shows the original on the left, and --mix-original keeps its sound under the new one")
   func compareAndMix() throws {
     let video = try folder.make(

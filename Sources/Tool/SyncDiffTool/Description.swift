@@ -47,7 +47,8 @@ extension Job {
       painted = """
         tee name=both  both. ! \(unlimited) ! sides.sink_0  both. ! \(dub) ! \(few) ! sides.sink_1 \
         compositor name=sides start-time-selection=first sink_1::xpos=\(width) \
-        ! video/x-raw,format=\(encoding.layout.format),width=\(2 * width),height=\(height)
+        ! video/x-raw,format=\(encoding.layout.format),width=\(2 * width),height=\(height),\
+        pixel-aspect-ratio=\(shown.shownAspect.text)
         """
     }
     return "uridecodebin name=picture  \(frames) ! identity name=shown ! \(painted) ! \(few)"
@@ -64,6 +65,7 @@ extension Job {
   /// The audio that is written to the file, with the video's own audio if wanted.
   private var written: String {
     let mixing = hasCues ? "audioconvert" : voices[0].sound.mixing(for: encoding)
+    let slower = isResampled ? " ! audioresample ! audio/x-raw,rate=48000" : ""
     var mixed = mixing
     if let own {
       mixed = """
@@ -72,7 +74,7 @@ extension Job {
         audiomixer name=mixer ! audioconvert
         """
     }
-    return "\(mixed) \(language.map { "! taginject tags=language-code=\($0)" } ?? "") ! queue name=spoken"
+    return "\(mixed)\(slower) \(language.map { "! taginject tags=language-code=\($0)" } ?? "") ! queue name=spoken"
   }
 
   /// Volume of the video's own audio under a voice.

@@ -224,6 +224,7 @@ struct Dub: ParsableCommand {
         faults.append("it does not say of all tracks whether they are default: \(error)")
       }
     }
+    if file.isFile, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 { try mendOpusHeaders(of: file) }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += try check(written, job, frames: made.frames, report)
     }

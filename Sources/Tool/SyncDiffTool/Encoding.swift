@@ -37,6 +37,9 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
   /// Whether it can be written without seeking back.
   var canStream: Bool { [.mkv, .webm, .ts].contains(self) }
 
+  /// Sample rates of PCM that it can say, Hz; nil if all. qtmux writes the rate with 16 bits before the point.
+  var pcmRates: ClosedRange<Int>? { self == .mov ? 0...65535 : nil }
+
   /// The first codec is the default.
   var videoCodecs: [VideoCodec] {
     switch self {
@@ -322,6 +325,9 @@ struct Encoding {
 
   /// Most audio channels.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
+
+  /// Sample rates that the result can say, Hz; nil if all.
+  var rates: ClosedRange<Int>? { audio == .pcm ? container.pcmRates : nil }
 
   /// Whether the result says that a picture is stereoscopic. What GStreamer writes into Matroska, others read differently.
   var keepsViews: Bool { video == .h264 && [.mp4, .mov, .ts].contains(container) }

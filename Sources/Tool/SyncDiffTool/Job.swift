@@ -52,6 +52,9 @@ struct Job {
   /// Duration of the single voice in seconds, if its file states it.
   var spoken: Double { max((voices[0].media.duration ?? 0) - voices[0].sound.delay, 0) }
 
+  /// Whether the audio becomes slower, 48 kHz, since the result cannot say its rate.
+  var isResampled: Bool { own == nil && !hasCues && encoding.rates.map { !$0.contains(voices[0].sound.rate) } ?? false }
+
   /// The video's own audio if it can be heard: under the single voice, or before, between and under the cues.
   var own: Sound? { original == nil && !hasCues ? nil : picture.sounds.first }
 }

@@ -33,7 +33,7 @@ struct Kept {
         "subpicture/x-pgs": "PGS subtitles", Self.unknownSubtitles: "subtitles of a kind that GStreamer does not know",
       ]
       if kind == "audio/mpeg" { return caps.contains("mpegversion=(int)1") ? "MPEG sound" : "AAC sound" }
-      return names[kind] ?? kind
+      return kind == "audio/x-raw" && caps.contains("rate=") ? "PCM sound above 65535 Hz" : names[kind] ?? kind
     }
   }
 
@@ -116,6 +116,7 @@ final class Carrier: Sendable {
     /// Pads so far.
     var pads = 0
     var hasBegun = false
+    var lengths = PacketLengths()
     var hasMarkup = false
   }
 
@@ -185,6 +186,14 @@ final class Carrier: Sendable {
       return !state.hasBegun
     }
     if isFirst, isPlain, stream.isText { beginAtOnce(pad, buffer, start - part.from) }
+    if stream.isSound, buffer.pointee.duration == .max,
+      let length = state.withLock({ $0.lengths.next(start, on: pad) }),
+      let writable = gst_mini_object_make_writable(
+        UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self))
+    {
+      UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self).pointee.duration = length
+      info.pointee.data = UnsafeMutableRawPointer(writable)
+    }
     return GST_PAD_PROBE_OK
   }
 
@@ -342,6 +351,9 @@ extension Container {
       gst_caps_unref(caps)
       gst_object_unref(UnsafeMutableRawPointer(factory))
     }
+    var rate: gint = 0
+    gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate)
+    guard pcmRates?.contains(Int(rate)) ?? true else { return false }
     return gst_element_factory_can_sink_any_caps(factory, caps) != 0
   }
 }
@@ -360,7 +372,11 @@ private func identifyingCaps(of pad: UnsafeMutablePointer<GstPad>) -> String {
   let names = (0..<gst_structure_n_fields(fields)).compactMap { index in
     gst_structure_nth_field_name(fields, guint(index)).map { String(cString: $0) }
   }
-  for name in names where !["mpegversion", "layer", "format", "layout"].contains(name) {
+  var identifying = ["mpegversion", "layer", "format", "layout"]
+  var rate: gint = 0
+  let isPCM = gst_structure_has_name(fields, "audio/x-raw") != 0
+  if isPCM, gst_structure_get_int(fields, "rate", &rate) != 0, rate > 65535 { identifying.append("rate") }
+  for name in names where !identifying.contains(name) {
     gst_structure_remove_field(fields, name)
   }
   guard let text = gst_caps_to_string(caps) else { return "" }

@@ -20,6 +20,9 @@ func losses(of job: Job) -> [String] {
       lose(audio, "of \(audio.sounds.count) sound tracks the first is used")
     }
     let (channels, most) = (sound.channels, encoding.channels)
+    if job.isResampled {
+      lose(audio, "its \(sound.rate) Hz become 48000 Hz, as mov holds PCM of up to 65535 Hz; mkv keeps them")
+    }
     if job.own != nil || job.hasCues {
       if channels > 2 { lose(audio, "\(channels) channels are mixed to two, with the others") }
     } else if sound.becomesPairs(in: encoding) {
