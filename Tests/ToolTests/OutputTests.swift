@@ -253,7 +253,8 @@ import Testing
     let words = options.split(separator: " ").map(String.init)
     let outcome = try run(
       tool, ["dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file(name)] + words)
-    #expect(outcome.status == 73 && outcome.err.contains(message), "\(outcome.err)")
+    #expect(outcome.status == 64 && outcome.err.contains(message), "\(outcome.err)")
+    #expect(outcome.err.split(separator: "\n").count == 1, "\(outcome.err)")
     #expect(!folder.has(name) && folder.litter.isEmpty)
   }
 

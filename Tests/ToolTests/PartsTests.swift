@@ -279,6 +279,8 @@ import Testing
       let outcome = try run(tool, words + ["--video", name] + extra)
       #expect(outcome.status == 0 && outcome.err.contains("50 frames, 20 with a new mouth"), "\(outcome.err)")
       #expect(!outcome.err.contains("CRITICAL"))
+      let cuts = outcome.err.split(separator: "\n").filter { $0.contains("are cut") }
+      #expect(cuts == ["Warning: the last 2.4 s of \(voice) are cut, as its cue ends before"], "\(outcome.err)")
       let (before, after) = (try frames(name), try frames(folder.file("out.mkv")))
       try #require(before.count == 50 && after.count == 50)
       let changed = (0..<50).filter { before[$0] != after[$0] }

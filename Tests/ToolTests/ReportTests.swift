@@ -42,6 +42,10 @@ import Testing
     let lines = outcome.err.split(separator: "\n")
     #expect(outcome.out.isEmpty && lines.allSatisfy { $0.hasPrefix("Warning: ") }, "\(outcome.err)")
     #expect(lines.last == "Warning: no face was found in \(picture): the picture is unchanged.")
+    let json = try syncdiff(
+      "dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file("out.mp4"), "--quiet", "--json")
+    let events = try records(json).compactMap { $0["event"] as? String }
+    #expect(events.last == "result" && Set(events) == ["warning", "result"], "\(events)")
   }
 
   @Test("What of a longer sound is cut is a warning: with --quiet, in the last record, and in a batch's report")
@@ -57,6 +61,21 @@ import Testing
       toFile: list, atomically: true, encoding: .utf8)
     _ = try syncdiff("batch", list, "--overwrite", "--report", report)
     #expect(try String(contentsOfFile: report, encoding: .utf8).contains(phrase))
+  }
+
+  @Test("Of a sound that holds less than it announces nothing is cut which it does not hold")
+  func cutOfTruncated() throws {
+    let picture = try folder.picture()
+    let whole = try Data(contentsOf: URL(fileURLWithPath: folder.tone("whole.flac", seconds: 8, by: "-c:a flac")))
+    for (share, cut) in [(0.1, 0.0), (0.5, 3)] {
+      let sound = folder.file("part.flac")
+      try whole.prefix(Int(Double(whole.count) * share)).write(to: URL(fileURLWithPath: sound))
+      let outcome = try syncdiff(
+        "dub", "--once", "--video", picture, "--audio", sound, "-o", folder.file("out.mp4"))
+      #expect(outcome.err.contains("announces 8.0 s and holds"), "\(outcome.err)")
+      let told = outcome.err.firstMatch(of: /the last ([\d.]+) s of .* are cut/).flatMap { Double($0.1) } ?? 0
+      #expect(abs(told - cut) < 0.5, "\(outcome.err)")
+    }
   }
 
   @Test("The version names the tool, its model and the instruction set; with --verbose what it runs on, too")
@@ -85,7 +104,7 @@ import Testing
     let sound = try #require(try records(unusable).last)
     #expect(unusable.status == 66)
     #expect((sound["sounds"] as? [[String: Any]])?.first?["codec"] as? String == "Uncompressed 16-bit PCM audio")
-    #expect(try syncdiff("inspect", "--no-faces", picture, "--container", "webm", "--video-codec", "h264").status == 73)
+    #expect(try syncdiff("inspect", "--no-faces", picture, "--container", "webm", "--video-codec", "h264").status == 64)
     #expect(sound["usable"] as? Bool == false && (sound["why"] as? String)?.contains("no video stream") == true)
     #expect(try syncdiff("inspect", folder.file("none")).status == 66)
   }

@@ -237,11 +237,7 @@ struct Dub: ParsableCommand {
       report.note(
         "It is signed with a test certificate, which proves nothing; --certificate and --private-key are for yours.")
     }
-    let rest = job.spoken - made.seconds
-    if !job.hasCues, job.extend == .cut, job.part.to == nil, made.interruption == nil, rest >= 0.1 {
-      report.warn(
-        "the last \(tenths(rest)) s of \(job.voices[0].media.path) are cut, as the picture ends before; see --extend")
-    }
+    if job.extend == .cut, job.part.to == nil, made.interruption == nil { made.cuts.forEach(report.warn) }
     if made.hidden > 0 {
       report.note(
         "\(made.hidden) frames are as they were, since the face is less than 48 px wide, turned away, covered, or half outside "

@@ -85,7 +85,7 @@ struct FormatOptions: ParsableArguments {
     if container == nil, named == nil, let ending = Container.ending(of: output) {
       throw Failure(
         "the container of a file called .\(ending) is not known: mp4, mov, mkv, webm or ts, or name one with --container",
-        .badOutput)
+        .usage)
     }
     return try Encoding(container ?? named ?? profile?.container ?? .mp4, self, for: picture)
   }

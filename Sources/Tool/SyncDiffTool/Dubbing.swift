@@ -15,6 +15,8 @@ final class Dubbing {
   private let pictures: Source?
   private let stretches: [Stretch]
   private let sounds: [Source]
+  /// How many of the sounds are spoken; they come first.
+  private let voices: Int
   /// Names of the elements that read the inputs.
   private let inputs: [String]
   private let watch: Watch
@@ -27,7 +29,7 @@ final class Dubbing {
 
   /// `stretches`: the dubbed video in order; if empty, it is dubbed here.
   init(_ job: Job, output: Output, joining stretches: [Stretch] = []) throws {
-    (length, self.stretches) = (job.length, stretches)
+    (length, self.stretches, voices) = (job.length, stretches, job.voices.count)
     let pipeline = try parse(stretches.isEmpty ? job.description : job.joined(stretches.map(\.path)))
     self.pipeline = pipeline
     watch = Watch(job)
@@ -146,6 +148,8 @@ final class Dubbing {
     let seconds: Double
     /// What inputs announce but do not contain.
     let shortfalls: [String]
+    /// What of the sounds is not heard.
+    let cuts: [String]
     /// How the user ended it early.
     let interruption: ExitStatus?
   }
@@ -169,7 +173,8 @@ final class Dubbing {
     return Result(
       frames: frames, painted: counts.painted, faceless: counts.faceless, hidden: counts.hidden,
       lost: frames - watch.encoded, seconds: seconds,
-      shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [], interruption: interruption)
+      shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [],
+      cuts: sounds.prefix(voices).compactMap { $0.cut(at: seconds) }, interruption: interruption)
   }
 
   /// `ends`: whether a signal ends it.

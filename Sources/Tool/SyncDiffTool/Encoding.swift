@@ -256,7 +256,7 @@ struct Encoding {
     let chosen = options.profile?.codecs(in: container)
     if let profile = options.profile, chosen == nil {
       throw Failure(
-        "--profile \(profile.rawValue) goes into \(profile.containers), not \(container.rawValue)", .badOutput)
+        "--profile \(profile.rawValue) goes into \(profile.containers), not \(container.rawValue)", .usage)
     }
     (self.container, bitrate, profile) = (container, options.bitrate, options.profile)
     video = options.videoCodec ?? chosen?.video ?? usual
@@ -266,19 +266,19 @@ struct Encoding {
     try Self.require(self.audio, in: container.audioCodecs, container)
     preset = options.encoderPreset ?? .fast
     guard options.encoderPreset == nil || self.video.hasPreset else {
-      throw Failure("--encoder-preset: \(self.video.rawValue) has no presets; h264 and hevc do", .badOutput)
+      throw Failure("--encoder-preset: \(self.video.rawValue) has no presets; h264 and hevc do", .usage)
     }
     guard bitrate == nil || self.video.hasBitrate else {
-      throw Failure("--bitrate: \(self.video.rawValue) does not take one", .badOutput)
+      throw Failure("--bitrate: \(self.video.rawValue) does not take one", .usage)
     }
     if let crf {
       guard let quality = self.video.quality else {
-        throw Failure("--crf: the quality of \(self.video.rawValue) is fixed", .badOutput)
+        throw Failure("--crf: the quality of \(self.video.rawValue) is fixed", .usage)
       }
       guard quality.range.contains(crf) else {
         throw Failure(
           "--crf of \(self.video.rawValue) must be \(quality.range.lowerBound) to \(quality.range.upperBound)",
-          .badOutput)
+          .usage)
       }
     }
     guard !picture.colours.isHDR || self.video.carriesHDR else {
@@ -310,7 +310,7 @@ struct Encoding {
   ) throws {
     guard codecs.contains(codec) else {
       let list = codecs.map(\.rawValue).joined(separator: ", ")
-      throw Failure("\(container.rawValue) does not hold \(codec.rawValue) here; it holds \(list)", .badOutput)
+      throw Failure("\(container.rawValue) does not hold \(codec.rawValue) here; it holds \(list)", .usage)
     }
   }
 

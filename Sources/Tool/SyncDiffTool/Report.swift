@@ -8,11 +8,14 @@ import Glibc
 import Tensors
 
 struct ReportOptions: ParsableArguments {
-  @Flag(help: "Print only warnings and errors.")
+  @Flag(help: "Print only warnings and errors; with --json also the result.")
   var quiet = false
 
   @Flag(
-    help: "Print JSON on standard output, one object per line: progress and warnings, then the result or the error.")
+    help: """
+      Print JSON on standard output, one object per line: progress and warnings, then the result or the error. A wrong command line is \
+      text alone.
+      """)
   var json = false
 }
 
@@ -55,7 +58,7 @@ final class Report {
   func progress(_ stage: String, of duration: Double?, marks: Bool = true) -> Progress {
     let duration = duration.flatMap { $0 > 0 ? $0 : nil }
     let progress = Progress(report: self, stage: stage, duration: duration, marks: marks)
-    if isJSON, duration != nil { emit(progress, 0, 0) }
+    if isJSON, !isQuiet, duration != nil { emit(progress, 0, 0) }
     return progress
   }
 
@@ -73,9 +76,10 @@ final class Report {
     let share = progress.duration.map { min(seconds / $0, 1) }
     let isMark = share.map { Int($0 * 10) > progress.tenthsShown } ?? false
     if isMark, let share { progress.tenthsShown = Int(share * 10) }
+    if isQuiet { return }
     if isJSON {
       if isMark, let share { emit(progress, seconds, share) }
-    } else if !isQuiet {
+    } else {
       var line = "\(tenths(seconds)) s"
       if let share, let duration = progress.duration { line += " of \(tenths(duration)) s, \(Int(share * 100)) %" }
       if isTerminal {

@@ -104,6 +104,19 @@ final class Source: Sendable {
     }
   }
 
+  /// What of a sound is not heard, since its cue ends before, or the picture does, at `end` (seconds in the result); nil if
+  /// nothing. Its length is what was read if that was all of it, otherwise what its file states.
+  func cut(at end: Double) -> String? {
+    let until = min(part.to ?? .infinity, end - begin)
+    let read = state.withLock { $0.isOver ? $0.timeline.end - delay : nil }
+    let isAll = read.map { $0 < part.to ?? .infinity } ?? false
+    let rest = (isAll ? read : media.duration.map { $0 - delay }).map { $0 - until } ?? 0
+    guard until > 0, rest >= 0.1 else { return nil }
+    let advice = part.to == nil ? "; see --extend" : ""
+    let why = until == part.to ? "its cue ends before" : "the picture ends before\(advice)"
+    return "the last \(tenths(rest)) s of \(media.path) are cut, as \(why)"
+  }
+
   /// Encoder delay at the beginning of the audio, seconds.
   private var delay: Double { kind == .sound ? media.sounds[track].delay : 0 }
 
