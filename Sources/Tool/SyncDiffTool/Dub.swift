@@ -219,12 +219,12 @@ struct Dub: ParsableCommand {
     }
     var faults: [String] = []
     if made.interruption == nil, made.lost > 0 { faults.append("the encoder has lost \(made.lost) frames") }
-    if file.isFile, !job.kept.streams.isEmpty, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 {
-      do { try setTrackFlags(of: file, job.kept) } catch {
+    if file.isFile, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 {
+      do { if !job.kept.streams.isEmpty { try setTrackFlags(of: file, job.kept) } } catch {
         faults.append("it does not say of all tracks whether they are default: \(error)")
       }
+      do { try mendOpusHeaders(of: file) } catch { faults.append("its Opus sound begins late in players: \(error)") }
     }
-    if file.isFile, [.mp4, .mov].contains(job.encoding.container), made.frames > 0 { try mendOpusHeaders(of: file) }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += try check(written, job, frames: made.frames, report)
     }

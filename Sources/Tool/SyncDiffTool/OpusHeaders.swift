@@ -22,10 +22,9 @@ func mendOpusHeaders(of file: Output) throws {
       let place = off_t(header.body.lowerBound)
       // No sound has 16 million samples a second.
       guard pread(file.descriptor, &bytes, 11, place) == 11, bytes[4] != 0, bytes[7] == 0 else { continue }
+      let before = bytes
       for number in [2..<4, 4..<8, 8..<10] { bytes[number].reverse() }
-      guard pwrite(file.descriptor, bytes, 11, place) == 11 else {
-        throw Failure("cannot write \(file.name): \(String(cString: strerror(errno)))", .badOutput)
-      }
+      try file.replace(before, with: bytes, at: header.body.lowerBound)
     }
   }
 }
