@@ -166,10 +166,15 @@ import Testing
     let video = try folder.make(
       "v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @s.srt -map 0 -map 1 -c:v libx264 -c:s ass")
     let outcome = try dub(video, try folder.tone(), "out.\(ending)", "--keep")
-    #expect(outcome.err.contains("fonts, colours and places of its ASS subtitles are left out"), "\(outcome.err)")
+    // GStreamer 1.26 passes them on as they are.
+    let isPlain = outcome.err.contains("fonts, colours and places of its ASS subtitles are left out")
+    if !isPlain, ending == "mp4" {
+      #expect(outcome.err.contains("mp4 does not hold ASS subtitles, a stream of which is left out"), "\(outcome.err)")
+      return
+    }
     let text = try run(
       ffmpeg, ["-nostdin", "-v", "error", "-i", folder.file("out.\(ending)"), "-map", "0:s", "-f", "srt", "-"])
-    #expect(text.out.contains("Hello you") && text.out.contains("Bye"), "\(text.out)")
+    #expect(text.out.contains(isPlain ? "Hello you" : "<i>Hello</i> you") && text.out.contains("Bye"), "\(text.out)")
   }
 
   @Test("A kept packet that begins before the picture is kept too", arguments: ["mp4", "ts"])

@@ -29,7 +29,8 @@ struct Kept {
         "audio/x-raw": "PCM sound", "audio/x-flac": "FLAC sound", "audio/x-opus": "Opus sound",
         "audio/x-vorbis": "Vorbis sound", "audio/x-ac3": "AC-3 sound", "audio/x-eac3": "E-AC-3 sound",
         "audio/x-dts": "DTS sound", "audio/x-true-hd": "TrueHD sound", "audio/x-alac": "ALAC sound",
-        "text/x-raw": "subtitles as text", "subpicture/x-dvd": "DVD subtitles", "subpicture/x-dvb": "DVB subtitles",
+        "text/x-raw": "subtitles as text", "application/x-ass": "ASS subtitles", "application/x-ssa": "SSA subtitles",
+        "subpicture/x-dvd": "DVD subtitles", "subpicture/x-dvb": "DVB subtitles",
         "subpicture/x-pgs": "PGS subtitles", Self.unknownSubtitles: "subtitles of a kind that GStreamer does not know",
       ]
       if kind == "audio/mpeg" { return caps.contains("mpegversion=(int)1") ? "MPEG sound" : "AAC sound" }

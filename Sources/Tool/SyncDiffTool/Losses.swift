@@ -59,7 +59,7 @@ func losses(
     if kept.isUntold {
       lose("which of its tracks are default or forced, and their titles, are not known, and not kept")
     }
-    losses += trackLosses(kept.streams.compactMap(\.track), in: encoding.container).map { "\(video.path): \($0)" }
+    losses += trackLosses(kept.streams, in: encoding.container).map { "\(video.path): \($0)" }
   } else {
     if video.sounds.count > 1 {
       lose(
@@ -98,8 +98,9 @@ func losses(
 }
 
 /// What tracks that are kept lose beside their streams.
-private func trackLosses(_ tracks: [Track], in container: Container) -> [String] {
+private func trackLosses(_ streams: [Kept.Stream], in container: Container) -> [String] {
   var losses: [String] = []
+  let tracks = streams.compactMap(\.track)
   let isMatroska = [.mkv, .webm].contains(container)
   let titles = tracks.compactMap(\.title)
   if !titles.isEmpty, !isMatroska {
@@ -110,7 +111,8 @@ private func trackLosses(_ tracks: [Track], in container: Container) -> [String]
   }
   let marks = Set(tracks.flatMap(\.marks)).sorted()
   if !marks.isEmpty { losses.append("that some of its tracks are \(marks.joined(separator: ", ")) is left out") }
-  if tracks.contains(where: \.isStyled) {
+  // GStreamer 1.26 passes them on as they are.
+  if streams.contains(where: { $0.isText && $0.track?.isStyled ?? false }) {
     losses.append("fonts, colours and places of its ASS subtitles are left out, their text stays")
   }
   return losses
