@@ -137,9 +137,10 @@ private final class Queue: @unchecked Sendable {
     var status = stat()
     let report = Report(isSilent: true)
     do {
-      let sounds = try dub.cues.map { try Cue.load(path: $0).map(\.sound) } ?? dub.audio.map { [$0] } ?? []
-      try Output.requireOther(dub.output, than: [dub.video] + sounds)
       if !overwrite, stat(dub.output, &status) == 0 {
+        // What is dubbed is checked in `dub`.
+        let sounds = try dub.cues.map { try Cue.load(path: $0).map(\.sound) } ?? dub.audio.map { [$0] } ?? []
+        try Output.requireOther(dub.output, than: [dub.video] + sounds)
         (record.state, record.figures) = (.skipped, earlier[dub.output]?.figures)
       } else {
         let result = try dub.dub(report, keepsPart: false)
