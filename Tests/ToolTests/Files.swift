@@ -29,6 +29,11 @@ extension Folder {
     return try make(name, by: "-f lavfi -i \(graph) \(arguments)")
   }
 
+  /// A second of noise from its first to its last sample.
+  func noise(_ name: String = "noise.wav", rate: Int = 48_000, by arguments: String = "") throws -> String {
+    try make(name, by: "-f lavfi -i anoisesrc=c=pink:r=\(rate):d=1:seed=7 \(arguments)")
+  }
+
   func tone(_ name: String = "tone.wav", seconds: Double = 1, rate: Int = 48_000, by arguments: String = "") throws
     -> String
   {
@@ -95,21 +100,32 @@ func areNear(_ a: [[Int]], _ b: [[Int]], _ tolerance: Int) -> Bool {
   zip(a.joined(), b.joined()).allSatisfy { abs($0 - $1) <= tolerance }
 }
 
-/// Seconds at which a mono sound first gets loud.
-func onset(_ path: String) throws -> Double {
+/// A sound at 48 kHz, mixed to one channel, without the time before it.
+func samples(_ path: String, _ track: String = "a:0") throws -> [Int] {
   let (out, process) = (Pipe(), Process())
   process.executableURL = ffmpeg
   process.arguments =
-    ["-nostdin", "-v", "error", "-i", path, "-map", "0:a:0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"]
+    ["-nostdin", "-v", "error", "-i", path, "-map", "0:\(track)", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"]
   process.standardOutput = out
   try process.run()
   let bytes = [UInt8](out.fileHandleForReading.readDataToEndOfFile())
   process.waitUntilExit()
-  let samples = stride(from: 0, to: bytes.count - 1, by: 2).map {
-    Int16(bitPattern: UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8)
+  return stride(from: 0, to: bytes.count - 1, by: 2).map {
+    Int(Int16(bitPattern: UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8))
   }
-  let first = try #require(samples.firstIndex { abs(Int($0)) > 1500 })
+}
+
+/// Seconds at which a mono sound first gets loud.
+func onset(_ path: String) throws -> Double {
+  let first = try #require(try samples(path).firstIndex { abs($0) > 1500 })
   return Double(first) / 48_000
+}
+
+/// How alike a part of two sounds is, 1 at most.
+func likeness(_ a: [Int], _ b: [Int], _ part: Range<Int>) -> Double {
+  guard part.upperBound <= min(a.count, b.count) else { return 0 }
+  func product(_ a: [Int], _ b: [Int]) -> Double { part.reduce(0) { $0 + Double(a[$1]) * Double(b[$1]) } }
+  return product(a, b) / max(product(a, a), product(b, b), 1)
 }
 
 /// The boxes of an MP4 file, or of one in it, by type; nil if they do not fill it.

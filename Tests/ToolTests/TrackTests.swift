@@ -32,6 +32,56 @@ import Testing
     #expect(kept >= stored - 48 && kept <= stored + 960, "\(kept) of \(stored)")
   }
 
+  /// Of the first and the last 10 ms of a track, the lesser.
+  private func edges(of name: String, _ track: String = "a:0", like source: String) throws -> Double {
+    let (made, wanted) = (try samples(folder.file(name), track), try samples(source))
+    return min(likeness(made, wanted, 0..<480), likeness(made, wanted, wanted.count - 480..<wanted.count))
+  }
+
+  private func still() throws -> String {
+    try folder.make("v.mkv", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -c:v libx264 -pix_fmt yuv420p")
+  }
+
+  @Test(
+    "In mp4 and mov the sound is there from its first to its last sample, the new one and the kept one, and as long as the picture",
+    arguments: [
+      ("out.mp4", "aac", 8_000), ("out.mp4", "aac", 44_100), ("out.mov", "aac", 48_000), ("out.mp4", "opus", 48_000),
+    ])
+  func edges(name: String, codec: String, rate: Int) throws {
+    let sound = try folder.noise(rate: rate)
+    let stored = codec == "aac" ? "aac" : "libopus"
+    let video = try folder.make(
+      "own.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -c:v libx264 -pix_fmt yuv420p -c:a \(stored)"
+    )
+    let outcome = try dub(video, sound, name, "--audio-codec", codec, "--keep")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    for track in ["a:0", "a:1"] {
+      #expect(try edges(of: name, track, like: sound) > 0.8, "\(track)")
+      let times = try probe(folder.file(name), track, "start_time,duration").compactMap(Double.init)
+      #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - 1) < 0.001, "\(times)")
+    }
+    #expect(try probe(folder.file(name), "", "duration") == ["1.000000"])
+  }
+
+  @Test(
+    "Sound from mp4 is heard from its first to its last sample, also where an editor trimmed its beginning",
+    arguments: [
+      ("a.m4a", "-c:a aac", 8_000), ("a.m4a", "-c:a aac", 48_000), ("a.mp4", "-c:a libmp3lame", 48_000),
+      ("a.mp4", "-c:a libopus", 48_000),
+    ])
+  func wholeSound(name: String, codec: String, rate: Int) throws {
+    let noise = try folder.noise(rate: rate)
+    let sound = try folder.noise(name, rate: rate, by: codec)
+    #expect(try dub(still(), sound, "out.mkv", "--audio-codec", "flac").status == 3)
+    #expect(try edges(of: "out.mkv", like: noise) > 0.8)
+    // Copied, the packets before stay in the file, and its edit list says where it begins.
+    let trimmed = try folder.make("trimmed.mp4", by: "-ss 0.8 -i @\(name) -c copy")
+    let end = try folder.make("end.wav", by: "-ss 0.8 -i @noise.wav")
+    #expect(try dub(still(), trimmed, "out.mkv", "--audio-codec", "flac").status == 3)
+    let (heard, wanted) = (try samples(folder.file("out.mkv")), try samples(end))
+    #expect(likeness(heard, wanted, wanted.count - 960..<wanted.count) > 0.8)
+  }
+
   @Test("What mov cannot say of PCM's rate is resampled, and not kept", arguments: [44_100, 64_000, 88_200, 192_000])
   func fastPCM(rate: Int) throws {
     let sound = try folder.tone(rate: rate)

@@ -45,6 +45,7 @@ final class Discovery: Sendable {
     let bin = UnsafeMutableRawPointer(pipeline).assumingMemoryBound(to: GstBin.self)
     gst_bin_add(bin, source)
     early.hold(in: source)
+    readWholeTracks(in: source)
     listen(to: source)
     let bus = gst_element_get_bus(pipeline)
     defer {

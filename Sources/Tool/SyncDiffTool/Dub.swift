@@ -223,6 +223,7 @@ struct Dub: ParsableCommand {
       do { if !job.kept.streams.isEmpty { try setTrackFlags(of: file, job.kept) } } catch {
         faults.append("it does not say of all tracks whether they are default: \(error)")
       }
+      do { try setLeads(of: file, [0] + made.leads) } catch { faults.append("its sound begins late: \(error)") }
       do { try mendOpusHeaders(of: file) } catch { faults.append("its Opus sound begins late in players: \(error)") }
     }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {

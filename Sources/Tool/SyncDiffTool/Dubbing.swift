@@ -148,6 +148,8 @@ final class Dubbing {
     let seconds: Double
     /// What inputs announce but do not contain.
     let shortfalls: [String]
+    /// Seconds from the first packets of the new and the kept streams to their beginning, if the file can say so.
+    let leads: [Double]
     /// What of the sounds is not heard.
     let cuts: [String]
     /// How the user ended it early.
@@ -174,6 +176,7 @@ final class Dubbing {
       frames: frames, painted: counts.painted, faceless: counts.faceless, hidden: counts.hidden,
       lost: frames - watch.encoded, seconds: seconds,
       shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [],
+      leads: [watch.lead] + carriers.map(\.lead),
       cuts: sounds.prefix(voices).compactMap { $0.cut(at: seconds) }, interruption: interruption)
   }
 

@@ -101,7 +101,7 @@ func parse(_ description: String) throws -> UnsafeMutablePointer<GstElement> {
   return pipeline
 }
 
-func connect(_ object: gpointer, _ signal: String, _ callback: GCallback, _ data: gpointer) {
+func connect(_ object: gpointer, _ signal: String, _ callback: GCallback, _ data: gpointer?) {
   g_signal_connect_data(object, signal, callback, data, nil, GConnectFlags(rawValue: 0))
 }
 

@@ -34,6 +34,9 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
+  /// Whether it can say that sound begins after its first packet.
+  var hasEditLists: Bool { [.mp4, .mov].contains(self) }
+
   /// Whether it can be written without seeking back.
   var canStream: Bool { [.mkv, .webm, .ts].contains(self) }
 
@@ -228,9 +231,6 @@ enum AudioCodec: String, ExpressibleByArgument, CaseIterable {
     let bitrate = "bitrate=(int)\(max(192_000, 64_000 * min(channels, self.channels)))"
     return self == .aac || self == .opus ? bitrate : ""
   }
-
-  /// Samples that the encoder inserts before the audio without telling the muxer.
-  var priming: Int { self == .aac ? 1024 : 0 }
 }
 
 /// The complete format of one result.
@@ -325,6 +325,16 @@ struct Encoding {
 
   /// Most audio channels.
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
+
+  /// How long the samples last that the encoder inserts before the audio without telling the muxer, nanoseconds. For Opus they
+  /// are in its header, but mp4mux does not heed that.
+  func priming(rate: Int) -> Int {
+    switch audio {
+    case .aac: 1024 * 1_000_000_000 / rate
+    case .opus where container.hasEditLists: 6_500_000
+    default: 0
+    }
+  }
 
   /// Sample rates that the result can say, Hz; nil if all.
   var rates: ClosedRange<Int>? { audio == .pcm ? container.pcmRates : nil }

@@ -90,6 +90,7 @@ struct Kept {
     if let chapters { gst_toc_setter_set_toc(OpaquePointer(muxer), chapters.toc) }
     return try streams.enumerated().map { index, stream in
       pipeline.element("kept\(index)").object.set("uri", to: uri)
+      readWholeTracks(in: pipeline.element("parser\(index)"))
       let out = pipeline.element("out\(index)").pad("src")
       let caps = gst_caps_from_string(stream.caps)
       defer { gst_caps_unref(caps) }
@@ -100,7 +101,8 @@ struct Kept {
       gst_object_unref(pad)
       return Carrier(
         stream, part, isPlain: !container.holds("text/x-raw, format=(string)pango-markup"),
-        from: pipeline.element("parser\(index)"), to: pipeline.element("stream\(index)").pad("sink"))
+        isLed: container.hasEditLists && stream.isSound, from: pipeline.element("parser\(index)"),
+        to: pipeline.element("stream\(index)").pad("sink"))
     }
   }
 }
@@ -112,23 +114,29 @@ final class Carrier: Sendable {
   private let stream: Kept.Stream
   private let part: Part
   private let next: Pad
-  private let isPlain: Bool
+  private let isPlain, isLed: Bool
   private struct State {
     /// Pads so far.
     var pads = 0
     var hasBegun = false
     var lengths = PacketLengths()
     var hasMarkup = false
+    var lead: Double?
   }
 
   private let state = Mutex(State())
 
-  /// `isPlain`: whether to strip markup from text, which the muxer does not accept.
+  /// Seconds from the first packet to the beginning.
+  var lead: Double { state.withLock { $0.lead ?? 0 } }
+
+  /// `isPlain`: whether to strip markup from text, which the muxer does not accept. `isLed`: whether the file can say that
+  /// the stream begins after its first packet.
   fileprivate init(
-    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, from parser: UnsafeMutablePointer<GstElement>,
+    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, isLed: Bool, from parser: UnsafeMutablePointer<GstElement>,
     to next: UnsafeMutablePointer<GstPad>
   ) {
-    (self.stream, self.part, self.isPlain, self.next) = (stream, part, isPlain, Pad(pad: next))
+    (self.stream, self.part, self.next) = (stream, part, Pad(pad: next))
+    (self.isPlain, self.isLed) = (isPlain, isLed)
     let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Carrier>.fromOpaque($2).takeUnretainedValue().take($1)
     }
@@ -199,18 +207,27 @@ final class Carrier: Sendable {
   }
 
   /// Lets a packet that begins before the file's start, as edit lists ask for, begin with it. A muxer would drop all of it.
+  /// If the result can have such a list too, the whole stream is moved instead.
   private func beginWithFile(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
     on pad: UnsafeMutablePointer<GstPad>
   ) {
     guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return }
     defer { gst_event_unref(event) }
-    var segment: UnsafePointer<GstSegment>?
-    gst_event_parse_segment(event, &segment)
-    let (pts, lasts) = (buffer.pointee.pts, buffer.pointee.duration)
-    guard let start = segment?.pointee.start, pts != .max, lasts != .max, pts < start, start - pts < lasts else {
+    var segment = GstSegment()
+    gst_event_copy_segment(event, &segment)
+    let (pts, lasts, start) = (buffer.pointee.pts, buffer.pointee.duration, segment.start)
+    guard pts != .max, pts < start else { return }
+    if isLed {
+      let isFirst = state.withLock { state in
+        defer { state.lead = state.lead ?? Double(start - pts) / 1e9 }
+        return state.lead == nil
+      }
+      segment.start = pts
+      if isFirst { gst_pad_send_event(next.pad, gst_event_new_segment(&segment)) }
       return
     }
+    guard lasts != .max, start - pts < lasts else { return }
     let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
     guard let writable = gst_mini_object_make_writable(object) else { return }
     let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
@@ -277,6 +294,7 @@ private final class Stored: Sendable {
       gst_object_unref(pipeline)
     }
     pipeline.element("source").object.set("uri", to: uri)
+    readWholeTracks(in: pipeline.element("parser"))
     let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Stored>.fromOpaque($2).takeUnretainedValue().take($1)
     }

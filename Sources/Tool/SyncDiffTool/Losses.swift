@@ -69,11 +69,6 @@ func losses(
     }
     if video.subtitles > 0 { lose("its subtitles are left out; --keep keeps them") }
   }
-  if video.hiddenTracks > 0 {
-    lose(
-      "\(video.hiddenTracks) of its sound tracks and subtitles last less than a fifth of it, which GStreamer does not read; they are left out"
-    )
-  }
   if video.hasChapters, kept.chapters == nil { lose("its chapters are left out") }
   if video.hasTimecode, !encoding.container.hasTimecode || video.timecode == nil {
     lose("its timecode is left out\(video.timecode == nil ? "" : "; mov keeps it")")

@@ -40,8 +40,6 @@ struct Media {
   var hasDolbyVision = false
   /// Whether the file is truncated.
   var isCutOff = false
-  /// MP4 and QuickTime only: audio and subtitle tracks that are in the headers but not output by the demuxer.
-  var hiddenTracks = 0
   /// MP4 and QuickTime only: frames of the first video track by the file's index.
   var indexedFrames = 0
 
@@ -89,8 +87,8 @@ struct Media {
     hasTimecode = hasTimecode || headers.hasTimecode
     timecode = timecode ?? headers.timecode
     unreadTags = Set(headers.tags).subtracting(tags)
+    duration = headers.duration ?? duration
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
-    hiddenTracks = max(headers.tracks.count - sounds.count - subtitles - unknown.count, 0)
     guard !pictures.isEmpty else { return }
     // GStreamer ignores the box for some codecs, such as DNxHD.
     if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].correct(aspect) }

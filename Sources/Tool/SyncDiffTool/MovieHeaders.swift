@@ -15,6 +15,8 @@ struct MovieHeaders {
   private(set) var colours: [Int] = []
   /// Full range according to the first video track's `colr` or `vpcC` box; nil if it does not say.
   private(set) var isFullRange: Bool?
+  /// Seconds; nil if it does not say, as in fragmented files.
+  private(set) var duration: Double?
   /// Frames of the first video track; 0 in fragmented files.
   private(set) var frames = 0
   /// Audio and subtitle tracks.
@@ -82,6 +84,9 @@ struct MovieHeaders {
       .flatMap { ids in stride(from: 0, to: ids.count, by: 4).compactMap { ids.number(at: $0, 4) } }
     hasChapters = hasChapters || !chapters.isEmpty
     for (type, body) in movie {
+      if type == "mvhd", let (scale, place, width) = body.time, scale > 0, let lasts = body.number(at: place, width) {
+        duration = lasts > 0 ? Double(lasts) / Double(scale) : nil
+      }
       if type == "udta" { readUserData(Boxes(body)) }
       if type == "meta" { readKeys(body) }
       guard type == "trak" else { continue }
@@ -183,7 +188,7 @@ struct MovieHeaders {
 }
 
 /// Iterates over the boxes in some bytes, as long as they are complete.
-private struct Boxes: Sequence, IteratorProtocol {
+struct Boxes: Sequence, IteratorProtocol {
   private var rest: ArraySlice<UInt8>
 
   init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
@@ -201,8 +206,13 @@ private struct Boxes: Sequence, IteratorProtocol {
 }
 
 extension ArraySlice<UInt8> {
+  /// Of `mvhd` and `mdhd`: the time scale, and where the duration is and its width, in bytes.
+  var time: (scale: Int, place: Int, width: Int)? {
+    first == 1 ? number(at: 20, 4).map { ($0, 24, 8) } : number(at: 12, 4).map { ($0, 16, 4) }
+  }
+
   /// `count` bytes at `offset`, big-endian; nil if beyond the end or too large for an Int.
-  fileprivate func number(at offset: Int, _ count: Int) -> Int? {
+  func number(at offset: Int, _ count: Int) -> Int? {
     guard offset + count <= self.count else { return nil }
     let value = dropFirst(offset).prefix(count).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     return Int(exactly: value)

@@ -18,11 +18,9 @@ func mendOpusHeaders(of file: Output) throws {
     let inner = [28, 44].flatMap { boxes(in: entry.body.dropFirst($0), of: file) }
     for header in inner where header.type == "dOps" && header.body.count >= 11 {
       // Version, channels, pre-skip, sample rate, gain.
-      var bytes = [UInt8](repeating: 0, count: 11)
-      let place = off_t(header.body.lowerBound)
       // No sound has 16 million samples a second.
-      guard pread(file.descriptor, &bytes, 11, place) == 11, bytes[4] != 0, bytes[7] == 0 else { continue }
-      let before = bytes
+      guard let before = file.read(header.body.prefix(11)), before[4] != 0, before[7] == 0 else { continue }
+      var bytes = before
       for number in [2..<4, 4..<8, 8..<10] { bytes[number].reverse() }
       try file.replace(before, with: bytes, at: header.body.lowerBound)
     }

@@ -79,6 +79,12 @@ final class Output {
     }
   }
 
+  /// What has been written at `place`; nil if the file ends before.
+  func read(_ place: Range<Int>) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: place.count)
+    return pread(descriptor, &bytes, bytes.count, off_t(place.lowerBound)) == bytes.count ? bytes : nil
+  }
+
   /// Puts other bytes in the place of as many `old` ones: all of them, or if it throws none.
   func replace(_ old: [UInt8], with new: [UInt8], at place: Int) throws {
     guard pwrite(descriptor, new, new.count, off_t(place)) == new.count else {

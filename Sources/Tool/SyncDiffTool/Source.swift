@@ -63,6 +63,7 @@ final class Source: Sendable {
     let source = pipeline.element(name)
     source.object.set("uri", to: media.uri)
     early.hold(in: source)
+    readWholeTracks(in: source)
     let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Source>.fromOpaque($2).takeUnretainedValue().take($1, of: $0)
     }

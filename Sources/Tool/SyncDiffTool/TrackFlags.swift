@@ -14,11 +14,8 @@ func setTrackFlags(of file: Output, _ kept: Kept) throws {
   // Before those that are kept there are the video and the new audio; a track of timecode comes last.
   for (index, track) in tracks.dropFirst().prefix(1 + kept.streams.count).enumerated() {
     guard let header = boxes(in: track.body, of: file).first(where: { $0.type == "tkhd" })?.body else { continue }
-    var bytes = [UInt8](repeating: 0, count: header.count)
-    guard pread(file.descriptor, &bytes, bytes.count, off_t(header.lowerBound)) == bytes.count, bytes.count >= 84 else {
-      continue
-    }
-    let before = bytes
+    guard let before = file.read(header), before.count >= 84 else { continue }
+    var bytes = before
     let stream = index > 0 ? kept.streams[index - 1] : nil
     if let stream, !stream.isDefault { bytes[3] &= ~1 }
     if stream?.isSound ?? true { bytes[bytes[0] == 1 ? 47 : 35] = 1 }

@@ -23,6 +23,8 @@ final class Watch: Sendable {
     var shown: (first: GstClockTime, last: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
+    /// How long the samples last that the audio encoder inserts before the audio, nanoseconds.
+    var priming: gint64 = 0
   }
 
   private let state = Mutex(State())
@@ -38,6 +40,9 @@ final class Watch: Sendable {
 
   /// Frames that have gone to the muxer so far.
   var encoded: Int { state.withLock { $0.encoded } }
+
+  /// Time from the first packet of the audio to its beginning in a container that can say so, seconds.
+  var lead: Double { encoding.container.hasEditLists ? state.withLock { Double($0.priming) / 1e9 } : 0 }
 
   /// `picture`: the pad that frames leave by. `encoded`: the pads that feed the muxer.
   func attach(picture: UnsafeMutablePointer<GstPad>, encoded: [UnsafeMutablePointer<GstPad>]) {
@@ -101,9 +106,8 @@ final class Watch: Sendable {
       return GST_PAD_PROBE_OK
     }
     guard let start = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
-    // The pad's offset has not been added yet.
-    let time = gint64(start) + gst_pad_get_offset(pad)
     let (end, isOver) = reached
+    let time = gint64(start) - state.withLock { $0.priming }
     return isOver && time >= gint64(end) ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
   }
 
@@ -151,13 +155,16 @@ final class Watch: Sendable {
     gst_event_unref(event)
   }
 
-  /// Moves the encoder's priming samples before the start of the audio, where the muxer drops them.
+  /// Moves the encoder's priming samples before the start of the audio, where the muxer drops them, unless the container can
+  /// say that they are there: without them the audio begins softly.
   private func skipPriming(_ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>) {
     var caps: UnsafeMutablePointer<GstCaps>?
     gst_event_parse_caps(event, &caps)
     var rate: gint = 0
     guard let caps, gst_structure_get_int(gst_caps_get_structure(caps, 0), "rate", &rate) != 0, rate > 0 else { return }
+    let priming = gint64(encoding.priming(rate: Int(rate)))
+    state.withLock { $0.priming = priming }
     // One microsecond remains, so that the first real packet is not taken for priming.
-    gst_pad_set_offset(pad, 1000 - gint64(encoding.audio.priming) * 1_000_000_000 / gint64(rate))
+    if priming > 0, !encoding.container.hasEditLists { gst_pad_set_offset(pad, 1000 - priming) }
   }
 }

@@ -20,8 +20,7 @@ func addSourceType(to file: Output) throws -> Bool {
     top.filter { $0.type == "uuid" }.map { $0.body.dropFirst(16) }
     + data.flatMap { boxes(in: $0.body, of: file) }.filter { $0.type == "XMP_" }.map { $0.body[...] }
   for place in places where place.count < 1 << 20 {
-    var bytes = [UInt8](repeating: 0, count: place.count)
-    guard pread(file.descriptor, &bytes, bytes.count, off_t(place.startIndex)) == bytes.count,
+    guard let bytes = file.read(place.startIndex..<place.endIndex),
       let text = String(validating: bytes, as: UTF8.self), let changed = withSourceType(text)
     else { continue }
     try file.replace(bytes, with: Array(changed.utf8), at: place.startIndex)

@@ -1,0 +1,46 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Where the sound of MP4 and QuickTime files begins (ISO/IEC 14496-12, 8.6.6): behind what its encoder put before it, which
+// decoders need and nobody is to hear. mp4mux writes an edit list for each track, but lets it begin with the first packet.
+
+import Glibc
+
+/// Lets the tracks of a finished file begin some time after their first packet. `leads`: seconds, in the order of the tracks.
+func setLeads(of file: Output, _ leads: [Double]) throws {
+  guard leads.contains(where: { $0 > 0 }) else { return }
+  let movie = boxes(in: 0..<Int(lseek(file.descriptor, 0, SEEK_END)), of: file).first { $0.type == "moov" }
+  guard let place = movie?.body, let before = file.read(place), let header = Boxes(before[...])["mvhd"],
+    let whole = header.time
+  else { throw Failure("it has no header", .internalFault) }
+  var (after, longest) = (before, 0)
+  for (index, track) in Boxes(before[...]).filter({ $0.type == "trak" }).map({ Boxes($0.body) }).enumerated() {
+    // Version 1 has numbers of 8 bytes.
+    guard let shown = track["tkhd"], case let length = shown.first == 1 ? (place: 28, width: 8) : (place: 20, width: 4),
+      let duration = shown.number(at: length.place, length.width)
+    else { throw Failure("a track does not say its duration", .internalFault) }
+    let lead = leads.indices.contains(index) ? leads[index] : 0
+    let less = min(Int((lead * Double(whole.scale)).rounded()), duration)
+    longest = max(longest, duration - less)
+    guard lead > 0 else { continue }
+    guard let list = track["edts"].map(Boxes.init)?["elst"],
+      let scale = track["mdia"].map(Boxes.init)?["mdhd"]?.time?.scale
+    else { throw Failure("a track has no edit list", .internalFault) }
+    // Its last entry: the duration, and where that begins in the track.
+    let (width, entry) = list.first == 1 ? (8, list.count - 20) : (4, list.count - 12)
+    guard entry >= 8, let lasts = list.number(at: entry, width), let begins = list.number(at: entry + width, width)
+    else { throw Failure("an edit list is empty", .internalFault) }
+    after.put(lasts - min(less, lasts), at: list.startIndex + entry, width)
+    after.put(begins + Int((lead * Double(scale)).rounded()), at: list.startIndex + entry + width, width)
+    after.put(duration - less, at: shown.startIndex + length.place, length.width)
+  }
+  after.put(longest, at: header.startIndex + whole.place, whole.width)
+  try file.replace(before, with: after, at: place.lowerBound)
+}
+
+extension [UInt8] {
+  /// Big-endian.
+  fileprivate mutating func put(_ number: Int, at place: Int, _ width: Int) {
+    for byte in 0..<width { self[place + byte] = UInt8(truncatingIfNeeded: number >> (8 * (width - 1 - byte))) }
+  }
+}
