@@ -23,6 +23,7 @@ final class Watch: Sendable {
     var shown: (first: GstClockTime, last: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
+    var hasSound = false
     /// How long the samples last that the audio encoder inserts before the audio, nanoseconds.
     var priming: gint64 = 0
   }
@@ -107,8 +108,15 @@ final class Watch: Sendable {
     }
     guard let start = runningTime(of: buffer, on: pad) else { return GST_PAD_PROBE_OK }
     let (end, isOver) = reached
-    let time = gint64(start) - state.withLock { $0.priming }
-    return isOver && time >= gint64(end) ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+    let (priming, isFirst) = state.withLock { state in
+      defer { state.hasSound = true }
+      return (state.priming, !state.hasSound)
+    }
+    // opusenc gives each packet the time of what is heard of it.
+    let isOpus = encoding.audio == .opus
+    guard !isOver || gint64(start) - (isOpus ? 0 : priming) < gint64(end) else { return GST_PAD_PROBE_DROP }
+    if isOpus, priming > 0 { addPriming(GstClockTime(priming), to: buffer, info, isFirst) }
+    return GST_PAD_PROBE_OK
   }
 
   /// A frame may come in several buffers. The muxer takes the timecode from the first, and the MP4 muxer takes the duration
@@ -153,6 +161,23 @@ final class Watch: Sendable {
     info.pointee.data = gst_event_new_caps(copy).map { UnsafeMutableRawPointer($0) }
     gst_caps_unref(copy)
     gst_event_unref(event)
+  }
+
+  /// Gives a packet the time of all that is in it: the first one lasts longer, the others are later.
+  private func addPriming(
+    _ priming: GstClockTime, to buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
+    _ isFirst: Bool
+  ) {
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard let writable = gst_mini_object_make_writable(object) else { return }
+    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    if isFirst {
+      changed.pointee.duration += priming
+    } else {
+      changed.pointee.pts += priming
+      changed.pointee.dts = .max
+    }
+    info.pointee.data = UnsafeMutableRawPointer(writable)
   }
 
   /// Moves the encoder's priming samples before the start of the audio, where the muxer drops them, unless the container can
