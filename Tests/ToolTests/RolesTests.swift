@@ -93,16 +93,15 @@ import Testing
     }
   }
 
-  @Test("A track that lasts less than a fifth of the picture is kept too, with its language")
+  @Test("A track that lasts less than a fifth of the picture is kept too")
   func shortTrack() throws {
     let video = try folder.make(
       "v.mp4",
-      by: "\(Self.picture) -f lavfi -i sine=d=0.04 -f lavfi -i sine=d=1 -map 0 -map 1 -map 2 -c:v libx264 -c:a aac "
-        + "-metadata:s:a:0 language=fra")
+      by: "\(Self.picture) -f lavfi -i sine=d=0.04 -f lavfi -i sine=d=1 -map 0 -map 1 -map 2 -c:v libx264 -c:a aac")
     for name in ["out.mkv", "out.mp4"] {
       let outcome = try dub(video, name)
       #expect(outcome.status == 3 && !outcome.err.contains("are not known"), "\(outcome.err)")
-      #expect(try probe(folder.file(name), "a:1", "codec_name,TAG:language") == ["aac", "fra"])
+      #expect(try probe(folder.file(name), "a:1", "codec_name") == ["aac"])
       #expect(try probe(folder.file(name), "a:2", "codec_name") == ["aac"])
     }
   }

@@ -21,6 +21,8 @@ final class Dubbing {
   private let inputs: [String]
   private let watch: Watch
   private let length: Double?
+  /// Path of the video.
+  private let video: String
   private var `extension`: Extension?
   private var carriers: [Carrier] = []
   private var repair: MatroskaRepair?
@@ -29,7 +31,7 @@ final class Dubbing {
 
   /// `stretches`: the dubbed video in order; if empty, it is dubbed here.
   init(_ job: Job, output: Output, joining stretches: [Stretch] = []) throws {
-    (length, self.stretches, voices) = (job.length, stretches, job.voices.count)
+    (length, video, self.stretches, voices) = (job.length, job.picture.path, stretches, job.voices.count)
     let pipeline = try parse(stretches.isEmpty ? job.description : job.joined(stretches.map(\.path)))
     self.pipeline = pipeline
     watch = Watch(job)
@@ -169,6 +171,7 @@ final class Dubbing {
     try `extension`?.check()
     let sources = (pictures.map { [$0] } ?? stretches.map(\.pictures)) + sounds
     for note in sources.flatMap(\.notes) + [repair?.loss].compactMap(\.self) { report.warn(note) }
+    for loss in carriers.compactMap(\.loss) { report.warn("\(video): \(loss)") }
     let seconds = watch.progress.seconds
     let frames = stretches.isEmpty ? watch.progress.frames : stretches.map(\.frames).reduce(0, +)
     let counts = stretches.isEmpty ? Counts(of: dub) : stretches.map(\.counts).reduce(Counts(), +)

@@ -47,10 +47,12 @@ struct Kept {
   private(set) var isUntold = false
   private let (uri, part): (String, Part)
   private let container: Container
+  private let isTransportStream: Bool
 
   /// Everything but video, if wanted.
   init(of media: Media, in container: Container, part: Part, isWanted: Bool) throws {
     (uri, self.part, self.container, self.isWanted) = (media.uri, part, container, isWanted)
+    isTransportStream = media.container == "video/mpegts"
     guard isWanted else { return }
     var stored = try Stored(uri: media.uri).streams(of: media.path)
     for isSound in [true, false] {
@@ -76,7 +78,9 @@ struct Kept {
   /// Parts of a pipeline description. Each stream is read separately, so that none waits for another.
   var description: String {
     streams.enumerated().map { index, stream in
-      let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : "identity"
+      // Of several packets of Opus in one of MPEG-TS only the first has a time.
+      let isUntimed = isTransportStream && stream.kind == "audio/x-opus"
+      let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : isUntimed ? "opusparse" : "identity"
       return
         "urisourcebin name=kept\(index) ! parsebin name=parser\(index)  queue name=stream\(index) ! \(parser) name=out\(index)"
     }.joined(separator: "  ")
@@ -101,7 +105,8 @@ struct Kept {
       gst_object_unref(pad)
       return Carrier(
         stream, part, isPlain: !container.holds("text/x-raw, format=(string)pango-markup"),
-        isLed: container.hasEditLists && stream.isSound, from: pipeline.element("parser\(index)"),
+        isLed: container.hasEditLists && stream.isSound, keepsItalics: container == .mkv,
+        from: pipeline.element("parser\(index)"),
         to: pipeline.element("stream\(index)").pad("sink"))
     }
   }
@@ -114,17 +119,24 @@ final class Carrier: Sendable {
   private let stream: Kept.Stream
   private let part: Part
   private let next: Pad
-  private let isPlain, isLed: Bool
+  private let isPlain, isLed, keepsItalics: Bool
   private struct State {
     /// Pads so far.
     var pads = 0
     var hasBegun = false
     var lengths = PacketLengths()
     var hasMarkup = false
+    var losesStyles = false
     var lead: Double?
   }
 
   private let state = Mutex(State())
+
+  /// What of the stream is lost.
+  var loss: String? {
+    state.withLock { $0.losesStyles }
+      ? "\(keepsItalics ? "colours" : "italics") and the like of its subtitles are left out" : nil
+  }
 
   /// Seconds from the first packet to the beginning.
   var lead: Double { state.withLock { $0.lead ?? 0 } }
@@ -132,11 +144,12 @@ final class Carrier: Sendable {
   /// `isPlain`: whether to strip markup from text, which the muxer does not accept. `isLed`: whether the file can say that
   /// the stream begins after its first packet.
   fileprivate init(
-    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, isLed: Bool, from parser: UnsafeMutablePointer<GstElement>,
+    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, isLed: Bool, keepsItalics: Bool,
+    from parser: UnsafeMutablePointer<GstElement>,
     to next: UnsafeMutablePointer<GstPad>
   ) {
     (self.stream, self.part, self.next) = (stream, part, Pad(pad: next))
-    (self.isPlain, self.isLed) = (isPlain, isLed)
+    (self.isPlain, self.isLed, self.keepsItalics) = (isPlain, isLed, keepsItalics)
     let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Carrier>.fromOpaque($2).takeUnretainedValue().take($1)
     }
@@ -188,8 +201,12 @@ final class Carrier: Sendable {
       if part.from == 0 { beginWithFile(buffer, info, on: pad) }
       return GST_PAD_PROBE_OK
     }
-    let start = Double(time) / 1e9
-    guard start >= part.from, start < part.to ?? .infinity else { return GST_PAD_PROBE_DROP }
+    var start = Double(time) / 1e9
+    guard start < part.to ?? .infinity else { return GST_PAD_PROBE_DROP }
+    if start < part.from {
+      guard !stream.isSound, keepRest(of: buffer, info, part.from - start) else { return GST_PAD_PROBE_DROP }
+      start = part.from
+    }
     let isFirst = state.withLock { state in
       defer { state.hasBegun = true }
       return !state.hasBegun
@@ -204,6 +221,21 @@ final class Carrier: Sendable {
       info.pointee.data = UnsafeMutableRawPointer(writable)
     }
     return GST_PAD_PROBE_OK
+  }
+
+  /// Lets a subtitle begin some seconds later; false if it is over by then.
+  private func keepRest(
+    of buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>, _ early: Double
+  ) -> Bool {
+    let (lasts, early) = (buffer.pointee.duration, GstClockTime((early * 1e9).rounded(.up)))
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard lasts != .max, lasts > early, let writable = gst_mini_object_make_writable(object) else { return false }
+    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    (changed.pointee.pts, changed.pointee.dts, changed.pointee.duration) = (
+      changed.pointee.pts + early, .max, lasts - early
+    )
+    info.pointee.data = UnsafeMutableRawPointer(writable)
+    return true
   }
 
   /// Lets a packet that begins before the file's start, as edit lists ask for, begin with it. A muxer would drop all of it.
@@ -250,7 +282,11 @@ final class Carrier: Sendable {
   private func plain(_ info: UnsafeMutablePointer<GstPadProbeInfo>) -> GstPadProbeReturn {
     if let buffer = info.buffer {
       guard state.withLock({ $0.hasMarkup }), let bytes = contents(of: buffer) else { return GST_PAD_PROBE_OK }
-      let plain = plainText(String(decoding: bytes, as: UTF8.self))
+      let text = String(decoding: bytes, as: UTF8.self)
+      // Matroska's text is SubRip's.
+      let styles = keepsItalics ? #/<(?!/?[biu]>)[^>]*>/# : #/<[^>]*>/#
+      if text.contains(styles) { state.withLock { $0.losesStyles = true } }
+      let plain = plainText(text, without: styles)
       info.replace(buffer, with: Array(plain.utf8), keeping: [GST_BUFFER_COPY_TIMESTAMPS])
     } else if info.pointee.type.rawValue & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM.rawValue != 0 {
       guard let query = gst_pad_probe_info_get_query(info), query.pointee.type == GST_QUERY_ACCEPT_CAPS else {
@@ -362,8 +398,9 @@ extension Container {
 
   /// Whether it can hold a stream with these caps.
   func holds(_ text: String) -> Bool {
-    // matroskamux would take them, but not write them.
-    guard text != Kept.Stream.unknownSubtitles, let factory = gst_element_factory_find(muxer),
+    // matroskamux would take them, but not write them. In WebM only WebVTT may be, which it writes otherwise.
+    let isForeign = self == .webm && text.hasPrefix("text/")
+    guard text != Kept.Stream.unknownSubtitles, !isForeign, let factory = gst_element_factory_find(muxer),
       let caps = gst_caps_from_string(text)
     else { return false }
     defer {
@@ -403,7 +440,7 @@ private func identifyingCaps(of pad: UnsafeMutablePointer<GstPad>) -> String {
   return String(cString: text)
 }
 
-func plainText(_ markup: String) -> String {
+private func plainText(_ markup: String, without styles: Regex<Substring>) -> String {
   let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")]
-  return entities.reduce(markup.replacing(/<[^>]*>/, with: "")) { $0.replacing($1.0, with: $1.1) }
+  return entities.reduce(markup.replacing(styles, with: "")) { $0.replacing($1.0, with: $1.1) }
 }
