@@ -39,13 +39,30 @@ import Testing
     #expect((5...70).contains(frames))
   }
 
-  @Test("Half a sound is a warning and status 4", arguments: ["wav", "aiff", "flac", "m4a"])
+  @Test("Half a sound is a warning and status 4", arguments: ["wav", "aiff", "flac", "m4a", "mp3"])
   func halfSound(ending: String) throws {
     let picture = try folder.picture(frames: 90)
     let whole = try folder.tone("a.\(ending)", seconds: 3, by: ending == "m4a" ? "-movflags +faststart" : "")
     #expect(try dub(picture, whole).status == 3)
     let outcome = try dub(picture, try cut(whole, to: 0.5, as: "half.\(ending)"))
     #expect(outcome.status == 4, "\(outcome.err)")
+  }
+
+  @Test(
+    "MP4 without its index ends with 66 at once", arguments: [("", 0.9), ("", 0.1), ("-movflags +faststart", 0.02)])
+  func noIndex(options: String, share: Double) throws {
+    let whole = try folder.tone("a.m4a", seconds: 3, by: options)
+    let began = Date()
+    let outcome = try dub(try folder.picture(), try cut(whole, to: share, as: "cut.m4a"))
+    #expect(outcome.status == 66 && outcome.err.contains("its index is not complete"), "\(outcome.err)")
+    #expect(Date().timeIntervalSince(began) < 20)
+  }
+
+  @Test("A rate that the element does not take is named", arguments: [1_000, 6_000, 400_000])
+  func oddRate(rate: Int) throws {
+    let outcome = try dub(try folder.picture(), try folder.tone(rate: rate))
+    #expect(outcome.status == 66, "\(outcome.err)")
+    #expect(outcome.err.contains("has \(rate) samples a second; 8000 to 384000 can be heard"), "\(outcome.err)")
   }
 
   @Test("A picture whose own sound is longer is not cut off")

@@ -59,7 +59,7 @@ struct Dub: ParsableCommand {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "Output file; its extension chooses the container. mkv, webm and ts also go to a pipe or device; - is standard output.",
+      "Output file; its extension chooses the container, mp4 if it has none. mkv, webm and ts also go to a pipe or device; - is standard output.",
       valueName: "out"))
   var output: String
 
@@ -100,6 +100,10 @@ struct Dub: ParsableCommand {
       if let (name, _) = hinders.first(where: \.1) { throw ValidationError("\(name) cannot be combined with --jobs.") }
     }
     if sheet != nil, format.compare { throw ValidationError("--sheet cannot be combined with --compare.") }
+    if let sheet {
+      guard sheet.lowercased().hasSuffix(".png") else { throw ValidationError("--sheet writes PNG: name it .png.") }
+      guard sheet != output else { throw ValidationError("--sheet and -o are the same file.") }
+    }
     if sheet != nil, output == "-" { throw ValidationError("--sheet needs a file as the output.") }
     if reporting.json, output == "-" { throw ValidationError("--json and -o - both write to standard output.") }
     if output == "-", format.container == nil { throw ValidationError("-o - needs --container mkv, webm or ts.") }
@@ -180,6 +184,9 @@ struct Dub: ParsableCommand {
     for loss in losses(of: job) { report.warn(loss) }
     if let shown = picture.pictures.first, shown.colours.matrix == 0, !shown.isRGB {
       report.note("\(video) does not say its colours; the result says the usual ones, \(job.encoding.colours.name).")
+    }
+    if let made = picture.made, job.encoding.container != .ts {
+      report.note("\(video): its time of creation, \(made), becomes that of the result.")
     }
     let sight = try look(through: job, report)
     defer { if let known = sight.known { fclose(known) } }

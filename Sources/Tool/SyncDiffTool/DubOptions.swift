@@ -109,7 +109,9 @@ struct FormatOptions: ParsableArguments {
     guard mixOriginal.map({ (-60...20).contains($0) }) ?? true else {
       throw ValidationError("--mix-original must be -60 to 20.")
     }
-    guard crf.map({ (0...63).contains($0) }) ?? true else { throw ValidationError("--crf must be 0 to 63.") }
+    guard crf.map({ (0...63).contains($0) }) ?? true else {
+      throw ValidationError("--crf must be 0 to 51 for h264 and hevc, to 63 for vp9 and av1.")
+    }
     guard crf == nil || bitrate == nil else { throw ValidationError("--crf and --bitrate cannot be combined.") }
     guard bitrate.map({ (10...1_000_000).contains($0) }) ?? true else {
       throw ValidationError("--bitrate must be 10 to 1000000 kbit/s.")

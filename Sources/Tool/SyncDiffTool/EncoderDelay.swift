@@ -1,14 +1,14 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The delay at the beginning of an MP3 file that was not in the original audio: what the encoder noted in the first frame
-// (Xing's header with LAME's extension), and what every decoder adds. GStreamer 1.22 plays it. MP4 has an edit list for this,
-// which GStreamer respects.
+// What the encoder of an MP3 file noted in its first frame (Xing's header with LAME's extension): the delay at the beginning that
+// was not in the original audio, to which every decoder adds, and how many bytes there are. GStreamer 1.22 plays that delay. MP4
+// has an edit list for it, which GStreamer respects.
 
 import Glibc
 
-/// Seconds; nil if the file does not say.
-func encoderDelay(ofMP3 path: String) -> Double? {
+/// The delay in seconds, and whether the file ends early, as far as it says so; nil if it says neither.
+func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   guard let file = fopen(path, "re") else { return nil }
   defer { fclose(file) }
   func bytes(_ count: Int, at position: Int) -> [UInt8]? {
@@ -31,8 +31,10 @@ func encoderDelay(ofMP3 path: String) -> Double? {
   let xing = 4 + (version == 3 ? (isMono ? 17 : 32) : (isMono ? 9 : 17))
   guard ["Xing", "Info"].contains(String(decoding: frame[xing..<xing + 4], as: UTF8.self)) else { return nil }
   let flags = frame[xing + 7]
+  let count = xing + 8 + (flags & 1 == 0 ? 0 : 4)
+  let announced = flags & 2 == 0 ? 0 : frame[count..<count + 4].reduce(0) { $0 << 8 | Int($1) }
+  let isCutOff = fseeko(file, 0, SEEK_END) == 0 && start + announced > Int(ftello(file))
   let lame = xing + 8 + [4, 4, 100, 4].enumerated().reduce(0) { $0 + (flags >> $1.offset & 1 == 0 ? 0 : $1.element) }
   let delay = Int(frame[lame + 21]) << 4 | Int(frame[lame + 22]) >> 4
-  guard frame[lame] != 0 else { return nil }
-  return Double(delay + 528 + 1) / Double(rate)
+  return (frame[lame] == 0 ? nil : Double(delay + 528 + 1) / Double(rate), isCutOff)
 }

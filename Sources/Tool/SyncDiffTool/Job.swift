@@ -76,10 +76,20 @@ struct Voice {
     track = (number ?? 1) - 1
     guard media.sounds.indices.contains(track) else {
       throw Failure(
-        "\(media.path) has \(media.sounds.count) sound tracks: --audio-track must be 1 to \(media.sounds.count)")
+        media.sounds.count == 1
+          ? "\(media.path) has one sound track: --audio-track must be 1"
+          : "\(media.path) has \(media.sounds.count) sound tracks: --audio-track must be 1 to \(media.sounds.count)")
     }
     (self.media, sound) = (media, media.sounds[track])
+    guard Self.rates.contains(sound.rate) else {
+      throw Failure(
+        "\(media.path) has \(sound.rate) samples a second; \(Self.rates.lowerBound) to \(Self.rates.upperBound) can be heard"
+      )
+    }
   }
+
+  /// Those that the element takes, Hz.
+  private static let rates = 8000...384_000
 
   init(_ cue: Cue) throws {
     self = try Voice(Media(path: cue.sound))

@@ -83,9 +83,7 @@ func losses(
   if video.hasDolbyVision { lose("Dolby Vision is left out, what it is based on stays") }
   let tags = video.tags.filter { !encoding.container.holds(tag: $0) }.union(video.unreadTags).sorted()
   if !tags.isEmpty { lose("its metadata is left out: \(tags.joined(separator: ", "))") }
-  if let made = video.made {
-    lose("its time of creation, \(made), \(encoding.container == .ts ? "is left out" : "becomes that of the result")")
-  }
+  if let made = video.made, encoding.container == .ts { lose("its time of creation, \(made), is left out") }
   if picture.orientation == nil {
     lose("it asks to be turned by an angle that is no quarter of a turn; it stays as stored")
   }

@@ -52,9 +52,10 @@ struct Media {
     }
     defer { g_free(uri) }
     self.uri = String(cString: uri)
+    let headers = try local.flatMap { try MovieHeaders(path: $0) }
     try Discovery(of: self.uri).look(into: &self)
     hasTimecode = timecode != nil
-    if let local { readHeaders(local) }
+    if let local { readHeaders(local, headers) }
   }
 
   /// The path of a local file; nil for anything else.
@@ -77,11 +78,14 @@ struct Media {
   }
 
   /// Takes from the headers what GStreamer gets wrong.
-  private mutating func readHeaders(_ file: String) {
-    if pictures.isEmpty, !sounds.isEmpty, let delay = encoderDelay(ofMP3: file) { sounds[0].delay = delay }
+  private mutating func readHeaders(_ file: String, _ headers: MovieHeaders?) {
     isCutOff = endsEarly(riff: file)
+    if pictures.isEmpty, !sounds.isEmpty, let frame = firstFrame(ofMP3: file) {
+      sounds[0].delay = frame.delay ?? 0
+      isCutOff = frame.isCutOff
+    }
     if ["video/x-matroska", "video/webm"].contains(container) { tracks = matroskaTracks(of: file) }
-    guard let headers = MovieHeaders(path: file) else { return }
+    guard let headers else { return }
     tracks = headers.tracks
     hasChapters = hasChapters || headers.hasChapters
     hasTimecode = hasTimecode || headers.hasTimecode

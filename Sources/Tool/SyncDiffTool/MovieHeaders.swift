@@ -31,17 +31,22 @@ struct MovieHeaders {
   /// Whether a box extends beyond the end of the file.
   private(set) var isCutOff = false
 
-  /// Nil if the file cannot be read, or is of another kind.
-  init?(path: String) {
+  /// Nil if the file cannot be read, or is of another kind. Throws if GStreamer would look for a header in vain for long.
+  init?(path: String) throws {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }
     guard fseeko(file, 0, SEEK_END) == 0 else { return nil }
     let size = Int(ftello(file))
     var position = 0
-    var isMovie = false
-    for _ in 0..<Self.mostBoxes {
+    var (isMovie, count) = (false, 0)
+    while true {
       guard Interrupt.status == nil, let (type, header, length) = Self.box(file, at: position, of: size) else { break }
-      if type == "moov", length - header <= Self.largestMovie {
+      // Others begin with something else.
+      let first = ["ftyp", "styp", "moov", "mdat", "wide", "free", "skip", "pnot", "uuid"]
+      guard count > 0 || first.contains(type) else { break }
+      count += 1
+      guard count <= Self.mostBoxes else { throw Failure("cannot decode \(path): it is made of too many boxes") }
+      if type == "moov", length - header <= Self.largestMovie, length <= size - position {
         isMovie = true
         let body = [UInt8](unsafeUninitializedCapacity: length - header) { bytes, count in
           count =
@@ -54,6 +59,9 @@ struct MovieHeaders {
         break
       }
       position += length
+    }
+    guard !isCutOff || isMovie else {
+      throw Failure("cannot decode \(path): it is cut off, and its index is not complete")
     }
     guard isMovie else { return nil }
   }
