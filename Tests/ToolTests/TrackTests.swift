@@ -114,6 +114,18 @@ import Testing
     #expect(try probe(folder.file("out.mkv"), "a:0", "sample_rate") == ["\(rate)"])
   }
 
+  @Test("A kept track that has nothing in the part is no fault", arguments: ["mp4", "mov", "mkv", "ts"])
+  func emptyTracks(ending: String) throws {
+    try "1\n00:00:00,100 --> 00:00:00,200\nHello\n".write(
+      toFile: folder.file("s.srt"), atomically: true, encoding: .utf8)
+    let video = try folder.make(
+      "v.mp4",
+      by:
+        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=d=0.2 -i @s.srt -c:v libx264 -c:a aac -c:s mov_text")
+    let outcome = try dub(video, try folder.tone(), "out.\(ending)", "--keep", "--from", "0.5")
+    #expect(outcome.status == 3, "\(outcome.err)")
+  }
+
   @Test("Opus in mp4 begins with the sound, the new one and the kept one", arguments: ["mkv", "mp4"])
   func opusHeader(ending: String) throws {
     let tone = try folder.make("t.wav", by: "-f lavfi -i sine=f=440:r=48000:d=0.6")

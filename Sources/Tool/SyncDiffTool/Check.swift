@@ -1,8 +1,9 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reads a result back and compares it with what was intended; returns one phrase for each difference.
-func differences(of result: Media, from job: Job, frames: Int) -> [String] {
+/// Reads a result back and compares it with what was intended; returns one phrase for each difference. `empty`: kept streams that
+/// have nothing in the part, of which nothing may be read back.
+func differences(of result: Media, from job: Job, frames: Int, empty: [Kept.Stream]) -> [String] {
   let (picture, encoding) = (job.shown, job.encoding)
   guard let made = result.pictures.first else { return ["it holds no picture"] }
   var differences: [String] = []
@@ -30,7 +31,10 @@ func differences(of result: Media, from job: Job, frames: Int) -> [String] {
 
   compare("timecode", result.timecode, job.timecode) { $0?.text ?? "none" }
   if result.indexedFrames > 0, !job.compares { compare("frames", result.indexedFrames, frames) { "\($0)" } }
-  compare("sound tracks", result.sounds.count, 1 + job.kept.sounds) { "\($0)" }
-  compare("subtitles", result.subtitles, job.kept.subtitles) { "\($0)" }
+  let silent = empty.count(where: \.isSound)
+  for (name, made, wanted, empty) in [
+    ("sound tracks", result.sounds.count, 1 + job.kept.sounds, silent),
+    ("subtitles", result.subtitles, job.kept.subtitles, empty.count - silent),
+  ] where made < wanted - empty || made > wanted { differences.append("\(name) \(made), not \(wanted)") }
   return differences
 }

@@ -234,7 +234,7 @@ struct Dub: ParsableCommand {
       do { try mendOpusHeaders(of: file) } catch { faults.append("its Opus sound begins late in players: \(error)") }
     }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
-      faults += try check(written, job, frames: made.frames, report)
+      faults += try check(written, job, made, report)
     }
     let (isFile, signature) = (file.isFile, sign(file, made, job, signing, &faults, report))
     try file.finish()
@@ -272,7 +272,7 @@ struct Dub: ParsableCommand {
   }
 
   /// Reads the result back; returns what is wrong with it.
-  private func check(_ written: String, _ job: Job, frames: Int, _ report: Report) throws -> [String] {
+  private func check(_ written: String, _ job: Job, _ made: Dubbing.Result, _ report: Report) throws -> [String] {
     let result: Media
     do { result = try Media(path: written) } catch {
       if let status = Interrupt.status { throw Failure("interrupted", status) }
@@ -283,7 +283,7 @@ struct Dub: ParsableCommand {
     if !lost.isEmpty {
       report.warn("\(job.picture.path): its metadata is left out: \(lost.joined(separator: ", "))")
     }
-    return differences(of: result, from: job, frames: frames)
+    return differences(of: result, from: job, frames: made.frames, empty: made.empty)
   }
 
   /// Labels the file as made by AI, and signs it. If that fails, it is reported as a fault, and the file stays as it was.

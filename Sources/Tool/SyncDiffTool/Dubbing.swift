@@ -152,6 +152,8 @@ final class Dubbing {
     let shortfalls: [String]
     /// Seconds from the first packets of the new and the kept streams to their beginning, if the file can say so.
     let leads: [Double]
+    /// Kept streams that have nothing in the part.
+    let empty: [Kept.Stream]
     /// What of the sounds is not heard.
     let cuts: [String]
     /// How the user ended it early.
@@ -179,7 +181,7 @@ final class Dubbing {
       frames: frames, painted: counts.painted, faceless: counts.faceless, hidden: counts.hidden,
       lost: frames - watch.encoded, seconds: seconds,
       shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [],
-      leads: [watch.lead] + carriers.map(\.lead),
+      leads: [watch.lead] + carriers.map(\.lead), empty: carriers.filter(\.isEmpty).map(\.stream),
       cuts: sounds.prefix(voices).compactMap { $0.cut(at: seconds) }, interruption: interruption)
   }
 

@@ -116,7 +116,7 @@ struct Kept {
 final class Carrier: Sendable {
   private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
 
-  private let stream: Kept.Stream
+  let stream: Kept.Stream
   private let part: Part
   private let next: Pad
   private let isPlain, isLed, keepsItalics: Bool
@@ -137,6 +137,9 @@ final class Carrier: Sendable {
     state.withLock { $0.losesStyles }
       ? "\(keepsItalics ? "colours" : "italics") and the like of its subtitles are left out" : nil
   }
+
+  /// Whether nothing of the stream lies in the part.
+  var isEmpty: Bool { state.withLock { !$0.hasBegun } }
 
   /// Seconds from the first packet to the beginning.
   var lead: Double { state.withLock { $0.lead ?? 0 } }
