@@ -49,6 +49,40 @@ import Testing
   }
 
   @Test(
+    "An MP4 says its duration whatever it begins with", arguments: ["free", "PICT", "udta", "meta", "sidx", "moof"])
+  func firstBox(type: String) throws {
+    let path = try folder.make("v.mp4", by: "\(Self.noise) -c:v libx264")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    bytes.replaceSubrange(4..<8, with: Data(type.utf8))
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let outcome = try run(tool, ["inspect", path])
+    #expect(outcome.out.hasPrefix("\(path): video/quicktime, 3.0 s\n"), "\(outcome.out)")
+  }
+
+  @Test("An MP3 that counts its ID3 tag among its bytes is not cut off")
+  func countedTag() throws {
+    let path = try folder.tone("a.mp3")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let header = try #require(bytes.firstRange(of: Data("Info".utf8)) ?? bytes.firstRange(of: Data("Xing".utf8)))
+    // Flags, frames, bytes.
+    #expect(bytes.starts(with: Data("ID3".utf8)) && bytes[header.upperBound + 3] & 3 == 3)
+    let count = withUnsafeBytes(of: UInt32(bytes.count).bigEndian) { Data($0) }
+    bytes.replaceSubrange(header.upperBound + 8..<header.upperBound + 12, with: count)
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let outcome = try dub(try folder.picture(), path)
+    #expect(outcome.status == 3, "\(outcome.err)")
+  }
+
+  @Test("A fragmented MP4 is as long as all its fragments, whatever its header says of the first")
+  func fragments() throws {
+    let sound = try folder.make(
+      "a.mp4", by: "\(Self.noise) -c:v libx264 -g 10 -c:a aac -movflags frag_keyframe")
+    #expect(try dub(try folder.picture(), sound, "out.mp4", "--extend", "freeze").status == 3)
+    let length = try #require(Double(try probe(folder.file("out.mp4"), "", "duration")[0]))
+    #expect(length > 2.5, "\(length)")
+  }
+
+  @Test(
     "MP4 without its index ends with 66 at once", arguments: [("", 0.9), ("", 0.1), ("-movflags +faststart", 0.02)])
   func noIndex(options: String, share: Double) throws {
     let whole = try folder.tone("a.m4a", seconds: 3, by: options)

@@ -33,7 +33,8 @@ func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   let flags = frame[xing + 7]
   let count = xing + 8 + (flags & 1 == 0 ? 0 : 4)
   let announced = flags & 2 == 0 ? 0 : frame[count..<count + 4].reduce(0) { $0 << 8 | Int($1) }
-  let isCutOff = fseeko(file, 0, SEEK_END) == 0 && start + announced > Int(ftello(file))
+  // Older versions of LAME count an ID3 tag at the beginning too.
+  let isCutOff = fseeko(file, 0, SEEK_END) == 0 && announced > Int(ftello(file))
   let lame = xing + 8 + [4, 4, 100, 4].enumerated().reduce(0) { $0 + (flags >> $1.offset & 1 == 0 ? 0 : $1.element) }
   let delay = Int(frame[lame + 21]) << 4 | Int(frame[lame + 22]) >> 4
   return (frame[lame] == 0 ? nil : Double(delay + 528 + 1) / Double(rate), isCutOff)

@@ -42,8 +42,7 @@ struct MovieHeaders {
     while true {
       guard Interrupt.status == nil, let (type, header, length) = Self.box(file, at: position, of: size) else { break }
       // Others begin with something else.
-      let first = ["ftyp", "styp", "moov", "mdat", "wide", "free", "skip", "pnot", "uuid"]
-      guard count > 0 || first.contains(type) else { break }
+      guard count > 0 || Self.first.contains(type) else { break }
       count += 1
       guard count <= Self.mostBoxes else { throw Failure("cannot decode \(path): it is made of too many boxes") }
       if type == "moov", length - header <= Self.largestMovie, length <= size - position {
@@ -67,8 +66,13 @@ struct MovieHeaders {
   }
 
   private static let largestMovie = 256 << 20  // bytes
-  /// More of them beside each other are in no file that is meant well: ten hours of fragments have some ten thousand.
-  private static let mostBoxes = 1 << 20
+  /// More of them beside each other are in no file that is meant well: eight hours with a fragment for each frame have as many.
+  private static let mostBoxes = 1 << 22
+  /// With which a file may begin.
+  private static let first: Set = [
+    "ftyp", "styp", "moov", "mdat", "wide", "free", "skip", "pnot", "PICT", "uuid", "udta", "meta", "prfl", "pdin",
+    "sidx", "emsg", "moof",
+  ]
 
   /// The box at `position`: its type, and the lengths of its header and of the whole box in bytes.
   private static func box(
@@ -92,7 +96,10 @@ struct MovieHeaders {
       .flatMap { ids in stride(from: 0, to: ids.count, by: 4).compactMap { ids.number(at: $0, 4) } }
     hasChapters = hasChapters || !chapters.isEmpty
     for (type, body) in movie {
-      if type == "mvhd", let (scale, place, width) = body.time, scale > 0, let lasts = body.number(at: place, width) {
+      // In a fragmented file it is that of the first fragment at most.
+      if type == "mvhd", movie["mvex"] == nil, let (scale, place, width) = body.time, scale > 0,
+        let lasts = body.number(at: place, width)
+      {
         duration = lasts > 0 ? Double(lasts) / Double(scale) : nil
       }
       if type == "udta" { readUserData(Boxes(body)) }
