@@ -4,6 +4,8 @@
 // qtdemux 1.22 ends a track once the time in the track, which an edit list may let begin late, reaches the duration of the movie:
 // so AAC, MP3 and Opus lose their last packet, and what was trimmed in an editor nearly all. It also leaves out tracks that last
 // less than a fifth of the movie. It does neither if the movie does not say its duration.
+//
+// Not mended for URLs other than files, whose bytes are pushed into qtdemux in pieces.
 
 import CGStreamer
 
