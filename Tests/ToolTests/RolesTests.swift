@@ -144,6 +144,6 @@ import Testing
     try bytes.write(to: URL(fileURLWithPath: folder.file("v.mkv")))
     let began = ContinuousClock.now
     #expect(try syncdiff("inspect", "--no-faces", folder.file("v.mkv")).status == 0)
-    #expect(ContinuousClock.now - began < .seconds(12))
+    #expect(ContinuousClock.now - began < .seconds(8))
   }
 }
