@@ -39,12 +39,17 @@ import Testing
     #expect((5...70).contains(frames))
   }
 
-  @Test("Half a sound is a warning and status 4", arguments: ["wav", "aiff", "flac", "m4a", "mp3"])
-  func halfSound(ending: String) throws {
+  @Test(
+    "A sound without its end is a warning and status 4",
+    arguments: [
+      ("wav", 0.9), ("aiff", 0.5), ("flac", 0.5), ("m4a", 0.9), ("mp3", 0.9), ("ogg", 0.9), ("opus", 0.5),
+      ("opus", 0.9),
+    ])
+  func cutSound(ending: String, share: Double) throws {
     let picture = try folder.picture(frames: 90)
     let whole = try folder.tone("a.\(ending)", seconds: 3, by: ending == "m4a" ? "-movflags +faststart" : "")
     #expect(try dub(picture, whole).status == 3)
-    let outcome = try dub(picture, try cut(whole, to: 0.5, as: "half.\(ending)"))
+    let outcome = try dub(picture, try cut(whole, to: share, as: "cut.\(ending)"))
     #expect(outcome.status == 4, "\(outcome.err)")
   }
 
@@ -90,6 +95,95 @@ import Testing
     let outcome = try dub(try folder.picture(), try cut(whole, to: share, as: "cut.m4a"))
     #expect(outcome.status == 66 && outcome.err.contains("its index is not complete"), "\(outcome.err)")
     #expect(Date().timeIntervalSince(began) < 20)
+  }
+
+  /// Puts edits into a file, its index behind the rest, for the tracks of a kind ("vide"): for so many seconds what begins there
+  /// in what was shown; nothing before 0.
+  private func edit(_ path: String, _ kind: String, _ edits: [(lasts: Double, from: Double)]) throws {
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    func made(_ boxes: [(type: String, body: Data)]) -> Data {
+      boxes.reduce(Data()) { $0 + big(UInt32($1.body.count + 8)) + Data($1.type.utf8) + $1.body }
+    }
+    func big(_ number: UInt32) -> Data { withUnsafeBytes(of: number.bigEndian) { Data($0) } }
+    func number(_ place: Int, _ body: Data?) throws -> Double {
+      Double(try #require(body).dropFirst(place).prefix(4).reduce(0) { $0 << 8 | Int($1) })
+    }
+    func body(_ type: String, _ all: [(type: String, body: Data)]?) -> Data? { all?.first { $0.type == type }?.body }
+    let movie = boxes(try #require(body("moov", boxes(bytes))))
+    let whole = try number(12, body("mvhd", movie))
+    let lasts = edits.reduce(0) { $0 + $1.lasts }
+    let tracks = try #require(movie).map { box in
+      if box.type == "mvhd" {
+        return (box.type, box.body.prefix(16) + big(UInt32(lasts * whole)) + box.body.dropFirst(20))
+      }
+      let media = body("mdia", boxes(box.body)).flatMap(boxes)
+      guard box.type == "trak", body("hdlr", media)?.dropFirst(8).prefix(4) == Data(kind.utf8) else { return box }
+      let track = try number(12, body("mdhd", media))
+      let begin = try number(12, body("edts", boxes(box.body)).flatMap { body("elst", boxes($0)) })
+      let list = edits.reduce(big(0) + big(UInt32(edits.count))) {
+        let from = $1.from < 0 ? UInt32.max : UInt32(begin + $1.from * track)
+        return $0 + big(UInt32($1.lasts * whole)) + big(from) + big(0x1_0000)
+      }
+      let rest = try #require(boxes(box.body)).filter { $0.type != "edts" }
+      return (
+        type: "trak", body: made([rest[0], (type: "edts", body: made([(type: "elst", body: list)]))] + rest[1...])
+      )
+    }
+    let rest = try #require(boxes(bytes)).filter { $0.type != "moov" }
+    try made(rest + [(type: "moov", body: made(tracks))]).write(to: URL(fileURLWithPath: path))
+  }
+
+  @Test("A frame that lasts long, as in recordings of a screen, is no leap of the time")
+  func longFrame() throws {
+    let video = try folder.make(
+      "v.mp4",
+      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=2 -vf select='not(between(n,20,34))' -fps_mode vfr -c:v libx264")
+    let times = try frameTimes(video)
+    try #require(times.count == 35)
+    let outcome = try dub(video, try folder.tone())
+    #expect(outcome.status == 3 && !outcome.err.contains("leap"), "\(outcome.err)")
+    let made = try frameTimes(folder.file("out.mp4"))
+    #expect(made.count == times.count && zip(made, times).allSatisfy { abs($0 - $1) < 0.0015 }, "\(made)")
+  }
+
+  @Test(
+    "Picture and sound of several edits are what the edit lists say",
+    arguments: [[(1, 0), (1, 2)], [(1, 2), (0.8, 0.4)], [(0.2, -1), (0.8, 1), (1, 0.6)]], ["-bf 0", "-bf 2"])
+  func edits(edits: [(lasts: Double, from: Double)], encoding: String) throws {
+    let noise = try folder.make("noise.wav", by: "-f lavfi -i anoisesrc=c=pink:r=48000:d=3:seed=7")
+    let plain = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -i \(noise) -c:v libx264 -c:a pcm_s16le -f mov \(encoding)")
+    func frames(_ path: String) throws -> [Substring] {
+      let made = try run(ffmpeg, ["-nostdin", "-v", "error", "-i", path, "-map", "0:v", "-f", "framemd5", "-"])
+      return made.out.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap { $0.split(separator: " ").last }
+    }
+    let stored = try frames(plain)
+    try #require(stored.count == 75)
+    try edit(plain, "vide", edits)
+    try edit(plain, "soun", edits)
+    let outcome = try dub(plain, plain, "out.mkv", "--video-codec", "ffv1", "--audio-codec", "flac")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let (heard, source) = (try samples(folder.file("out.mkv")), try samples(noise))
+    var (place, wanted, times) = (0.0, [Substring](), [Double]())
+    let silence = edits[0].from < 0 ? edits[0].lasts : 0
+    for edit in edits {
+      defer { place += edit.lasts }
+      guard edit.from >= 0 else { continue }
+      let first = Int((edit.from * 25).rounded())
+      let count = Int((edit.lasts * 25).rounded())
+      wanted += stored[first..<first + count]
+      times += (0..<count).map { place + Double($0) / 25 }
+      let (start, from, length) = (Int((place - silence) * 48_000), Int(edit.from * 48_000), Int(edit.lasts * 48_000))
+      try #require(heard.count >= start + length, "\(edit)")
+      // Times are rounded to samples.
+      let alike = (-1...1).filter { start + $0 >= 0 }.map { shift in
+        likeness(Array(heard[(start + shift)...]), Array(source[from..<from + length]), 0..<length - 1)
+      }
+      #expect(alike.contains { $0 > 0.99 }, "\(edit): \(alike)")
+    }
+    #expect(try frames(folder.file("out.mkv")) == wanted)
+    let shown = try frameTimes(folder.file("out.mkv"))
+    #expect(shown.count == times.count && zip(shown, times).allSatisfy { abs($0 - $1) < 0.0015 }, "\(shown)")
   }
 
   @Test("A rate that the element does not take is named", arguments: [1_000, 6_000, 400_000])

@@ -42,6 +42,8 @@ struct Media {
   var isCutOff = false
   /// MP4 and QuickTime only: frames of the first video track by the file's index.
   var indexedFrames = 0
+  /// MP4 and QuickTime only: how long one of them lasts at most, seconds.
+  var longestFrame = 0.0
 
   /// Throws if there is nothing to decode. The path may be a URL, file: or http(s):.
   init(path: String) throws {
@@ -79,7 +81,7 @@ struct Media {
 
   /// Takes from the headers what GStreamer gets wrong.
   private mutating func readHeaders(_ file: String, _ headers: MovieHeaders?) {
-    isCutOff = endsEarly(riff: file)
+    isCutOff = endsEarly(riff: file) || endsEarly(ogg: file)
     if pictures.isEmpty, !sounds.isEmpty, let frame = firstFrame(ofMP3: file) {
       sounds[0].delay = frame.delay ?? 0
       isCutOff = frame.isCutOff
@@ -93,6 +95,7 @@ struct Media {
     unreadTags = Set(headers.tags).subtracting(tags)
     duration = headers.duration ?? duration
     (hasDolbyVision, isCutOff, indexedFrames) = (headers.hasDolbyVision, headers.isCutOff, headers.frames)
+    longestFrame = headers.longestFrame
     guard !pictures.isEmpty else { return }
     // GStreamer ignores the box for some codecs, such as DNxHD.
     if let aspect = headers.aspect, pictures[0].aspect == Ratio(1, 1) { pictures[0].correct(aspect) }

@@ -19,6 +19,8 @@ struct MovieHeaders {
   private(set) var duration: Double?
   /// Frames of the first video track; 0 in fragmented files.
   private(set) var frames = 0
+  /// How long one of them lasts at most, seconds.
+  private(set) var longestFrame = 0.0
   /// Audio and subtitle tracks.
   private(set) var tracks: [Track] = []
   private(set) var hasChapters = false
@@ -124,6 +126,11 @@ struct MovieHeaders {
       if let header = track["tkhd"] { orientation = Self.orientation(header) }
       if let table = media["minf"].map(Boxes.init)?["stbl"].map(Boxes.init) {
         frames = table["stsz"]?.number(at: 8, 4) ?? 0
+        if let times = table["stts"], let scale = media["mdhd"]?.time?.scale, scale > 0 {
+          // Of so many frames each lasts so long.
+          let longest = stride(from: 12, to: times.count, by: 8).lazy.compactMap { times.number(at: $0, 4) }.max() ?? 0
+          longestFrame = Double(longest) / Double(scale)
+        }
         if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
       }
     }

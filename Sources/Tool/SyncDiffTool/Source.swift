@@ -25,7 +25,11 @@ final class Source: Sendable {
     var others = 0.0
     var size: (gint, gint)?
     var sizeChange: String?
+    /// What the next element knows of time, but for the pad's offset.
+    var first: Segment?
   }
+
+  private struct Segment: @unchecked Sendable { var segment: GstSegment }
 
   private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
 
@@ -57,7 +61,7 @@ final class Source: Sendable {
     (self.begin, self.skip) = (begin, skip)
     isEven = media.container == "video/mpeg"
     let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
-    state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven)))
+    state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven, longest: media.longestFrame)))
     self.next = Pad(pad: pipeline.element(next).pad("sink"))
     self.also = also.map { Pad(pad: pipeline.element($0).pad("sink")) }
     let source = pipeline.element(name)
@@ -164,13 +168,15 @@ final class Source: Sendable {
       guard let event = gst_pad_probe_info_get_event(info) else { return GST_PAD_PROBE_OK }
       // Muxers would write chapters that come with a stream; Kept.swift gives them those that are to be kept.
       if event.pointee.type == GST_EVENT_TOC { return GST_PAD_PROBE_DROP }
+      if event.pointee.type == GST_EVENT_SEGMENT { return begin(pad, event, info) }
       see(event, info)
       return GST_PAD_PROBE_OK
     }
-    guard kind == .picture || media.duration != nil || part.to != nil, let start = seconds(of: buffer, on: pad) else {
+    let time = join(buffer, info, on: pad)
+    guard kind == .picture || media.duration != nil || part.to != nil, let time, let buffer = info.buffer else {
       return GST_PAD_PROBE_OK
     }
-    // The pad's offset has not been added yet.
+    let start = Double(time) / 1e9
     let duration = buffer.pointee.duration == .max ? nil : Double(buffer.pointee.duration) / 1e9
     if start < part.from { return GST_PAD_PROBE_DROP }
     let end = part.to.map { $0 + delay }
@@ -208,13 +214,17 @@ final class Source: Sendable {
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
     on pad: UnsafeMutablePointer<GstPad>
   ) -> Bool {
-    guard let caps = gst_pad_get_current_caps(pad) else { return true }
+    guard let caps = gst_pad_get_current_caps(pad), var segment = state.withLock({ $0.first })?.segment else {
+      return true
+    }
     defer { gst_caps_unref(caps) }
-    var (format, segment) = (GstAudioInfo(), GstSegment())
+    var format = GstAudioInfo()
     guard gst_audio_info_from_caps(&format, caps) != 0 else { return true }
-    gst_segment_init(&segment, GST_FORMAT_TIME)
-    segment.start = guint64(lead * 1e9)
-    if let to = part.to { segment.stop = guint64((to + delay) * 1e9) }
+    func position(_ time: Double) -> guint64 {
+      gst_segment_position_from_running_time(&segment, GST_FORMAT_TIME, guint64(time * 1e9))
+    }
+    let (start, stop) = (position(lead), part.to.map { position($0 + delay) })
+    (segment.start, segment.stop) = (start, stop ?? .max)
     let rest = gst_audio_buffer_clip(buffer, &segment, format.rate, format.bpf)
     info.pointee.data = rest.map { UnsafeMutableRawPointer($0) }
     return rest != nil
@@ -236,25 +246,60 @@ final class Source: Sendable {
     case GST_EVENT_EOS: state.withLock { $0.isOver = true }
     case GST_EVENT_CAPS where kind == .picture: noteSize(event)
     case GST_EVENT_TAG where kind == .picture: dropOrientation(event, info)
-    case GST_EVENT_SEGMENT: beginWithFile(event, info)
     default: break
     }
   }
 
-  /// matroskademux 1.22 lets the time begin with the first stream that comes, and anew if another one is earlier: then the
-  /// first frame would be shown early.
-  private func beginWithFile(
-    _ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
-  ) {
-    var segment = GstSegment()
-    gst_event_copy_segment(event, &segment)
-    guard ["video/x-matroska", "video/webm"].contains(media.container), segment.start > media.begin else { return }
-    segment.time -= min(segment.time, segment.start - media.begin)
-    segment.start = media.begin
-    let new = gst_event_new_segment(&segment)
+  /// The next elements see one segment without an end, even if an edit list makes several: encoders mix those up.
+  private func begin(
+    _ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>,
+    _ info: UnsafeMutablePointer<GstPadProbeInfo>
+  ) -> GstPadProbeReturn {
+    guard var now = segment(on: pad) else { return GST_PAD_PROBE_OK }
+    var known = state.withLock { state in
+      state.first = state.first ?? now
+      return state.first ?? now
+    }
+    guard gst_segment_is_equal(&now.segment, &known.segment) != 0 else { return GST_PAD_PROBE_DROP }
+    var first = segment(of: event)
+    let new = gst_event_new_segment(&first)
     gst_event_set_seqnum(new, gst_event_get_seqnum(event))
     info.pointee.data = new.map { UnsafeMutableRawPointer($0) }
     gst_event_unref(event)
+    return GST_PAD_PROBE_OK
+  }
+
+  /// matroskademux 1.22 lets the time begin with the first stream that comes, and anew if another one is earlier: then the
+  /// first frame would be shown early.
+  private func segment(of event: UnsafeMutablePointer<GstEvent>) -> GstSegment {
+    var segment = GstSegment()
+    gst_event_copy_segment(event, &segment)
+    if ["video/x-matroska", "video/webm"].contains(media.container), segment.start > media.begin {
+      segment.time -= min(segment.time, segment.start - media.begin)
+      segment.start = media.begin
+    }
+    segment.stop = .max
+    return segment
+  }
+
+  /// The newest, without the pad's offset.
+  private func segment(on pad: UnsafeMutablePointer<GstPad>) -> Segment? {
+    guard let event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0) else { return nil }
+    defer { gst_event_unref(event) }
+    return Segment(segment: segment(of: event))
+  }
+
+  /// Gives a buffer the timestamp that it has in the first segment. Its running time, nanoseconds; nil if it has none.
+  private func join(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
+    on pad: UnsafeMutablePointer<GstPad>
+  ) -> GstClockTime? {
+    guard var now = segment(on: pad), var first = state.withLock({ $0.first }) else { return nil }
+    let time = gst_segment_to_running_time(&now.segment, GST_FORMAT_TIME, buffer.pointee.pts)
+    guard time != .max else { return nil }
+    let joined = gst_segment_position_from_running_time(&first.segment, GST_FORMAT_TIME, time)
+    if joined != buffer.pointee.pts { move(buffer, info, by: gint64(joined) - gint64(buffer.pointee.pts)) }
+    return time
   }
 
   private func noteSize(_ event: UnsafeMutablePointer<GstEvent>) {

@@ -10,11 +10,15 @@ struct Timeline {
   private var last: (told: Double, placed: Double)?
   private let rate: Double
   private let isEven: Bool
+  private let longest: Double
 
   /// `rate`: frames per second, 0 if variable. `isEven`: for an MPEG program stream, whose timestamps GStreamer partly
   /// guesses. There half a frame counts as a jump, and frames are placed by counting unless that is off by more than a
-  /// second. Elsewhere only more than 0.3 s is a jump, since phones skip frames, and it is kept.
-  init(rate: Double, isEven: Bool) { (self.rate, self.isEven) = (rate, isEven) }
+  /// second. Elsewhere only more than 0.3 s is a jump, since phones skip frames, and it is kept. `longest`: how long a frame
+  /// lasts at most by the file's index, seconds; recordings of a screen have long ones.
+  init(rate: Double, isEven: Bool, longest: Double) {
+    (self.rate, self.isEven, self.longest) = (rate, isEven, longest)
+  }
 
   private static let repairable = 1.0  // seconds
 
@@ -24,7 +28,7 @@ struct Timeline {
     var placed = time
     if let last, rate > 0 {
       let error = time - last.told - frame
-      if abs(error) > (isEven ? 0.5 * frame : max(0.3, 2 * frame)) {
+      if abs(error) > (isEven ? 0.5 * frame : max(0.3, 2 * frame, longest)) {
         leaps = (leaps.count + 1, leaps.count == 0 ? last.told : leaps.first, max(leaps.largest, abs(error)))
       }
       let next = last.placed + frame
