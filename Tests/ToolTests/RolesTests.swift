@@ -118,6 +118,27 @@ import Testing
     #expect(try probe(folder.file("out.mkv"), "s", "codec_name") == ["subrip"])
   }
 
+  @Test("Of a URL, whose headers are not read, it is named that the roles are not known")
+  func url() throws {
+    _ = try folder.make("v.mp4", by: "\(Self.picture) -i @tone.wav -c:v libx264 -c:a aac")
+    let (server, out) = (Process(), Pipe())
+    (server.executableURL, server.arguments, server.standardOutput) = (
+      tool, ["preview", folder.path, "--port", "0"], out
+    )
+    try server.run()
+    defer {
+      server.terminate()
+      server.waitUntilExit()
+    }
+    let page = String(decoding: out.fileHandleForReading.availableData, as: UTF8.self)
+    let outcome = try dub(page.trimmingCharacters(in: .whitespacesAndNewlines) + "media/v.mp4", "out.mkv")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    #expect(
+      outcome.err.contains("which of its tracks are default or forced, and their titles, are not known"),
+      "\(outcome.err)")
+    #expect(try roles("out.mkv").count == 3)
+  }
+
   @Test("A title forges no line, in dub and inspect")
   func forgery() throws {
     let plain = try folder.make(

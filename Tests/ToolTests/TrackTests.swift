@@ -83,6 +83,21 @@ import Testing
   }
 
   @Test(
+    "Of a part, a kept sound is as it was from its first sample on",
+    arguments: [("aac", "out.mp4"), ("aac", "out.mov"), ("libopus", "out.mp4"), ("ac3", "out.mp4")])
+  func partOfKept(codec: String, output: String) throws {
+    let noise = try folder.noise()
+    let video = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -c:v libx264 -c:a \(codec)")
+    let outcome = try dub(video, noise, output, "--keep", "--from", "0.52")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let (kept, stored) = (try samples(folder.file(output), "a:1"), Array(try samples(noise).dropFirst(24_960)))
+    #expect(likeness(kept, stored, 0..<480) > 0.6 && likeness(kept, stored, 0..<stored.count - 960) > 0.6)
+    let times = try probe(folder.file(output), "a:1", "start_time,duration").compactMap(Double.init)
+    #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - 0.48) < 0.03, "\(times)")
+  }
+
+  @Test(
     "Opus that is kept from MPEG-TS is whole, but for its first packet", arguments: ["out.mp4", "out.mkv", "out.ts"])
   func opusInTransportStream(name: String) throws {
     let noise = try folder.noise()

@@ -206,8 +206,12 @@ final class Carrier: Sendable {
     }
     var start = Double(time) / 1e9
     guard start < part.to ?? .infinity else { return GST_PAD_PROBE_DROP }
-    if start < part.from {
-      guard !stream.isSound, keepRest(of: buffer, info, part.from - start) else { return GST_PAD_PROBE_DROP }
+    if start < part.from, stream.isSound {
+      let lasts = buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9
+      guard isLed, start + lasts > part.from - Self.preroll else { return GST_PAD_PROBE_DROP }
+      beginEarly(pad, start)
+    } else if start < part.from {
+      guard keepRest(of: buffer, info, part.from - start) else { return GST_PAD_PROBE_DROP }
       start = part.from
     }
     let isFirst = state.withLock { state in
@@ -224,6 +228,19 @@ final class Carrier: Sendable {
       info.pointee.data = UnsafeMutableRawPointer(writable)
     }
     return GST_PAD_PROBE_OK
+  }
+
+  /// What decoders need before the packet from which on all is heard as it was: Opus' 80 ms (RFC 7845, 4.6), and more than AAC
+  /// needs. Seconds.
+  private static let preroll = 0.08
+
+  /// Moves the whole stream, so that the first packet, before the part, begins with the file.
+  private func beginEarly(_ pad: UnsafeMutablePointer<GstPad>, _ start: Double) {
+    let isFirst = state.withLock { state in
+      defer { state.lead = state.lead ?? part.from - start }
+      return state.lead == nil
+    }
+    if isFirst { gst_pad_set_offset(pad, -gint64((start * 1e9).rounded())) }
   }
 
   /// Lets a subtitle begin some seconds later; false if it is over by then.
