@@ -41,7 +41,7 @@ import Testing
       #expect(refused.status == 73 && refused.err.contains("--container mkv, webm or ts"), "\(refused.err)")
     }
     let full = try dub("/dev/full", "--container", "mkv")
-    #expect(full.status == 73 && full.err.contains("No space left"), "\(full.err)")
+    #expect(full.status == 73 && full.err.contains("cannot write /dev/full: No space left"), "\(full.err)")
     let unknown = FileAttributeType.typeUnknown
     #expect(try kind(pipe) == unknown && kind("/dev/null") == .typeCharacterSpecial)
     #expect(folder.litter.isEmpty)

@@ -21,8 +21,8 @@ final class Dubbing {
   private let inputs: [String]
   private let watch: Watch
   private let length: Double?
-  /// Path of the video.
-  private let video: String
+  /// Path of the video, and of the result.
+  private let video, output: String
   private var `extension`: Extension?
   private var carriers: [Carrier] = []
   private var repair: MatroskaRepair?
@@ -31,7 +31,8 @@ final class Dubbing {
 
   /// `stretches`: the dubbed video in order; if empty, it is dubbed here.
   init(_ job: Job, output: Output, joining stretches: [Stretch] = []) throws {
-    (length, video, self.stretches, voices) = (job.length, job.picture.path, stretches, job.voices.count)
+    (length, self.stretches, voices) = (job.length, stretches, job.voices.count)
+    (video, self.output) = (job.picture.path, output.name)
     let pipeline = try parse(stretches.isEmpty ? job.description : job.joined(stretches.map(\.path)))
     self.pipeline = pipeline
     watch = Watch(job)
@@ -81,6 +82,14 @@ final class Dubbing {
     }
     guard gst_pad_link(encoder.pad("src"), pipeline.element("file").pad("sink")) == GST_PAD_LINK_OK else {
       throw Failure("GStreamer cannot write \(encoding.container.rawValue)", .internalFault)
+    }
+    if let format = encoding.streamFormat {
+      // If the profile asks for it, encodebin finds no encoder for HEVC.
+      forEachElement(of: encoder.bin) { element in
+        guard factoryName(of: element) == "capsfilter", structureName(of: element.pad("src")) == encoding.video.caps
+        else { return }
+        element.object.set("caps", to: "\(encoding.video.caps),stream-format=(string)\(format)")
+      }
     }
     guard let muxer = muxer(in: encoder) else { throw Failure("there is no muxer", .internalFault) }
     StreamTags(encoding).attach(to: encoder)
@@ -197,7 +206,9 @@ final class Dubbing {
       if let message = gst_bus_timed_pop_filtered(bus, 100_000_000, GstMessageType(rawValue: types)) {
         defer { gst_message_unref(message) }
         switch message.pointee.type {
-        case GST_MESSAGE_ERROR: throw Failure(text(of: message), blame(message))
+        case GST_MESSAGE_ERROR:
+          let (status, text) = (blame(message), text(of: message))
+          throw Failure(status == .badOutput ? "cannot write \(output): \(text)" : text, status)
         case GST_MESSAGE_WARNING: report.warn(text(of: message))
         default:
           report.closeLine()

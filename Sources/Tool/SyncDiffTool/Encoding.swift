@@ -362,7 +362,7 @@ struct Encoding {
   /// The profile for encodebin for the video alone, without a container. The caller owns it.
   var pictures: OpaquePointer? {
     get throws {
-      guard let profile = Self.withCaps(caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
+      guard let profile = Self.withCaps(video.caps, { gst_encoding_video_profile_new($0, nil, nil, 0) }) else {
         return nil
       }
       gst_encoding_video_profile_set_variableframerate(profile, 1)  // no frame is duplicated or dropped
@@ -373,10 +373,10 @@ struct Encoding {
     }
   }
 
-  /// Of the encoded video. In MP4 H.264's parameters are put before it, also where --jobs joins stretches: avc1, not avc3.
-  private var caps: String {
-    let isBefore = video == .h264 && [.mp4, .mov].contains(container)
-    return isBefore ? "\(video.caps),stream-format=(string)avc" : video.caps
+  /// In MP4 and QuickTime H.264's and HEVC's parameters come before all frames, as Apple's players want: avc1 and hvc1, not avc3
+  /// and hev1. Nil elsewhere.
+  var streamFormat: String? {
+    [.mp4, .mov].contains(container) ? [.h264: "avc", .hevc: "hvc1"][video] : nil
   }
 
   private static func withCaps(
