@@ -77,6 +77,33 @@ import Testing
     #expect(lines[1].hasPrefix("\(out),dubbed,3,6,0,0.2") && lines[1].hasSuffix(",,Anna"), "\(lines)")
   }
 
+  @Test("A list is read as spreadsheets write it", arguments: [",", ";", "\t"])
+  func spreadsheet(separator: String) throws {
+    let (out, text) = (folder.file("a.mkv"), "Anna, Ben; Cy\tDee")
+    let rows = [
+      ["video", "audio", "output", "once", "keep", "consent"], [picture, sound, out, "TRUE", "FALSE", "\"\(text)\""],
+    ]
+    let manifest = try list(
+      "list.csv", "\u{feff}" + rows.map { $0.joined(separator: separator) + "\r\n" }.joined())
+    let report = folder.file("report.json")
+    let outcome = try syncdiff("batch", manifest, "--report", report)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let records = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: report)))
+    #expect((records as? [[String: Any]])?.first?["consent"] as? String == text)
+  }
+
+  @Test("What is on unless told otherwise is off where a list says false")
+  func off() throws {
+    let (manifest, out) = (folder.file("list.json"), folder.file("a.mkv"))
+    let entry: [String: Any] = [
+      "video": portrait, "audio": sound, "output": out, "steps": 1, "watermark": false, "sign": false,
+      "overwrite": false,
+    ]
+    try JSONSerialization.data(withJSONObject: [entry]).write(to: URL(fileURLWithPath: manifest))
+    #expect(try syncdiff("batch", manifest).status == 0)
+    #expect(try syncdiff("detect", out).status == 3)
+  }
+
   @Test(
     "The page is one file with pictures and figures, which a run that finds all there keeps; a report of another kind, too"
   )

@@ -16,9 +16,12 @@ struct Manifest {
 
   /// Throws if an entry is not a valid command line of `syncdiff dub`, or if two entries have the same output.
   init(path: String) throws {
+    let help = Dub.helpMessage()
     entries = try table(at: path).map { row in
       let words = row.cells.compactMap { option, value -> String? in
-        switch value {
+        // Spreadsheets write TRUE and FALSE.
+        switch ["TRUE", "FALSE"].contains(value) ? value.lowercased() : value {
+        case "false" where help.contains("--\(option)/--no-\(option)"): "--no-\(option)"
         case "", "false": nil
         case "true": "--\(option)"
         default: "--\(option)=\(value)"

@@ -1,7 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Lists written by users: CSV (RFC 4180) whose first line names the columns, or a JSON array of objects.
+// Lists written by users: CSV (RFC 4180) whose first line names the columns, or a JSON array of objects. Cells may also be parted by
+// semicolons or tabs, as spreadsheets write them in countries with a decimal comma.
 
 import ArgumentParser
 import Glibc
@@ -23,7 +24,9 @@ func table(at path: String) throws -> [Row] {
 }
 
 private func lines(_ bytes: [UInt8], _ path: String) throws -> [Row] {
-  var lines = CSV.parse(String(decoding: bytes, as: UTF8.self))
+  let header = bytes.prefix { $0 != UInt8(ascii: "\n") }
+  let separator = [",", ";", "\t"].first { header.contains(UInt8(ascii: $0)) } ?? ","
+  var lines = CSV.parse(String(decoding: bytes, as: UTF8.self), separator: separator)
   guard !lines.isEmpty else { throw ValidationError("\(path) is empty.") }
   let columns = lines.removeFirst()
   if let twice = columns.first(where: { name in columns.count { $0 == name } > 1 }) {
@@ -77,7 +80,7 @@ func readFile(_ path: String) -> [UInt8]? {
 
 enum CSV {
   /// Lines of cells; empty lines are skipped.
-  static func parse(_ text: String) -> [[String]] {
+  static func parse(_ text: String, separator: Unicode.Scalar = ",") -> [[String]] {
     var (lines, cells, cell) = ([[String]](), [String](), "")
     var isQuoted = false
     var scalars = text.unicodeScalars.makeIterator()
@@ -94,7 +97,7 @@ enum CSV {
         cell.unicodeScalars.append(scalar)
         next = scalars.next()
       case (_, "\""): isQuoted.toggle()
-      case (false, ","):
+      case (false, separator):
         cells.append(cell)
         cell = ""
       case (false, "\n"): endLine()
