@@ -45,4 +45,29 @@ import Testing
       }
     }
   }
+
+  @Test("bash completes the names of files wherever one belongs, and of folders")
+  func fileNames() throws {
+    let folder = try Folder()
+    let commands =
+      ["video", "audio", "cues", "output", "sheet", "model", "presenter", "certificate", "private-key"].map {
+        "dub --\($0)"
+      }
+      + ["inspect", "detect", "learn", "learn f -o", "batch", "batch l --report", "bench frame --picture"]
+    try Data().write(to: URL(fileURLWithPath: folder.file("talk.mp4")))
+    try FileManager.default.createDirectory(atPath: folder.file("footage"), withIntermediateDirectories: false)
+    let start = """
+      cd '\(folder.path)'
+      \(try syncdiff("--generate-completion-script", "bash").out)
+      syncdiff() { echo "ran: $*"; }
+      """
+    try start.write(toFile: folder.file("rc"), atomically: true, encoding: .utf8)
+    // Typed at a terminal.
+    let keys = (commands.map { "\($0) ta" } + ["preview foo"]).map { "syncdiff \($0)\t\n" }.joined()
+    try keys.write(toFile: folder.file("keys"), atomically: true, encoding: .utf8)
+    let shell = "script -qec \"bash --rcfile '\(folder.file("rc"))' -i\" /dev/null <'\(folder.file("keys"))'"
+    let ran = try run(URL(fileURLWithPath: "/bin/sh"), ["-c", shell]).out
+    for command in commands { #expect(ran.contains("ran: \(command) talk.mp4"), "\(command): \(ran)") }
+    #expect(ran.contains("ran: preview footage"), "\(ran)")
+  }
 }

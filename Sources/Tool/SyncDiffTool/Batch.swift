@@ -25,7 +25,7 @@ struct Batch: ParsableCommand {
       Exit status: 0 if every entry succeeded or was skipped, otherwise that of the first one that did not, as in syncdiff dub.
       """)
 
-  @Argument(help: ArgumentHelp("CSV or JSON list of what to dub.", valueName: "manifest"))
+  @Argument(help: ArgumentHelp("CSV or JSON list of what to dub.", valueName: "manifest"), completion: .file())
   var manifest: String
 
   @Option(help: "Entries to dub in parallel.")
@@ -39,7 +39,7 @@ struct Batch: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Report to write: .csv, .json or .html. May be given more than once.",
-      valueName: "report"))
+      valueName: "report"), completion: .file())
   var report: [String] = []
 
   @Flag(help: "Make existing outputs again.")

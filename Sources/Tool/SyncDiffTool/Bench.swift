@@ -23,7 +23,7 @@ struct Bench: ParsableCommand {
 
 /// Options of every measurement.
 struct BenchOptions: ParsableArguments {
-  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.", completion: .file())
   var model: String?
 
   @Option(parsing: .upToNextOption, help: "Number formats of the networks: auto, f32, bf16.")

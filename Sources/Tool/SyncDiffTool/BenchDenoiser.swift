@@ -36,10 +36,10 @@ struct BenchDenoiser: ParsableCommand {
 
   @OptionGroup var steps: StepsOption
 
-  @Option(help: ArgumentHelp("File with x, t, tokens and prior.", valueName: "inputs.safetensors"))
+  @Option(help: ArgumentHelp("File with x, t, tokens and prior.", valueName: "inputs.safetensors"), completion: .file())
   var inputs: String?
 
-  @Option(help: ArgumentHelp("Output file for f.", valueName: "outputs.safetensors"))
+  @Option(help: ArgumentHelp("Output file for f.", valueName: "outputs.safetensors"), completion: .file())
   var outputs: String?
 
   enum Measure: String, ExpressibleByArgument, CaseIterable { case network, step, frame }

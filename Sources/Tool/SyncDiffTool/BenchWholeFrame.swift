@@ -34,7 +34,9 @@ struct BenchWholeFrame: ParsableCommand {
 
   @OptionGroup var steps: StepsOption
 
-  @Option(help: "Picture with a face, or a video whose first frame shows one. Default: the sample portrait.")
+  @Option(
+    help: "Picture with a face, or a video whose first frame shows one. Default: the sample portrait.",
+    completion: .file())
   var picture: String?
 
   @Option(help: ArgumentHelp("Frame size; the picture is fitted into it.", valueName: "width>x<height"))

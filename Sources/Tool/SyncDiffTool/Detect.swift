@@ -18,7 +18,7 @@ struct Detect: ParsableCommand {
       status: 0 with a mark, 3 without.
       """)
 
-  @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
+  @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"), completion: .file())
   var file: String
 
   @Flag(help: "Print JSON instead of text.")
@@ -27,7 +27,9 @@ struct Detect: ParsableCommand {
   @Option(help: ArgumentHelp("Key of the marks, if not the public one.", valueName: "text"))
   var watermarkKey: String?
 
-  @Option(help: "Model file, for its face detector. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
+  @Option(
+    help: "Model file, for its face detector. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.",
+    completion: .file())
   var model: String?
 
   func run() throws {

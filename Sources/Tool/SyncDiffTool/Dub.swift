@@ -41,10 +41,14 @@ struct Dub: ParsableCommand {
       command line, or a mistake in a list; 66 an input cannot be read; 70 internal error; 73 the output cannot be written; 130 Ctrl-C; 143 SIGTERM.
       """)
 
-  @Option(help: ArgumentHelp("File or URL with the picture: anything GStreamer can decode.", valueName: "video"))
+  @Option(
+    help: ArgumentHelp("File or URL with the picture: anything GStreamer can decode.", valueName: "video"),
+    completion: .file())
   var video: String
 
-  @Option(help: ArgumentHelp("File or URL with the sound: anything GStreamer can decode.", valueName: "audio"))
+  @Option(
+    help: ArgumentHelp("File or URL with the sound: anything GStreamer can decode.", valueName: "audio"),
+    completion: .file())
   var audio: String?
 
   @Option(help: ArgumentHelp("Number of the sound track to use. Default: 1.", valueName: "number"))
@@ -53,21 +57,20 @@ struct Dub: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Instead of AUDIO: a CSV or JSON list of several sounds: start, end, sound, face. See above.",
-      valueName: "list"))
+      valueName: "list"), completion: .file())
   var cues: String?
 
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
       "Output file; its extension chooses the container, mp4 if it has none. mkv, webm and ts also go to a pipe or device; - is standard output.",
-      valueName: "out"))
+      valueName: "out"), completion: .file())
   var output: String
 
   @Option(
     help: ArgumentHelp(
       "Also write a contact sheet: original frames above, dubbed frames below, and under them their time.",
-      valueName: "file.png")
-  )
+      valueName: "file.png"), completion: .file())
   var sheet: String?
 
   @OptionGroup(title: "Output") var format: FormatOptions

@@ -123,12 +123,22 @@ struct FormatOptions: ParsableArguments {
   }
 }
 
+/// A time such as 90.5, 1:30.5 or 0:01:30.5 in seconds.
+func seconds(from text: String) throws -> Double {
+  let fields = text.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) ?? .nan }
+  guard fields.count <= 3, !fields.contains(where: \.isNaN), fields.dropLast().allSatisfy({ $0 == $0.rounded() }),
+    fields.dropFirst().allSatisfy({ (0..<60).contains($0) })
+  else { throw ValidationError("A time is a number of seconds, such as 90.5, or 1:30.5 or 0:01:30.5.") }
+  return fields.reduce(0) { $0 * 60 + $1 }
+}
+
 struct ElementOptions: ParsableArguments {
-  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.", completion: .file())
   var model: String?
 
   @Option(
-    help: ArgumentHelp("File that syncdiff learn made of the person in the picture.", valueName: "name.presenter"))
+    help: ArgumentHelp("File that syncdiff learn made of the person in the picture.", valueName: "name.presenter"),
+    completion: .file())
   var presenter: String?
 
   @Option(help: "Named settings, such as draft (a quick look) or archive (files to keep). Other options override them.")
@@ -223,10 +233,10 @@ struct OriginOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Certificate chain to sign with, yours first, PEM. Default: a test certificate, which proves nothing.",
-      valueName: "chain.pem"))
+      valueName: "chain.pem"), completion: .file())
   var certificate: String?
 
-  @Option(help: ArgumentHelp("The private key, PEM (PKCS #8).", valueName: "key.pem"))
+  @Option(help: ArgumentHelp("The private key, PEM (PKCS #8).", valueName: "key.pem"), completion: .file())
   var privateKey: String?
 
   @Option(

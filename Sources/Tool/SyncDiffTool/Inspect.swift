@@ -24,7 +24,7 @@ struct Inspect: ParsableCommand {
       Exit status: 0 it can be dubbed; otherwise the status with which syncdiff dub would end, such as 66 or 73, but never its 3 or 4.
       """)
 
-  @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"))
+  @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"), completion: .file())
   var file: String
 
   @Flag(help: "Print JSON instead of text.")

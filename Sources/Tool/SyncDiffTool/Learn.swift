@@ -16,13 +16,13 @@ struct Learn: ParsableCommand {
       tracked longest without a cut counts.
       """)
 
-  @Argument(help: ArgumentHelp("Video file: anything GStreamer can decode.", valueName: "footage"))
+  @Argument(help: ArgumentHelp("Video file: anything GStreamer can decode.", valueName: "footage"), completion: .file())
   var footage: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("File to write.", valueName: "name.presenter"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("File to write.", valueName: "name.presenter"), completion: .file())
   var output: String
 
-  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.")
+  @Option(help: "Model file. Default: $SYNCDIFF_MODEL, then the one shipped with syncdiff.", completion: .file())
   var model: String?
 
   @Option(help: "Threads per frame, 0 = one per core.")

@@ -16,7 +16,7 @@ struct Preview: ParsableCommand {
       machine can reach it, and it needs no internet. Ctrl-C ends it.
       """)
 
-  @Argument(help: "Folder to serve.")
+  @Argument(help: "Folder to serve.", completion: .directory)
   var folder = "."
 
   @Option(help: "Port, 0 = any free one.")
