@@ -358,10 +358,12 @@ import Testing
     #expect(try onset(folder.file("out.mp4")) < 0.1)
   }
 
-  @Test("A part begins and ends where it is asked to, and file URLs are files")
-  func part() throws {
+  @Test(
+    "A part begins and ends where it is asked to, and file URLs are files",
+    arguments: [("0.4", "1.2"), ("0:00.4", "00:00:01.2")])
+  func part(from: String, to: String) throws {
     let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=2 -c:v libx264")
-    let outcome = try dub("file://\(video)", "file://\(try folder.tone())", "out.mp4", "--from", "0.4", "--to", "1.2")
+    let outcome = try dub("file://\(video)", "file://\(try folder.tone())", "out.mp4", "--from", from, "--to", to)
     #expect(outcome.status == 3, "\(outcome.err)")
     #expect(try decodedFrames(folder.file("out.mp4")) == 20)
     #expect(try probe(folder.file("out.mp4"), "v:0", "start_time")[0].hasPrefix("0.0"))

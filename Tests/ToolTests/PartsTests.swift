@@ -291,7 +291,7 @@ import Testing
     let voice = try folder.tone("voice.wav", seconds: 3)
     let short = try folder.tone("short.mp3", seconds: 0.2, by: "-c:a libmp3lame")
     let list = try write(
-      "cues.csv", "start,end,sound,face\n1.6,1.8,\(short),\"60,60,140,140\"\n0.4,1.0,\(voice),\n")
+      "cues.csv", "start,end,sound,face\n0:01.6,0:00:01.8,\(short),\"60,60,140,140\"\n0.4,1.0,\(voice),\n")
     let words = [
       "dub", "--once", "--steps", "1", "--cues", list, "--video-codec", "ffv1", "-o", folder.file("out.mkv"),
     ]

@@ -38,13 +38,13 @@ struct Cue {
       }
       cells[name] = text
     }
-    func seconds(_ name: String) throws -> Double {
-      guard let value = cells[name].flatMap(Double.init), value >= 0, value.isFinite else {
-        throw ValidationError("\(row.name): \(name) must be a number of seconds from 0 on.")
+    func time(_ name: String) throws -> Double {
+      guard let value = cells[name].flatMap({ try? seconds(from: $0) }), value >= 0, value.isFinite else {
+        throw ValidationError("\(row.name): \(name) must be a number of seconds from 0 on, or h:mm:ss.")
       }
       return value
     }
-    (start, end) = (try seconds("start"), try seconds("end"))
+    (start, end) = (try time("start"), try time("end"))
     guard end > start else { throw ValidationError("\(row.name): end is not after start.") }
     guard let sound = cells["sound"] else { throw ValidationError("\(row.name) has no sound.") }
     self.sound = sound

@@ -24,7 +24,7 @@ struct Dub: ParsableCommand {
       names and SHA-256 of the input files, the model, and who confirmed consent. It is signed with --certificate, otherwise \
       with a public test certificate.
 
-      LIST has a row for each spoken line: a sound file, its start and end in the picture in seconds, and the face that speaks \
+      LIST has a row for each spoken line: a sound file, its start and end in the picture in seconds or as h:mm:ss, and the face that speaks \
       (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Between the lines the picture goes to \
       the encoder unchanged, and VIDEO's own sound is heard; during a line only with --mix-original.
 

@@ -35,10 +35,11 @@ struct FormatOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Bitrate for h264, hevc and vp9, instead of --crf.", valueName: "kbit/s"))
   var bitrate: Int?
 
-  @Option(help: "Start of the part to dub, in seconds of VIDEO; AUDIO starts there.")
+  @Option(
+    help: "Start of the part to dub, in seconds of VIDEO or as h:mm:ss; AUDIO starts there.", transform: seconds(from:))
   var from = 0.0
 
-  @Option(help: "End of the part to dub, in seconds of VIDEO.")
+  @Option(help: "End of the part to dub, in seconds of VIDEO or as h:mm:ss.", transform: seconds(from:))
   var to: Double?
 
   @Flag(help: "Deinterlace to one frame for every two fields. Without it, interlaced video is refused.")
