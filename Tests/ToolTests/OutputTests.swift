@@ -239,7 +239,7 @@ import Testing
   }
 
   @Test(
-    "What a container cannot hold is refused with what it can",
+    "What a container cannot hold, and what there is none of, is refused with what it can, and what there is",
     arguments: [
       ("a.webm", "--video-codec h264", "it holds vp9, av1"), ("a.mp4", "--audio-codec pcm", "it holds aac, opus"),
       ("a.mov", "--video-codec prores --crf 3", "is fixed"),
@@ -247,7 +247,7 @@ import Testing
       ("a.mp4", "--profile master", "goes into mov or mkv"),
       ("a.mp4", "--crf 60", "--crf of h264 must be 0 to 51"),
       ("a.mov", "--profile master --encoder-preset fast", "prores has no presets"),
-      ("a.mxf", "", "a file called .mxf is not known"),
+      ("a.mxf", "", "a file called .mxf is not known"), ("a.mp4", "--preset film", "there is no preset film"),
     ])
   func refusals(name: String, options: String, message: String) throws {
     let words = options.split(separator: " ").map(String.init)

@@ -171,6 +171,10 @@ struct Dub: ParsableCommand {
     guard gst_element_register_syncdiff(nil) != 0 else {
       throw Failure("the element syncdiff cannot be registered", .internalFault)
     }
+    if let dub = gst_element_factory_make("syncdiff", nil) {
+      defer { gst_object_unref(dub) }
+      try loadPreset(into: dub)  // so that a mistake is told at once
+    }
     let picture = try Media(path: video)
     try picture.requirePicture(deinterlaced: format.deinterlace)
     let voices =
@@ -187,6 +191,13 @@ struct Dub: ParsableCommand {
     for loss in losses(of: job) { report.warn(loss) }
     if let shown = picture.pictures.first, shown.colours.matrix == 0, !shown.isRGB {
       report.note("\(video) does not say its colours; the result says the usual ones, \(job.encoding.colours.name).")
+    }
+    let (width, height) = job.shown.shownSize
+    let needed = job.shown.isRGB ? .quarter : job.shown.layout.chroma
+    if job.encoding.layout.chroma > needed, width % 2 + height % 2 > 0 {
+      report.note(
+        "\(video): \(width) x \(height) is odd, so \(job.encoding.video.rawValue) stores \(job.encoding.layout.text), which many players "
+          + "do not show; crop it to even numbers for those.")
     }
     if let made = picture.made, job.encoding.container != .ts {
       report.note("\(video): its time of creation, \(made), becomes that of the result.")
@@ -317,11 +328,15 @@ struct Dub: ParsableCommand {
     return nil
   }
 
+  private func loadPreset(into dub: UnsafeMutablePointer<GstElement>) throws {
+    if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
+      throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive", .usage)
+    }
+  }
+
   /// Sets the element's properties. `known`: what was learned about the face.
   private func configure(_ dub: UnsafeMutablePointer<GstElement>, _ known: UnsafeMutablePointer<FILE>?) throws {
-    if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
-      throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive")
-    }
+    try loadPreset(into: dub)
     for (name, value) in element.properties { dub.object.set(name, to: value) }
     if let known { dub.object.set("presenter", to: "/proc/self/fd/\(fileno(known))") }
   }
