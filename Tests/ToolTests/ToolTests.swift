@@ -136,7 +136,8 @@ private func timestamps(of path: String) throws -> [String] {
     arguments: [
       [], ["--strength", "2"], ["--strength", "nan"], ["--steps", "0"], ["--precision", "f7"], ["--threads", "-1"],
       ["--from", "-1"], ["--from", "2", "--to", "1"], ["--from", "1:60"], ["--from", ":5"], ["--to", "1.5:00"],
-      ["--to", "00:00:01:12"], ["--crf", "64"], ["--roi", "1,2,3"], ["--container", "avi"],
+      ["--to", "00:00:01:12"], ["--from=-0:30"],
+      ["--from", "9999999999999:00"], ["--to", "1e18"], ["--crf", "64"], ["--roi", "1,2,3"], ["--container", "avi"],
       ["--lookahead", "26"], ["--audio-offset", "nan"], ["--guidance-scale", "11"], ["--max-faces", "0"],
       ["--cues", "list.csv"], ["--crf", "3", "--bitrate", "100"], ["--profile", "film"], ["--extend", "twice"],
       ["--language", "?"], ["--sheet", "sheet.jpg"], ["-o", "a.png", "--container", "mp4", "--sheet", "a.png"],

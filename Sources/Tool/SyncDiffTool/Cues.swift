@@ -39,7 +39,7 @@ struct Cue {
       cells[name] = text
     }
     func time(_ name: String) throws -> Double {
-      guard let value = cells[name].flatMap({ try? seconds(from: $0) }), value >= 0, value.isFinite else {
+      guard let value = cells[name].flatMap({ try? seconds(from: $0) }) else {
         throw ValidationError("\(row.name): \(name) must be a number of seconds from 0 on, or h:mm:ss.")
       }
       return value

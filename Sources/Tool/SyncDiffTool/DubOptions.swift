@@ -105,8 +105,7 @@ struct FormatOptions: ParsableArguments {
   }
 
   func validate() throws {
-    guard from >= 0, from.isFinite else { throw ValidationError("--from must be 0 or more.") }
-    guard to.map({ $0 > from && $0.isFinite }) ?? true else { throw ValidationError("--to must be more than --from.") }
+    guard to.map({ $0 > from }) ?? true else { throw ValidationError("--to must be more than --from.") }
     guard mixOriginal.map({ (-60...20).contains($0) }) ?? true else {
       throw ValidationError("--mix-original must be -60 to 20.")
     }
@@ -127,10 +126,12 @@ struct FormatOptions: ParsableArguments {
 /// A time such as 90.5, 1:30.5 or 0:01:30.5 in seconds.
 func seconds(from text: String) throws -> Double {
   let fields = text.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) ?? .nan }
-  guard fields.count <= 3, !fields.contains(where: \.isNaN), fields.dropLast().allSatisfy({ $0 == $0.rounded() }),
-    fields.dropFirst().allSatisfy({ (0..<60).contains($0) })
-  else { throw ValidationError("A time is a number of seconds, such as 90.5, or 1:30.5 or 0:01:30.5.") }
-  return fields.reduce(0) { $0 * 60 + $1 }
+  let time = fields.reduce(0) { $0 * 60 + $1 }
+  // Longer ones do not fit in GStreamer's nanoseconds.
+  guard fields.count <= 3, time < 1e9, fields.allSatisfy({ $0.sign == .plus }),
+    fields.dropLast().allSatisfy({ $0 == $0.rounded() }), fields.dropFirst().allSatisfy({ $0 < 60 })
+  else { throw ValidationError("A time is a number of seconds from 0 on, such as 90.5, or 1:30.5 or 0:01:30.5.") }
+  return time
 }
 
 struct ElementOptions: ParsableArguments {

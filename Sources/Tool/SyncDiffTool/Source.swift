@@ -298,6 +298,7 @@ final class Source: Sendable {
     let time = gst_segment_to_running_time(&now.segment, GST_FORMAT_TIME, buffer.pointee.pts)
     guard time != .max else { return nil }
     let joined = gst_segment_position_from_running_time(&first.segment, GST_FORMAT_TIME, time)
+    guard joined != .max else { return nil }
     if joined != buffer.pointee.pts { move(buffer, info, by: gint64(joined) - gint64(buffer.pointee.pts)) }
     return time
   }
