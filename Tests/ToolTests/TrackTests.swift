@@ -97,6 +97,15 @@ import Testing
     #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - 0.48) < 0.03, "\(times)")
   }
 
+  @Test("A kept sound that ends shortly before the part is no fault")
+  func keptBeforePart() throws {
+    let noise = try folder.noise()
+    let video = try folder.make(
+      "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -af atrim=end=0.5 -c:v libx264 -c:a aac")
+    let outcome = try dub(video, noise, "out.mp4", "--keep", "--from", "0.56")
+    #expect(outcome.status == 3, "\(outcome.err)")
+  }
+
   @Test(
     "Opus that is kept from MPEG-TS is whole, but for its first packet", arguments: ["out.mp4", "out.mkv", "out.ts"])
   func opusInTransportStream(name: String) throws {

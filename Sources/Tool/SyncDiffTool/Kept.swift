@@ -206,16 +206,18 @@ final class Carrier: Sendable {
     }
     var start = Double(time) / 1e9
     guard start < part.to ?? .infinity else { return GST_PAD_PROBE_DROP }
+    var isWithin = true
     if start < part.from, stream.isSound {
       let lasts = buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9
       guard isLed, start + lasts > part.from - Self.preroll else { return GST_PAD_PROBE_DROP }
       beginEarly(pad, start)
+      isWithin = start + lasts > part.from
     } else if start < part.from {
       guard keepRest(of: buffer, info, part.from - start) else { return GST_PAD_PROBE_DROP }
       start = part.from
     }
     let isFirst = state.withLock { state in
-      defer { state.hasBegun = true }
+      defer { state.hasBegun = state.hasBegun || isWithin }
       return !state.hasBegun
     }
     if isFirst, isPlain, stream.isText { beginAtOnce(pad, buffer, start - part.from) }
