@@ -182,6 +182,14 @@ import Testing
     #expect(try probe(folder.file("out.mp4"), "v:0", "width,height") == sides.map(String.init))
   }
 
+  @Test("An odd height costs nothing where even ones are 4:2:2 too")
+  func oddHeight() throws {
+    let video = try folder.colours(
+      "v.mkv", size: "192x160", filter: "crop=128:97:0:0:exact=1,format=gbrp", by: "-c:v ffv1")
+    let outcome = try dub(video, "out.mov", "--profile", "master")
+    #expect(outcome.status == 3 && !outcome.err.contains("is odd"), "\(outcome.err)")
+  }
+
   @Test(
     "Interlaced video is refused with a word of --deinterlace, which halves fields and names it",
     arguments: [

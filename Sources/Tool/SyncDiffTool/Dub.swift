@@ -194,7 +194,8 @@ struct Dub: ParsableCommand {
     }
     let (width, height) = job.shown.shownSize
     let needed = job.shown.isRGB ? .quarter : job.shown.layout.chroma
-    if job.encoding.layout.chroma > needed, width % 2 + height % 2 > 0 {
+    let isUsual = job.encoding.video.layouts.contains { $0.chroma == .quarter }
+    if isUsual, job.encoding.layout.chroma > needed, width % 2 + height % 2 > 0 {
       report.note(
         "\(video): \(width) x \(height) is odd, so \(job.encoding.video.rawValue) stores \(job.encoding.layout.text), which many players "
           + "do not show; crop it to even numbers for those.")
