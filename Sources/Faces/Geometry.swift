@@ -16,6 +16,8 @@ public typealias ClosedMouth = [SIMD3<Float>]
 public struct Geometry: Sendable {
   /// The gap that the landmarks leave between closed lips, outer eye distances.
   private static let closedGap: Float = 0.004
+  /// Openings that audio leaves undecided (`decided`), outer eye distances.
+  private static let undecided: (shut: Float, open: Float) = (0.02, 0.07)
   /// The limit of a coefficient, standard deviations.
   private static let most: Float = 20
   /// Cosines for `facing`: above `most`, a point that faces the camera in a frontal face counts as facing it fully;
@@ -103,6 +105,16 @@ public struct Geometry: Sendable {
   public func limited(_ coefficients: [Float], to most: Float) -> [Float] {
     let excess = max(Self.dot(coefficients, gap) - most, 0)
     return zip(coefficients, likeliest(excess)).map { $0 - $1 }
+  }
+
+  /// Predicted coefficients, changed by the smallest amount that makes the lips either shut or open. Where audio does
+  /// not tell whether lips are shut, a prediction is the mean of both, half open, as real lips are only in passing.
+  /// Openings of 0 ... 0.02 outer eye distances become 0, those up to 0.07 are spread over 0 ... 0.07, others are kept.
+  public func decided(_ coefficients: [Float]) -> [Float] {
+    let (opening, (shut, open)) = (Self.dot(coefficients, gap), Self.undecided)
+    guard opening > 0, opening < open else { return coefficients }
+    let t = max(opening - shut, 0) / (open - shut)
+    return zip(coefficients, likeliest(opening - open * t * t * (3 - 2 * t))).map { $0 - $1 }
   }
 
   /// Coefficients without their component along the opening.

@@ -42,8 +42,8 @@ public struct FramePipeline {
     var visibility = Visibility()
     /// It is no longer seen and fades out where it was last; nothing is learned from it.
     var isLost = false
-    /// 0 ... 1: opacity that falls over three frames when the mouth becomes obstructed and rises over three when it is
-    /// clear again.
+    /// 0 ... 1: opacity that falls over three frames when the mouth becomes obstructed, at once when something covers it,
+    /// and rises over three when it is clear again.
     var clearOpacity: Float?
     /// Its geometry in the last frame; nil if it has no pose.
     var observed: ObservedFace?
@@ -158,9 +158,9 @@ public struct FramePipeline {
     if let pose = Pose(of: face.points, canonical: geometry.canonical),
       let shape = FaceShape(pose.unposed(face.points)), let mesh = RingedMesh(face.points)
     {
-      let (turn, step) = ((pose.turn * pose.turn).sum().squareRoot(), Self.fade)
+      let turn = (pose.turn * pose.turn).sum().squareRoot()
       let obstacle = state.visibility(frame, face.points, turn: turn, at: face.alignment, after: seconds)
-      let target: Float = obstacle == nil ? 1 : 0
+      let (target, step): (Float, Float) = (obstacle == nil ? 1 : 0, obstacle == .covered ? 1 : Self.fade)
       state.clearOpacity = state.clearOpacity.map { min(max(target, $0 - step), $0 + step) } ?? target
       // The mouths remembered so far show the old look.
       if state.visibility.isNewLook { (state.mouths, state.widest) = (MouthMemory(), 0) }
@@ -205,7 +205,7 @@ public struct FramePipeline {
     let tokens = model.encodeAudio(features)
     let silent = silenceCoefficients()
     let predicted = zip(model.lips(tokens), silent).map { $1 + settings.guidance * ($0 - $1) }
-    let coefficients = withExpression(predicted, of: face)
+    let coefficients = withExpression(model.geometry.decided(predicted), of: face)
     stageEnded?(.hear)
     guard let (patch, mesh) = warped(frame.view, face, coefficients) else { return }
     let window = crop(patch, model.window, at: face.alignment)

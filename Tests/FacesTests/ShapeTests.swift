@@ -78,6 +78,7 @@ import Testing
     expect(closed.map { $0.flatMap { [$0.x, $0.y, $0.z] } }, 1e-6, "neutral")
     expect(zip(shapes, closed).map { geometry.coefficients($0, $1) }, 1e-4, "own")
     expect(try rows("wanted").map { geometry.limited($0, to: 0.05) }, 1e-5, "limited")
+    expect(try rows("wanted").map { geometry.decided($0) }, 1e-5, "decided")
     var expression = Expression(geometry)
     let predicted = try rows("wanted")
     expect(

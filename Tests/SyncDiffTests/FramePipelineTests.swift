@@ -81,16 +81,17 @@ import Testing
     #expect(try dubbed(&pipeline, sound(1), strength: 0) == portrait)
   }
 
-  /// What was painted in the previous frame affects the next one, unless a frame was skipped between.
+  /// What was painted in the previous frame affects the next one, if only by a few levels in a few pixels, unless a frame
+  /// was skipped between.
   @Test func aSkippedFrameEndsTheMemory() throws {
     func second(afterSeed seed: UInt64, skipping: Bool) throws -> [UInt8] {
       var pipeline = FramePipeline(model: model)
       _ = try dubbed(&pipeline, sound(4), seed: seed)
       if skipping { pipeline.skip() }
-      return try dubbed(&pipeline, sound(1))
+      return try dubbed(&pipeline, sound(-8))
     }
-    #expect(try second(afterSeed: 1, skipping: false) != second(afterSeed: 2, skipping: false))
-    #expect(try second(afterSeed: 1, skipping: true) == second(afterSeed: 2, skipping: true))
+    #expect(Set(try (1...6).map { try second(afterSeed: $0, skipping: false) }).count > 1)
+    #expect(Set(try (1...6).map { try second(afterSeed: $0, skipping: true) }).count == 1)
   }
 
   /// Nothing of the darker face remains after the reset, nor in a newly found face.
@@ -126,7 +127,8 @@ import Testing
     #expect(try known() != before)
   }
 
-  /// What has covered the mouth for four seconds is its new look: mouths of the old look are not shown any more.
+  /// No mouth is shown on what covers it, from the first frame on. What has covered it for four seconds is its new look:
+  /// mouths of the old look are not shown any more.
   @Test func aNewLookHasNoOldMouths() throws {
     var pipeline = FramePipeline(model: model)
     var settings = FindSettings()
@@ -149,6 +151,7 @@ import Testing
     for i in 0..<50 {
       let seen = try find(&pipeline, masked, at: 2 + 0.1 * Double(i), settings)
       hidden += seen == nil ? 1 : 0
+      #expect(i > 0 || seen == nil)
       if seen == nil || i < 4 { #expect(try means() == old) }
     }
     #expect((30..<45).contains(hidden))

@@ -8,7 +8,7 @@ holds what is computed from it for T frames of a synthetic speaker who turns, no
   points, pose.scale, pose.turn, shape       the mesh [T, 468, 3] px, its pose, and the mesh without it
   opening                                    mean gap between the lips [T]
   neutral, own                               the closed mouth after each frame [T, L, 3], the coefficients [T, 12]
-  wanted, limited                            other coefficients [T, 12], and those limited to an opening of 0.05
+  wanted, limited, decided                   other coefficients [T, 12], those limited to an opening of 0.05, decided ones
   expression                                 after each frame, with audio that predicts `wanted` [T, 12]
   facing                                     the fraction of its motion that each lower point gets [T, L]
   before, after                              the mesh, and that with the limited mouth, unfolded, with rings [T, 540, 2]
@@ -90,7 +90,7 @@ def main():
     lips = torch.from_numpy(np.stack([warp.lips(p, (WINDOW, WINDOW)) for p in after]))
     keys, sought = (np.stack([MouthMemory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
     made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
-            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "facing": facing,
+            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "decided": basis.decided(wanted), "facing": facing,
             "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,
             "lips": pooled_lips(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),

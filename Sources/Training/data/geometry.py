@@ -120,6 +120,7 @@ class Basis:
     every point for one unit of a coefficient, faded out towards nose and cheeks. analysis [12, L, 3]: the dot product
     with offsets gives the coefficients. gap [12]: how far one unit of each opens the lips. normals [L, 3]: unit normals
     of the mean face's lower points. triangles [N, 3], all with the same winding."""
+    UNDECIDED = 0.02, 0.07  # outer eye distances: openings that audio leaves undecided, see decided
     FACING = 0.05, 0.25  # cosines: the lower limit, and above which a point in a frontal face counts as facing the camera fully
 
     def __init__(self, tensors):
@@ -147,6 +148,16 @@ class Basis:
         """Coefficients [T, 12], changed by the smallest amount that limits the opening to `most` ([T] or one, outer eye
         distances)."""
         excess = np.maximum(coefficients @ self.gap - most, 0)
+        return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
+
+    def decided(self, coefficients):
+        """Predicted coefficients [T, 12], changed by the smallest amount that makes the lips either shut or open. Where
+        audio does not tell whether lips are shut, a prediction is the mean of both, half open, as real lips are only in
+        passing. Openings of 0 ... 0.02 outer eye distances become 0, those up to 0.07 are spread over 0 ... 0.07, others
+        are kept."""
+        opening, (shut, open) = coefficients @ self.gap, self.UNDECIDED
+        t = np.maximum(opening - shut, 0) / (open - shut)
+        excess = np.where((opening > 0) & (opening < open), opening - open * t * t * (3 - 2 * t), 0)
         return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
 
     def unopened(self, coefficients):

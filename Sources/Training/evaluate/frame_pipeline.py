@@ -109,7 +109,7 @@ class Dub:
         and their meshes [T, 540, 2]."""
         basis, count = self.basis, min(len(predicted), len(self.window))
         expression = Expression(basis)
-        wanted = np.stack([mouth + expression(own, mouth) for own, mouth in zip(self.own[:count], predicted)])
+        wanted = np.stack([mouth + expression(own, mouth) for own, mouth in zip(self.own[:count], basis.decided(predicted))])
         widest = np.maximum.accumulate(opening(self.shape[:count]))  # so far
         wanted = basis.limited(wanted, np.maximum(ANY_MOUTH, WIDER * widest))
         pose = Pose(self.pose.scale[:count], self.pose.rotation[:count], self.pose.shift[:count])

@@ -62,7 +62,7 @@ class Predictor:
         stacks = around(encoder, sound, rows, "cpu")
         if unknown:
             stacks = encoder.mask_unknown(stacks, torch.tensor(unknown))
-        return head(encoder(stacks)).numpy()
+        return self.basis.decided(head(encoder(stacks)).numpy())
 
     def predicted_opening(self, sound):
         """[T]: the opening predicted for a whole file."""

@@ -64,6 +64,14 @@ class MouthTests(unittest.TestCase):
         np.testing.assert_array_equal(limited[gap <= np.median(gap)], wanted[gap <= np.median(gap)])
         np.testing.assert_allclose(basis().limited(wanted, gap - 0.1) @ basis().gap, gap - 0.1)
 
+    def test_decided_lips_are_shut_or_open(self):
+        one = basis().gap / (basis().gap @ basis().gap)  # opens by one outer eye distance
+        openings = np.array([-0.02, 0, 0.01, 0.02, 0.045, 0.07, 0.3])
+        other = basis().unopened(np.random.default_rng(0).normal(0, 1, (7, 12)))
+        made = basis().decided(other + openings[:, None] * one)
+        np.testing.assert_allclose(made @ basis().gap, [-0.02, 0, 0, 0, 0.035, 0.07, 0.3], atol=1e-9)
+        np.testing.assert_allclose(basis().unopened(made), other, atol=1e-9)
+
     def test_lips_never_cross(self):
         shape = basis().canonical[None]
         one = basis().gap / (basis().gap @ basis().gap)  # opens by one outer eye distance

@@ -78,7 +78,7 @@ def figures(model, basis, clips):
     for index, clip in enumerate(clips):
         frames = np.arange(len(clip.window))
         wanted = predicted((model.audio_encoder, model.lips), held, index)
-        opening, real = (np.maximum(c @ basis.gap, 0) for c in (wanted, held.coefficients[index]))
+        opening, real = (np.maximum(c @ basis.gap, 0) for c in (basis.decided(wanted), held.coefficients[index]))
         dub = Dub(basis, clip.window, clip.points)
         pictures, lips, _ = dub.warped(wanted)
         made = cut(dub.painted(model, pictures, lips, held.features(index, frames, model.audio_encoder)))
