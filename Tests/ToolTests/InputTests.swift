@@ -186,6 +186,18 @@ import Testing
     #expect(shown.count == times.count && zip(shown, times).allSatisfy { abs($0 - $1) < 0.0015 }, "\(shown)")
   }
 
+  @Test(
+    "An edit list that lets something begin after days is refused",
+    arguments: ["vide", "soun"],
+    [[(4_000_000, -1), (1, 0)], [(1, 0), (4_000_000, 0), (1, 1)], [(1, 0), (4_000_000, -1)]])
+  func lateEdit(kind: String, edits: [(lasts: Double, from: Double)]) throws {
+    let plain = try folder.make(
+      "v.mov", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -f lavfi -i sine=d=3 -c:v libx264 -c:a pcm_s16le")
+    try edit(plain, kind, edits)
+    let outcome = try dub(plain, try folder.tone())
+    #expect(outcome.status == 66 && outcome.err.contains("begins after 1111 hours"), "\(outcome.err)")
+  }
+
   @Test("A rate that the element does not take is named", arguments: [1_000, 6_000, 400_000])
   func oddRate(rate: Int) throws {
     let outcome = try dub(try folder.picture(), try folder.tone(rate: rate))

@@ -30,6 +30,8 @@ struct MovieHeaders {
   private(set) var hasDolbyVision = false
   /// Names of metadata.
   private(set) var tags: [String] = []
+  /// When the last edit of a track begins, or an empty one ends, at the latest, seconds.
+  private var lastEdit = 0.0
   /// Whether a box extends beyond the end of the file.
   private(set) var isCutOff = false
 
@@ -61,6 +63,10 @@ struct MovieHeaders {
       }
       position += length
     }
+    guard lastEdit <= Self.latestEdit else {
+      let hours = Int(min(lastEdit / 3600, 1e12))
+      throw Failure("cannot decode \(path): by its edit list something begins after \(hours) hours")
+    }
     guard !isCutOff || isMovie else {
       throw Failure("cannot decode \(path): it is cut off, and its index is not complete")
     }
@@ -68,6 +74,8 @@ struct MovieHeaders {
   }
 
   private static let largestMovie = 256 << 20  // bytes
+  /// Seconds. Until then frames are repeated and silence is filled in, which would take for ever.
+  private static let latestEdit = 86_400.0
   /// More of them beside each other are in no file that is meant well: eight hours with a fragment for each frame have as many.
   private static let mostBoxes = 1 << 22
   /// With which a file may begin.
@@ -108,6 +116,9 @@ struct MovieHeaders {
       if type == "meta" { readKeys(body) }
       guard type == "trak" else { continue }
       let track = Boxes(body)
+      if let list = track["edts"].map(Boxes.init)?["elst"], let scale = movie["mvhd"]?.time?.scale, scale > 0 {
+        lastEdit = max(lastEdit, Self.lastEdit(list) / Double(scale))
+      }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
       let id = track["tkhd"].flatMap { $0.number(at: $0.first == 1 ? 20 : 12, 4) }
       if ["soun", "sbtl", "subp", "subt", "text", "clcp"].contains(handler), !chapters.contains(id ?? 0) {
@@ -133,6 +144,17 @@ struct MovieHeaders {
         }
         if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
       }
+    }
+  }
+
+  /// In units of the movie.
+  private static func lastEdit(_ list: ArraySlice<UInt8>) -> Double {
+    // Version 1 has numbers of 8 bytes.
+    let (width, size) = list.first == 1 ? (8, 20) : (4, 12)
+    return stride(from: 8, to: list.count, by: size).reduce(0) { time, edit in
+      let isEmpty = list.dropFirst(edit + width).prefix(width).allSatisfy { $0 == 0xff }
+      let isLast = edit + size >= list.count
+      return isLast && !isEmpty ? time : time + (list.number(at: edit, width).map { Double($0) } ?? .infinity)
     }
   }
 
