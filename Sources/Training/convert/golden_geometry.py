@@ -90,8 +90,8 @@ def main():
     lips = torch.from_numpy(np.stack([warp.lips(p, (WINDOW, WINDOW)) for p in after]))
     keys, sought = (np.stack([MouthMemory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
     made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
-            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less, "decided": basis.decided(wanted), "facing": facing,
-            "expression": expressions,
+            "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less,
+            "decided": basis.decided(wanted), "facing": facing, "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,
             "lips": pooled_lips(lips).permute(0, 2, 3, 1), "choices": choices(keys, sought),
             "fade": fade(WINDOW)}

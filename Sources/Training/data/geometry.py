@@ -147,8 +147,7 @@ class Basis:
     def limited(self, coefficients, most):
         """Coefficients [T, 12], changed by the smallest amount that limits the opening to `most` ([T] or one, outer eye
         distances)."""
-        excess = np.maximum(coefficients @ self.gap - most, 0)
-        return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
+        return coefficients - self.likeliest(np.maximum(coefficients @ self.gap - most, 0))
 
     def decided(self, coefficients):
         """Predicted coefficients [T, 12], changed by the smallest amount that makes the lips either shut or open. Where
@@ -157,12 +156,16 @@ class Basis:
         are kept."""
         opening, (shut, open) = coefficients @ self.gap, self.UNDECIDED
         t = np.maximum(opening - shut, 0) / (open - shut)
-        excess = np.where((opening > 0) & (opening < open), opening - open * t * t * (3 - 2 * t), 0)
-        return coefficients - excess[:, None] * self.gap / (self.gap @ self.gap)
+        return coefficients - self.likeliest(
+            np.where((opening > 0) & (opening < open), opening - open * t * t * (3 - 2 * t), 0))
 
     def unopened(self, coefficients):
         """Coefficients [T, 12] without their component along the opening."""
-        return coefficients - (coefficients @ self.gap / (self.gap @ self.gap))[..., None] * self.gap
+        return coefficients - self.likeliest(coefficients @ self.gap)
+
+    def likeliest(self, opening):
+        """The smallest coefficients [T, 12] (least squares) that open the lips this far [T], outer eye distances."""
+        return np.asarray(opening)[..., None] * self.gap / (self.gap @ self.gap)
 
     def facing(self, pose):
         """[T, L]: the fraction of its motion that each point gets: 1 where it faces the camera, 0 where it is hidden."""
@@ -175,8 +178,7 @@ class Basis:
         place = {v: i for i, v in enumerate(self.low)}
         upper, lower = ([place[v] for v in rim[MIDDLE]] for rim in (UPPER_INNER, LOWER_INNER))
         gap = (neutral[lower, 1] - neutral[upper, 1]).mean()
-        excess = max(gap - CLOSED, 0.0)
-        return neutral - self.offsets((excess * self.gap / (self.gap @ self.gap))[None])[0]
+        return neutral - self.offsets(self.likeliest([max(gap - CLOSED, 0.0)]))[0]
 
 
 CLOSED = 0.004  # outer eye distances: the gap that the landmarks leave between closed lips
