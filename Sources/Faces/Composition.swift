@@ -13,7 +13,7 @@ public struct Exemplar: Sendable {
   /// Its weight under the mask, 0 ... 1. If the exemplars' weights sum to less than 1, the frame contributes the rest;
   /// if to more, they are normalised.
   public var weight: Float
-  /// Added to its levels, one value for each component (`Composition.offset`).
+  /// Added to its levels, one value for each component.
   public var offset: SIMD3<Float>
 
   public init(_ patch: Patch, source: [SIMD2<Float>], weight: Float = 1, offset: SIMD3<Float> = .zero) {
@@ -23,13 +23,17 @@ public struct Exemplar: Sendable {
 
 /// A frame, its warp, and the mask under which exemplars may cover it. Copies what it needs of the frame.
 public struct Composition {
-  /// The largest offset, as a fraction of a component's range.
-  private static let mostOffset: Float = 0.12
-
-  private let own: Patch
+  var mask: SoftMask?
+  let own: Patch
   private let warp: Warp
-  private let mask: SoftMask?
   private let region: Region
+
+  /// The range of each component's levels.
+  var range: SIMD3<Float> {
+    let (_, _, low, high) = own.view.transforms
+    let range = high - low
+    return [range.x, range.y, range.z]
+  }
 
   /// nil if the warp's region lies outside the frame.
   public init?(_ frame: FrameView, _ warp: Warp, mask: SoftMask? = nil) {
@@ -66,40 +70,6 @@ public struct Composition {
     return result
   }
 
-  /// The offset that matches the exemplar's colours to the frame's. For each component, it is the mean difference of
-  /// the two, both warped, along the mask's border (weight alpha (1 - alpha)), limited to 12 % of the component's
-  /// range. It samples every second row, fewer in larger masks. The exemplar's own offset is ignored. 0 if there is
-  /// nothing to compare.
-  public func offset(of exemplar: Exemplar) -> SIMD3<Float> {
-    guard let mask, exemplar.patch.view.kind == own.view.kind else { return .zero }
-    let region = mask.region.even(within: region)
-    guard !region.isEmpty else { return .zero }
-    let layers = [(exemplar: exemplar, weight: Float(1))]
-    let rows = region.height + 1  // upper bound for each component
-    let everyRow = region.height < 192 ? 2 : region.height < 384 ? 4 : 8
-    let sums = [SIMD2<Float>](unsafeUninitializedCapacity: 3 * rows) { sums, count in
-      guard let sums = sums.baseAddress else { return }
-      count = 3 * rows
-      sums.initialize(repeating: .zero, count: count)
-      eachLine(in: region, of: layers, borderEvery: everyRow) { c, row, line in
-        var sum = SIMD2<Float>.zero
-        for i in line.masked where line.alpha[i] > 0 {
-          let weight = line.alpha[i] * (1 - line.alpha[i])
-          sum += weight * [line.own[i] - line.other[i], 1]
-        }
-        sums[c * rows + row - (region.y >> own.view.samples[c].component.shiftY)] = sum
-      }
-    }
-    let (_, _, low, high) = own.view.transforms
-    var offset = SIMD3<Float>.zero
-    for c in 0..<3 {
-      let sum = sums[c * rows..<(c + 1) * rows].reduce(.zero, +)
-      let most = Self.mostOffset * (high[c] - low[c])
-      if sum.y > 0.01 { offset[c] = min(max(sum.x / sum.y, -most), most) }
-    }
-    return offset
-  }
-
   /// The contributing exemplars and their normalised weights, whose sum is at most 1.
   private typealias Layer = (exemplar: Exemplar, weight: Float)
 
@@ -110,10 +80,7 @@ public struct Composition {
   }
 
   /// Calls `body`, on several threads, with a component, a row and its levels, for every row in `region` that has any.
-  /// `borderEvery` n: only in every n-th row, and only under the mask's border.
-  private func eachLine(
-    in region: Region, of layers: [Layer], borderEvery: Int? = nil, _ body: (Int, Int, LineCompositor.Line) -> Void
-  ) {
+  private func eachLine(in region: Region, of layers: [Layer], _ body: (Int, Int, LineCompositor.Line) -> Void) {
     let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.weight })
     // Components whose samples are at the same positions.
     let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]
@@ -129,7 +96,7 @@ public struct Composition {
       }
       let compositor = LineCompositor(
         own: WarpedLayer(patch: own, field: field, weight: 1), covers: covers, cover: cover, mask: mask, masked: masked,
-        group: group, component: component, columns: columns, borderEvery: borderEvery)
+        group: group, component: component, columns: columns)
       inStripes((rows.count + LineCompositor.band - 1) / LineCompositor.band) { stripe in
         let some =
           rows.lowerBound + stripe.lowerBound * LineCompositor.band..<rows.lowerBound + stripe.upperBound
@@ -174,7 +141,6 @@ private struct LineCompositor {
   let group: Range<Int>
   let component: Component
   let columns: Range<Int>
-  let borderEvery: Int?  // see `Composition.eachLine`
 
   /// The levels of a row of a component.
   struct Line {
@@ -192,7 +158,7 @@ private struct LineCompositor {
   func eachLine(in rows: Range<Int>, _ body: (Int, Int, Line) -> Void) {
     let length = columns.count + 8  // room for what the kernels write behind
     let size = DisplacementField.Lines.size(length * Self.band)
-    let (under, everyRow) = (masked.columns.clamped(to: columns), borderEvery ?? 1)
+    let under = masked.columns.clamped(to: columns)
     let start = under.lowerBound - columns.lowerBound
     withUnsafeTemporaryAllocation(byteCount: 20 * length + size * (1 + covers.count), alignment: 64) { memory in
       guard let memory = memory.baseAddress else { return }
@@ -203,12 +169,12 @@ private struct LineCompositor {
       }
       for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.band) {
         let band = first..<min(first + Self.band, rows.upperBound)
-        own.field.write(rows: band, everyRow: everyRow, columns: columns, to: fields[0], stride: length)
+        own.field.write(rows: band, columns: columns, to: fields[0], stride: length)
         let isMasked = !covers.isEmpty && masked.rows.overlaps(band)
         for (layer, lines) in zip(covers, fields.dropFirst()) where isMasked {
-          layer.field.write(rows: band, everyRow: everyRow, columns: under, to: lines + start, stride: length)
+          layer.field.write(rows: band, columns: under, to: lines + start, stride: length)
         }
-        for row in band where (row - band.lowerBound) % everyRow == 0 {
+        for row in band {
           let line = Line(
             own: floats, written: floats + length, other: floats + 2 * length, alpha: floats + 3 * length,
             isMasked: isMasked && masked.rows.contains(row), masked: start..<start + under.count, count: columns.count)
@@ -225,20 +191,12 @@ private struct LineCompositor {
   ) {
     line.alpha.update(repeating: 0, count: columns.count + 8)
     if line.isMasked { mask?.write(cover, row: row, columns: columns, of: component, to: line.alpha) }
-    if borderEvery != nil {
-      guard line.isMasked else { return }
-      for i in line.masked {
-        if line.alpha[i] >= 1 { line.alpha[i] = 0 }
-        seen[i] = line.alpha[i]
-      }
-    } else {
-      let (scaleX, scaleY) = (Float(1 << component.shiftX), Float(1 << component.shiftY))
-      guard
-        kernels.movedLine(
-          fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
-          own: seen, line.written)
-      else { return }
-    }
+    let (scaleX, scaleY) = (Float(1 << component.shiftX), Float(1 << component.shiftY))
+    guard
+      kernels.movedLine(
+        fields[0].across, fields[0].down, scaleX: scaleX, scaleY: scaleY, alpha: line.alpha, count: columns.count,
+        own: seen, line.written)
+    else { return }
     let start = line.masked.lowerBound
     let under = columns.lowerBound + start..<columns.lowerBound + line.masked.upperBound
     for c in group {

@@ -8,7 +8,9 @@
 private let apart: Float = 0.004  // outer eye distances: mouths closer than this are the same
 private let turnCounts: Float = 0.3  // outer eye distances that a turn by one radian counts as
 private let thicknessCounts: Float = 1  // the weight of how much of each lip shows
-private let better: Float = 0.01  // outer eye distances: hysteresis before another mouth is shown
+/// Outer eye distances: hysteresis before another mouth is shown, once what is wanted has changed by `change`, and as long
+/// as it has not. The latter is large, because otherwise mouths would follow what has just been seen.
+private let (better, muchBetter, change): (Float, Float, Float) = (0.01, 0.04, 0.02)
 private let fade = 3  // frames over which one mouth crossfades to another
 
 /// The key by which mouths are compared: the inner lip edge in face coordinates, centred, the direction of the face, and
@@ -85,6 +87,7 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
   private var ids = 0
   private var now, before: Entry?  // the mouth shown, and the one it is crossfading from
   private var age = 0  // frames for which `now` has been shown
+  private var wanted: MouthKey?  // what was wanted when it last had changed
 
   public init(budget: Int = Self.budget) { self.budget = budget }
 
@@ -132,8 +135,13 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
   public mutating func choose(_ key: MouthKey) -> [(mouth: Mouth, share: Float)] {
     let distances = entries.map { $0.key.distance(key) }
     guard let least = distances.min(), let nearest = distances.firstIndex(of: least) else { return [] }
-    let isNear = zip(entries, distances).contains { $0.id == now?.id && $1 <= least + better }
-    if before == nil && !isNear { (before, now, age) = (now, entries[nearest], 0) }
+    if before == nil {
+      let hasChanged = wanted.map { $0.distance(key) > change } ?? true
+      if hasChanged { wanted = key }
+      let most = least + (hasChanged ? better : muchBetter)
+      let isNear = zip(entries, distances).contains { $0.id == now?.id && $1 <= most }
+      if !isNear { (before, now, age) = (now, entries[nearest], 0) }
+    }
     age += 1
     if age >= fade { before = nil }
     guard let now else { return [] }
@@ -143,5 +151,5 @@ public struct MouthMemory<Mouth: Sendable>: Sendable {
   }
 
   /// Reports a frame that was not painted: the next mouth starts without a crossfade.
-  public mutating func interrupt() { (now, before, age) = (nil, nil, 0) }
+  public mutating func interrupt() { (now, before, age, wanted) = (nil, nil, 0, nil) }
 }

@@ -4,25 +4,33 @@
 // A face with its mouth moved: the frame's own pixels, warped, and over them the mouth of other frames of the same face
 // (twin of `warped` and `with_exemplar` in Sources/Training/data/warp.py).
 
-/// A mouth copied from a frame.
+/// A mouth copied from a frame, with the skin around it.
 public struct SeenMouth: Sendable {
-  private static let around: Float = 0.15  // outer eye distances, kept around the lips
+  /// Outer eye distances kept around the skin, and around the lips where there is no room for skin.
+  private static let (aroundSkin, aroundLips): (Float, Float) = (0.05, 0.15)
 
   package let patch: Patch
   let source: [SIMD2<Float>]  // the mesh, inset
+  let skin: [SIMD3<Float>?]  // `Skin.levels`
 
-  /// nil if it lies outside the frame, or would take more than `most` bytes. `unit`: outer eye distance, px.
+  /// nil if it lies outside the frame, or would take more than `most` bytes without skin. `unit`: outer eye distance, px.
   public init?(_ frame: FrameView, _ mesh: RingedMesh, unit: Float, most: Int = .max) {
-    guard let region = Region(around: mesh.mouth, reach: Self.around * unit),
-      let patch = Patch(frame, region, most: most)
-    else { return nil }
-    (self.patch, source) = (patch, mesh.inset(unit: unit).points)
+    let skin = Region(around: mesh.mouth + Skin.outline.map { mesh.points[$0] }, reach: Self.aroundSkin * unit)
+    let lips = Region(around: mesh.mouth, reach: Self.aroundLips * unit)
+    guard let skin, let lips, let patch = Patch(frame, skin, most: most) ?? Patch(frame, lips, most: most) else {
+      return nil
+    }
+    self.init(patch, mesh.inset(unit: unit).points)
   }
 
   /// A stored mouth, converted to the format of `frame`; nil if it has no pixels, or would take more than `most` bytes.
   public init?(_ mouth: StoredMouth, like frame: FrameView, most: Int = .max) {
     guard let patch = Patch(mouth.picture, like: frame, most: most) else { return nil }
-    (self.patch, source) = (patch, mouth.mesh)
+    self.init(patch, mouth.mesh)
+  }
+
+  private init(_ patch: Patch, _ source: [SIMD2<Float>]) {
+    (self.patch, self.source, skin) = (patch, source, Skin.levels(patch, source))
   }
 
   /// The mouth in a format that can be stored.
@@ -32,7 +40,9 @@ public struct SeenMouth: Sendable {
   }
 
   /// Its size in memory.
-  public var bytes: Int { patch.bytes + source.count * MemoryLayout<SIMD2<Float>>.stride }
+  public var bytes: Int {
+    patch.bytes + source.count * MemoryLayout<SIMD2<Float>>.stride + skin.count * MemoryLayout<SIMD3<Float>?>.stride
+  }
 }
 
 /// A mouth independent of any stream's pixel format.
@@ -51,7 +61,10 @@ public struct MovedFace {
   private static let still: Float = 1 / 64  // px: smaller motions are ignored
 
   private let warp: Warp
-  private let mask: SoftMask
+  private let source: [SIMD2<Float>]
+  private let skinPoints: [SIMD2<Float>]  // where `Skin.points` are to be
+  private let unit: Float
+  private let lips, skin: SoftMask
 
   /// nil if its points are not finite or far outside. Hidden parts of the face do not move. The patch includes all that
   /// `window` shows for `alignment`. `unit`: outer eye distance, px.
@@ -70,28 +83,39 @@ public struct MovedFace {
     }
     let moved = visible.lazy.filter { triangle in (0..<3).contains { isMoved[Int(triangle[$0])] } }
     let places = moved.flatMap { triangle in (0..<3).map { after.points[Int(triangle[$0])] } }
-    guard let region = Region(around: places + after.mouth + shown, reach: 1) else { return nil }
+    let outline = Skin.outline.map { after.points[$0] }
+    guard let region = Region(around: places + after.mouth + outline + shown, reach: 1) else { return nil }
     warp = Warp(from: source, to: after.points, triangles: visible, in: region)
     // The mask rises inwards from its outline, so the outline is extended by half the feather beyond the enlarged lips.
-    let outline = after.mouth
-    let middle = outline.reduce(.zero, +) / Float(outline.count)
+    let mouth = after.mouth
+    let middle = mouth.reduce(.zero, +) / Float(mouth.count)
     let feather = Self.feather * unit
-    let grown = outline.map { corner in
+    let grown = mouth.map { corner in
       let spoke = corner - middle
       return corner + feather / 2 / max((spoke * spoke).sum().squareRoot(), 1e-3) * spoke
     }
-    mask = SoftMask(grown, feather: feather, in: region)
+    lips = SoftMask(grown, feather: feather, in: region)
+    skin = SoftMask(outline, feather: Skin.feather * unit, in: region)
+    (self.source, self.unit, skinPoints) = (source, unit, Skin.points.map { after.points[$0] })
   }
 
-  /// The frame with the face moved and the mouths blended in by weight; nil if it lies outside the frame.
+  /// The frame with the face moved and the mouths blended in by weight, with the skin around them where it is like the
+  /// frame's own; nil if it lies outside the frame.
   public func patch(of frame: FrameView, _ mouths: [(mouth: SeenMouth, share: Float)]) -> Patch? {
-    guard let composition = Composition(frame, warp, mask: mask) else { return nil }
-    return composition.patch(
-      mixing: mouths.map { mouth, share in
-        var exemplar = Exemplar(mouth.patch, source: mouth.source, weight: share)
-        exemplar.offset = composition.offset(of: exemplar)
-        return exemplar
-      })
+    guard var composition = Composition(frame, warp) else { return nil }
+    let own = Skin.levels(composition.own, source)
+    var gates = [Float](repeating: 0, count: skinPoints.count)
+    let exemplars = mouths.map { mouth, share in
+      let (offset, some) = Skin.compare(own, mouth.skin, range: composition.range)
+      gates = zip(gates, some).map { $0 + share * $1 }
+      return Exemplar(mouth.patch, source: mouth.source, weight: share, offset: offset)
+    }
+    composition.mask = lips
+    if gates.contains(where: { $0 > 0 }), !skin.region.isEmpty {
+      composition.mask = lips.joined(
+        skin, times: Spread(gates, at: skinPoints, cell: Skin.cell * unit, over: skin.region))
+    }
+    return composition.patch(mixing: exemplars)
   }
 }
 

@@ -94,6 +94,39 @@ public final class Patch: @unchecked Sendable {
   }
 
   deinit { memory.deallocate() }
+
+  /// The mean levels of the samples within `reach` px of a point of the frame in both directions, at most about 8 x 8
+  /// of them; nil unless all are in the patch.
+  package func mean(around point: SIMD2<Float>, reach: Float) -> SIMD3<Float>? {
+    guard point.isNear, reach >= 0, reach < 4096 else { return nil }
+    var mean = SIMD3<Float>.zero
+    for (c, samples) in view.samples.enumerated() {
+      let (component, plane) = (samples.component, planes[c])
+      let size = component.size(region.width, region.height)
+      let place = (point - [Float(region.x), Float(region.y)]) * samples.scale + samples.offset
+      let far = pointwiseMax(reach * samples.scale, [0.5, 0.5])
+      let (columns, rows) = (
+        ceiling(place.x - far.x)...ceiling(place.x + far.x) - 1, ceiling(place.y - far.y)...ceiling(place.y + far.y) - 1
+      )
+      guard columns.lowerBound >= 0, columns.upperBound < size.width, rows.lowerBound >= 0,
+        rows.upperBound < size.height
+      else { return nil }
+      let (across, down) = ((columns.count + 7) / 8, (rows.count + 7) / 8)
+      var (sum, count) = (0, 0)
+      for row in stride(from: rows.lowerBound, through: rows.upperBound, by: down) {
+        let line = UnsafeRawPointer(plane.base + row * plane.stride)
+        for column in stride(from: columns.lowerBound, through: columns.upperBound, by: across) {
+          sum +=
+            component.storage == .byte
+            ? Int(line.load(fromByteOffset: column, as: UInt8.self))
+            : Int(line.load(fromByteOffset: 2 * column, as: UInt16.self))
+          count += 1
+        }
+      }
+      mean[c] = Float(sum) / Float(count)
+    }
+    return mean
+  }
 }
 
 /// The window's crop of the patch, as of a frame; outside the patch, edges are replicated.

@@ -32,6 +32,41 @@ public struct SoftMask: Sendable {
     }
   }
 
+  /// The greater of this mask and another, the latter times `gate`, whose region must be the other's.
+  package func joined(_ other: SoftMask, times gate: Spread) -> SoftMask {
+    SoftMask(joining: [(self, nil), (other, gate)])
+  }
+
+  private init(joining masks: [(mask: SoftMask, gate: Spread?)]) {
+    let regions = masks.map(\.mask.region).filter { !$0.isEmpty }
+    let (x, y) = (regions.map(\.x).min() ?? 0, regions.map(\.y).min() ?? 0)
+    let region = Region(
+      x: x, y: y, width: (regions.map { $0.x + $0.width }.max() ?? 0) - x,
+      height: (regions.map { $0.y + $0.height }.max() ?? 0) - y)
+    let stride = region.width + 8
+    self.region = region
+    values = [Float](unsafeUninitializedCapacity: region.isEmpty ? 0 : stride * region.height) { values, count in
+      guard let values = values.baseAddress, !region.isEmpty else { return }
+      count = stride * region.height
+      values.initialize(repeating: 0, count: count)
+      inStripes(region.height) { rows in
+        for (mask, gate) in masks {
+          let held = mask.region
+          withUnsafeTemporaryAllocation(of: Float.self, capacity: held.width + 8) { line in
+            guard let line = line.baseAddress else { return }
+            for row in (held.y - y..<held.y - y + held.height).clamped(to: rows) {
+              let from = (row + y - held.y) * (held.width + 8)
+              for i in 0..<held.width { (line + i).initialize(to: mask.values[from + i]) }
+              gate?.multiply(row: row + y - held.y, line)
+              let to = values + row * stride + held.x - x
+              for i in 0..<held.width { to[i] = max(to[i], line[i]) }
+            }
+          }
+        }
+      }
+    }
+  }
+
   private static func write(
     _ polygon: [SIMD2<Float>], _ feather: Float, _ region: Region, rows: Range<Int>,
     to values: UnsafeMutablePointer<Float>

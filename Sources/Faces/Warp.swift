@@ -130,14 +130,12 @@ struct DisplacementField {
     return Int32(truncatingIfNeeded: footprints.count - 1) << 3 | samples
   }
 
-  /// Writes the displacements of the samples `columns` x `rows`, in every `everyRow`-th row, in lines of `stride`, plus
-  /// 8 samples beyond the columns.
+  /// Writes the displacements of the samples `columns` x `rows`, in lines of `stride`, plus 8 samples beyond the columns.
   ///
   /// A sample on an edge between two triangles belongs to exactly one of them: the one to the right of the edge, rows
   /// from its upper end inclusive to its lower end exclusive. Both triangles compute the edge's position identically.
-  func write(rows: Range<Int>, everyRow: Int, columns: Range<Int>, to lines: Lines, stride: Int) {
-    func isWanted(_ row: Int) -> Bool { (row - rows.lowerBound) % everyRow == 0 }
-    for row in rows where isWanted(row) {
+  func write(rows: Range<Int>, columns: Range<Int>, to lines: Lines, stride: Int) {
+    for row in rows {
       let (line, count) = (lines + (row - rows.lowerBound) * stride, columns.count + 8)
       line.across.update(repeating: 0, count: count)
       line.down.update(repeating: 0, count: count)
@@ -146,7 +144,7 @@ struct DisplacementField {
     for triangle in triangles where triangle.rows.overlaps(rows) {
       let long = Edge(triangle.top, triangle.bottom)
       let (upper, lower) = (Edge(triangle.top, triangle.middle), Edge(triangle.middle, triangle.bottom))
-      for row in triangle.rows.clamped(to: rows) where isWanted(row) {
+      for row in triangle.rows.clamped(to: rows) {
         let y = Float(row)
         var (left, right) = (long.at(y), y < triangle.middle.y ? upper.at(y) : lower.at(y))
         if right.x < left.x { swap(&left, &right) }

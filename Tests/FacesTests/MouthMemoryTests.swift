@@ -210,6 +210,25 @@ import Testing
     }
   }
 
+  /// A mouth that has just been seen does not take the place of one that is shown while the same is wanted, unless it is
+  /// much better: else the dub's mouth would follow the original's.
+  @Test func whileTheSameIsWantedAMouthStays() throws {
+    var memory = MouthMemory<String>()
+    try remember(&memory, "shut", 0)
+    let (a, b) = (try key(0), try key(1))
+    let one = zip(a.values, b.values).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+    let open = 0.03 / one  // as a first coefficient: 0.03 outer eye distances from shut
+    #expect(try shown(&memory, open) == ["shut 3/3"])
+    try remember(&memory, "better", open)
+    #expect(try shown(&memory, open) == ["shut 3/3"])
+    #expect(try shown(&memory, open * 1.8) == ["better 1/3", "shut 2/3"])
+    memory = MouthMemory()
+    try remember(&memory, "shut", 0)
+    #expect(try shown(&memory, open * 2) == ["shut 3/3"])
+    try remember(&memory, "much better", open * 2)
+    #expect(try shown(&memory, open * 2) == ["much better 1/3", "shut 2/3"])
+  }
+
   // MARK: Light
 
   /// Four quarters, grey.

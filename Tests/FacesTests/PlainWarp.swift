@@ -132,27 +132,6 @@ extension Plain {
     return u >= region.x && u < region.x + region.width && v >= region.y && v < region.y + region.height
   }
 
-  /// The mean difference between own and exemplar over the mask's border, in every second row of the mask's region.
-  static func offset(
-    _ frame: Frame, _ c: Int, _ scene: WarpCase, _ exemplar: (frame: Frame, source: [SIMD2<Float>], held: Region),
-    top: Int
-  ) -> Double {
-    let component = frame.format.components[c]
-    let size = component.size(frame.width, frame.height)
-    var (sum, total) = (0.0, 0.0)
-    for y in 0..<size.height where y >= top >> component.shiftY && (y - top >> component.shiftY) % 2 == 0 {
-      for x in 0..<size.width {
-        let alpha = mask(scene, frame, component, x, y)
-        guard alpha > 0, alpha < 1 else { continue }
-        let own = warped(frame, c, x, y, scene, from: scene.source).level
-        let other = warped(exemplar.frame, c, x, y, scene, from: exemplar.source, held: exemplar.held).level
-        sum += alpha * (1 - alpha) * (own - other)
-        total += alpha * (1 - alpha)
-      }
-    }
-    return sum / total
-  }
-
   /// A difference's picture, 0 outside it, at a position in the frame; RGB.
   static func addition(_ picture: Tensor, _ place: Similarity, _ p: SIMD2<Double>) -> SIMD3<Double> {
     let side = picture.shape[0]

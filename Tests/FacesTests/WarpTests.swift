@@ -109,28 +109,6 @@ import Testing
   }
 
   @Test(arguments: PixelFormat.allCases)
-  func offsetsAreTheirTwin(format: PixelFormat) throws {
-    func calm(_ x: Int, _ y: Int) -> SIMD3<Double> { 0.4 + busy(x, y) * 0.1 }
-    let own = Frame(format, 131, 97, color: calm)
-    let other = Frame(format, 131, 97) { calm($0 * 2, $1) + SIMD3(0.05, -0.03, 0.02) }
-    let scene = scene(own)
-    let held = Region(x: 4, y: 4, width: 80, height: 72)
-    let exemplar = Exemplar(try #require(try other.patch(held)), source: scene.source.map { $0 + 1.5 })
-    let offset = try #require(try own.composition(scene)).offset(of: exemplar)
-    for c in 0..<3 {
-      let expected = Plain.offset(
-        own, c, scene, (other, exemplar.source, exemplar.patch.region), top: scene.mask.region.y)
-      #expect(abs(Double(offset[c]) - expected) < 0.02)
-    }
-    // At most 12 % of 219 or 224 levels.
-    let dark = Frame(format, 131, 97) { _, _ in [0, 0, 0] }
-    let bright = try #require(try own.composition(scene)).offset(
-      of: Exemplar(try #require(try dark.patch(held)), source: scene.source))
-    let most = 0.12 * 219 * Float(1 << (format.depth - 8))
-    #expect(abs(bright[0] - most) < 0.01)
-  }
-
-  @Test(arguments: PixelFormat.allCases)
   func whatDoesNotMoveIsNotTouched(format: PixelFormat) throws {
     let frame = Frame(format, 91, 77, color: busy)
     let before = frame.bytes
@@ -195,8 +173,6 @@ import Testing
       exemplar.offset = [dice.pick(values), dice.pick(values), 3]
       guard let composition = try frame.composition(scene) else { continue }
       let patch = try #require(composition.patch(mixing: [exemplar, exemplar]))
-      let offset = composition.offset(of: exemplar)
-      #expect(offset == offset)
       try frame.apply(patch)
       _ = frame.restore(old, in: patch.region)
       #expect(frame.bytes == old.bytes)
@@ -209,7 +185,6 @@ import Testing
     let other = Exemplar(
       try #require(try Frame(.i420, 91, 77, color: busy).patch(scene.region)), source: scene.source)
     let composition = try #require(try frame.composition(scene))
-    #expect(composition.offset(of: other) == .zero)
     let (with, without) = (Frame(.nv12, 91, 77, color: busy), Frame(.nv12, 91, 77, color: busy))
     try with.apply(composition.patch(mixing: [other]))
     try without.apply(composition.patch())

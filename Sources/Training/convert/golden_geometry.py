@@ -89,7 +89,13 @@ def main():
     middle = outline.mean(1, keepdims=True)
     lips = torch.from_numpy(np.stack([warp.lips(p, (WINDOW, WINDOW)) for p in after]))
     keys, sought = (np.stack([MouthMemory.key(s, r) for s, r in zip(shapes, pose.rotation)]) for shapes in (shape, other))
-    made = {"points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
+    rng = np.random.default_rng(3)
+    skins = rng.uniform(90, 110, (2, 66, 3))
+    skins[1] += [9, -60, 0]  # the second one beyond the limit
+    skins[1, :9] += rng.uniform(-40, 40, (9, 3))
+    offset, gates = warp.compare_skin(*skins)
+    made = {"skins": skins, "skin.offset": offset, "skin.gates": gates,
+            "skin.spread": warp.spread(gates, after[0][warp.SKIN_POINTS], 7.3, (WINDOW, WINDOW)), "points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
             "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less,
             "decided": basis.decided(wanted), "facing": facing, "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,

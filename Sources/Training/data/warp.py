@@ -15,6 +15,17 @@ INSET = 0.14  # of the lip's height: how far the edge of an open mouth is moved 
 INSET_FROM = 0.04  # outer eye distances: the gap from which the inset is full
 GROWN = 1.10, 1.22  # horizontally, vertically: enlargement of the lip outline, inside which the mouth is another frame's
 FEATHER = 0.03  # outer eye distances, standard deviation of that outline's blur
+SKIN = [2, 97, 98, 203, 206, 207, 214, 135, 169, 170, 140, 171,  # the outline of the skin that comes with a mouth
+        175, 396, 369, 395, 394, 364, 434, 427, 426, 423, 327, 326]
+SKIN_POINTS = [  # the points inside and on it, without the lips
+    2, 18, 32, 43, 57, 83, 92, 97, 98, 106, 135, 140, 164, 165, 167, 169, 170, 171, 175, 182, 186, 194, 199, 200, 201,
+    202, 203, 204, 206, 207, 208, 210, 211, 212, 214, 216, 262, 273, 287, 313, 322, 326, 327, 335, 364, 369, 391, 393,
+    394, 395, 396, 406, 410, 418, 421, 422, 423, 424, 426, 427, 428, 430, 431, 432, 434, 436]
+SKIN_FEATHER = 0.2  # outer eye distances: its soft border
+SKIN_REACH = 0.04  # outer eye distances around a point over which its colour is averaged
+SKIN_CELL = 0.08  # outer eye distances between neighbouring points, about
+SAME, OTHER = 0.06, 0.12  # of the range: speech makes differences up to SAME, and none from OTHER on
+MOST_OFFSET = 0.12  # of the range: the largest offset between two frames
 TRACE = 1e-6  # area of a pixel that counts as 0
 KEYS = -1.0  # the cubics' parameter a: -0.5 is the most accurate, -1 keeps the most detail (decision 31)
 FIX = 4  # bits of OpenCV's subpixel coordinates
@@ -126,11 +137,61 @@ def warped(picture, before, after, triangles, unit):
     return moved(picture, field(after, inset(before, unit), triangles, picture.shape[:2]))
 
 
+def smooth(t):
+    """3 t^2 - 2 t^3, with t limited to 0 ... 1."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def skin_levels(picture, points):
+    """[66, 3]: the mean levels around each point of the skin; NaN where the picture ends. points: a mesh, px."""
+    reach = max(SKIN_REACH * np.linalg.norm(points[263] - points[33]), 0.5)  # of the outer eye corners
+    low, high = (np.ceil(points[SKIN_POINTS] + side * reach).astype(int) for side in (-1, 1))
+    inside = (low >= 0).all(1) & (high <= picture.shape[1::-1]).all(1)
+    return np.stack([picture[b:d, a:c].mean((0, 1)) if whole else np.full(3, np.nan)
+                     for (a, b), (c, d), whole in zip(low, high, inside)])
+
+
+def compare_skin(own, other, levels=255):
+    """How the colours [66, 3] of two frames' skin compare, NaN where unknown. offset [3]: the difference that most points
+    share, which is light and white balance. gates [66]: 1 where they are the same but for that, 0 where a hand, a
+    microphone or a shadow is in one of them; all 0 if any is unknown."""
+    difference = (own - other) / levels
+    known = difference[~np.isnan(difference).any(1)]
+    if not len(known):
+        return np.zeros(3), np.zeros(len(own))
+    offset = np.clip(np.sort(known, 0)[len(known) // 2], -MOST_OFFSET, MOST_OFFSET)
+    gates = smooth((OTHER - np.abs(difference - offset).max(1)) / (OTHER - SAME))
+    return offset * levels, gates if len(known) == len(own) else np.zeros(len(own))
+
+
+def spread(gates, points, cell, size):
+    """float32 [H, W]: gates at points, spread over an image: on a grid `cell` px wide their means weighted by nearness,
+    linear in between. Means up to 0.5 are 0, so that a point that is not the same closes its surroundings."""
+    rows, columns = (int(n / cell) + 2 for n in size)
+    grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1)[:, :, None]
+    near = np.maximum(1 - np.square(grid - points / cell).sum(-1) / 9, 0) ** 4
+    means = np.maximum(2 * (near * gates).sum(-1) / (near.sum(-1) + 1e-6) - 1, 0).astype(np.float32)
+    for n, axis in zip(size, (0, 1)):
+        place = np.arange(n) / cell
+        first, share = place.astype(int), np.expand_dims((place % 1).astype(np.float32), 1 - axis)
+        means = (1 - share) * means.take(first, axis) + share * means.take(first + 1, axis)
+    return means
+
+
+def skin(points, gates, size, unit):
+    """float32 [H, W], 0 ... 1: the opacity of another frame's skin."""
+    inside = np.zeros(size, np.uint8)
+    cv2.fillPoly(inside, [(points[SKIN] * (1 << FIX)).round().astype(np.int32)], 1, shift=FIX)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return smooth(depth / (SKIN_FEATHER * unit)) * spread(gates, points[SKIN_POINTS], SKIN_CELL * unit, size)
+
+
 def with_exemplar(own, after, exemplar, points, triangles, unit):
-    """A warped image, whose mesh is now `after`, with the mouth of another image, whose mesh is `points`."""
+    """A warped image, whose mesh is now `after`, with the mouth of another image, whose mesh is `points`, and the skin
+    around it where that is like its own."""
     size = own.shape[:2]
-    share = mouth(after, size, unit)[..., None]
     other = moved(exemplar, field(after, inset(points, unit), triangles, size)).astype(np.float32)
-    edge = 4 * share * (1 - share)
-    cast = (edge * (own - other)).sum((0, 1)) / max(edge.sum(), 1)
-    return (own + share * (other + np.clip(cast, -30, 30) - own) + 0.5).clip(0, 255).astype(np.uint8)
+    offset, gates = compare_skin(skin_levels(own, after), skin_levels(other, after))
+    share = np.maximum(mouth(after, size, unit), skin(after, gates, size, unit))[..., None]
+    return (own + share * (other + offset - own) + 0.5).clip(0, 255).astype(np.uint8)

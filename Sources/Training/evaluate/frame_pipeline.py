@@ -28,12 +28,15 @@ class MouthMemory:
     LIT = 0.12  # colours of -1 ... 1: smaller differences count as the same light
     TURN = 0.3  # outer eye distances that a turn by one radian counts as
     THICKNESS = 1  # the weight of how much of each lip shows
-    SWITCH = 0.01  # outer eye distances: hysteresis before another mouth is shown
+    # Outer eye distances: hysteresis before another mouth is shown, once what is wanted has changed by CHANGE, and as
+    # long as it has not. The latter is large, because otherwise mouths would follow what has just been seen.
+    SWITCH, SWITCH_UNCHANGED, CHANGE = 0.01, 0.04, 0.02
     FADE = 3  # frames over which one mouth crossfades to another
 
     def __init__(self):
         self.keys, self.mouths, self.sizes, self.lights = [], [], [], []
         self.now, self.before, self.age = None, None, 0
+        self.wanted = None  # what was wanted when it last had changed
 
     @staticmethod
     def key(shape, rotation):
@@ -75,10 +78,13 @@ class MouthMemory:
             return []
         distances = {id(m): np.linalg.norm(k - key) for k, m in zip(self.keys, self.mouths)}
         best = min(zip(self.mouths, self.sizes), key=lambda m: distances[id(m[0])])
-        stays = self.before is not None or (
-            self.now is not None and distances.get(id(self.now[0]), np.inf) <= distances[id(best[0])] + self.SWITCH)
-        if not stays:
-            self.before, self.now, self.age = self.now, best, 0
+        if self.before is None:
+            changed = self.wanted is None or np.linalg.norm(self.wanted - key) > self.CHANGE
+            if changed:
+                self.wanted = key
+            most = distances[id(best[0])] + (self.SWITCH if changed else self.SWITCH_UNCHANGED)
+            if self.now is None or distances.get(id(self.now[0]), np.inf) > most:
+                self.before, self.now, self.age = self.now, best, 0
         self.age += 1
         if self.age >= self.FADE:
             self.before = None

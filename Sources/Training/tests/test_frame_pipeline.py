@@ -36,12 +36,24 @@ class MemoryTests(unittest.TestCase):
             pressed[list(outer), 1] = 0.4 * rest[list(outer), 1] + 0.6 * rest[list(inner), 1]
         apart = MouthMemory.key(rest, np.eye(3)) - MouthMemory.key(pressed, np.eye(3))
         np.testing.assert_allclose(apart[:-2], 0, atol=1e-9)
-        self.assertGreater(np.abs(apart[-2:]).min(), MouthMemory.SWITCH)
+        self.assertGreater(np.linalg.norm(apart), MouthMemory.SWITCH)
 
     def test_a_mouth_stays_while_another_is_hardly_better(self):
         shown(self.memory, 0.0)
         self.assertEqual(shown(self.memory, 0.05 + MouthMemory.SWITCH / 2 - 0.001), [("shut", 1.0)])
+        shown(self.memory, 0.0)  # so that what is wanted changes
         self.assertEqual(shown(self.memory, 0.05 + MouthMemory.SWITCH / 2 + 0.001)[0][0], "open")
+
+    def test_while_the_same_is_wanted_a_mouth_stays_longer(self):
+        shown(self.memory, 0.04)
+        self.memory.remember(key(0.04), "better")
+        self.assertEqual(shown(self.memory, 0.04), [("shut", 1.0)])
+        self.assertEqual(shown(self.memory, 0.04 + MouthMemory.CHANGE + 0.001)[0][0], "better")
+        memory = MouthMemory()
+        memory.remember(key(0.0), "shut")
+        shown(memory, 0.05)
+        memory.remember(key(0.05), "much better")
+        self.assertEqual(shown(memory, 0.05)[0][0], "much better")
 
     def test_a_mouth_like_one_that_is_known_is_not_kept(self):
         self.memory.remember(key(0.1 + MouthMemory.APART / 2), "again")

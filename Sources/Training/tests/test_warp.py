@@ -62,6 +62,29 @@ class LipsTests(unittest.TestCase):
         self.assertLess(np.abs(made[:24].astype(int) - 100).max(), 2)
         self.assertLess(abs(int(made[y + 12, x, 0]) - 100), 12)
 
+    def test_skin_comes_along_unless_something_is_before_it(self):
+        mesh = meshes(5)
+        cheek = tuple(mesh[[212, 57, 214, 207]].mean(0).round().astype(int))
+        own = (90 + 0.1 * noise()).astype(np.uint8)
+        shaded, covered = own + np.uint8(20), own + np.uint8(20)
+        cv2.circle(shaded, cheek, 9, (121, 121, 121), -1)  # as light as speech makes it
+        cv2.circle(covered, cheek, 9, (20, 20, 20), -1)
+        made = [warp.with_exemplar(own, mesh, other, mesh, basis().triangles, UNIT) for other in (shaded, covered)]
+        near = lambda picture, value: abs(picture[cheek[1], cheek[0]].astype(int) - value).max()
+        self.assertLess(near(made[0], 101), 3)
+        self.assertLess(near(made[1], own[cheek[1], cheek[0]].astype(int)), 8)
+
+    def test_a_chin_outside_the_picture_leaves_the_skin(self):
+        mesh = meshes(5)
+        own = np.full((SIDE, SIDE, 3), 100, np.uint8)
+        other = own.copy()
+        x, y = mesh[200].round().astype(int)
+        other[y - 2:y + 3, x - 2:x + 3] = 108
+        made = [warp.with_exemplar(own[:rows], mesh, other[:rows], mesh, basis().triangles, UNIT)[y, x, 0]
+                for rows in (SIDE, int(mesh[152, 1]) - 8)]
+        self.assertGreater(made[0], 106)
+        self.assertEqual(made[1], 100)
+
 
 if __name__ == "__main__":
     unittest.main()
