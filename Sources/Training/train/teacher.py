@@ -40,30 +40,30 @@ def predicted(teacher, heard, rows):
     return teacher(teacher.around(heard, torch.from_numpy(rows).float())).float().cpu().numpy()
 
 
-def closed(coefficients, phones, gap):
+def closed(coefficients, phones, basis):
     """Coefficients [T, 12] with lips shut in the frames of the first halves of p, b and m, and half as open next to
-    them, by the smallest motion. phones: as from data/phones.py; gap [12]: the direction that opens the lips."""
+    them, by the smallest motion. phones: as from data/phones.py."""
     kept = np.ones(len(coefficients))
     for kind, start, end in phones:
         if kind == "bilabial":
             first, last = int(start), int((start + end) / 2)
             kept[max(first - 1, 0):last + 2] = np.minimum(kept[max(first - 1, 0):last + 2], 0.5)
             kept[first:last + 1] = 0
-    opening = np.maximum(coefficients @ gap, 0)
-    return (coefficients - ((1 - kept) * opening)[:, None] * gap / (gap @ gap)).astype(np.float32)
+    opening = np.maximum(coefficients @ basis.gap, 0)
+    return (coefficients - basis.likeliest((1 - kept) * opening)).astype(np.float32)
 
 
-def tell(teacher, path, cache, device, gap, aligner=None):
+def tell(teacher, path, cache, device, basis, aligner=None):
     """Writes CACHE/spoken/NAME.npz for an audio file; p, b and m are closed if NAME.phones or an aligner says where
     they are."""
     samples = sound(path)[:LONGEST * SAMPLE_RATE]
     heard = teacher.extract(as_sound(samples).to(device))
     made = predicted(teacher, heard, STACK * np.arange(len(samples) * FPS // SAMPLE_RATE))
     if path.with_suffix(".phones").exists():
-        made = closed(made, written(path.with_suffix(".phones")), gap)
+        made = closed(made, written(path.with_suffix(".phones")), basis)
     elif aligner:
         with contextlib.suppress(ValueError):  # no words were found
-            made = closed(made, aligner(samples), gap)
+            made = closed(made, aligner(samples), basis)
     save(cache / "spoken" / f"{path.parent.name}__{path.stem}.npz", sound=samples, coefficients=made)
 
 
@@ -133,7 +133,7 @@ def main():
         (args.cache / "spoken").mkdir(exist_ok=True)
         aligner = Aligner() if english else None
         for done, path in enumerate(progress(english + others, "sounds")):
-            tell(loop.average["teacher"], path, args.cache, device, basis.gap, aligner if done < len(english) else None)
+            tell(loop.average["teacher"], path, args.cache, device, basis, aligner if done < len(english) else None)
     distributed.stop()
 
 
