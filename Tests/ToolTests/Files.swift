@@ -72,11 +72,11 @@ func decodedFrames(_ path: String) throws -> Int? {
   return Int(counted.out.trimmingCharacters(in: .whitespacesAndNewlines).prefix { $0.isNumber })
 }
 
-/// The timestamps of the pictures, seconds.
-func frameTimes(_ path: String) throws -> [Double] {
+/// The timestamps of the pictures, or of what is decoded of another stream, seconds.
+func frameTimes(_ path: String, _ stream: String = "v:0") throws -> [Double] {
   let probed = try run(
-    ffprobe, ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0", path])
-  return probed.out.split(separator: "\n").compactMap { Double($0.prefix { $0.isNumber || $0 == "." }) }
+    ffprobe, ["-v", "error", "-select_streams", stream, "-show_entries", "frame=pts_time", "-of", "csv=p=0", path])
+  return probed.out.split(separator: "\n").compactMap { Double($0.prefix { $0.isNumber || [".", "-"].contains($0) }) }
 }
 
 /// The middle of each quarter of the first frame as it is shown: upper left, upper right, lower left, lower right; RGB.
@@ -126,6 +126,20 @@ func likeness(_ a: [Int], _ b: [Int], _ part: Range<Int>) -> Double {
   guard part.upperBound <= min(a.count, b.count) else { return 0 }
   func product(_ a: [Int], _ b: [Int]) -> Double { part.reduce(0) { $0 + Double(a[$1]) * Double(b[$1]) } }
   return product(a, b) / max(product(a, a), product(b, b), 1)
+}
+
+/// By how many seconds a sound begins after the picture that it is beside, if it is like another one, from within 20 ms on.
+func delay(_ path: String, _ track: String, like wanted: [Int]) throws -> Double {
+  let made = try samples(path, track)
+  let most = 960
+  let part = Array(wanted[most..<most + 4800])
+  func alike(_ shift: Int) -> Double {
+    likeness(Array(made.dropFirst(most + shift).prefix(part.count)), part, 0..<part.count)
+  }
+  let shift = try #require((-most...most).max { alike($0) < alike($1) })
+  try #require(alike(shift) > 0.6)
+  let starts = (try frameTimes(path).first, try frameTimes(path, track).first)
+  return try #require(starts.1) - #require(starts.0) + Double(shift) / 48_000
 }
 
 /// The boxes of an MP4 file, or of one in it, by type; nil if they do not fill it.

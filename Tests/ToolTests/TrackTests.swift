@@ -84,17 +84,22 @@ import Testing
 
   @Test(
     "Of a part, a kept sound is as it was from its first sample on",
-    arguments: [("aac", "out.mp4"), ("aac", "out.mov"), ("libopus", "out.mp4"), ("ac3", "out.mp4")])
-  func partOfKept(codec: String, output: String) throws {
+    arguments: [
+      ("aac", "out.mp4", 0.52), ("aac", "out.mov", 0.52), ("libopus", "out.mp4", 0.52), ("ac3", "out.mp4", 0.52),
+      ("aac", "out.mp4", 0.64),  // where a packet begins
+    ])
+  func partOfKept(codec: String, output: String, from: Double) throws {
     let noise = try folder.noise()
     let video = try folder.make(
       "v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -c:v libx264 -c:a \(codec)")
-    let outcome = try dub(video, noise, output, "--keep", "--from", "0.52")
+    let outcome = try dub(video, noise, output, "--keep", "--from", "\(from)")
     #expect(outcome.status == 3, "\(outcome.err)")
-    let (kept, stored) = (try samples(folder.file(output), "a:1"), Array(try samples(noise).dropFirst(24_960)))
+    let (kept, stored) = (
+      try samples(folder.file(output), "a:1"), Array(try samples(noise).dropFirst(Int(from * 48_000)))
+    )
     #expect(likeness(kept, stored, 0..<480) > 0.6 && likeness(kept, stored, 0..<stored.count - 960) > 0.6)
     let times = try probe(folder.file(output), "a:1", "start_time,duration").compactMap(Double.init)
-    #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - 0.48) < 0.03, "\(times)")
+    #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - (1 - from)) < 0.03, "\(times)")
   }
 
   @Test("A kept sound that ends shortly before the part is no fault")
@@ -107,16 +112,42 @@ import Testing
   }
 
   @Test(
-    "Opus that is kept from MPEG-TS is whole, but for its first packet", arguments: ["out.mp4", "out.mkv", "out.ts"])
-  func opusInTransportStream(name: String) throws {
+    "Opus stays whole and in place, the new one and the kept one, from and to every container that holds it",
+    arguments: [
+      ("mp4", "mkv"), ("mp4", "webm"), ("mp4", "ts"), ("mkv", "mp4"), ("webm", "ts"), ("ts", "mp4"), ("ts", "mkv"),
+      ("ts", "ts"),
+    ])
+  func opusInPlace(from: String, to: String) throws {
     let noise = try folder.noise()
+    let codec = from == "webm" ? "libvpx" : "libx264"
     let video = try folder.make(
-      "v.ts", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -c:v libx264 -pix_fmt yuv420p -c:a libopus")
-    let outcome = try dub(video, noise, name, "--keep")
+      "v.\(from)",
+      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i @noise.wav -c:v \(codec) -pix_fmt yuv420p -c:a libopus")
+    let words = to == "webm" ? ["--video-codec", "vp9"] : []
+    let outcome = try run(
+      tool,
+      [
+        "dub", "--once", "--video", video, "--audio", noise, "-o", folder.file("out.\(to)"), "--audio-codec", "opus",
+        "--keep",
+      ] + words)
     #expect(outcome.status == 3, "\(outcome.err)")
-    let kept = try probe(folder.file(name), "a:1", "codec_name")
-    #expect(kept == ["opus"])
-    #expect(try samples(folder.file(name), "a:1").count > 46_000)
+    let wanted = try samples(noise)
+    let place = try delay(video, "a:0", like: wanted)
+    for track in ["a:0", "a:1"] {
+      let made = folder.file("out.\(to)")
+      #expect(try probe(made, track, "codec_name") == ["opus"])
+      #expect(abs(try delay(made, track, like: wanted) - place) < 0.001, "\(track)")
+      #expect(try samples(made, track).count >= 48_000)
+    }
+  }
+
+  @Test("Opus is heard from its first to its last sample", arguments: ["mkv", "webm", "ts", "opus"])
+  func wholeOpus(ending: String) throws {
+    let noise = try folder.noise()
+    let sound = try folder.noise("a.\(ending)", by: "-c:a libopus")
+    #expect(try dub(still(), sound, "out.mkv", "--audio-codec", "flac").status == 3)
+    #expect(try edges(of: "out.mkv", like: noise) > 0.6)
+    #expect(try samples(folder.file("out.mkv")).count == 48_000)
   }
 
   @Test("What mov cannot say of PCM's rate is resampled, and not kept", arguments: [44_100, 64_000, 88_200, 192_000])
@@ -138,16 +169,34 @@ import Testing
     #expect(try probe(folder.file("out.mkv"), "a:0", "sample_rate") == ["\(rate)"])
   }
 
-  @Test("A kept track that has nothing in the part is no fault", arguments: ["mp4", "mov", "mkv", "ts"])
+  @Test(
+    "A kept track that has nothing in the part, or only what comes before, is named, and where that can be left out",
+    arguments: ["mp4", "mov", "mkv", "ts"])
   func emptyTracks(ending: String) throws {
     try "1\n00:00:00,100 --> 00:00:00,200\nHello\n".write(
       toFile: folder.file("s.srt"), atomically: true, encoding: .utf8)
+    let sounds = ["0.2", "0.48", "0.9"].map { "-f lavfi -i sine=d=\($0)" }.joined(separator: " ")
     let video = try folder.make(
       "v.mp4",
       by:
-        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -f lavfi -i sine=d=0.2 -i @s.srt -c:v libx264 -c:a aac -c:s mov_text")
-    let outcome = try dub(video, try folder.tone(), "out.\(ending)", "--keep", "--from", "0.5")
+        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 \(sounds) -i @s.srt -map 0 -map 1 -map 2 -map 3 -map 4 -c:v libx264 -c:a aac -c:s mov_text"
+    )
+    let outcome = try dub(video, try folder.tone(), "out.\(ending)", "--keep", "--from", "0.52")
     #expect(outcome.status == 3, "\(outcome.err)")
+    let fate = ending == "ts" ? "empty" : "left out"
+    #expect(
+      outcome.err.contains("2 tracks of its AAC sound have nothing in the part, and are \(fate)"), "\(outcome.err)")
+    let probed = try run(
+      ffprobe, ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", folder.file("out.\(ending)")])
+    let kinds = Set(probed.out.split(separator: "\n").enumerated().map { "\($0.offset) \($0.element)" })
+    #expect(ending == "ts" || kinds == ["0 video", "1 audio", "2 audio"], "\(kinds)")
+    let packets = try run(
+      ffprobe,
+      [
+        "-v", "error", "-select_streams", ending == "ts" ? "a:3" : "a:1", "-show_entries", "packet=pts_time", "-of",
+        "csv=p=0", folder.file("out.\(ending)"),
+      ])
+    #expect(packets.out.split(separator: "\n").count > 10, "\(packets.out)")
   }
 
   @Test("Opus in mp4 begins with the sound, the new one and the kept one", arguments: ["mkv", "mp4"])

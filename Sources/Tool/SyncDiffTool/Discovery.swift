@@ -46,6 +46,7 @@ final class Discovery: Sendable {
     gst_bin_add(bin, source)
     early.hold(in: source)
     readWholeTracks(in: source)
+    Opus.keepInPlace(in: source)
     listen(to: source)
     let bus = gst_element_get_bus(pipeline)
     defer {

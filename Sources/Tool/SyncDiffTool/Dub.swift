@@ -248,6 +248,7 @@ struct Dub: ParsableCommand {
       do { try setLeads(of: file, [0] + made.leads) } catch { faults.append("its sound begins late: \(error)") }
       do { try mendOpusHeaders(of: file) } catch { faults.append("its Opus sound begins late in players: \(error)") }
     }
+    if made.frames > 0, made.interruption == nil { dropEmpty(made.empty, of: file, job, &faults, report) }
     if let written = file.temporary, made.interruption == nil, made.frames > 0 {
       faults += try check(written, job, made, report)
     }
@@ -284,6 +285,30 @@ struct Dub: ParsableCommand {
       frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
       output: output,
       encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
+  }
+
+  /// Leaves out tracks that have nothing in the part, where the file can be changed, and names them.
+  private func dropEmpty(
+    _ empty: [Kept.Stream], of file: Output, _ job: Job, _ faults: inout [String], _ report: Report
+  ) {
+    // Before those that are kept there are the video and the new audio.
+    let numbers = empty.compactMap { stream in job.kept.streams.firstIndex { $0.index == stream.index }.map { $0 + 2 } }
+    let canDrop = file.isFile && job.encoding.container != .ts
+    do {
+      switch job.encoding.container {
+      case _ where numbers.isEmpty || !canDrop: break
+      case .mp4, .mov: try dropMovieTracks(numbers, of: file)
+      case .mkv, .webm, .ts: try dropMatroskaTracks(numbers, of: file)
+      }
+    } catch {
+      faults.append("it has empty tracks: \(error)")
+    }
+    for name in Set(empty.map(\.name)).sorted() {
+      let count = empty.count { $0.name == name }
+      let what = count == 1 ? "a track of its \(name) has" : "\(count) tracks of its \(name) have"
+      report.warn(
+        "\(video): \(what) nothing in the part, and \(count == 1 ? "is" : "are") \(canDrop ? "left out" : "empty")")
+    }
   }
 
   /// Reads the result back; returns what is wrong with it.

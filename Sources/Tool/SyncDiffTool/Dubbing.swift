@@ -102,7 +102,7 @@ final class Dubbing {
       gst_object_unref(peer)  // the bin holds a reference
     }
     watch.attach(picture: pipeline.element(stretches.isEmpty ? "dub" : "joined").pad("src"), encoded: encoded)
-    carriers = try job.kept.link(in: pipeline, encoder, to: muxer)
+    carriers = try job.kept.link(in: pipeline, encoder, to: muxer, margin: job.margin)
     if [.mkv, .webm].contains(encoding.container) {
       sayNoLanguage(muxer)
       repair = MatroskaRepair(job.kept)

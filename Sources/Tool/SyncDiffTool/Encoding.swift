@@ -327,11 +327,11 @@ struct Encoding {
   var channels: Int { (container, audio) == (.mov, .pcm) ? 2 : audio.channels }
 
   /// How long the samples last that the encoder inserts before the audio without telling the muxer, nanoseconds. For Opus they
-  /// are in its header, but mp4mux does not heed that.
+  /// are in its header, but of the muxers only Matroska's heeds that.
   func priming(rate: Int) -> Int {
     switch audio {
     case .aac: 1024 * 1_000_000_000 / rate
-    case .opus where container.hasEditLists: 6_500_000
+    case .opus where ![.mkv, .webm].contains(container): 6_500_000
     default: 0
     }
   }

@@ -1,6 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
+import CGStreamer
+
 /// What is to be dubbed, and how.
 struct Job {
   let picture: Media
@@ -42,6 +44,13 @@ struct Job {
 
   /// Timecode of the result; nil if it has none.
   var timecode: Timecode? { encoding.container.hasTimecode ? picture.timecode?.later(by: part.from) : nil }
+
+  /// By how much all streams of the result are later than they would be, nanoseconds: so that in MPEG-TS, which cannot say where in
+  /// its first packet Opus begins, that can be earlier than the picture.
+  var margin: GstClockTime {
+    let hasOpus = encoding.audio == .opus || kept.streams.contains(where: \.isOpus)
+    return encoding.container == .ts && hasOpus ? Opus.longest : 0
+  }
 
   /// Duration of the result in seconds, if known.
   var length: Double? {

@@ -21,6 +21,7 @@ struct Kept {
     var kind: String { String(caps.prefix { $0 != "," }) }
     var isSound: Bool { caps.hasPrefix("audio/") }
     var isText: Bool { kind == "text/x-raw" }
+    var isOpus: Bool { kind == Opus.caps }
     /// Of Matroska's WebVTT, among others.
     static let unknownSubtitles = "application/x-subtitle-unknown"
     /// For people.
@@ -78,18 +79,22 @@ struct Kept {
   /// Parts of a pipeline description. Each stream is read separately, so that none waits for another.
   var description: String {
     streams.enumerated().map { index, stream in
-      // Of several packets of Opus in one of MPEG-TS only the first has a time.
-      let isUntimed = isTransportStream && stream.kind == "audio/x-opus"
-      let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : isUntimed ? "opusparse" : "identity"
+      let parser = stream.caps == "audio/mpeg, mpegversion=(int)4" ? "aacparse" : "identity"
+      let timed = isUntimed(stream) ? "opusparse name=timed\(index) ! " : ""
       return
-        "urisourcebin name=kept\(index) ! parsebin name=parser\(index)  queue name=stream\(index) ! \(parser) name=out\(index)"
+        "urisourcebin name=kept\(index) ! parsebin name=parser\(index)  "
+        + "\(timed)queue name=stream\(index) ! \(parser) name=out\(index)"
     }.joined(separator: "  ")
   }
 
+  /// Whether its packets need times: of several packets of Opus in one of MPEG-TS only the first has one.
+  private func isUntimed(_ stream: Stream) -> Bool { isTransportStream && stream.isOpus }
+
   /// Links the streams to the muxer in an encodebin. The returned objects must live as long as the pipeline.
+  /// `margin`: by how much the result's streams are later, nanoseconds.
   func link(
     in pipeline: UnsafeMutablePointer<GstElement>, _ encoder: UnsafeMutablePointer<GstElement>,
-    to muxer: UnsafeMutablePointer<GstElement>
+    to muxer: UnsafeMutablePointer<GstElement>, margin: GstClockTime
   ) throws -> [Carrier] {
     if let chapters { gst_toc_setter_set_toc(OpaquePointer(muxer), chapters.toc) }
     return try streams.enumerated().map { index, stream in
@@ -104,9 +109,9 @@ struct Kept {
       else { throw Failure("GStreamer cannot put \(stream.kind) into \(container.rawValue)", .internalFault) }
       gst_object_unref(pad)
       return Carrier(
-        stream, part, isPlain: !container.holds("text/x-raw, format=(string)pango-markup"),
-        isLed: container.hasEditLists && stream.isSound, keepsItalics: container == .mkv,
-        from: pipeline.element("parser\(index)"),
+        stream, part, margin: margin, isPlain: !container.holds("text/x-raw, format=(string)pango-markup"),
+        hasList: container.hasEditLists && stream.isSound, keepsItalics: container == .mkv,
+        from: pipeline.element("parser\(index)"), by: isUntimed(stream) ? pipeline.element("timed\(index)") : nil,
         to: pipeline.element("stream\(index)").pad("sink"))
     }
   }
@@ -115,15 +120,25 @@ struct Kept {
 /// Passes one stream from a parsebin to a pad. Must live as long as the pipeline.
 final class Carrier: Sendable {
   private struct Pad: @unchecked Sendable { let pad: UnsafeMutablePointer<GstPad> }
+  private struct Packet: @unchecked Sendable { let buffer: UnsafeMutablePointer<GstBuffer> }
 
   let stream: Kept.Stream
   private let part: Part
+  private let margin: GstClockTime
   private let next: Pad
-  private let isPlain, isLed, keepsItalics: Bool
+  /// The pads of what gives the packets times.
+  private let timer: (sink: Pad, src: Pad)?
+  private let isPlain, hasList, keepsItalics: Bool
+  /// Whether packets may come that lie before the beginning.
+  private var isLed: Bool { hasList || stream.isOpus && margin > 0 }
   private struct State {
     /// Pads so far.
     var pads = 0
-    var hasBegun = false
+    var (hasPassed, hasBegun) = (false, false)
+    /// Packets before the part, until one of the part comes.
+    var held: [Packet] = []
+    /// Of Opus from Matroska: what of its first packet is left out, nanoseconds.
+    var skipped: GstClockTime = 0
     var lengths = PacketLengths()
     var hasMarkup = false
     var losesStyles = false
@@ -144,20 +159,23 @@ final class Carrier: Sendable {
   /// Seconds from the first packet to the beginning.
   var lead: Double { state.withLock { $0.lead ?? 0 } }
 
-  /// `isPlain`: whether to strip markup from text, which the muxer does not accept. `isLed`: whether the file can say that
-  /// the stream begins after its first packet.
+  /// `isPlain`: whether to strip markup from text, which the muxer does not accept. `hasList`: whether the file has a list that
+  /// says that the stream begins after its first packet. `timer`: gives the packets times.
   fileprivate init(
-    _ stream: Kept.Stream, _ part: Part, isPlain: Bool, isLed: Bool, keepsItalics: Bool,
-    from parser: UnsafeMutablePointer<GstElement>,
+    _ stream: Kept.Stream, _ part: Part, margin: GstClockTime, isPlain: Bool, hasList: Bool, keepsItalics: Bool,
+    from parser: UnsafeMutablePointer<GstElement>, by timer: UnsafeMutablePointer<GstElement>?,
     to next: UnsafeMutablePointer<GstPad>
   ) {
-    (self.stream, self.part, self.next) = (stream, part, Pad(pad: next))
-    (self.isPlain, self.isLed, self.keepsItalics) = (isPlain, isLed, keepsItalics)
+    (self.stream, self.part, self.margin, self.next) = (stream, part, margin, Pad(pad: next))
+    self.timer = timer.map { (sink: Pad(pad: $0.pad("sink")), src: Pad(pad: $0.pad("src"))) }
+    (self.isPlain, self.hasList, self.keepsItalics) = (isPlain, hasList, keepsItalics)
     let padAdded: @convention(c) (gpointer, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Carrier>.fromOpaque($2).takeUnretainedValue().take($1)
     }
     connect(parser, "pad-added", unsafeBitCast(padAdded, to: GCallback.self), Unmanaged.passUnretained(self).toOpaque())
   }
+
+  deinit { state.withLock { state in state.held.forEach { gst_buffer_unref($0.buffer) } } }
 
   private func take(_ pad: UnsafeMutablePointer<GstPad>) {
     let index = state.withLock { state in
@@ -169,9 +187,10 @@ final class Carrier: Sendable {
       gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, { _, _, _ in GST_PAD_PROBE_DROP }, nil, nil)
       return
     }
-    gst_pad_set_offset(pad, -gint64(part.from * 1e9))
+    let timed = timer?.src.pad ?? pad
+    gst_pad_set_offset(timed, gint64(margin) - gint64(part.from * 1e9))
     gst_pad_add_probe(
-      pad, bufferOrEvent,
+      timed, bufferOrEvent,
       { pad, info, me in
         guard let pad, let info, let me else { return GST_PAD_PROBE_OK }
         return Unmanaged<Carrier>.fromOpaque(me).takeUnretainedValue().pass(pad, info)
@@ -186,7 +205,7 @@ final class Carrier: Sendable {
         }, Unmanaged.passUnretained(self).toOpaque(), nil)
     }
     // The probe will change the pad's current caps, hence no check here. If linking fails, the muxer must not wait.
-    if gst_pad_link_full(pad, next.pad, GST_PAD_LINK_CHECK_NOTHING) != GST_PAD_LINK_OK {
+    if gst_pad_link_full(pad, timer?.sink.pad ?? next.pad, GST_PAD_LINK_CHECK_NOTHING) != GST_PAD_LINK_OK {
       gst_pad_send_event(next.pad, gst_event_new_eos())
     }
   }
@@ -210,11 +229,19 @@ final class Carrier: Sendable {
     if start < part.from, stream.isSound {
       let lasts = buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9
       guard isLed, start + lasts > part.from - Self.preroll else { return GST_PAD_PROBE_DROP }
-      beginEarly(pad, start)
       isWithin = start + lasts > part.from
+      guard isWithin || state.withLock({ $0.held.isEmpty && $0.hasBegun }) else {
+        gst_buffer_ref(buffer)
+        state.withLock { $0.held.append(Packet(buffer: buffer)) }
+        return GST_PAD_PROBE_DROP
+      }
+      if isWithin { release(on: pad) }
+      if hasList { beginEarly(pad, start) }
     } else if start < part.from {
       guard keepRest(of: buffer, info, part.from - start) else { return GST_PAD_PROBE_DROP }
       start = part.from
+    } else if stream.isSound {
+      release(on: pad)
     }
     let isFirst = state.withLock { state in
       defer { state.hasBegun = state.hasBegun || isWithin }
@@ -222,19 +249,57 @@ final class Carrier: Sendable {
     }
     if isFirst, isPlain, stream.isText { beginAtOnce(pad, buffer, start - part.from) }
     if stream.isSound, buffer.pointee.duration == .max,
-      let length = state.withLock({ $0.lengths.next(start, on: pad) }),
-      let writable = gst_mini_object_make_writable(
-        UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self))
+      let length = state.withLock({ $0.lengths.next(start, on: pad) })
     {
-      UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self).pointee.duration = length
-      info.pointee.data = UnsafeMutableRawPointer(writable)
+      info.writable(buffer)?.pointee.duration = length
     }
+    if stream.isOpus { keepInPlace(info, on: pad) }
     return GST_PAD_PROBE_OK
+  }
+
+  /// Puts the packets of Opus where its first one, of which some is left out, asks for.
+  private func keepInPlace(_ info: UnsafeMutablePointer<GstPadProbeInfo>, on pad: UnsafeMutablePointer<GstPad>) {
+    guard let packet = info.buffer else { return }
+    let skipped = Opus.skipped(of: packet)
+    let isFirst = state.withLock { state in
+      defer { state.hasPassed = true }
+      return !state.hasPassed
+    }
+    if isFirst, skipped > 0, timer != nil, !isLed {
+      shorten(packet, info, by: skipped)
+      if let packet = info.buffer { Opus.skip(skipped, of: packet, on: pad) }
+    } else if isFirst, skipped > 0, timer == nil, isLed {
+      state.withLock { state in
+        state.skipped = skipped
+        if hasList { state.lead = (state.lead ?? 0) + Double(skipped) / 1e9 }
+      }
+      if !hasList { gst_pad_set_offset(pad, gst_pad_get_offset(pad) - gint64(skipped)) }
+    }
+    let first = state.withLock { $0.skipped }
+    if first > 0 { info.addSkipped(first, to: packet, isFirst: isFirst) }
+  }
+
+  /// Lets a packet begin later, as if its beginning were cut off.
+  private func shorten(
+    _ packet: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>, by time: GstClockTime
+  ) {
+    guard let changed = info.writable(packet) else { return }
+    (changed.pointee.pts, changed.pointee.dts) = (changed.pointee.pts + time, .max)
+    if changed.pointee.duration != .max { changed.pointee.duration -= min(time, changed.pointee.duration) }
   }
 
   /// What decoders need before the packet from which on all is heard as it was: Opus' 80 ms (RFC 7845, 4.6), and more than AAC
   /// needs. Seconds.
   private static let preroll = 0.08
+
+  /// Sends the packets that were held back; they come by here again.
+  private func release(on pad: UnsafeMutablePointer<GstPad>) {
+    let held = state.withLock { state in
+      defer { (state.held, state.hasBegun) = ([], true) }
+      return state.held
+    }
+    for packet in held { gst_pad_push(pad, packet.buffer) }
+  }
 
   /// Moves the whole stream, so that the first packet, before the part, begins with the file.
   private func beginEarly(_ pad: UnsafeMutablePointer<GstPad>, _ start: Double) {
@@ -250,13 +315,8 @@ final class Carrier: Sendable {
     of buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>, _ early: Double
   ) -> Bool {
     let (lasts, early) = (buffer.pointee.duration, GstClockTime((early * 1e9).rounded(.up)))
-    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    guard lasts != .max, lasts > early, let writable = gst_mini_object_make_writable(object) else { return false }
-    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
-    (changed.pointee.pts, changed.pointee.dts, changed.pointee.duration) = (
-      changed.pointee.pts + early, .max, lasts - early
-    )
-    info.pointee.data = UnsafeMutableRawPointer(writable)
+    guard lasts != .max, lasts > early else { return false }
+    shorten(buffer, info, by: early)
     return true
   }
 
@@ -272,21 +332,24 @@ final class Carrier: Sendable {
     gst_event_copy_segment(event, &segment)
     let (pts, lasts, start) = (buffer.pointee.pts, buffer.pointee.duration, segment.start)
     guard pts != .max, pts < start else { return }
+    let (early, isFirst) = (start - pts, state.withLock { !$0.hasPassed })
     if isLed {
-      let isFirst = state.withLock { state in
-        defer { state.lead = state.lead ?? Double(start - pts) / 1e9 }
-        return state.lead == nil
-      }
+      guard hasList || early <= margin else { return }
+      state.withLock { $0.hasPassed = true }
+      guard isFirst else { return }
+      state.withLock { $0.lead = Double(early) / 1e9 }
       segment.start = pts
-      if isFirst { gst_pad_send_event(next.pad, gst_event_new_segment(&segment)) }
+      if !hasList { gst_segment_offset_running_time(&segment, GST_FORMAT_TIME, gint64(margin - early)) }
+      if stream.isOpus, let packet = info.writable(buffer) { Opus.skip(early, of: packet, on: pad) }
+      gst_pad_send_event(next.pad, gst_event_new_segment(&segment))
       return
     }
-    guard lasts != .max, start - pts < lasts else { return }
-    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    guard let writable = gst_mini_object_make_writable(object) else { return }
-    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
-    (changed.pointee.pts, changed.pointee.dts, changed.pointee.duration) = (start, .max, lasts - (start - pts))
-    info.pointee.data = UnsafeMutableRawPointer(writable)
+    let skipped = stream.isOpus ? max(early, Opus.skipped(of: buffer)) : early
+    guard lasts != .max, skipped < lasts else { return }
+    shorten(buffer, info, by: skipped)
+    guard stream.isOpus, isFirst, let packet = info.buffer else { return }
+    Opus.skip(skipped, of: packet, on: pad)
+    state.withLock { $0.hasPassed = true }
   }
 
   /// Puts an empty text before the first one. Otherwise mp4mux begins the track with a gap in its edit list, and FFmpeg shows

@@ -11,7 +11,7 @@ import Synchronization
 
 private enum ID {
   static let segment = 0x1853_8067
-  static let (tracks, track) = (0x1654_AE6B, 0xAE)
+  static let (tracks, track, void) = (0x1654_AE6B, 0xAE, 0xEC)
   static let (kind, isDefault, isForced, name, codec) = (0x83, 0x88, 0x55AA, 0x536E, 0x86)
   static let marks = [
     (0x55AB, "for the hard of hearing"), (0x55AC, "for the visually impaired"), (0x55AD, "descriptions of the picture"),
@@ -73,19 +73,36 @@ func matroskaTracks(of path: String) -> [Track] {
       read = fseeko(file, off_t(place), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, count, file) : 0
     }[...]
   }
+  guard let place = tracks(in: bytes) else { return [] }
+  return elements(bytes(place.count, at: place.lowerBound)).filter { $0.element.id == ID.track }
+    .compactMap { track($0.body) }
+}
+
+/// Where the entries of the tracks are; nil if there are none. `bytes`: so many of the file at a place, or fewer at its end.
+private func tracks(in bytes: (_ count: Int, _ place: Int) -> ArraySlice<UInt8>) -> Range<Int>? {
   var place = 0
   for _ in 0..<most {
-    guard Interrupt.status == nil, let element = Element(bytes(12, at: place)), element.id != ID.cluster else { break }
+    guard Interrupt.status == nil, let element = Element(bytes(12, place)), element.id != ID.cluster else { break }
     place += element.header
     switch (element.id, element.size) {
     case (ID.segment, _): break
-    case (ID.tracks, let size?) where size <= 16 << 20:
-      return elements(bytes(size, at: place)).filter { $0.element.id == ID.track }.compactMap { track($0.body) }
+    case (ID.tracks, let size?) where size <= 16 << 20: return place..<place + size
     case (_, let size?) where size <= Int.max - place: place += size
-    default: return []
+    default: return nil
     }
   }
-  return []
+  return nil
+}
+
+/// Leaves out tracks of a finished file, by their numbers from 0.
+func dropMatroskaTracks(_ dropped: [Int], of file: Output) throws {
+  func bytes(_ count: Int, at place: Int) -> ArraySlice<UInt8> { (file.read(place..<place + count) ?? [])[...] }
+  guard let place = tracks(in: bytes) else { throw Failure("it has no tracks", .internalFault) }
+  let entries = elements(bytes(place.count, at: place.lowerBound)).filter { $0.element.id == ID.track }
+  for (number, entry) in entries.enumerated() where dropped.contains(number) {
+    let start = place.lowerBound + entry.body.startIndex - entry.element.header
+    try file.replace([UInt8(ID.track)], with: [UInt8(ID.void)], at: start)
+  }
 }
 
 /// Nil for a track of another kind.

@@ -68,6 +68,7 @@ final class Source: Sendable {
     source.object.set("uri", to: media.uri)
     early.hold(in: source)
     readWholeTracks(in: source)
+    Opus.keepInPlace(in: source)
     let padAdded: @convention(c) (UnsafeMutablePointer<GstElement>, UnsafeMutablePointer<GstPad>, gpointer) -> Void = {
       Unmanaged<Source>.fromOpaque($2).takeUnretainedValue().take($1, of: $0)
     }
@@ -202,11 +203,8 @@ final class Source: Sendable {
   private func move(
     _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>, by time: gint64
   ) {
-    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    guard let writable = gst_mini_object_make_writable(object) else { return }
-    let moved = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    guard let moved = info.writable(buffer) else { return }
     moved.pointee.pts = GstClockTime(max(gint64(moved.pointee.pts) + time, 0))
-    info.pointee.data = UnsafeMutableRawPointer(moved)
   }
 
   /// Cuts off the delay, what is not needed, and what follows the part; false if nothing is left.
@@ -278,6 +276,11 @@ final class Source: Sendable {
       segment.time -= min(segment.time, segment.start - media.begin)
       segment.start = media.begin
     }
+    // A sound alone begins with what is heard of it.
+    let isAlone = media.container == "video/mpegts" && media.pictures.isEmpty
+    if isAlone, (1..<Opus.longest).contains(media.begin - min(segment.start, media.begin)) {
+      segment.start = media.begin
+    }
     segment.stop = .max
     return segment
   }
@@ -340,6 +343,14 @@ extension UnsafeMutablePointer<GstPadProbeInfo> {
   /// Nil if the probe was called for an event.
   var buffer: UnsafeMutablePointer<GstBuffer>? {
     pointee.type.rawValue & GST_PAD_PROBE_TYPE_BUFFER.rawValue != 0 ? gst_pad_probe_info_get_buffer(self) : nil
+  }
+
+  /// The probe's buffer as one that may be changed; nil if there is no memory.
+  func writable(_ buffer: UnsafeMutablePointer<GstBuffer>) -> UnsafeMutablePointer<GstBuffer>? {
+    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
+    guard let writable = gst_mini_object_make_writable(object) else { return nil }
+    pointee.data = UnsafeMutableRawPointer(writable)
+    return UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
   }
 
   /// Opens the segment of a probe's event beyond the end that the file states.

@@ -33,8 +33,9 @@ final class Watch: Sendable {
   let step = DispatchSemaphore(value: 0)
   private let encoding: Encoding
   private let timecode: Timecode?
+  private let margin: GstClockTime
 
-  init(_ job: Job) { (encoding, timecode) = (job.encoding, job.timecode) }
+  init(_ job: Job) { (encoding, timecode, margin) = (job.encoding, job.timecode, job.margin) }
 
   /// Frames so far, and their duration in seconds.
   var progress: (frames: Int, seconds: Double) { state.withLock { ($0.frames, Double($0.end) / 1e9) } }
@@ -55,6 +56,7 @@ final class Watch: Sendable {
         return Unmanaged<Watch>.fromOpaque(me).takeUnretainedValue().picture(pad, info)
       }, me, nil)
     for pad in encoded {
+      if margin > 0 { gst_pad_set_offset(pad, gint64(margin)) }
       gst_pad_add_probe(
         pad, bufferOrEvent,
         { pad, info, me in
@@ -115,7 +117,7 @@ final class Watch: Sendable {
     // opusenc gives each packet the time of what is heard of it.
     let isOpus = encoding.audio == .opus
     guard !isOver || gint64(start) - (isOpus ? 0 : priming) < gint64(end) else { return GST_PAD_PROBE_DROP }
-    if isOpus, priming > 0 { addPriming(GstClockTime(priming), to: buffer, info, isFirst) }
+    if isOpus, priming > 0 { info.addSkipped(GstClockTime(priming), to: buffer, isFirst: isFirst) }
     return GST_PAD_PROBE_OK
   }
 
@@ -131,12 +133,9 @@ final class Watch: Sendable {
     let isMarked = timecode == nil || gst_buffer_get_meta(buffer, gst_video_time_code_meta_api_get_type()) != nil
     let duration = lasting(buffer)
     guard duration != nil || isFirst && !isMarked else { return }
-    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    guard let writable = gst_mini_object_make_writable(object) else { return }
-    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
+    guard let changed = info.writable(buffer) else { return }
     if isFirst, !isMarked { timecode?.mark(changed) }
     if let duration { changed.pointee.duration = duration }
-    info.pointee.data = UnsafeMutableRawPointer(writable)
   }
 
   /// The duration that a frame from the encoder would need if it were the last one, nanoseconds; nil: its own.
@@ -163,23 +162,6 @@ final class Watch: Sendable {
     gst_event_unref(event)
   }
 
-  /// Gives a packet the time of all that is in it: the first one lasts longer, the others are later.
-  private func addPriming(
-    _ priming: GstClockTime, to buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
-    _ isFirst: Bool
-  ) {
-    let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-    guard let writable = gst_mini_object_make_writable(object) else { return }
-    let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
-    if isFirst {
-      changed.pointee.duration += priming
-    } else {
-      changed.pointee.pts += priming
-      changed.pointee.dts = .max
-    }
-    info.pointee.data = UnsafeMutableRawPointer(writable)
-  }
-
   /// Moves the encoder's priming samples before the start of the audio, where the muxer drops them, unless the container can
   /// say that they are there: without them the audio begins softly.
   private func skipPriming(_ pad: UnsafeMutablePointer<GstPad>, _ event: UnsafeMutablePointer<GstEvent>) {
@@ -190,6 +172,7 @@ final class Watch: Sendable {
     let priming = gint64(encoding.priming(rate: Int(rate)))
     state.withLock { $0.priming = priming }
     // One microsecond remains, so that the first real packet is not taken for priming.
-    if priming > 0, !encoding.container.hasEditLists { gst_pad_set_offset(pad, 1000 - priming) }
+    let rest: gint64 = encoding.audio == .opus ? 0 : 1000
+    if priming > 0, !encoding.container.hasEditLists { gst_pad_set_offset(pad, gint64(margin) + rest - priming) }
   }
 }
