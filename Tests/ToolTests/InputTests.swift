@@ -40,10 +40,10 @@ import Testing
   }
 
   @Test(
-    "A sound without its end is a warning and status 4",
+    "A sound without its end is a warning and status 4, however little is missing",
     arguments: [
-      ("wav", 0.9), ("aiff", 0.5), ("flac", 0.5), ("m4a", 0.9), ("mp3", 0.9), ("ogg", 0.9), ("opus", 0.5),
-      ("opus", 0.9),
+      ("wav", 0.9), ("wav", 0.999), ("aiff", 0.5), ("aiff", 0.999), ("flac", 0.5), ("flac", 0.99), ("m4a", 0.9),
+      ("mp3", 0.9), ("ogg", 0.9), ("opus", 0.5), ("opus", 0.9),
     ])
   func cutSound(ending: String, share: Double) throws {
     let picture = try folder.picture(frames: 90)
@@ -51,6 +51,33 @@ import Testing
     #expect(try dub(picture, whole).status == 3)
     let outcome = try dub(picture, try cut(whole, to: share, as: "cut.\(ending)"))
     #expect(outcome.status == 4, "\(outcome.err)")
+  }
+
+  @Test(
+    "What cannot be decoded in the middle is named with its length, with status 4",
+    arguments: [
+      ("a.m4a", "-f lavfi -i sine=d=3 -c:a aac", "s of its sound cannot be decoded, first at 1."),
+      (
+        "a.mp4", "-f lavfi -i testsrc2=s=256x192:r=25:d=3 -c:v libx264 -g 25",
+        "of its frames cannot be decoded, first at 1."
+      ),
+    ])
+  func garbage(name: String, encoding: String, message: String) throws {
+    let path = try folder.make(name, by: encoding)
+    let (picture, sound) = (try folder.picture("v.mp4", frames: 90), try folder.tone(seconds: 3))
+    let words = name == "a.mp4" ? (path, sound) : (picture, path)
+    let whole = try dub(words.0, words.1)
+    #expect(whole.status == 3, "\(whole.err)")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let media = try #require(boxes(bytes)?.first { $0.type == "mdat" }?.body)
+    var state: UInt32 = 1
+    for place in media.startIndex + media.count / 2..<media.startIndex + media.count / 2 + 3000 {
+      state = state &* 1_664_525 &+ 1_013_904_223
+      bytes[place] = UInt8(state >> 24)
+    }
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let outcome = try dub(words.0, words.1)
+    #expect(outcome.status == 4 && outcome.err.contains(message), "\(outcome.err)")
   }
 
   @Test(

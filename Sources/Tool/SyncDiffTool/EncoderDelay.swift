@@ -11,17 +11,9 @@ import Glibc
 func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   guard let file = fopen(path, "re") else { return nil }
   defer { fclose(file) }
-  func bytes(_ count: Int, at position: Int) -> [UInt8]? {
-    let read = [UInt8](unsafeUninitializedCapacity: count) { bytes, read in
-      read = fseeko(file, off_t(position), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, count, file) : 0
-    }
-    return read.count == count ? read : nil
-  }
-  var start = 0
-  while let tag = bytes(10, at: start), tag.starts(with: Array("ID3".utf8)) {
-    start += 10 + tag[6...].reduce(0) { $0 << 7 | Int($1 & 0x7f) } + (tag[5] & 0x10 == 0 ? 0 : 10)
-  }
-  guard let frame = bytes(512, at: start), frame[0] == 0xff, frame[1] & 0xe6 == 0xe2 else { return nil }  // layer 3
+  guard let frame = bytes(512, at: startBehindID3(in: file), of: file), frame[0] == 0xff, frame[1] & 0xe6 == 0xe2 else {
+    return nil
+  }  // layer 3
   let version = Int(frame[1] >> 3 & 3)  // 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
   let rates = [44_100, 48_000, 32_000]
   let index = Int(frame[2] >> 2 & 3)
@@ -38,4 +30,21 @@ func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   let lame = xing + 8 + [4, 4, 100, 4].enumerated().reduce(0) { $0 + (flags >> $1.offset & 1 == 0 ? 0 : $1.element) }
   let delay = Int(frame[lame + 21]) << 4 | Int(frame[lame + 22]) >> 4
   return (frame[lame] == 0 ? nil : Double(delay + 528 + 1) / Double(rate), isCutOff)
+}
+
+/// Where a file itself begins, behind tags that others may put before it, bytes.
+func startBehindID3(in file: UnsafeMutablePointer<FILE>) -> Int {
+  var start = 0
+  while let tag = bytes(10, at: start, of: file), tag.starts(with: Array("ID3".utf8)) {
+    start += 10 + tag[6...].reduce(0) { $0 << 7 | Int($1 & 0x7f) } + (tag[5] & 0x10 == 0 ? 0 : 10)
+  }
+  return start
+}
+
+/// Nil if the file ends before.
+private func bytes(_ count: Int, at position: Int, of file: UnsafeMutablePointer<FILE>) -> [UInt8]? {
+  let read = [UInt8](unsafeUninitializedCapacity: count) { bytes, read in
+    read = fseeko(file, off_t(position), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, count, file) : 0
+  }
+  return read.count == count ? read : nil
 }

@@ -7,7 +7,7 @@ import ArgumentParser
 enum ExitStatus: Int32 {
   /// The output exists, but no face was found.
   case noFace = 3
-  /// The output exists, but an input holds less than it announces.
+  /// The output exists, but an input holds less than it announces, or some of it cannot be decoded.
   case incomplete = 4
   /// A wrong command line, or a list with a mistake; also swift-argument-parser's.
   case usage = 64

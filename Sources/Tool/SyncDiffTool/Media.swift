@@ -16,6 +16,8 @@ struct Media {
   var container = ""
   /// Seconds; nil if the file does not say.
   var duration: Double?
+  /// FLAC only: the same to the sample.
+  var exactDuration: Double?
   var pictures: [Picture] = []
   var sounds: [Sound] = []
   /// Subtitle streams that could be decoded.
@@ -81,7 +83,8 @@ struct Media {
 
   /// Takes from the headers what GStreamer gets wrong.
   private mutating func readHeaders(_ file: String, _ headers: MovieHeaders?) {
-    isCutOff = endsEarly(riff: file) || endsEarly(ogg: file)
+    isCutOff = endsEarly(chunks: file) || endsEarly(ogg: file)
+    exactDuration = flacDuration(of: file)
     if pictures.isEmpty, !sounds.isEmpty, let frame = firstFrame(ofMP3: file) {
       sounds[0].delay = frame.delay ?? 0
       isCutOff = frame.isCutOff
@@ -108,7 +111,8 @@ struct Media {
   var hasTrackHeaders: Bool { ["video/x-matroska", "video/webm", "video/quicktime"].contains(container) }
 
   /// What to say of a truncated file.
-  var missingEnd: String? { isCutOff ? "\(path) is cut off: its end is missing" : nil }
+  var cutOff: String { "\(path) is cut off: its end is missing" }
+  var missingEnd: String? { isCutOff ? cutOff : nil }
 
   /// A photo.
   var isStill: Bool { container.hasPrefix("image/") && container != "image/gif" }

@@ -35,6 +35,7 @@ final class Source: Sendable {
 
   private let state: Mutex<State>
   private let early = EarlyPushes()
+  private let undecoded: Undecoded
   private let media: Media
   private let kind: Kind
   /// Index among the streams of this kind, from 0.
@@ -58,7 +59,7 @@ final class Source: Sendable {
     in pipeline: UnsafeMutablePointer<GstElement>
   ) {
     (self.media, self.kind, self.track, self.part) = (media, kind, track, part)
-    (self.begin, self.skip) = (begin, skip)
+    (self.begin, self.skip, undecoded) = (begin, skip, Undecoded(kind))
     isEven = media.container == "video/mpeg"
     let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
     state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven, longest: media.longestFrame)))
@@ -91,21 +92,24 @@ final class Source: Sendable {
     }
   }
 
-  /// What is missing compared with what the file announces.
+  /// What is missing compared with what the file announces, or cannot be decoded.
   var shortfall: String? {
     if let end = media.missingEnd { return end }
+    if let text = undecoded.text { return "\(media.path): \(text)" }
     // Other formats only estimate their duration.
     let estimated = ["video/mpeg", "audio/mpeg", "audio/x-ac3", "application/x-id3", "audio/x-adts"]
     // In a file of several streams, the audio alone does not show where the file ends.
     let isAlone = media.pictures.isEmpty && media.sounds.count == 1
-    guard part.to == nil, kind == .picture || isAlone, let announced = media.duration,
-      !estimated.contains(where: media.container.hasPrefix)
+    guard part.to == nil, kind == .picture || isAlone, let announced = media.exactDuration ?? media.duration,
+      media.exactDuration != nil || !estimated.contains(where: media.container.hasPrefix)
     else {
       return nil
     }
     return state.withLock { state in
       let end = max(state.timeline.end, state.others)
-      guard state.isOver, end + max(0.5, announced / 100) < announced else { return nil }
+      guard state.isOver, end + max(0.5, announced / 100) < announced else {
+        return media.exactDuration != nil && state.isOver && end + 0.001 < announced ? media.cutOff : nil
+      }
       return "\(media.path) announces \(tenths(announced)) s and holds \(tenths(end)) s"
     }
   }
@@ -139,6 +143,8 @@ final class Source: Sendable {
       }
     let me = Unmanaged.passUnretained(self).toOpaque()
     if isWanted {
+      // Elsewhere a packet need not be a frame.
+      if kind == .sound || media.container == "video/quicktime" { undecoded.attach(behind: pad) }
       gst_pad_set_offset(pad, gint64((begin - part.from - delay) * 1e9))
       gst_pad_add_probe(
         pad, bufferOrEvent,
@@ -186,7 +192,10 @@ final class Source: Sendable {
         defer { state.isOver = true }
         return !state.isOver
       }
-      if isFirst { gst_pad_send_event(next.pad, gst_event_new_eos()) }
+      if isFirst {
+        undecoded.stop()
+        gst_pad_send_event(next.pad, gst_event_new_eos())
+      }
       return GST_PAD_PROBE_DROP
     }
     if kind == .sound, start < lead || start + (duration ?? 0) > end ?? .infinity, !trim(buffer, info, on: pad) {

@@ -1,0 +1,25 @@
+// Copyright 2026 the syncdiff authors
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// Whether a file that is one chunk, WAV, AVI or AIFF, is shorter than its header says. GStreamer takes a truncated file for
+/// complete.
+func endsEarly(chunks path: String) -> Bool {
+  guard let file = fopen(path, "re") else { return false }
+  defer { fclose(file) }
+  var header = [UInt8](repeating: 0, count: 28)
+  let count = fread(&header, 1, header.count, file)
+  guard count >= 8, fseeko(file, 0, SEEK_END) == 0 else { return false }
+  let size: Int?
+  switch String(decoding: header[..<4], as: UTF8.self) {
+  case "RIFF": size = header[4..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
+  case "FORM": size = header[...].number(at: 4, 4)
+  // Its first chunk has the size in 64 bits (EBU Tech 3306).
+  case "RF64": size = [UInt8](header[20..<28].reversed())[...].number(at: 0, 8)
+  default: size = nil
+  }
+  // A program that writes to a pipe does not know the size.
+  guard let size, size != 0, size != 0xffff_ffff else { return false }
+  return size > Int(ftello(file)) - 8
+}
