@@ -148,7 +148,7 @@ import Testing
       let shell = "trap '' XFSZ; ulimit -f 64; TMPDIR=$0 exec \"$@\""
       for (place, why) in [(other, ""), ("/none", "No such file")] {
         let full = try run(URL(fileURLWithPath: "/bin/bash"), ["-c", shell, place, tool.path] + dub + ["--once"])
-        #expect(full.status == 73 && full.err.contains("cannot keep frames in \(place)/: \(why)"), "\(full.err)")
+        #expect(full.status == 73 && full.err.contains("cannot keep data in \(place)/: \(why)"), "\(full.err)")
         #expect(full.err.contains("TMPDIR"))
       }
     }

@@ -12,6 +12,8 @@ struct Media {
   let uri: String
   /// Whether it is a local file.
   let isFile: Bool
+  /// The file of a URL.
+  private let copy: Download?
   /// GStreamer's name of the container, such as "video/quicktime".
   var container = ""
   /// Seconds; nil if the file does not say.
@@ -51,15 +53,18 @@ struct Media {
   init(path: String) throws {
     let local = try Self.local(path)
     (self.path, isFile) = (local ?? path, local != nil)
-    guard let uri = local.map({ gst_filename_to_uri($0, nil) }) ?? g_strdup(path) else {
+    copy = local == nil ? try Download(of: path) : nil
+    let file = local ?? copy?.path
+    guard let uri = file.map({ gst_filename_to_uri($0, nil) }) ?? g_strdup(path) else {
       throw Failure("cannot read \(path)")
     }
     defer { g_free(uri) }
     self.uri = String(cString: uri)
-    let headers = try local.flatMap { try MovieHeaders(path: $0) }
+    let headers = try file.flatMap { try MovieHeaders(path: $0, called: path) }
     try Discovery(of: self.uri).look(into: &self)
     hasTimecode = timecode != nil
-    if let local { readHeaders(local, headers) }
+    if let file { readHeaders(file, headers) }
+    isCutOff = isCutOff || !(copy?.isComplete ?? true)
   }
 
   /// The path of a local file; nil for anything else.

@@ -35,8 +35,9 @@ struct MovieHeaders {
   /// Whether a box extends beyond the end of the file.
   private(set) var isCutOff = false
 
-  /// Nil if the file cannot be read, or is of another kind. Throws if GStreamer would look for a header in vain for long.
-  init?(path: String) throws {
+  /// Nil if the file cannot be read, or is of another kind. Throws if GStreamer would look for a header in vain for long. `name`:
+  /// for people.
+  init?(path: String, called name: String) throws {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }
     guard fseeko(file, 0, SEEK_END) == 0 else { return nil }
@@ -48,7 +49,7 @@ struct MovieHeaders {
       // Others begin with something else.
       guard count > 0 || Self.first.contains(type) else { break }
       count += 1
-      guard count <= Self.mostBoxes else { throw Failure("cannot decode \(path): it is made of too many boxes") }
+      guard count <= Self.mostBoxes else { throw Failure("cannot decode \(name): it is made of too many boxes") }
       if type == "moov", length - header <= Self.largestMovie, length <= size - position {
         isMovie = true
         let body = [UInt8](unsafeUninitializedCapacity: length - header) { bytes, count in
@@ -65,10 +66,10 @@ struct MovieHeaders {
     }
     guard lastEdit <= Self.latestEdit else {
       let hours = Int(min(lastEdit / 3600, 1e12))
-      throw Failure("cannot decode \(path): by its edit list something begins after \(hours) hours")
+      throw Failure("cannot decode \(name): by its edit list something begins after \(hours) hours")
     }
     guard !isCutOff || isMovie else {
-      throw Failure("cannot decode \(path): it is cut off, and its index is not complete")
+      throw Failure("cannot decode \(name): it is cut off, and its index is not complete")
     }
     guard isMovie else { return nil }
   }

@@ -117,12 +117,7 @@ final class Output {
   /// A temporary file beside the output, whose disk must have room anyway, unless TMPDIR names another folder; for a pipe or
   /// device in /tmp.
   func scratch() throws -> Scratch {
-    let named = getenv("TMPDIR").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 + "/" }
-    let folder = named ?? folder ?? "/tmp/"
-    let opened = openTemporary(in: folder)
-    let scratch = try Scratch(opened.descriptor, in: folder)
-    unlink(opened.path)
-    return scratch
+    try Scratch(beside: folder)
   }
 
   /// Moves the file to its final name; until then an older file stays untouched.
@@ -171,7 +166,7 @@ private let litter = ".syncdiff-"
 
 /// Creates a file in `folder` ("" or with a trailing slash), locked while its descriptor is open, so that others see it is in
 /// use. The descriptor is negative on failure, with errno set.
-private func openTemporary(in folder: String) -> (descriptor: Int32, path: String) {
+func openTemporary(in folder: String) -> (descriptor: Int32, path: String) {
   while true {
     var template = Array("\(folder)\(litter)XXXXXX".utf8CString)
     let descriptor = mkstemp(&template)

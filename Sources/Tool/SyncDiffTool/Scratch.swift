@@ -9,12 +9,16 @@ final class Scratch: Sendable {
   nonisolated(unsafe) let file: UnsafeMutablePointer<FILE>
   private let folder: String
 
-  /// Takes ownership of `descriptor`, a file in `folder`; throws if that is negative, with errno set.
-  init(_ descriptor: Int32, in folder: String) throws {
+  /// `folder`: "" or with a trailing slash; nil: /tmp. TMPDIR names another one.
+  init(beside folder: String? = nil) throws {
+    let named = getenv("TMPDIR").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 + "/" }
+    let folder = named ?? folder ?? "/tmp/"
     self.folder = folder.isEmpty ? "." : folder
-    guard descriptor >= 0, let file = fdopen(descriptor, "w+") else {
+    let opened = openTemporary(in: folder)
+    guard opened.descriptor >= 0, let file = fdopen(opened.descriptor, "w+") else {
       throw Self.failure(self.folder, String(cString: strerror(errno)))
     }
+    unlink(opened.path)
     self.file = file
   }
 
@@ -23,6 +27,6 @@ final class Scratch: Sendable {
   func failure(_ reason: String) -> Failure { Self.failure(folder, reason) }
 
   private static func failure(_ folder: String, _ reason: String) -> Failure {
-    Failure("cannot keep frames in \(folder): \(reason); TMPDIR names another folder", .badOutput)
+    Failure("cannot keep data in \(folder): \(reason); TMPDIR names another folder", .badOutput)
   }
 }

@@ -5,7 +5,7 @@
 // so AAC, MP3 and Opus lose their last packet, and what was trimmed in an editor nearly all. It also leaves out tracks that last
 // less than a fifth of the movie. It does neither if the movie does not say its duration.
 //
-// Not mended for URLs other than files, whose bytes are pushed into qtdemux in pieces.
+// Not mended where bytes are pushed into qtdemux in pieces, as from URLs that Download.swift leaves to GStreamer.
 
 import CGStreamer
 
