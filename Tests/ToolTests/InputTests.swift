@@ -91,6 +91,33 @@ import Testing
     #expect(outcome.out.hasPrefix("\(path): video/quicktime, 3.0 s\n"), "\(outcome.out)")
   }
 
+  @Test("An MP4 whose boxes have lengths of 64 bits is read like others")
+  func longBoxes() throws {
+    let path = try folder.make("v.mp4", by: "\(Self.noise) -c:v libx264 -c:a aac")
+    func file(_ boxes: [(type: String, body: Data)]) -> Data {
+      boxes.reduce(Data()) { bytes, box in
+        // The room that is left before the frames is as large as what is added.
+        if box.type == "free" { return bytes }
+        let isLong = ["mdat", "moov"].contains(box.type)
+        let length = withUnsafeBytes(of: UInt64(box.body.count + 16).bigEndian) { Data($0) }
+        let short = withUnsafeBytes(of: UInt32(box.body.count + 8).bigEndian) { Data($0) }
+        return bytes + (isLong ? Data([0, 0, 0, 1]) : short) + Data(box.type.utf8) + (isLong ? length : Data())
+          + box.body
+      }
+    }
+    let all = try #require(boxes(Data(contentsOf: URL(fileURLWithPath: path))))
+    try #require(all.map(\.type) == ["ftyp", "free", "mdat", "moov"])
+    try file(all).write(to: URL(fileURLWithPath: folder.file("long.mp4")))
+    let long = folder.file("long.mp4")
+    #expect(try run(tool, ["inspect", "--no-faces", long]).out.hasPrefix("\(long): video/quicktime, 3.0 s\n"))
+    for (video, sound) in [(long, try folder.tone()), (path, long)] {
+      let outcome = try dub(video, sound, "out.mp4", "--keep")
+      #expect(outcome.status == 3, "\(outcome.err)")
+      #expect(try decodedFrames(folder.file("out.mp4")) == 75)
+      #expect(try samples(folder.file("out.mp4"), "a:1").count >= 3 * 48_000)
+    }
+  }
+
   @Test("An MP3 that counts its ID3 tag among its bytes is not cut off")
   func countedTag() throws {
     let path = try folder.tone("a.mp3")

@@ -6,6 +6,28 @@
 
 import Glibc
 
+/// An entry of an edit list.
+struct Edit {
+  /// Where in the list's body its two numbers are, one after the other, and of how many bytes they are.
+  let place, width: Int
+  /// In units of the movie; nil if it is too large.
+  let lasts: Int?
+  /// Where it begins in the track, in units of that; nil: nothing is shown.
+  let begins: Int?
+}
+
+/// The entries in the body of an `elst` box.
+func edits(of list: ArraySlice<UInt8>) -> [Edit] {
+  // Version 1 has numbers of 8 bytes.
+  let (width, size) = list.first == 1 ? (8, 20) : (4, 12)
+  return stride(from: 8, through: list.count - size, by: size).map { place in
+    let isEmpty = list.dropFirst(place + width).prefix(width).allSatisfy { $0 == 0xff }
+    return Edit(
+      place: place, width: width, lasts: list.number(at: place, width),
+      begins: isEmpty ? nil : list.number(at: place + width, width))
+  }
+}
+
 /// Lets the tracks of a finished file begin some time after their first packet. `leads`: seconds, in the order of the tracks.
 func setLeads(of file: Output, _ leads: [Double]) throws {
   guard leads.contains(where: { $0 > 0 }) else { return }
@@ -23,15 +45,14 @@ func setLeads(of file: Output, _ leads: [Double]) throws {
     let less = min(Int((lead * Double(whole.scale)).rounded()), duration)
     longest = max(longest, duration - less)
     guard lead > 0 else { continue }
-    guard let list = track["edts"].map(Boxes.init)?["elst"],
+    guard let list = track["edts"].map(Boxes.init)?["elst"], let last = edits(of: list).last,
       let scale = track["mdia"].map(Boxes.init)?["mdhd"]?.time?.scale
     else { throw Failure("a track has no edit list", .internalFault) }
-    // Its last entry: the duration, and where that begins in the track.
-    let (width, entry) = list.first == 1 ? (8, list.count - 20) : (4, list.count - 12)
-    guard entry >= 8, let lasts = list.number(at: entry, width), let begins = list.number(at: entry + width, width)
+    guard let lasts = last.lasts, let begins = last.begins
     else { throw Failure("an edit list is empty", .internalFault) }
-    after.put(lasts - min(less, lasts), at: list.startIndex + entry, width)
-    after.put(begins + Int((lead * Double(scale)).rounded()), at: list.startIndex + entry + width, width)
+    after.put(lasts - min(less, lasts), at: list.startIndex + last.place, last.width)
+    let later = begins + Int((lead * Double(scale)).rounded())
+    after.put(later, at: list.startIndex + last.place + last.width, last.width)
     after.put(duration - less, at: shown.startIndex + length.place, length.width)
   }
   after.put(longest, at: header.startIndex + whole.place, whole.width)
@@ -40,7 +61,7 @@ func setLeads(of file: Output, _ leads: [Double]) throws {
 
 extension [UInt8] {
   /// Big-endian.
-  fileprivate mutating func put(_ number: Int, at place: Int, _ width: Int) {
+  mutating func put(_ number: Int, at place: Int, _ width: Int) {
     for byte in 0..<width { self[place + byte] = UInt8(truncatingIfNeeded: number >> (8 * (width - 1 - byte))) }
   }
 }

@@ -118,7 +118,11 @@ struct MovieHeaders {
       guard type == "trak" else { continue }
       let track = Boxes(body)
       if let list = track["edts"].map(Boxes.init)?["elst"], let scale = movie["mvhd"]?.time?.scale, scale > 0 {
-        lastEdit = max(lastEdit, Self.lastEdit(list) / Double(scale))
+        let all = edits(of: list)
+        // The last one matters only if nothing is shown in it.
+        let before = all.last?.begins == nil ? all[...] : all.dropLast()
+        let time = before.reduce(0) { $0 + ($1.lasts.map(Double.init) ?? .infinity) }
+        lastEdit = max(lastEdit, time / Double(scale))
       }
       guard let media = track["mdia"].map(Boxes.init), let handler = media["hdlr"]?.text(at: 8) else { continue }
       let id = track["tkhd"].flatMap { $0.number(at: $0.first == 1 ? 20 : 12, 4) }
@@ -145,17 +149,6 @@ struct MovieHeaders {
         }
         if let descriptions = table["stsd"] { readPicture(Boxes(descriptions.dropFirst(8))) }
       }
-    }
-  }
-
-  /// In units of the movie.
-  private static func lastEdit(_ list: ArraySlice<UInt8>) -> Double {
-    // Version 1 has numbers of 8 bytes.
-    let (width, size) = list.first == 1 ? (8, 20) : (4, 12)
-    return stride(from: 8, to: list.count, by: size).reduce(0) { time, edit in
-      let isEmpty = list.dropFirst(edit + width).prefix(width).allSatisfy { $0 == 0xff }
-      let isLast = edit + size >= list.count
-      return isLast && !isEmpty ? time : time + (list.number(at: edit, width).map { Double($0) } ?? .infinity)
     }
   }
 
@@ -239,11 +232,13 @@ struct Boxes: Sequence, IteratorProtocol {
   init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
 
   mutating func next() -> (type: String, body: ArraySlice<UInt8>)? {
-    guard let length = rest.number(at: 0, 4), length >= 8, length <= rest.count, let type = rest.text(at: 4) else {
-      return nil
-    }
+    // A length of 1 is followed by one of 64 bits.
+    guard let short = rest.number(at: 0, 4), let type = rest.text(at: 4),
+      case let (length?, header) = short == 1 ? (rest.number(at: 8, 8), 16) : (short, 8), length >= header,
+      length <= rest.count
+    else { return nil }
     defer { rest = rest.dropFirst(length) }
-    return (type, rest.prefix(length).dropFirst(8))
+    return (type, rest.prefix(length).dropFirst(header))
   }
 
   /// The body of the first box of a type.

@@ -18,31 +18,28 @@ func readWholeTracks(in decoder: UnsafeMutablePointer<GstElement>) {
     gst_pad_add_probe(
       element.pad("sink"), type,
       { _, info, _ in
-        if let info { forgetDuration(info) }
+        if let info { mendMovie(info) }
         return GST_PAD_PROBE_OK
       }, nil, nil)
   }
   connect(decoder, "deep-element-added", unsafeBitCast(elementAdded, to: GCallback.self), nil)
 }
 
-/// Puts 0 for the duration if a buffer is the header of a movie.
-private func forgetDuration(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+/// Puts 0 for the duration if a buffer is the header of a movie; and lets that have a length of 32 bits, as qtdemux 1.22 does not
+/// understand one of 64 here.
+private func mendMovie(_ info: UnsafeMutablePointer<GstPadProbeInfo>) {
   guard let buffer = info.buffer else { return }
-  func header(at place: Int) -> (length: Int, type: String)? {
-    var bytes = [UInt8](repeating: 0, count: 8)
-    guard gst_buffer_extract(buffer, gsize(place), &bytes, 8) == 8 else { return nil }
-    return (bytes[...].number(at: 0, 4) ?? 0, String(decoding: bytes[4...], as: UTF8.self))
+  var type = [UInt8](repeating: 0, count: 4)
+  guard gst_buffer_extract(buffer, 4, &type, 4) == 4, type.elementsEqual("moov".utf8), var bytes = contents(of: buffer),
+    let movie = Boxes(bytes[...])["moov"]
+  else { return }
+  if movie.startIndex == 16 {
+    let empty: [UInt8] = [0, 0, 0, 8] + Array("free".utf8)
+    bytes = [0, 0, 0, 0] + type + movie + empty
+    bytes.put(bytes.count, at: 0, 4)
   }
-  guard let movie = header(at: 0), movie.type == "moov" else { return }
-  var place = 8
-  while let box = header(at: place), box.type != "mvhd", box.length >= 8 { place += box.length }
-  guard header(at: place)?.type == "mvhd" else { return }
-  var version: UInt8 = 0
-  gst_buffer_extract(buffer, gsize(place + 8), &version, 1)
-  let (duration, zeros) = version == 1 ? (32, [UInt8](repeating: 0, count: 8)) : (24, [0, 0, 0, 0])
-  let object = UnsafeMutableRawPointer(buffer).assumingMemoryBound(to: GstMiniObject.self)
-  guard let writable = gst_mini_object_make_writable(object) else { return }
-  let changed = UnsafeMutableRawPointer(writable).assumingMemoryBound(to: GstBuffer.self)
-  gst_buffer_fill(changed, gsize(place + duration), zeros, gsize(zeros.count))
-  info.pointee.data = UnsafeMutableRawPointer(changed)
+  if let header = Boxes(bytes.dropFirst(8))["mvhd"], let duration = header.time {
+    bytes.put(0, at: header.startIndex + duration.place, duration.width)
+  }
+  info.replace(buffer, with: bytes, keeping: [GST_BUFFER_COPY_FLAGS, GST_BUFFER_COPY_TIMESTAMPS])
 }
