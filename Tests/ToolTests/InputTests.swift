@@ -426,7 +426,7 @@ import Testing
 
   @Test(
     "A part begins and ends where it is asked to, and file URLs are files",
-    arguments: [("0.4", "1.2"), ("0:00.4", "00:00:01.2")])
+    arguments: [("0.4", "1.2"), ("0:00.4", "00:00:01.2"), ("0,4", "00:00:01,200")])
   func part(from: String, to: String) throws {
     let video = try folder.make("v.mp4", by: "-f lavfi -i testsrc2=s=128x96:r=25:d=2 -c:v libx264")
     let outcome = try dub("file://\(video)", "file://\(try folder.tone())", "out.mp4", "--from", from, "--to", to)

@@ -341,6 +341,16 @@ import Testing
   }
 
   @Test(
+    "A cue list may have decimal commas, where they part no cells",
+    arguments: ["start;end;sound\n0:08,5;00:00:09,000;@\n", "start,end,sound\n\"8,5\",\"00:00:09,000\",@\n"])
+  func decimalCommas(text: String) throws {
+    let (video, sound) = (try folder.picture(), try folder.tone())
+    let list = try write("cues.csv", text.replacing("@", with: sound))
+    let outcome = try syncdiff("dub", "--once", "--video", video, "--cues", list, "-o", folder.file("out.mp4"))
+    #expect(outcome.status == 0 && outcome.err.contains("is to begin at 8.5 s"), "\(outcome.err)")
+  }
+
+  @Test(
     "A cue list that is wrong is refused with what is wrong",
     arguments: [
       ("start,end,sound\n1,0.5,a.wav\n", "end is not after start"),
@@ -348,6 +358,8 @@ import Testing
       ("start,end,sound\nx,1,a.wav\n", "start must be a number of seconds"), ("start,end\n0,1\n", "has no sound"),
       ("start,end,sound,face\n0,1,a.wav,upper\n", "face must be largest"),
       ("start,end,sound,voice\n0,1,a.wav,b\n", "there is no voice"),
+      ("start,end,sound\n0,5,1,a.wav\n", "has 4 cells, not 3; put quotes around a cell with a comma"),
+      ("start;end;sound\n0,5,1;2;a.wav\n", "start must be a number of seconds"),
       ("start,end,sound\n", "has no entries"), ("start,end,sound,sound\n0,1,a.wav,b.wav\n", "two columns sound"),
     ])
   func badCues(text: String, message: String) throws {

@@ -24,9 +24,10 @@ struct Dub: ParsableCommand {
       names and SHA-256 of the input files, the model, and who confirmed consent. It is signed with --certificate, otherwise \
       with a public test certificate.
 
-      LIST has a row for each spoken line: a sound file, its start and end in the picture in seconds or as h:mm:ss, and the face that speaks \
-      (largest, center, left, right, all, or a box x,y,w,h in pixels; empty: as the options say). Between the lines the picture goes to \
-      the encoder unchanged, and VIDEO's own sound is heard; during a line only with --mix-original.
+      LIST has a row for each spoken line: a sound file, its start and end in the picture in seconds or as h:mm:ss (with a \
+      decimal comma in quotes, or if semicolons part the cells), and the face that speaks (largest, center, left, right, all, \
+      or a box x,y,w,h in pixels; empty: as the options say). Between the lines the picture goes to the encoder unchanged, and \
+      VIDEO's own sound is heard; during a line only with --mix-original.
 
       With --jobs each stretch has its own decoder, element and encoder, and starts a second early, unseen. The result equals that of a \
       single run except for what the encoder carries across the start of a stretch and, within a scene, for mouths \

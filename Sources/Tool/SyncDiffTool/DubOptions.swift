@@ -83,7 +83,7 @@ struct FormatOptions: ParsableArguments {
     let isFolder = output.hasSuffix("/") || stat(output, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     guard !isFolder else { throw Output.isFolder(output) }
     let named = Container(of: output)
-    if container == nil, named == nil, let ending = Container.ending(of: output) {
+    if container == nil, named == nil, let ending = Ending.of(output) {
       throw Failure(
         "the container of a file called .\(ending) is not known: mp4, mov, mkv, webm or ts, or name one with --container",
         .usage)
@@ -123,9 +123,10 @@ struct FormatOptions: ParsableArguments {
   }
 }
 
-/// A time such as 90.5, 1:30.5 or 0:01:30.5 in seconds.
+/// A time such as 90.5, 1:30.5 or 0:01:30.5 in seconds; a comma instead of the point will do.
 func seconds(from text: String) throws -> Double {
-  let fields = text.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) ?? .nan }
+  let point = text.contains(".") ? text : text.replacing(",", with: ".")
+  let fields = point.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) ?? .nan }
   let time = fields.reduce(0) { $0 * 60 + $1 }
   // Longer ones do not fit in GStreamer's nanoseconds.
   guard fields.count <= 3, time < 1e9, fields.allSatisfy({ $0.sign == .plus }),

@@ -12,17 +12,9 @@ enum Container: String, ExpressibleByArgument, CaseIterable {
 
   /// From a file name's extension; nil if that is not known.
   init?(of name: String) {
-    let ending = Self.ending(of: name).map { $0.lowercased() }
-    guard let container = ending.flatMap({ Self(rawValue: $0) ?? Self.others[$0] }) else { return nil }
+    guard let container = Ending.of(name).flatMap({ Ending.containers[$0] }) else { return nil }
     self = container
   }
-
-  /// A file name's extension; nil if it has none.
-  static func ending(of name: String) -> Substring? {
-    name.split(separator: "/").last?.split(separator: ".").dropFirst().last
-  }
-
-  private static let others: [String: Container] = ["m4v": .mp4, "qt": .mov, "mka": .mkv, "m2ts": .ts, "mts": .ts]
 
   var caps: String {
     switch self {

@@ -50,11 +50,6 @@ struct Preview: ParsableCommand {
 
 /// The files of a folder, and the operations on them.
 private final class Desk: Sendable {
-  private static let pictures: Set = ["mp4", "m4v", "mov", "mkv", "webm", "ts", "avi", "mxf", "jpg", "jpeg", "png"]
-  private static let sounds: Set = [
-    "wav", "mp3", "m4a", "flac", "ogg", "opus", "aac", "aiff", "mp4", "mov", "mkv", "webm",
-  ]
-
   private let folder: String
   private let model: Model
   private let children = Mutex<Set<pid_t>>([])
@@ -70,9 +65,9 @@ private final class Desk: Sendable {
   var files: JSON {
     let names = entries(of: folder)?.filter { !$0.hasPrefix(".") }.sorted() ?? []
     func list(_ endings: Set<String>) -> JSON {
-      .array(names.filter { endings.contains($0.split(separator: ".").last?.lowercased() ?? "") }.map { .string($0) })
+      .array(names.filter { endings.contains(Ending.of($0) ?? "") }.map { .string($0) })
     }
-    return .object(["pictures": list(Self.pictures), "sounds": list(Self.sounds)])
+    return .object(["pictures": list(Ending.pictures), "sounds": list(Ending.sounds)])
   }
 
   /// Nil if there is no such file directly in the folder.

@@ -35,7 +35,10 @@ private func lines(_ bytes: [UInt8], _ path: String) throws -> [Row] {
   return try lines.enumerated().map { index, cells in
     let name = "\(path), entry \(index + 1)"
     guard cells.count == columns.count else {
-      throw ValidationError("\(name) has \(cells.count) cells, not \(columns.count).")
+      let advice = separator == "," && cells.count > columns.count
+      throw ValidationError(
+        "\(name) has \(cells.count) cells, not \(columns.count)\(advice ? "; put quotes around a cell with a comma" : "")."
+      )
     }
     return Row(name: name, cells: zip(columns, cells).map { ($0, $1) })
   }
