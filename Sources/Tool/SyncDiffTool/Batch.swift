@@ -11,9 +11,10 @@ struct Batch: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Dubs a list of files in one process.",
     discussion: """
-      MANIFEST is a CSV file whose first line names its columns, with commas, semicolons or tabs between them, or a JSON array of \
-      objects. Columns and members are named like the options of syncdiff dub without dashes: video, audio and output at least, others such as from, to or consent; flags such as once \
-      are true or false. Paths are relative to the current directory.
+      MANIFEST is a CSV file whose first line names its columns, with commas, semicolons or tabs between them, or a JSON \
+      array of objects. Columns and members are named like the options of syncdiff dub without dashes: video, audio and \
+      output at least, others such as from, to or consent; flags such as once are true or false. Paths are relative to the \
+      current directory.
 
       An existing output is complete and is not made again. After any interruption, even kill -9, the same command resumes and \
       removes what an interrupted process left unfinished. An entry that fails does not stop the others.

@@ -29,12 +29,12 @@ struct Dub: ParsableCommand {
       or a box x,y,w,h in pixels; empty: as the options say). Between the lines the picture goes to the encoder unchanged, and \
       VIDEO's own sound is heard; during a line only with --mix-original.
 
-      With --jobs each stretch has its own decoder, element and encoder, and starts a second early, unseen. The result equals that of a \
-      single run except for what the encoder carries across the start of a stretch and, within a scene, for mouths \
-      seen since then.
+      With --jobs each stretch has its own decoder, element and encoder, and starts a second early, unseen. The result \
+      equals that of a single run except for what the encoder carries across the start of a stretch and, within a scene, for \
+      mouths seen since then.
 
-      Encoded stretches (--jobs) and frames to be repeated (--extend) are kept for the time being in unnamed files beside OUT, where \
-      there must be room anyway; TMPDIR names another folder.
+      Encoded stretches (--jobs) and frames to be repeated (--extend) are kept for the time being in unnamed files beside \
+      OUT, where there must be room anyway, and files from the web in /tmp; TMPDIR names another folder.
 
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
@@ -65,7 +65,10 @@ struct Dub: ParsableCommand {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "Output file; its extension chooses the container, mp4 if it has none. mkv, webm and ts also go to a pipe or device; - is standard output.",
+      """
+      Output file; its extension chooses the container, mp4 if it has none. mkv, webm and ts also go to a pipe or device; - \
+      is standard output.
+      """,
       valueName: "out"), completion: .file())
   var output: String
 
@@ -175,7 +178,7 @@ struct Dub: ParsableCommand {
     }
     if let dub = gst_element_factory_make("syncdiff", nil) {
       defer { gst_object_unref(dub) }
-      try loadPreset(into: dub)  // so that a mistake is told at once
+      try requirePreset(of: dub)  // so that a mistake is told at once
     }
     let picture = try Media(path: video)
     try picture.requirePicture(deinterlaced: format.deinterlace)
@@ -210,10 +213,10 @@ struct Dub: ParsableCommand {
     let began = ContinuousClock.now
     let times = try partings(of: job, sight, report)
     let stretches =
-      times.isEmpty ? [] : try job.stretches(at: times, for: file, report) { try configure($0, sight.known) }
+      times.isEmpty ? [] : try job.stretches(at: times, for: file, report) { configure($0, sight.known) }
     let dubbing = try Dubbing(job, output: file, joining: stretches)
     if stretches.isEmpty {
-      try configure(dubbing.dub, sight.known)
+      configure(dubbing.dub, sight.known)
       dubbing.direct(job, usual: element.faceSelect ?? .largest)
     }
     let made = try dubbing.run(report)
@@ -356,15 +359,20 @@ struct Dub: ParsableCommand {
     return nil
   }
 
-  private func loadPreset(into dub: UnsafeMutablePointer<GstElement>) throws {
-    if let preset = element.preset, gst_preset_load_preset(OpaquePointer(dub), preset) == 0 {
-      throw Failure("there is no preset \(preset); there are draft, realtime, broadcast and archive", .usage)
+  private func requirePreset(of dub: UnsafeMutablePointer<GstElement>) throws {
+    guard let preset = element.preset else { return }
+    let found = gst_preset_get_preset_names(OpaquePointer(dub))
+    defer { g_strfreev(found) }
+    var names: [String] = []
+    while let name = found?[names.count] { names.append(String(cString: name)) }
+    guard names.contains(preset) else {
+      throw Failure("there is no preset \(preset); there are \(names.joined(separator: ", "))", .usage)
     }
   }
 
   /// Sets the element's properties. `known`: what was learned about the face.
-  private func configure(_ dub: UnsafeMutablePointer<GstElement>, _ known: UnsafeMutablePointer<FILE>?) throws {
-    try loadPreset(into: dub)
+  private func configure(_ dub: UnsafeMutablePointer<GstElement>, _ known: UnsafeMutablePointer<FILE>?) {
+    if let preset = element.preset { gst_preset_load_preset(OpaquePointer(dub), preset) }
     for (name, value) in element.properties { dub.object.set(name, to: value) }
     if let known { dub.object.set("presenter", to: "/proc/self/fd/\(fileno(known))") }
   }

@@ -37,7 +37,7 @@ extension Job {
   /// incomplete stretch is left out. Returns at least one, even without frames.
   func stretches(
     at times: [Double], for output: Output, _ report: Report,
-    configure: (UnsafeMutablePointer<GstElement>) throws -> Void
+    configure: (UnsafeMutablePointer<GstElement>) -> Void
   ) throws -> [Stretch] {
     guard let payloader = gst_element_factory_find("gdppay") else {
       throw Failure("GStreamer's gdppay is missing, which --jobs needs; install gstreamer1.0-plugins-bad", .badOutput)
@@ -47,7 +47,7 @@ extension Job {
     let stretches = try zip(bounds, bounds.dropFirst()).map {
       try Stretch(of: self, from: $0, to: $1, in: output.scratch())
     }
-    for stretch in stretches { try configure(stretch.dub) }
+    for stretch in stretches { configure(stretch.dub) }
     let hasFailed = Atomic(false)
     let group = DispatchGroup()
     for stretch in stretches {
