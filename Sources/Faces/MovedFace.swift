@@ -105,7 +105,7 @@ public struct MovedFace {
     guard var composition = Composition(frame, warp) else { return nil }
     let own = Skin.levels(composition.own, source)
     var gates = [Float](repeating: 0, count: skinPoints.count)
-    let exemplars = mouths.map { mouth, share in
+    let exemplars = mouths.filter { $0.mouth.patch.view.kind == composition.own.view.kind }.map { mouth, share in
       let (offset, some) = Skin.compare(own, mouth.skin, range: composition.range)
       gates = zip(gates, some).map { $0 + share * $1 }
       return Exemplar(mouth.patch, source: mouth.source, weight: share, offset: offset)

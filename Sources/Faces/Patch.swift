@@ -105,9 +105,12 @@ public final class Patch: @unchecked Sendable {
       let size = component.size(region.width, region.height)
       let place = (point - [Float(region.x), Float(region.y)]) * samples.scale + samples.offset
       let far = pointwiseMax(reach * samples.scale, [0.5, 0.5])
-      let (columns, rows) = (
-        ceiling(place.x - far.x)...ceiling(place.x + far.x) - 1, ceiling(place.y - far.y)...ceiling(place.y + far.y) - 1
-      )
+      // At least one sample, also where `place + far` is rounded down.
+      func around(_ place: Float, _ far: Float) -> ClosedRange<Int> {
+        let first = ceiling(place - far)
+        return first...max(first, ceiling(place + far) - 1)
+      }
+      let (columns, rows) = (around(place.x, far.x), around(place.y, far.y))
       guard columns.lowerBound >= 0, columns.upperBound < size.width, rows.lowerBound >= 0,
         rows.upperBound < size.height
       else { return nil }

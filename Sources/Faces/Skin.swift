@@ -26,8 +26,8 @@ package enum Skin {
   private static let eyes = (33, 263)  // outer corners
   /// The largest offset, as a fraction of a component's range.
   private static let mostOffset: Float = 0.12
-  /// Differences, as a fraction of a component's range: speech makes those up to `same`, and none from `other` on.
-  private static let (same, other): (Float, Float) = (0.06, 0.12)
+  /// Differences, as a fraction of a component's range: speech makes those up to `alike`, and none from `unlike` on.
+  private static let (alike, unlike): (Float, Float) = (0.06, 0.12)
 
   /// The mean levels around each of `points` in a patch; nil at those outside it. `mesh`: the face's inset
   /// mesh in its frame.
@@ -56,7 +56,7 @@ package enum Skin {
     let gates = differences.map { difference -> Float in
       guard isWhole, let difference else { return 0 }
       let rest = difference - offset
-      let t = min(max((Self.other - max(rest.max(), -rest.min())) / (Self.other - same), 0), 1)
+      let t = min(max((unlike - max(rest.max(), -rest.min())) / (unlike - alike), 0), 1)
       return t * t * (3 - 2 * t)
     }
     return (offset * range, gates)

@@ -77,6 +77,12 @@ import Testing
       #expect(patch.mean(around: point, reach: 2) == nil)
     }
     #expect(patch.mean(around: [30, 30], reach: .nan) == nil)
+    // Half a sample more is rounded down here.
+    let whole = try #require(try frame.patch(Region(x: 0, y: 0, width: 91, height: 77)))
+    for power in 2..<7 {
+      let x = (Float(1 << power) - 0.5).nextUp
+      #expect(whole.mean(around: [x, x], reach: 0) != nil)
+    }
   }
 
   /// Large areas are not read whole: a fraction of the samples is enough.

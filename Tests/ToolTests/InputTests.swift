@@ -54,6 +54,24 @@ import Testing
   }
 
   @Test(
+    "What programs leave out at the end of an AIFF, or do not know of its length, is no loss", arguments: [true, false])
+  func odd(isPadded: Bool) throws {
+    let path = try folder.make("odd.aiff", by: "-f lavfi -i sine=r=8000:d=1.500125 -c:a pcm_s8")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let announced = bytes[4..<8].reduce(0) { $0 << 8 | Int($1) }
+    if isPadded {
+      // As SoX does if it writes to a pipe.
+      bytes.replaceSubrange(4..<8, with: [0x7f, 0, 0, 0x2e])
+    } else {
+      #expect(announced + 8 == bytes.count && announced % 2 == 0 && bytes.last == 0)
+      bytes.removeLast()
+    }
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let outcome = try dub(try folder.picture(frames: 30), path)
+    #expect(outcome.status == 3, "\(outcome.err)")
+  }
+
+  @Test(
     "What cannot be decoded in the middle is named with its length, with status 4",
     arguments: [
       ("a.m4a", "-f lavfi -i sine=d=3 -c:a aac", "s of its sound cannot be decoded, first at 1."),

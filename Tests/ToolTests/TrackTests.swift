@@ -220,4 +220,29 @@ import Testing
     #expect(try onset(out) < 0.03)
     #expect(try decodedFrames(out) == 15)
   }
+
+  @Test("A file may say anything of what is left out of Opus")
+  func hostileDelay() throws {
+    let sound = try folder.tone()
+    let path = try folder.make(
+      "v.mkv",
+      by: "-f lavfi -i testsrc2=s=256x192:r=25:d=3 -f lavfi -i sine=d=3:r=48000 -c:v libx264 -c:a libopus "
+        + "-output_ts_offset 1200000 -cluster_time_limit 500")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    // CodecDelay and SeekPreRoll become a CodecDelay of 10^15 ns and nothing.
+    let usual = try #require(bytes.range(of: Data([0x56, 0xAA, 0x83, 0x63, 0x2E, 0xA0, 0x56, 0xBB, 0x84])))
+    let hostile = [0x56, 0xAA, 0x88, 0, 0x03, 0x8D, 0x7E, 0xA4, 0xC6, 0x80, 0, 0xEC, 0x80] as [UInt8]
+    bytes.replaceSubrange(usual.lowerBound..<usual.lowerBound + hostile.count, with: hostile)
+    // The first two of its clusters' times, 12 * 10^8 ms and more, become 0 and more.
+    for _ in 0..<2 {
+      let time = try #require(bytes.range(of: Data([0xE7, 0x84, 0x47]))).lowerBound + 2
+      let late = bytes[time..<time + 4].reduce(0) { $0 << 8 | Int($1) } - 1_200_000_000
+      bytes.replaceSubrange(time..<time + 4, with: [0, 0, UInt8(late >> 8), UInt8(late & 255)])
+    }
+    try bytes.write(to: URL(fileURLWithPath: path))
+    for name in ["o.mkv", "o.mp4", "o.ts"] {
+      let outcome = try dub(path, sound, name, "--keep", "--to", "4")
+      #expect(outcome.status < 128, "\(name): \(outcome.status) \(outcome.err)")
+    }
+  }
 }

@@ -81,8 +81,8 @@ struct Credentials {
       ingredient = C2PA.Ingredient(
         members: .object([
           "title": .string(name(media.path)), "relationship": .string(relationship), "label": .string(label),
-        ]), format: media.container, path: media.isFile ? media.path : nil)
-      let hash = media.isFile ? sha256(media.path) : .null
+        ]), format: media.container, path: media.file)
+      let hash = media.file.map { sha256($0) } ?? .null
       self.action = .object([
         "action": .string(action), "parameters": .object(["ingredientIds": .array([.string(label)]), "sha256": hash]),
       ])

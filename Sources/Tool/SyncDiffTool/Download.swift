@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A file from the web, read once into an unnamed file, and from then on a file like others: its headers are read, and whether all of
-// it came is known. Playlists and what does not say its length, such as live sound, are left to GStreamer.
+// A file from the web, copied into an unnamed file, and from then on a file like others: its headers are read, and whether all
+// of it came is known. Playlists and what does not say its length, such as live sound, are left to GStreamer.
 
 import CGStreamer
 import Glibc
@@ -62,11 +62,12 @@ struct Download {
     }
   }
 
-  /// Of HLS or DASH, which names other files.
+  /// Of HLS, DASH or Smooth Streaming, which names other files.
   private var isPlaylist: Bool {
-    var start = [UInt8](repeating: 0, count: 1024)
+    var start = [UInt8](repeating: 0, count: 16384)
     let count = pread(fileno(scratch.file), &start, start.count, 0)
-    let text = String(decoding: start.prefix(max(count, 0)), as: UTF8.self)
-    return text.hasPrefix("#EXTM3U") || text.contains("<MPD")
+    // Smooth Streaming's may be in UTF-16.
+    let text = String(decoding: start.prefix(max(count, 0)).filter { $0 != 0 }, as: UTF8.self)
+    return text.hasPrefix("#EXTM3U") || ["<MPD", "<SmoothStreamingMedia"].contains { text.contains($0) }
   }
 }

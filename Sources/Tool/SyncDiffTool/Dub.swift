@@ -39,7 +39,7 @@ struct Dub: ParsableCommand {
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
       Exit status: 0 dubbed; 3 no face found, the picture is unchanged; 4 dubbed, but an input is shorter than it announces, \
-      or some of it cannot be decoded; 64 wrong command line, or a mistake in a list; 66 an input cannot be read; 70 internal \
+      or a decoder leaves out some of it; 64 wrong command line, or a mistake in a list; 66 an input cannot be read; 70 internal \
       error; 73 the output cannot be written; 130 Ctrl-C; 143 SIGTERM.
       """)
 

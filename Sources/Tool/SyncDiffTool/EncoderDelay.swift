@@ -11,9 +11,10 @@ import Glibc
 func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   guard let file = fopen(path, "re") else { return nil }
   defer { fclose(file) }
+  // Layer 3 only.
   guard let frame = bytes(512, at: startBehindID3(in: file), of: file), frame[0] == 0xff, frame[1] & 0xe6 == 0xe2 else {
     return nil
-  }  // layer 3
+  }
   let version = Int(frame[1] >> 3 & 3)  // 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
   let rates = [44_100, 48_000, 32_000]
   let index = Int(frame[2] >> 2 & 3)

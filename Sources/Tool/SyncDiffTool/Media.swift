@@ -14,6 +14,8 @@ struct Media {
   let isFile: Bool
   /// The file of a URL.
   private let copy: Download?
+  /// It, or its copy; nil for playlists and what has no length.
+  var file: String? { isFile ? path : copy?.path }
   /// GStreamer's name of the container, such as "video/quicktime".
   var container = ""
   /// Seconds; nil if the file does not say.

@@ -13,12 +13,15 @@ enum Opus {
   /// How long a packet lasts at most, nanoseconds.
   static let longest: GstClockTime = 120_000_000
   private static let rate = 48_000
+  /// More than a header can say (16 bits of samples, RFC 7845, 5.1); a file may say anything.
+  private static let most: GstClockTime = 2_000_000_000
 
   /// What of a packet's beginning is left out according to its note, nanoseconds.
   static func skipped(of packet: UnsafeMutablePointer<GstBuffer>) -> GstClockTime {
     guard let note = gst_buffer_get_meta(packet, gst_audio_clipping_meta_api_get_type()) else { return 0 }
     let clipping = UnsafeMutableRawPointer(note).assumingMemoryBound(to: GstAudioClippingMeta.self).pointee
-    return clipping.format == GST_FORMAT_DEFAULT ? clipping.start * 1_000_000_000 / GstClockTime(rate) : 0
+    guard clipping.format == GST_FORMAT_DEFAULT else { return 0 }
+    return min(clipping.start, most) * 1_000_000_000 / GstClockTime(rate)
   }
 
   /// Notes that so many nanoseconds of a packet's beginning are left out: on a packet that is writable, and for all that follows
@@ -26,7 +29,7 @@ enum Opus {
   static func skip(
     _ time: GstClockTime, of packet: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMutablePointer<GstPad>
   ) {
-    let samples = (time * GstClockTime(rate) + 500_000_000) / 1_000_000_000
+    let samples = (min(time, most) * GstClockTime(rate) + 500_000_000) / 1_000_000_000
     if skipped(of: packet) == 0 { gst_buffer_add_audio_clipping_meta(packet, GST_FORMAT_DEFAULT, samples, 0) }
     guard let now = gst_pad_get_current_caps(pad) else { return }
     defer { gst_caps_unref(now) }

@@ -95,7 +95,8 @@ def main():
     skins[1, :9] += rng.uniform(-40, 40, (9, 3))
     offset, gates = warp.compare_skin(*skins)
     made = {"skins": skins, "skin.offset": offset, "skin.gates": gates,
-            "skin.spread": warp.spread(gates, after[0][warp.SKIN_POINTS], 7.3, (WINDOW, WINDOW)), "points": points, "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
+            "skin.spread": warp.spread(gates, after[0][warp.SKIN_POINTS], 7.3, (WINDOW, WINDOW)), "points": points,
+            "pose.scale": pose.scale, "pose.turn": pose.rotation[:, :2, 2], "shape": shape,
             "opening": opening(shape), "neutral": neutral, "own": own, "wanted": wanted, "limited": less,
             "decided": basis.decided(wanted), "facing": facing, "expression": expressions,
             "before": before, "after": after, "inset": inset, "mouth": middle + (outline - middle) * warp.GROWN,

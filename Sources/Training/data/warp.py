@@ -24,7 +24,7 @@ SKIN_POINTS = [  # the points inside and on it, without the lips
 SKIN_FEATHER = 0.2  # outer eye distances: its soft border
 SKIN_REACH = 0.04  # outer eye distances around a point over which its colour is averaged
 SKIN_CELL = 0.08  # outer eye distances between neighbouring points, about
-SAME, OTHER = 0.06, 0.12  # of the range: speech makes differences up to SAME, and none from OTHER on
+ALIKE, UNLIKE = 0.06, 0.12  # of the range: speech makes differences up to ALIKE, and none from UNLIKE on
 MOST_OFFSET = 0.12  # of the range: the largest offset between two frames
 TRACE = 1e-6  # area of a pixel that counts as 0
 KEYS = -1.0  # the cubics' parameter a: -0.5 is the most accurate, -1 keeps the most detail (decision 31)
@@ -161,7 +161,7 @@ def compare_skin(own, other, levels=255):
     if not len(known):
         return np.zeros(3), np.zeros(len(own))
     offset = np.clip(np.sort(known, 0)[len(known) // 2], -MOST_OFFSET, MOST_OFFSET)
-    gates = smooth((OTHER - np.abs(difference - offset).max(1)) / (OTHER - SAME))
+    gates = smooth((UNLIKE - np.abs(difference - offset).max(1)) / (UNLIKE - ALIKE))
     return offset * levels, gates if len(known) == len(own) else np.zeros(len(own))
 
 
