@@ -135,6 +135,8 @@ final class Carrier: Sendable {
     /// Pads so far.
     var pads = 0
     var (hasPassed, hasBegun) = (false, false)
+    /// Of Opus: whether the caps have passed.
+    var isOpen = false
     /// Packets before the part, until one of the part comes.
     var held: [Packet] = []
     /// Of Opus from Matroska: what of its first packet is left out, nanoseconds.
@@ -215,9 +217,40 @@ final class Carrier: Sendable {
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
     guard let buffer = info.buffer else {
-      let isChapters = gst_pad_probe_info_get_event(info)?.pointee.type == GST_EVENT_TOC
-      return isChapters ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK
+      guard let event = gst_pad_probe_info_get_event(info) else { return GST_PAD_PROBE_OK }
+      return pass(event, on: pad) ? GST_PAD_PROBE_OK : GST_PAD_PROBE_DROP
     }
+    let result = pass(buffer, info, on: pad)
+    if result == GST_PAD_PROBE_OK { open(pad) }
+    return result
+  }
+
+  private func pass(_ event: UnsafeMutablePointer<GstEvent>, on pad: UnsafeMutablePointer<GstPad>) -> Bool {
+    guard event.pointee.type != GST_EVENT_TOC else { return false }
+    switch event.pointee.type {
+    case GST_EVENT_CAPS, GST_EVENT_SEGMENT, GST_EVENT_TAG: return !stream.isOpus || state.withLock { $0.isOpen }
+    case GST_EVENT_GAP, GST_EVENT_EOS: open(pad)
+    default: break
+    }
+    return true
+  }
+
+  /// Lets the caps of Opus and what follows them pass, now that they say what the first packet asks for: some muxers take no others
+  /// later.
+  private func open(_ pad: UnsafeMutablePointer<GstPad>) {
+    let wasOpen = state.withLock { state in
+      defer { state.isOpen = true }
+      return state.isOpen
+    }
+    guard stream.isOpus, !wasOpen, let caps = gst_pad_get_sticky_event(pad, GST_EVENT_CAPS, 0) else { return }
+    // The pad sends all that was held back.
+    gst_pad_push_event(pad, caps)
+  }
+
+  private func pass(
+    _ buffer: UnsafeMutablePointer<GstBuffer>, _ info: UnsafeMutablePointer<GstPadProbeInfo>,
+    on pad: UnsafeMutablePointer<GstPad>
+  ) -> GstPadProbeReturn {
     // The pad's offset has not been added yet.
     guard let time = runningTime(of: buffer, on: pad) else {
       if part.from == 0 { beginWithFile(buffer, info, on: pad) }
@@ -341,6 +374,7 @@ final class Carrier: Sendable {
       segment.start = pts
       if !hasList { gst_segment_offset_running_time(&segment, GST_FORMAT_TIME, gint64(margin - early)) }
       if stream.isOpus, let packet = info.writable(buffer) { Opus.skip(early, of: packet, on: pad) }
+      open(pad)
       gst_pad_send_event(next.pad, gst_event_new_segment(&segment))
       return
     }
