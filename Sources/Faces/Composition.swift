@@ -21,9 +21,8 @@ public struct Exemplar: Sendable {
   }
 }
 
-/// A frame, its warp, and the mask under which exemplars may cover it. Copies what it needs of the frame.
+/// A frame and its warp. Copies what it needs of the frame.
 public struct Composition {
-  var mask: SoftMask?
   let own: Patch
   private let warp: Warp
   private let region: Region
@@ -36,17 +35,17 @@ public struct Composition {
   }
 
   /// nil if the warp's region lies outside the frame.
-  public init?(_ frame: FrameView, _ warp: Warp, mask: SoftMask? = nil) {
+  public init?(_ frame: FrameView, _ warp: Warp) {
     region = warp.region.even(within: Region(x: 0, y: 0, width: frame.width, height: frame.height))
     guard !region.isEmpty, let own = Patch(frame, warp.looked(region)) else { return nil }
-    (self.own, self.warp, self.mask) = (own, warp, mask)
+    (self.own, self.warp) = (own, warp)
   }
 
-  /// The warped frame in the warp's region, with the exemplars blended in under the mask. Samples that move by at most
+  /// The warped frame in the warp's region, with the exemplars blended in under a mask. Samples that move by at most
   /// 1/64 px outside the mask are unchanged.
   ///
   /// Exemplars of another format are ignored. Offsets bring no level out of the valid range.
-  public func patch(mixing exemplars: [Exemplar] = []) -> Patch? {
+  public func patch(mixing exemplars: [Exemplar] = [], under mask: SoftMask? = nil) -> Patch? {
     guard let result = Patch(own, region) else { return nil }
     let (_, _, low, high) = own.view.transforms
     let layers = Self.layers(of: exemplars.filter { $0.patch.view.kind == own.view.kind })
@@ -54,7 +53,7 @@ public struct Composition {
     let sum = layers.reduce(SIMD3<Float>.zero) { $0 + $1.weight / cover * $1.exemplar.offset }
     let offset = sum.replacing(with: 0, where: sum .!= sum)
     let most = Float(1 << own.view.format.depth) - 1
-    eachLine(in: region, of: layers) { c, row, line in
+    eachLine(in: region, of: layers, under: mask) { c, row, line in
       if line.isMasked {
         let masked = line.masked
         kernels.mixLine(
@@ -80,7 +79,9 @@ public struct Composition {
   }
 
   /// Calls `body`, on several threads, with a component, a row and its levels, for every row in `region` that has any.
-  private func eachLine(in region: Region, of layers: [Layer], _ body: (Int, Int, LineCompositor.Line) -> Void) {
+  private func eachLine(
+    in region: Region, of layers: [Layer], under mask: SoftMask?, _ body: (Int, Int, LineCompositor.Line) -> Void
+  ) {
     let (samples, cover) = (own.view.samples, layers.reduce(0) { $0 + $1.weight })
     // Components whose samples are at the same positions.
     let groups = samples[0].component.shiftX == samples[1].component.shiftX ? [0..<3] : [0..<1, 1..<3]

@@ -10,7 +10,6 @@ import Tensors
 
 public struct FaceMesh: Sendable {
   private static let side = 192  // px, the network's input
-  private static let eyes = (33, 263)  // outer corners; the line between them is horizontal in the input
   private static let brightness: Float = 0.45  // the mean to which darker inputs are brightened
   private static let darkest: Float = 0.05  // the darkest mean that is fully brightened, which limits the gain to 9
 
@@ -93,7 +92,7 @@ public struct FaceMesh: Sendable {
   /// The input region for a face whose points in the previous frame are known.
   static func region(_ points: [SIMD3<Float>]) -> Similarity? {
     guard points.count == 468, let box = Box(around: points) else { return nil }
-    let (right, left) = (points[eyes.0], points[eyes.1])
+    let (right, left) = (points[FaceMeshPoints.eyes.0], points[FaceMeshPoints.eyes.1])
     return region(box.middle, max(box.width, box.height), SIMD2(right.x, right.y), SIMD2(left.x, left.y))
   }
 

@@ -10,6 +10,8 @@ package enum FaceMeshPoints {
   static let rigid = [
     10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 162, 389, 21, 251,
   ]
+  /// The outer corners of the eyes, right and left.
+  static let eyes = (33, 263)
   /// The edges of the lips, from the right corner of the mouth to the left one, upper and lower.
   static let upperInner = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
   static let lowerInner = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]

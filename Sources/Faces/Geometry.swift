@@ -113,8 +113,8 @@ public struct Geometry: Sendable {
   public func decided(_ coefficients: [Float]) -> [Float] {
     let (opening, (shut, open)) = (Self.dot(coefficients, gap), Self.undecided)
     guard opening > 0, opening < open else { return coefficients }
-    let t = max(opening - shut, 0) / (open - shut)
-    return zip(coefficients, likeliest(opening - open * t * t * (3 - 2 * t))).map { $0 - $1 }
+    let changed = opening - open * smooth((opening - shut) / (open - shut))
+    return zip(coefficients, likeliest(changed)).map { $0 - $1 }
   }
 
   /// Coefficients without their component along the opening.
@@ -219,4 +219,10 @@ public struct Neutral: Sendable {
     for (i, point) in geometry.low.enumerated() { total[i] = keep * total[i] + share * shape.points[point] }
     return geometry.closed(total.map { $0 / weight })
   }
+}
+
+/// 3 t² - 2 t³, with t limited to 0 ... 1.
+func smooth(_ t: Float) -> Float {
+  let t = min(max(t, 0), 1)
+  return t * t * (3 - 2 * t)
 }

@@ -63,8 +63,9 @@ public struct MovedFace {
   private let warp: Warp
   private let source: [SIMD2<Float>]
   private let skinPoints: [SIMD2<Float>]  // where `Skin.points` are to be
+  private let outline: [SIMD2<Float>]  // that of the skin
   private let unit: Float
-  private let lips, skin: SoftMask
+  private let lips: SoftMask
 
   /// nil if its points are not finite or far outside. Hidden parts of the face do not move. The patch includes all that
   /// `window` shows for `alignment`. `unit`: outer eye distance, px.
@@ -83,7 +84,7 @@ public struct MovedFace {
     }
     let moved = visible.lazy.filter { triangle in (0..<3).contains { isMoved[Int(triangle[$0])] } }
     let places = moved.flatMap { triangle in (0..<3).map { after.points[Int(triangle[$0])] } }
-    let outline = Skin.outline.map { after.points[$0] }
+    outline = Skin.outline.map { after.points[$0] }
     guard let region = Region(around: places + after.mouth + outline + shown, reach: 1) else { return nil }
     warp = Warp(from: source, to: after.points, triangles: visible, in: region)
     // The mask rises inwards from its outline, so the outline is extended by half the feather beyond the enlarged lips.
@@ -95,14 +96,13 @@ public struct MovedFace {
       return corner + feather / 2 / max((spoke * spoke).sum().squareRoot(), 1e-3) * spoke
     }
     lips = SoftMask(grown, feather: feather, in: region)
-    skin = SoftMask(outline, feather: Skin.feather * unit, in: region)
     (self.source, self.unit, skinPoints) = (source, unit, Skin.points.map { after.points[$0] })
   }
 
   /// The frame with the face moved and the mouths blended in by weight, with the skin around them where it is like the
   /// frame's own; nil if it lies outside the frame.
   public func patch(of frame: FrameView, _ mouths: [(mouth: SeenMouth, share: Float)]) -> Patch? {
-    guard var composition = Composition(frame, warp) else { return nil }
+    guard let composition = Composition(frame, warp) else { return nil }
     let own = Skin.levels(composition.own, source)
     var gates = [Float](repeating: 0, count: skinPoints.count)
     let exemplars = mouths.filter { $0.mouth.patch.view.kind == composition.own.view.kind }.map { mouth, share in
@@ -110,12 +110,10 @@ public struct MovedFace {
       gates = zip(gates, some).map { $0 + share * $1 }
       return Exemplar(mouth.patch, source: mouth.source, weight: share, offset: offset)
     }
-    composition.mask = lips
-    if gates.contains(where: { $0 > 0 }), !skin.region.isEmpty {
-      composition.mask = lips.joined(
-        skin, times: Spread(gates, at: skinPoints, cell: Skin.cell * unit, over: skin.region))
-    }
-    return composition.patch(mixing: exemplars)
+    guard gates.contains(where: { $0 > 0 }) else { return composition.patch(mixing: exemplars, under: lips) }
+    let skin = SoftMask(outline, feather: Skin.feather * unit, in: warp.region)
+    let shown = Spread(gates, at: skinPoints, cell: Skin.cell * unit, over: skin.region)
+    return composition.patch(mixing: exemplars, under: lips.joined(skin, times: shown))
   }
 }
 

@@ -23,7 +23,6 @@ package enum Skin {
   /// The distance between neighbouring points, about, outer eye distances.
   static let cell: Float = 0.08
   private static let reach: Float = 0.04  // outer eye distances around a point over which its levels are averaged
-  private static let eyes = (33, 263)  // outer corners
   /// The largest offset, as a fraction of a component's range.
   private static let mostOffset: Float = 0.12
   /// Differences, as a fraction of a component's range: speech makes those up to `alike`, and none from `unlike` on.
@@ -33,7 +32,7 @@ package enum Skin {
   /// mesh in its frame.
   package static func levels(_ patch: Patch, _ mesh: [SIMD2<Float>]) -> [SIMD3<Float>?] {
     guard mesh.count == FaceMeshPoints.ringed else { return points.map { _ in nil } }
-    let across = mesh[eyes.1] - mesh[eyes.0]
+    let across = mesh[FaceMeshPoints.eyes.1] - mesh[FaceMeshPoints.eyes.0]
     let reach = Self.reach * (across * across).sum().squareRoot()
     return points.map { patch.mean(around: mesh[$0], reach: reach) }
   }
@@ -56,8 +55,7 @@ package enum Skin {
     let gates = differences.map { difference -> Float in
       guard isWhole, let difference else { return 0 }
       let rest = difference - offset
-      let t = min(max((unlike - max(rest.max(), -rest.min())) / (unlike - alike), 0), 1)
-      return t * t * (3 - 2 * t)
+      return smooth((unlike - max(rest.max(), -rest.min())) / (unlike - alike))
     }
     return (offset * range, gates)
   }

@@ -60,10 +60,11 @@ import Testing
       try frame.paint { target in
         let (patch, shift) = exemplar(target.view)
         let warp = Warp(from: square, to: square, triangles: [[0, 1, 2], [0, 2, 3]], in: all)
-        let composition = try #require(
-          Composition(target.view, warp, mask: SoftMask(square.map { 0.9 * $0 + 3 }, feather: 4, in: all)))
+        let composition = try #require(Composition(target.view, warp))
         let source = square.map { 0.625 * $0 + [9.25, 8.5] - shift }
-        let mixed = composition.patch(mixing: [Exemplar(try #require(patch), source: source)])
+        let mixed = composition.patch(
+          mixing: [Exemplar(try #require(patch), source: source)],
+          under: SoftMask(square.map { 0.9 * $0 + 3 }, feather: 4, in: all))
         apply(try #require(mixed), to: target, strength: 1)
       }
       return frame.bytes

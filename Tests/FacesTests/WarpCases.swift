@@ -49,8 +49,8 @@ func scene(_ frame: Frame, at origin: SIMD2<Float> = [9.37, 6.81]) -> WarpCase {
 let sites = [ChromaSite.left, ChromaSite(cositedX: false, cositedY: false)]
 
 extension Frame {
-  func composition(_ scene: WarpCase, masked: Bool = true) throws -> Composition? {
-    try paint { Composition($0.view, scene.warp, mask: masked ? scene.mask : nil) }
+  func composition(_ scene: WarpCase) throws -> Composition? {
+    try paint { Composition($0.view, scene.warp) }
   }
 
   func patch(_ region: Region) throws -> Patch? { try paint { Patch($0.view, region) } }

@@ -70,7 +70,7 @@ import Testing
           try #require(try others[$0].patch(remembered)), source: sources[$0], weight: weights[$0], offset: offsets[$0])
       }
       let composition = try #require(try own.composition(scene))
-      let patch = try #require(composition.patch(mixing: exemplars))
+      let patch = try #require(composition.patch(mixing: exemplars, under: scene.mask))
       let held = exemplars[0].patch.region
       let result = frame(busy)
       try result.apply(patch)
@@ -114,8 +114,8 @@ import Testing
     let before = frame.bytes
     var scene = scene(frame)
     scene.destination = scene.source.map { $0 + [0.01, -0.01] }
-    try frame.apply(try frame.composition(scene)?.patch())
-    try frame.apply(try frame.composition(scene)?.patch(), nil, 0.4)
+    try frame.apply(try frame.composition(scene)?.patch(under: scene.mask))
+    try frame.apply(try frame.composition(scene)?.patch(under: scene.mask), nil, 0.4)
     #expect(frame.bytes == before)
   }
 
@@ -126,7 +126,7 @@ import Testing
     let region = Region(x: 0, y: 0, width: 91, height: 77)
     var scene = grid(6, at: [20, 18], [10, 8], in: region) { _, _ in .zero }
     scene.source = scene.destination.map { $0 + [-6, 4] }
-    try frame.apply(try frame.composition(scene, masked: false)?.patch())
+    try frame.apply(try frame.composition(scene)?.patch())
     for component in format.components {
       let size = component.size(91, 77)
       for y in 0..<size.height {
@@ -172,7 +172,7 @@ import Testing
       exemplar.weight = dice.pick([1, .nan, -1, .infinity, 0.3])
       exemplar.offset = [dice.pick(values), dice.pick(values), 3]
       guard let composition = try frame.composition(scene) else { continue }
-      let patch = try #require(composition.patch(mixing: [exemplar, exemplar]))
+      let patch = try #require(composition.patch(mixing: [exemplar, exemplar], under: scene.mask))
       try frame.apply(patch)
       _ = frame.restore(old, in: patch.region)
       #expect(frame.bytes == old.bytes)
@@ -186,8 +186,8 @@ import Testing
       try #require(try Frame(.i420, 91, 77, color: busy).patch(scene.region)), source: scene.source)
     let composition = try #require(try frame.composition(scene))
     let (with, without) = (Frame(.nv12, 91, 77, color: busy), Frame(.nv12, 91, 77, color: busy))
-    try with.apply(composition.patch(mixing: [other]))
-    try without.apply(composition.patch())
+    try with.apply(composition.patch(mixing: [other], under: scene.mask))
+    try without.apply(composition.patch(under: scene.mask))
     #expect(with.bytes == without.bytes)
     // A patch of a larger frame or of another format is not applied.
     let before = frame.bytes

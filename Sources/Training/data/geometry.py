@@ -115,6 +115,12 @@ def opening(shape):
     return np.linalg.norm(gap[..., :2], axis=-1).mean(1)
 
 
+def smooth(t):
+    """3 t^2 - 2 t^3, with t limited to 0 ... 1."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
 class Basis:
     """The basis of the mouth's coefficients. low [L]: the points that they move. components [12, L, 3]: the offset of
     every point for one unit of a coefficient, faded out towards nose and cheeks. analysis [12, L, 3]: the dot product
@@ -155,9 +161,8 @@ class Basis:
         passing. Openings of 0 ... 0.02 outer eye distances become 0, those up to 0.07 are spread over 0 ... 0.07, others
         are kept."""
         opening, (shut, open) = coefficients @ self.gap, self.UNDECIDED
-        t = np.maximum(opening - shut, 0) / (open - shut)
-        return coefficients - self.likeliest(
-            np.where((opening > 0) & (opening < open), opening - open * t * t * (3 - 2 * t), 0))
+        changed = opening - open * smooth((opening - shut) / (open - shut))
+        return coefficients - self.likeliest(np.where((opening > 0) & (opening < open), changed, 0))
 
     def unopened(self, coefficients):
         """Coefficients [T, 12] without their component along the opening."""

@@ -8,7 +8,7 @@ Images are uint8 [H, W, 3]; points are px, with integers at pixel centres; meshe
 import cv2
 import numpy as np
 
-from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER
+from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER, smooth
 
 cv2.setNumThreads(1)
 INSET = 0.14  # of the lip's height: how far the edge of an open mouth is moved into the lip when reading pixels
@@ -135,12 +135,6 @@ def mouth(points, size, unit):
 def warped(picture, before, after, triangles, unit):
     """The image with its mesh moved; the inside of the mouth is stretched from its own."""
     return moved(picture, field(after, inset(before, unit), triangles, picture.shape[:2]))
-
-
-def smooth(t):
-    """3 t^2 - 2 t^3, with t limited to 0 ... 1."""
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def skin_levels(picture, points):
