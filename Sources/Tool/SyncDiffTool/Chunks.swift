@@ -19,7 +19,27 @@ func endsEarly(chunks path: String) -> Bool {
   case "RF64": size = [UInt8](header[20..<28].reversed())[...].number(at: 0, 8)
   default: size = nil
   }
-  // A program that writes to a pipe does not know the size; SoX writes 0x7f0000xx into AIFF.
-  guard let size, size != 0, size != 0xffff_ffff, size >> 8 != 0x7f_0000 else { return false }
+  guard let size, !isUnknown(size) else { return false }
   return size - 1 > Int(ftello(file)) - 8  // some programs leave out the byte that makes the last chunk's size even
 }
+
+/// How much of the sound is there that GStreamer expects in an AIFF file, 1 at most, if the program that wrote it did not know.
+func shareThere(ofAIFF path: String) -> Double {
+  guard let file = fopen(path, "re") else { return 1 }
+  defer { fclose(file) }
+  var place = 12
+  for _ in 0..<64 {
+    guard let chunk = bytes(8, at: place, of: file), let size = chunk[...].number(at: 4, 4) else { break }
+    place += 8
+    if chunk.starts(with: Array("SSND".utf8)) {
+      guard isUnknown(size), fseeko(file, 0, SEEK_END) == 0 else { break }
+      // Two numbers come before the sound; GStreamer takes a size of 0 for almost 2^32.
+      return min(Double(Int(ftello(file)) - place - 8) / Double((size - 8) & 0xffff_ffff), 1)
+    }
+    place += size + size % 2
+  }
+  return 1
+}
+
+/// Whether a size is what a program writes that does not know it, since it writes to a pipe: SoX 0x7f0000xx into AIFF.
+private func isUnknown(_ size: Int) -> Bool { size == 0 || size == 0xffff_ffff || size >> 8 == 0x7f_0000 }

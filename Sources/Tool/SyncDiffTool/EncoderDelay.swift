@@ -33,17 +33,18 @@ func firstFrame(ofMP3 path: String) -> (delay: Double?, isCutOff: Bool)? {
   return (frame[lame] == 0 ? nil : Double(delay + 528 + 1) / Double(rate), isCutOff)
 }
 
-/// Where a file itself begins, behind tags that others may put before it, bytes.
+/// Where a file itself begins, behind a few tags that others may put before it, bytes.
 func startBehindID3(in file: UnsafeMutablePointer<FILE>) -> Int {
   var start = 0
-  while let tag = bytes(10, at: start, of: file), tag.starts(with: Array("ID3".utf8)) {
+  for _ in 0..<16 {
+    guard let tag = bytes(10, at: start, of: file), tag.starts(with: Array("ID3".utf8)) else { break }
     start += 10 + tag[6...].reduce(0) { $0 << 7 | Int($1 & 0x7f) } + (tag[5] & 0x10 == 0 ? 0 : 10)
   }
   return start
 }
 
 /// Nil if the file ends before.
-private func bytes(_ count: Int, at position: Int, of file: UnsafeMutablePointer<FILE>) -> [UInt8]? {
+func bytes(_ count: Int, at position: Int, of file: UnsafeMutablePointer<FILE>) -> [UInt8]? {
   let read = [UInt8](unsafeUninitializedCapacity: count) { bytes, read in
     read = fseeko(file, off_t(position), SEEK_SET) == 0 ? fread(bytes.baseAddress, 1, count, file) : 0
   }

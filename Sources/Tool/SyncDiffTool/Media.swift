@@ -91,7 +91,8 @@ struct Media {
   /// Takes from the headers what GStreamer gets wrong.
   private mutating func readHeaders(_ file: String, _ headers: MovieHeaders?) {
     isCutOff = endsEarly(chunks: file) || endsEarly(ogg: file)
-    exactDuration = flacDuration(of: file)
+    if ["audio/x-flac", "application/x-id3"].contains(container) { exactDuration = flacDuration(of: file) }
+    if container == "audio/x-aiff" { duration = duration.map { $0 * shareThere(ofAIFF: file) } }
     if pictures.isEmpty, !sounds.isEmpty, let frame = firstFrame(ofMP3: file) {
       sounds[0].delay = frame.delay ?? 0
       isCutOff = frame.isCutOff
