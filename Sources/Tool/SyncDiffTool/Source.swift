@@ -59,7 +59,7 @@ final class Source: Sendable {
     in pipeline: UnsafeMutablePointer<GstElement>
   ) {
     (self.media, self.kind, self.track, self.part) = (media, kind, track, part)
-    (self.begin, self.skip, undecoded) = (begin, skip, Undecoded(kind))
+    (self.begin, self.skip, undecoded) = (begin, skip, Undecoded(kind, of: media))
     isEven = media.container == "video/mpeg"
     let rate = kind == .picture ? media.pictures.first?.rate.value ?? 0 : 0
     state = Mutex(State(timeline: Timeline(rate: rate, isEven: isEven, longest: media.longestFrame)))

@@ -1,9 +1,11 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a decoder was given and did not return: GStreamer's skip broken packets without a word.
+// What a decoder was given and did not return: GStreamer's skip broken packets without a word. And what its parser skipped in a
+// file that is nothing but packets.
 
 import CGStreamer
+import Glibc
 import Synchronization
 
 /// Must live as long as the pipeline it is attached to.
@@ -15,24 +17,40 @@ final class Undecoded: Sendable {
     var end: Double?
     var isOver = false
     var (count, seconds, first) = (0, 0.0, 0.0)
+    /// Where the next packet is if nothing is skipped before it, and the size of the largest so far, bytes.
+    var (next, largest) = (guint64.max, 0)
+    /// What was skipped, bytes, and where it begins, seconds.
+    var skipped: (count: guint64, first: Double) = (0, 0)
   }
 
   private let state = Mutex(State())
   private let kind: Source.Kind
+  /// The file if it may be nothing but packets.
+  private let file: String?
   /// Seconds. At a beginning, decoders need some packets that they return nothing of.
   private static let (jitter, beginning) = (0.002, 0.1)
 
   /// Pictures of which each packet is a frame; elsewhere there are packets that say that nothing has changed, among others.
   private static let whole: Set = ["video/x-h264", "video/x-h265", "video/x-prores", "video/mpeg", "image/jpeg"]
+  /// Sounds of which a file may be nothing but packets, and packets come with their place in it.
+  private static let bare: Set = ["audio/mpeg", "audio/x-ac3", "audio/x-eac3", "audio/x-dts"]
 
-  init(_ kind: Source.Kind) { self.kind = kind }
+  init(_ kind: Source.Kind, of media: Media) {
+    self.kind = kind
+    file = kind == .sound && Self.bare.union(["application/x-id3"]).contains(media.container) ? media.file : nil
+  }
 
   /// What is missing, for people; nil if nothing is.
   var text: String? {
     state.withLock { state in
-      guard state.count > 0 else { return nil }
-      let amount = kind == .picture ? "\(state.count) of its frames" : "\(hundredths(state.seconds)) s of its sound"
-      return "\(amount) cannot be decoded, first at \(hundredths(state.first)) s"
+      var texts: [String] = []
+      if state.count > 0 {
+        let amount = kind == .picture ? "\(state.count) of its frames" : "\(hundredths(state.seconds)) s of its sound"
+        texts.append("\(amount) cannot be decoded, first at \(hundredths(state.first)) s")
+      }
+      let (count, first) = state.skipped
+      if count > 0 { texts.append("\(count) bytes in its sound are something else, first at \(hundredths(first)) s") }
+      return texts.isEmpty ? nil : texts.joined(separator: "; ")
     }
   }
 
@@ -48,7 +66,9 @@ final class Undecoded: Sendable {
         if let pad, let me, let packet = info?.buffer, !isAtEnd(packet, on: pad),
           let time = runningTime(of: packet, on: pad)
         {
-          Unmanaged<Undecoded>.fromOpaque(me).takeUnretainedValue().enter(Double(time) / 1e9)
+          let undecoded = Unmanaged<Undecoded>.fromOpaque(me).takeUnretainedValue()
+          undecoded.enter(Double(time) / 1e9)
+          undecoded.look(before: packet, at: Double(time) / 1e9, on: pad)
         }
         return GST_PAD_PROBE_OK
       }, me, nil)
@@ -70,6 +90,22 @@ final class Undecoded: Sendable {
   func stop() { state.withLock { $0.isOver = true } }
 
   private func enter(_ time: Double) { state.withLock { $0.entered.append(time) } }
+
+  /// Notes what was skipped between two packets, unless it is less than one, as where two files were joined, or a tag.
+  private func look(
+    before packet: UnsafeMutablePointer<GstBuffer>, at time: Double, on pad: UnsafeMutablePointer<GstPad>
+  ) {
+    guard let file, packet.pointee.offset != .max, Self.bare.contains(structureName(of: pad) ?? "") else { return }
+    let (place, size) = (packet.pointee.offset, Int(gst_buffer_get_size(packet)))
+    state.withLock { state in
+      defer { (state.next, state.largest) = (place + guint64(size), max(state.largest, size)) }
+      guard !state.isOver, place > state.next, place - state.next >= state.largest,
+        !isTag(at: state.next, in: file)
+      else { return }
+      if state.skipped.count == 0 { state.skipped.first = time }
+      state.skipped.count += place - state.next
+    }
+  }
 
   private func leave(_ start: Double, lasting duration: Double) {
     state.withLock { state in
@@ -104,6 +140,14 @@ private func isAtEnd(_ packet: UnsafeMutablePointer<GstBuffer>, on pad: UnsafeMu
   var segment = GstSegment()
   gst_event_copy_segment(event, &segment)
   return packet.pointee.pts != .max && segment.stop != .max && packet.pointee.pts + 1_000_000 >= segment.stop
+}
+
+/// Whether a tag, and not sound, is at a place in a file, bytes behind tags at its beginning.
+private func isTag(at place: guint64, in path: String) -> Bool {
+  guard let file = fopen(path, "re") else { return false }
+  defer { fclose(file) }
+  let start = bytes(8, at: startBehindID3(in: file) + Int(clamping: place), of: file) ?? []
+  return ["ID3", "TAG", "APETAGEX", "LYRICS"].contains { start.starts(with: $0.utf8) }
 }
 
 /// The decoder whose output a pad of a uridecodebin is; nil if its stream is not encoded.
