@@ -200,6 +200,31 @@ import Testing
   }
 
   @Test(
+    "AV1 in mp4 says in its header what is in its frames",
+    arguments: ["320x240", "96x64", "1920x1080"],
+    ["yuv420p", "yuv422p", "yuv444p"])
+  func av1Header(size: String, format: String) throws {
+    let video = try folder.make(
+      "v.mkv", by: "-f lavfi -i testsrc2=s=\(size):r=25:d=0.12 -pix_fmt \(format) -c:v ffv1")
+    let words = ["--video-codec", "av1", "-o", folder.file("out.mp4")]
+    let outcome = try run(tool, ["dub", "--once", "--video", video, "--audio", sound] + words)
+    #expect(outcome.status == 3, "\(outcome.err)")
+    func header(_ path: String) throws -> Data {
+      let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+      let box = try #require(bytes.firstRange(of: Data("av1C".utf8)))
+      let length = bytes[box.lowerBound - 4..<box.lowerBound].reduce(0) { $0 << 8 | Int($1) }
+      return Data(bytes[box.upperBound..<box.lowerBound - 4 + length])
+    }
+    let made = try header(folder.file("out.mp4"))
+    // FFmpeg writes its own from the frames, without looking at ours.
+    _ = try folder.make("raw.obu", by: "-i @out.mp4 -map 0:v -c copy")
+    let wanted = try header(folder.make("again.mp4", by: "-i @raw.obu -c copy"))
+    #expect(made.prefix(4) == wanted.prefix(4), "\(Array(made)) \(Array(wanted))")
+    #expect(made.dropFirst(4).starts(with: wanted.dropFirst(4)), "\(Array(made)) \(Array(wanted))")
+    #expect(try decodedFrames(folder.file("out.mp4")) == 3)
+  }
+
+  @Test(
     "A quality is kept to: a worse one is a smaller file",
     arguments: [("a.mp4", "h264"), ("a.mp4", "hevc"), ("a.webm", "vp9"), ("a.mp4", "av1")])
   func quality(name: String, codec: String) throws {

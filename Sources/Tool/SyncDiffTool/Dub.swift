@@ -251,6 +251,11 @@ struct Dub: ParsableCommand {
         faults.append("it does not say of all tracks whether they are default: \(error)")
       }
       do { try setLeads(of: file, [0] + made.leads) } catch { faults.append("its sound begins late: \(error)") }
+      if job.encoding.video == .av1 {
+        do { try fillAV1Header(of: file, place: StreamTags(job.encoding).place) } catch {
+          faults.append("its header does not say how to decode it: \(error)")
+        }
+      }
       do { try mendOpusHeaders(of: file) } catch { faults.append("its Opus sound begins late in players: \(error)") }
     }
     if made.frames > 0, made.interruption == nil { dropEmpty(made.empty, of: file, job, &faults, report) }

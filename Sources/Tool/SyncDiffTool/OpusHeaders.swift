@@ -8,11 +8,7 @@ import Glibc
 
 /// Turns the numbers of a finished file round where its muxer wrote them in the wrong order.
 func mendOpusHeaders(of file: Output) throws {
-  let end = Int(lseek(file.descriptor, 0, SEEK_END))
-  var tables = [0..<end]
-  for type in ["moov", "trak", "mdia", "minf", "stbl", "stsd"] {
-    tables = tables.flatMap { boxes(in: $0, of: file) }.filter { $0.type == type }.map(\.body)
-  }
+  let tables = sampleTables(of: file).flatMap { boxes(in: $0, of: file) }.filter { $0.type == "stsd" }.map(\.body)
   // Before the boxes in them, `stsd` has 8 bytes and a sample entry of version 0 has 28; version 1, QuickTime's, has 16 more.
   for entry in tables.flatMap({ boxes(in: $0.dropFirst(8), of: file) }) where entry.type == "Opus" {
     let inner = [28, 44].flatMap { boxes(in: entry.body.dropFirst($0), of: file) }
@@ -24,5 +20,12 @@ func mendOpusHeaders(of file: Output) throws {
       for number in [2..<4, 4..<8, 8..<10] { bytes[number].reverse() }
       try file.replace(before, with: bytes, at: header.body.lowerBound)
     }
+  }
+}
+
+/// Where the bodies of the `stbl` boxes of a finished file are, one for each track.
+func sampleTables(of file: Output) -> [Range<Int>] {
+  ["moov", "trak", "mdia", "minf", "stbl"].reduce([0..<Int(lseek(file.descriptor, 0, SEEK_END))]) { outer, type in
+    outer.flatMap { boxes(in: $0, of: file) }.filter { $0.type == type }.map(\.body)
   }
 }

@@ -13,7 +13,7 @@ final class StreamTags: Sendable {
   private let primaries, transfer, matrix: UInt8
   private let isFullRange: Bool
   /// Where the chroma samples lie, as AV1 numbers it; 0 is unknown.
-  private let place: Int
+  let place: Int
 
   init(_ encoding: Encoding) {
     func number(_ iso: guint) -> UInt8 { iso == 0 ? 2 : UInt8(truncatingIfNeeded: iso) }
@@ -83,25 +83,14 @@ final class StreamTags: Sendable {
   private func av1(_ units: [UInt8]) throws -> [UInt8]? {
     var (changed, rest, isChanged) = ([UInt8](), units[...], false)
     while let header = rest.first {
-      let (type, hasExtension, hasLength) = (header >> 3 & 15, header & 4 != 0, header & 2 != 0)
-      guard hasLength else { return nil }
-      let start = rest.startIndex
-      var (length, place) = (0, start + (hasExtension ? 2 : 1))
-      for shift in stride(from: 0, to: 35, by: 7) {
-        guard place < rest.endIndex else { return nil }
-        length |= Int(rest[place] & 0x7f) << shift
-        place += 1
-        if rest[place - 1] & 0x80 == 0 { break }
-      }
-      guard length <= rest.endIndex - place else { return nil }
-      let end = place + length
-      if type == 1, !hasExtension, let sequence = try av1Sequence(rest[place..<end]), sequence.count < 0x80 {
+      guard let unit = BitstreamUnit(rest) else { return nil }
+      if unit.type == 1, !unit.hasExtension, let sequence = try av1Sequence(unit.body), sequence.count < 0x80 {
         changed += [header, UInt8(sequence.count)] + sequence
         isChanged = true
       } else {
-        changed += rest[start..<end]
+        changed += unit.whole
       }
-      rest = rest[end...]
+      rest = rest[unit.whole.endIndex...]
     }
     return isChanged ? changed : nil
   }
