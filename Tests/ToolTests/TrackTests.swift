@@ -102,6 +102,27 @@ import Testing
     #expect(times.count == 2 && abs(times[0]) < 0.001 && abs(times[1] - (1 - from)) < 0.03, "\(times)")
   }
 
+  @Test(
+    "What of a kept sound cannot be kept at the beginning of a part is named",
+    arguments: ["mkv", "ts", "mp4"],
+    [("aac", 0.52), ("ac3", 0.52), ("aac", 0.64)])
+  func lateKept(ending: String, sound: (codec: String, from: Double)) throws {
+    let video = try folder.make(
+      "v.mp4",
+      by:
+        "-f lavfi -i testsrc2=s=128x96:r=25:d=1 -i \(try folder.noise()) -c:v libx264 -c:a \(sound.codec)"
+    )
+    let outcome = try dub(
+      video, try folder.tone(), "out.\(ending)", "--keep", "--from", "\(sound.from)")
+    #expect(outcome.status == 3, "\(outcome.err)")
+    let named = outcome.err.firstMatch(
+      of: /the first (0\.\d+) s of its (AAC|AC-3) sound are left out/)?.1
+    let out = folder.file("out.\(ending)")
+    let gap = try #require(frameTimes(out, "a:1").first) - #require(frameTimes(out).first)
+    #expect(abs(gap - (named.flatMap { Double($0) } ?? 0)) < 0.01, "\(gap) \(outcome.err)")
+    #expect(named == nil || ending != "mp4" && sound.from == 0.52, "\(outcome.err)")
+  }
+
   @Test("A kept sound that ends shortly before the part is no fault")
   func keptBeforePart() throws {
     let noise = try folder.noise()

@@ -144,6 +144,8 @@ final class Carrier: Sendable {
     var lengths = PacketLengths()
     var hasMarkup = false
     var losesStyles = false
+    /// How much of the part is in a packet that begins before it and cannot be kept, seconds.
+    var late = 0.0
     var lead: Double?
   }
 
@@ -151,8 +153,12 @@ final class Carrier: Sendable {
 
   /// What of the stream is lost.
   var loss: String? {
-    state.withLock { $0.losesStyles }
-      ? "\(keepsItalics ? "colours" : "italics") and the like of its subtitles are left out" : nil
+    state.withLock { state in
+      if state.losesStyles {
+        return "\(keepsItalics ? "colours" : "italics") and the like of its subtitles are left out"
+      }
+      return state.late >= 0.001 ? "the first \(hundredths(state.late)) s of its \(stream.name) are left out" : nil
+    }
   }
 
   /// Whether nothing of the stream lies in the part.
@@ -261,7 +267,10 @@ final class Carrier: Sendable {
     var isWithin = true
     if start < part.from, stream.isSound {
       let lasts = buffer.pointee.duration == .max ? 0 : Double(buffer.pointee.duration) / 1e9
-      guard isLed, start + lasts > part.from - Self.preroll else { return GST_PAD_PROBE_DROP }
+      guard isLed, start + lasts > part.from - Self.preroll else {
+        state.withLock { $0.late = max($0.late, start + lasts - part.from) }
+        return GST_PAD_PROBE_DROP
+      }
       isWithin = start + lasts > part.from
       guard isWithin || state.withLock({ $0.held.isEmpty && $0.hasBegun }) else {
         gst_buffer_ref(buffer)
