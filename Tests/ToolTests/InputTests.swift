@@ -72,6 +72,106 @@ import Testing
   }
 
   @Test(
+    "A sound that was written to a pipe is as long as it is", arguments: ["aiff", "wav"],
+    [0, 0x7f00_0008, 0xffff_ffff])
+  func piped(ending: String, size: UInt32) throws {
+    // FFmpeg writes 0 into AIFF, and ones into WAV.
+    let path = try folder.tone(
+      "a.\(ending)", by: "-f \(ending) pipe:1 -c:a pcm_s16\(ending == "aiff" ? "be" : "le")")
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let chunk = try #require(bytes.firstRange(of: Data((ending == "aiff" ? "SSND" : "data").utf8)))
+    for place in [4, chunk.upperBound] where ending == "aiff" || size != 0x7f00_0008 {
+      bytes.replaceSubrange(
+        place..<place + 4, with: withUnsafeBytes(of: size.bigEndian) { Data($0) })
+    }
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let told = try run(tool, ["inspect", path]).out
+    #expect(told.contains(", 1.0 s\n"), "\(told)")
+    let outcome = try dub(try folder.picture(frames: 30), path)
+    #expect(outcome.status == 3 && !outcome.err.contains("cut"), "\(outcome.err)")
+  }
+
+  /// What stands for noise in a file.
+  private func noise(_ count: Int) -> Data {
+    var state: UInt32 = 1
+    return Data(
+      (0..<count).map { _ in
+        state = state &* 1_664_525 &+ 1_013_904_223
+        return UInt8(state >> 24)
+      })
+  }
+
+  @Test(
+    "What is no sound in a file of nothing but packets is named, with status 4",
+    arguments: [
+      ("mp3", "libmp3lame"), ("ac3", "ac3"), ("eac3", "eac3"), ("aac", "aac"),
+      ("dts", "dca -strict -2"),
+    ])
+  func bare(ending: String, codec: String) throws {
+    let path = try folder.make(
+      "a.\(ending)", by: "-f lavfi -i anoisesrc=a=0.1:d=3:r=48000:seed=7 -c:a \(codec)")
+    let picture = try folder.picture(frames: 90)
+    let sound = try Data(contentsOf: URL(fileURLWithPath: path))
+    func outcome(_ bytes: Data) throws -> Outcome {
+      try bytes.write(to: URL(fileURLWithPath: path))
+      return try dub(picture, path)
+    }
+    let tag = Data("ID3".utf8) + Data([4, 0, 0, 0, 0, 0x20, 0]) + Data(count: 4096)
+    // Tags, a beginning within a packet, and a packet that ends early where two files are joined are nothing to tell of.
+    let good =
+      [sound, sound.dropFirst(1001), sound.prefix(sound.count / 2 + 13) + sound]
+      + (ending == "mp3" ? [tag + sound + tag + sound] : [])
+    for bytes in good {
+      let made = try outcome(Data(bytes))
+      #expect(made.status == 3, "\(bytes.count): \(made.err)")
+    }
+    var bad = sound
+    let hole = sound.count / 2..<sound.count / 2 + 8000
+    bad.replaceSubrange(hole, with: noise(8000))
+    for bytes in [bad] + (ending == "mp3" ? [tag + bad] : []) {
+      let made = try outcome(bytes)
+      #expect(made.status == 4, "\(made.err)")
+      let count = made.err.firstMatch(
+        of: /(\d+) bytes in its sound are something else, first at 1\.\d+ s/)?.1
+      #expect(
+        count.flatMap { Int($0) }.map { (4000...12_000).contains($0) } ?? false, "\(made.err)")
+    }
+  }
+
+  @Test("A file from the web is fetched once, whatever it is for")
+  func once() throws {
+    _ = try folder.make("v.mp4", by: "\(Self.noise) -c:v libx264 -c:a aac")
+    try Data("start,end,sound\n0,1,URL\n1,2,URL\n".utf8).write(
+      to: URL(fileURLWithPath: folder.file("cues.csv")))
+    let script = """
+      import http.server, subprocess, sys, threading
+      class Server(http.server.SimpleHTTPRequestHandler):
+          asked = 0
+          def do_GET(self):
+              Server.asked += 1
+              super().do_GET()
+          def log_message(self, *_): pass
+      server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+      threading.Thread(target=server.serve_forever, daemon=True).start()
+      url = f"http://127.0.0.1:{server.server_port}/v.mp4"
+      text = open("cues.csv").read().replace("URL", url)
+      open("cues.csv", "w").write(text)
+      words = [word.replace("URL", url) for word in sys.argv[1:]]
+      print(subprocess.run(words).returncode, Server.asked)
+      """
+    for words in [["--audio", "URL", "--sheet", "s.png"], ["--cues", "cues.csv"]] {
+      let command =
+        [tool.path, "dub", "--once", "--quiet", "--video", "URL", "-o", "out.mp4", "--overwrite"]
+        + words
+      let outcome = try run(
+        URL(fileURLWithPath: "/bin/sh"),
+        ["-c", "cd '\(folder.path)'; exec \"$@\"", "sh", "/usr/bin/env", "python3", "-c", script]
+          + command)
+      #expect(outcome.out == "3 1\n", "\(outcome.out) \(outcome.err)")
+    }
+  }
+
+  @Test(
     "What cannot be decoded in the middle is named with its length, with status 4",
     arguments: [
       ("a.m4a", "-f lavfi -i sine=d=3 -c:a aac", "s of its sound cannot be decoded, first at 1."),
@@ -88,11 +188,8 @@ import Testing
     #expect(whole.status == 3, "\(whole.err)")
     var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
     let media = try #require(boxes(bytes)?.first { $0.type == "mdat" }?.body)
-    var state: UInt32 = 1
-    for place in media.startIndex + media.count / 2..<media.startIndex + media.count / 2 + 3000 {
-      state = state &* 1_664_525 &+ 1_013_904_223
-      bytes[place] = UInt8(state >> 24)
-    }
+    let middle = media.startIndex + media.count / 2
+    bytes.replaceSubrange(middle..<middle + 3000, with: noise(3000))
     try bytes.write(to: URL(fileURLWithPath: path))
     let outcome = try dub(words.0, words.1)
     #expect(outcome.status == 4 && outcome.err.contains(message), "\(outcome.err)")

@@ -135,7 +135,7 @@ private final class Queue: @unchecked Sendable {
 
   private func dub(_ dub: Dub) -> BatchRecord {
     var record = BatchRecord(dub)
-    var status = stat()
+    var (status, picture) = (stat(), Media?.none)
     let report = Report(isSilent: true)
     do {
       if !overwrite, stat(dub.output, &status) == 0 {
@@ -145,6 +145,7 @@ private final class Queue: @unchecked Sendable {
         (record.state, record.figures) = (.skipped, earlier[dub.output]?.figures)
       } else {
         let result = try dub.dub(report, keepsPart: false)
+        picture = result.picture
         (record.state, record.exit) = (.dubbed, Int(result.status?.rawValue ?? 0))
         record.figures = BatchRecord.Figures(
           frames: result.frames, painted: result.painted, seconds: result.seconds, spent: result.spent,
@@ -156,15 +157,19 @@ private final class Queue: @unchecked Sendable {
       let failure = error as? Failure ?? wrong ?? Failure("\(error)", .internalFault)
       (record.state, record.exit, record.text) = (.failed, Int(failure.status.rawValue), failure.description)
     }
-    if record.state != .failed, reports.contains(where: { $0.kind == .html }) { record.stills = stills(of: dub) }
+    if record.state != .failed, reports.contains(where: { $0.kind == .html }) {
+      record.stills = stills(of: dub, picture)
+    }
     return record
   }
 
-  /// One still of the original and one of the dub, each from the middle, as far as they can be decoded.
-  private func stills(of dub: Dub) -> [String] {
-    guard let made = try? Stills(of: dub.output) else { return [] }
+  /// One still of the original and one of the dub, each from the middle, as far as they can be decoded. `picture`: the original,
+  /// if it was read already.
+  private func stills(of dub: Dub, _ picture: Media?) -> [String] {
+    guard let made = try? Stills(of: Media(path: dub.output)) else { return [] }
     let middle = (made.duration ?? 0) / 2
-    return [(try? Stills(of: dub.video), dub.format.from + middle), (made, middle)].compactMap { stills, time in
+    let original = try? Stills(of: picture ?? Media(path: dub.video))
+    return [(original, dub.format.from + middle), (made, middle)].compactMap { stills, time in
       stills?.jpeg(at: time, height: 180).map(base64)
     }
   }

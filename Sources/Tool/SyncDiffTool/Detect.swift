@@ -16,6 +16,8 @@ struct Detect: ParsableCommand {
       the face at the end, px), "version" (of the syncdiff that painted), "model" (last byte of its model's checksum), "id" (the user's \
       number), "score" (standard deviations of chance), "false_alarm" (less than this is the probability that it is chance)}]}. Exit \
       status: 0 with a mark, 3 without.
+
+      \(Download.help)
       """)
 
   @Argument(help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "file"), completion: .file())

@@ -8,6 +8,11 @@ import CGStreamer
 import Glibc
 
 struct Download {
+  /// What commands that read files say of it.
+  static let help = """
+    A file from the web is first copied whole, into an unnamed file in /tmp or, if it is set, the folder TMPDIR.
+    """
+
   private let scratch: Scratch
   /// Whether as many bytes came as were announced.
   let isComplete: Bool

@@ -34,7 +34,7 @@ struct Dub: ParsableCommand {
       mouths seen since then.
 
       Encoded stretches (--jobs) and frames to be repeated (--extend) are kept for the time being in unnamed files beside \
-      OUT, where there must be room anyway, and files from the web in /tmp; TMPDIR names another folder.
+      OUT, where there must be room anyway; TMPDIR names another folder. \(Download.help)
 
       Ctrl-C or SIGTERM ends early and leaves a playable file, or none if VIDEO is still being read through.
 
@@ -139,6 +139,7 @@ struct Dub: ParsableCommand {
 
   /// What was made.
   struct Result {
+    let picture: Media
     let frames, painted, hidden: Int
     /// Duration of the video, and the time it took to dub it.
     let seconds, spent: Double
@@ -182,9 +183,15 @@ struct Dub: ParsableCommand {
     }
     let picture = try Media(path: video)
     try picture.requirePicture(deinterlaced: format.deinterlace)
+    var known = [video: picture]
+    func media(_ path: String) throws -> Media {
+      let media = try known[path] ?? Media(path: path)
+      known[path] = media
+      return media
+    }
     let voices =
-      try cues.map { try Cue.load(path: $0).map(Voice.init) } ?? audio.map {
-        [try Voice(Media(path: $0), number: audioTrack)]
+      try cues.map { try Cue.load(path: $0).map { try Voice($0, in: media($0.sound)) } } ?? audio.map {
+        [try Voice(media($0), number: audioTrack)]
       } ?? []
     let label = try origin.label.map { try Label($0, in: origin.labelCorner ?? .topLeft) }
     let job = try Job(picture: picture, voices: voices, hasCues: cues != nil, output: output, format, label: label)
@@ -279,7 +286,7 @@ struct Dub: ParsableCommand {
     }
     if let sheet, isFile, made.frames > 0 {
       let picture = try Output(sheet, inputs: [job.picture.path, output])
-      try picture.write(contactSheet(job.picture.path, from: job.part.from, output))
+      try picture.write(contactSheet(job.picture, from: job.part.from, output))
       try picture.finish()
     }
     let isFaceless = made.painted == 0 && made.faceless > 0
@@ -292,8 +299,8 @@ struct Dub: ParsableCommand {
       made.interruption == nil
       ? "\(output) is not as it should be: \(faults.joined(separator: "; "))" : "interrupted: \(output) ends early"
     return Result(
-      frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds, spent: spent,
-      output: output,
+      picture: job.picture, frames: made.frames, painted: made.painted, hidden: made.hidden, seconds: made.seconds,
+      spent: spent, output: output,
       encoding: job.encoding, signature: signature, consent: origin.consent, status: status, fault: fault)
   }
 

@@ -21,6 +21,8 @@ struct Inspect: ParsableCommand {
       The options are those of syncdiff dub that decide what is written. --audio-track and --once, which choose the new sound and how \
       faces are learned, change nothing here and are not taken.
 
+      \(Download.help)
+
       Exit status: 0 it can be dubbed; otherwise the status with which syncdiff dub would end, such as 66 or 73, but never its 3 or 4.
       """)
 

@@ -100,8 +100,8 @@ struct Voice {
   /// Those that the element takes, Hz.
   private static let rates = 8000...384_000
 
-  init(_ cue: Cue) throws {
-    self = try Voice(Media(path: cue.sound))
+  init(_ cue: Cue, in media: Media) throws {
+    self = try Voice(media)
     (start, end, face) = (cue.start, cue.end, cue.face)
   }
 }

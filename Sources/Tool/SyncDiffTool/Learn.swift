@@ -14,9 +14,12 @@ struct Learn: ParsableCommand {
       Writes a file of at most 16 MB for --presenter of syncdiff dub and for the element's property presenter. It holds mouths of the \
       person, so that full quality is there from the first frame. Ten seconds of the person speaking are enough. The face \
       tracked longest without a cut counts.
+
+      \(Download.help)
       """)
 
-  @Argument(help: ArgumentHelp("Video file: anything GStreamer can decode.", valueName: "footage"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("File or URL: anything GStreamer can decode.", valueName: "footage"), completion: .file())
   var footage: String
 
   @Option(name: .shortAndLong, help: ArgumentHelp("File to write.", valueName: "name.presenter"), completion: .file())

@@ -13,9 +13,8 @@ final class Stills {
   private let pipeline: UnsafeMutablePointer<GstElement>
 
   /// Frames come upright, with square pixels. Throws if there is no video.
-  init(of path: String) throws {
-    let media = try Media(path: path)
-    guard let picture = media.pictures.first else { throw Failure("\(path) has no video stream") }
+  init(of media: Media) throws {
+    guard let picture = media.pictures.first else { throw Failure("\(media.path) has no video stream") }
     (duration, isStill) = (media.duration, media.isStill)
     let direction = (picture.orientation ?? .upright).rawValue
     pipeline = try parse(
@@ -24,7 +23,7 @@ final class Stills {
     pipeline.element("in").object.set("uri", to: media.uri)
     gst_element_set_state(pipeline, GST_STATE_PAUSED)
     guard gst_element_get_state(pipeline, nil, nil, patience) != GST_STATE_CHANGE_FAILURE else {
-      throw Failure("cannot decode \(path)")
+      throw Failure("cannot decode \(media.path)")
     }
   }
 
@@ -136,9 +135,9 @@ private struct Pixels {
 
 /// Frames of an original and of its dub, spread over the dub, as PNG: two rows with the original above, and below them their
 /// time in the dub. `from`: seconds in the original at which the dub begins. Throws if one of them cannot be decoded.
-func contactSheet(_ original: String, from: Double, _ dub: String) throws -> [UInt8] {
+func contactSheet(_ original: Media, from: Double, _ dub: String) throws -> [UInt8] {
   let (count, columns, height, line, gap) = (12, 6, 180, 18, 4)
-  let (before, after) = (try Stills(of: original), try Stills(of: dub))
+  let (before, after) = (try Stills(of: original), try Stills(of: Media(path: dub)))
   let length = after.duration ?? 0
   let moments = (0..<count).compactMap { i -> (before: Pixels, after: Pixels, time: Double)? in
     let time = (Double(i) + 0.5) / Double(count) * length
