@@ -46,6 +46,15 @@ import Testing
     }
   }
 
+  @Test(
+    "Commands that take a file from the web say that it is copied",
+    arguments: ["dub", "inspect", "detect", "learn"])
+  func downloads(command: String) throws {
+    let help = try run(tool, [command, "--help"]).out.replacing(/\s+/, with: " ")
+    #expect(
+      help.contains("A file from the web is first copied whole, into an unnamed file"), "\(help)")
+  }
+
   @Test("bash completes the names of files wherever one belongs, and of folders")
   func fileNames() throws {
     let folder = try Folder()
