@@ -18,7 +18,7 @@ struct Kept {
     var track: Track?
     /// Whether players play it unless told otherwise. Of the audio tracks that is the new one.
     var isDefault: Bool { !isSound && track?.isDefault ?? false }
-    var kind: String { String(caps.prefix { $0 != "," }) }
+    var kind: String { String(caps.prefix { ![",", ";"].contains($0) }) }
     var isSound: Bool { caps.hasPrefix("audio/") }
     var isText: Bool { kind == "text/x-raw" }
     var isOpus: Bool { kind == Opus.caps }
