@@ -117,10 +117,10 @@ import Testing
       return try dub(picture, path)
     }
     let tag = Data("ID3".utf8) + Data([4, 0, 0, 0, 0, 0x20, 0]) + Data(count: 4096)
-    // Tags, a beginning within a packet, and a packet that ends early where two files are joined are nothing to tell of.
-    let good =
-      [sound, sound.dropFirst(1001), sound.prefix(sound.count / 2 + 13) + sound]
-      + (ending == "mp3" ? [tag + sound + tag + sound] : [])
+    // Tags and a beginning within a packet are nothing to tell of, nor is a packet that ends early where two files are joined, but
+    // that AAC's decoder leaves it out.
+    let joined = ending == "aac" ? [] : [sound.prefix(sound.count / 2 + 13) + sound]
+    let good = [sound, sound.dropFirst(1001)] + joined + (ending == "mp3" ? [tag + sound + tag + sound] : [])
     for bytes in good {
       let made = try outcome(Data(bytes))
       #expect(made.status == 3, "\(bytes.count): \(made.err)")
@@ -141,8 +141,6 @@ import Testing
   @Test("A file from the web is fetched once, whatever it is for")
   func once() throws {
     _ = try folder.make("v.mp4", by: "\(Self.noise) -c:v libx264 -c:a aac")
-    try Data("start,end,sound\n0,1,URL\n1,2,URL\n".utf8).write(
-      to: URL(fileURLWithPath: folder.file("cues.csv")))
     let script = """
       import http.server, subprocess, sys, threading
       class Server(http.server.SimpleHTTPRequestHandler):
@@ -160,6 +158,8 @@ import Testing
       print(subprocess.run(words).returncode, Server.asked)
       """
     for words in [["--audio", "URL", "--sheet", "s.png"], ["--cues", "cues.csv"]] {
+      try Data("start,end,sound\n0,1,URL\n1,2,URL\n".utf8).write(
+        to: URL(fileURLWithPath: folder.file("cues.csv")))
       let command =
         [tool.path, "dub", "--once", "--quiet", "--video", "URL", "-o", "out.mp4", "--overwrite"]
         + words
