@@ -18,10 +18,13 @@ import Testing
         quality is there from the first frame. Ten seconds of the person speaking are
         enough. The face tracked longest without a cut counts.
 
+        A file from the web is first copied whole, into an unnamed file in /tmp or, if
+        it is set, the folder TMPDIR.
+
         USAGE: syncdiff learn <footage> --output <name.presenter> [--model <model>] [--threads <threads>]
 
         ARGUMENTS:
-          <footage>               Video file: anything GStreamer can decode.
+          <footage>               File or URL: anything GStreamer can decode.
 
         OPTIONS:
           -o, --output <name.presenter>
