@@ -384,6 +384,8 @@ final class Carrier: Sendable {
       if !hasList { gst_segment_offset_running_time(&segment, GST_FORMAT_TIME, gint64(margin - early)) }
       if stream.isOpus, let packet = info.writable(buffer) { Opus.skip(early, of: packet, on: pad) }
       open(pad)
+      // It would follow by itself later, and take the place of the next one.
+      if stream.isOpus { gst_pad_push_event(pad, gst_event_ref(event)) }
       gst_pad_send_event(next.pad, gst_event_new_segment(&segment))
       return
     }
