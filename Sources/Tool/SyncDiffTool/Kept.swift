@@ -248,9 +248,11 @@ final class Carrier: Sendable {
       defer { state.isOpen = true }
       return state.isOpen
     }
-    guard stream.isOpus, !wasOpen, let caps = gst_pad_get_sticky_event(pad, GST_EVENT_CAPS, 0) else { return }
-    // The pad sends all that was held back.
-    gst_pad_push_event(pad, caps)
+    guard stream.isOpus, !wasOpen else { return }
+    // Tags follow with the next packet.
+    for type in [GST_EVENT_CAPS, GST_EVENT_SEGMENT] {
+      if let event = gst_pad_get_sticky_event(pad, type, 0) { gst_pad_push_event(pad, event) }
+    }
   }
 
   private func pass(
@@ -384,8 +386,6 @@ final class Carrier: Sendable {
       if !hasList { gst_segment_offset_running_time(&segment, GST_FORMAT_TIME, gint64(margin - early)) }
       if stream.isOpus, let packet = info.writable(buffer) { Opus.skip(early, of: packet, on: pad) }
       open(pad)
-      // It would follow by itself later, and take the place of the next one.
-      if stream.isOpus { gst_pad_push_event(pad, gst_event_ref(event)) }
       gst_pad_send_event(next.pad, gst_event_new_segment(&segment))
       return
     }
