@@ -23,10 +23,7 @@ public struct FaceWindow: Equatable, Sendable {
 
   public init(side: Int) {
     self.side = side
-    let ramp = (0..<side).map { x in
-      let t = min(max(Float(min(x, side - 1 - x) - Self.border) / Self.edge, 0), 1)
-      return t * t * (3 - 2 * t)
-    }
+    let ramp = (0..<side).map { smooth(Float(min($0, side - 1 - $0) - Self.border) / Self.edge) }
     fade = ramp.flatMap { row in ramp.map { row * $0 } }
   }
 

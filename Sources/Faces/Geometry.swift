@@ -132,9 +132,7 @@ public struct Geometry: Sendable {
   /// less towards the head's outline, none on the far side, where it is hidden. A frontal face moves as a whole.
   public func facing(_ pose: Pose) -> [Float] {
     zip(normals, pose.turned(normals)).map { normal, turned in
-      let t = -turned.z / Float(pose.scale) / min(max(-normal.z, Self.facing.least), Self.facing.most)
-      let inside = min(max(t, 0), 1)
-      return inside * inside * (3 - 2 * inside)
+      smooth(-turned.z / Float(pose.scale) / min(max(-normal.z, Self.facing.least), Self.facing.most))
     }
   }
 

@@ -186,7 +186,8 @@ import Testing
   @Test(
     "A list that is wrong is refused before anything is made",
     arguments: [
-      ("video,audio,output\nv,a,o.mp4\nv,a,o.mp4\n", "have the same output"), ("video,audio\nv,a\n", "--output"),
+      ("video,audio,output\nv,a,o.mp4\nv,a,o.mp4\n", "have the same output"),
+      ("video,audio,output\nv,a,o.mp4\nv,a,./o.mp4\n", "have the same output"), ("video,audio\nv,a\n", "--output"),
       ("video,audio,output\nv,a\n", "has 2 cells, not 3"), ("video,audio,output,colour\nv,a,o.mp4,red\n", "colour"),
       ("video,audio,output,container\nv,a,-,mkv\n", "standard output"), ("[1]", "not a JSON object"),
       ("[{]", "not a JSON array"),
@@ -198,5 +199,13 @@ import Testing
     let outcome = try syncdiff("batch", try list("list", text))
     #expect(outcome.status == 64 && outcome.err.contains(message), "\(outcome.err)")
     #expect(try syncdiff("batch", folder.file("none")).status == 66)
+  }
+
+  @Test("A report that cannot be written ends a batch before its first dub")
+  func badReport() throws {
+    let entries = "video,audio,output\n\(try folder.picture()),\(try folder.sound()),\(folder.file("o.mp4"))\n"
+    let outcome = try syncdiff("batch", try list("list", entries), "--report", folder.file("none/r.csv"))
+    #expect(outcome.status == 73 && outcome.err.contains("none/r.csv"), "\(outcome.err)")
+    #expect(!folder.has("o.mp4"))
   }
 }

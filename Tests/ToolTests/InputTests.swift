@@ -72,17 +72,21 @@ import Testing
   }
 
   @Test(
-    "A sound that was written to a pipe is as long as it is", arguments: ["aiff", "wav"],
-    [0, 0x7f00_0008, 0xffff_ffff])
-  func piped(ending: String, size: UInt32) throws {
-    // FFmpeg writes 0 into AIFF, and ones into WAV.
+    "A sound that was written to a pipe is as long as it is",
+    arguments: [
+      // As FFmpeg writes it, and SoX: of one channel, with a long comment, and of six channels of 24 bits.
+      ("aiff", 0, 0), ("aiff", 0xffff_ffff, 0xffff_ffff), ("aiff", 0x7f00_016c, 0x7f00_0008),
+      ("aiff", 0x7f00_0162, 0x7eff_fffe), ("wav", 0, 0), ("wav", 0xffff_ffff, 0xffff_ffff),
+      ("wav", 0x7fff_f024, 0x7fff_f000), ("wav", 0x7fff_f03e, 0x7fff_f002),
+    ] as [(String, UInt32, UInt32)])
+  func piped(ending: String, whole: UInt32, data: UInt32) throws {
     let path = try folder.tone(
       "a.\(ending)", by: "-f \(ending) pipe:1 -c:a pcm_s16\(ending == "aiff" ? "be" : "le")")
     var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
     let chunk = try #require(bytes.firstRange(of: Data((ending == "aiff" ? "SSND" : "data").utf8)))
-    for place in [4, chunk.upperBound] where ending == "aiff" || size != 0x7f00_0008 {
-      bytes.replaceSubrange(
-        place..<place + 4, with: withUnsafeBytes(of: size.bigEndian) { Data($0) })
+    for (place, size) in [(4, whole), (chunk.upperBound, data)] {
+      let stored = ending == "aiff" ? size.bigEndian : size.littleEndian
+      bytes.replaceSubrange(place..<place + 4, with: withUnsafeBytes(of: stored) { Data($0) })
     }
     try bytes.write(to: URL(fileURLWithPath: path))
     let told = try run(tool, ["inspect", path]).out
@@ -132,7 +136,7 @@ import Testing
       let made = try outcome(bytes)
       #expect(made.status == 4, "\(made.err)")
       let count = made.err.firstMatch(
-        of: /(\d+) bytes in its sound are something else, first at 1\.\d+ s/)?.1
+        of: /(\d+) bytes in it are not sound, first at 1\.\d+ s/)?.1
       #expect(
         count.flatMap { Int($0) }.map { (4000...12_000).contains($0) } ?? false, "\(made.err)")
     }
@@ -300,6 +304,20 @@ import Testing
     }
     let rest = try #require(boxes(bytes)).filter { $0.type != "moov" }
     try made(rest + [(type: "moov", body: made(tracks))]).write(to: URL(fileURLWithPath: path))
+  }
+
+  @Test("Kept Opus that begins with a gap is taken as it is")
+  func lateOpus() throws {
+    let video = try folder.make(
+      "v.mp4",
+      by: "-f lavfi -i testsrc2=s=128x96:r=25:d=3 -f lavfi -i sine=d=1 -c:v libx264 -pix_fmt yuv420p -c:a libopus")
+    try edit(video, "soun", [(lasts: 1.5, from: -1), (lasts: 1, from: 0)])
+    for _ in 0..<4 {
+      let outcome = try dub(video, try folder.tone("a.wav", seconds: 3), "out.mp4", "--keep", "--overwrite")
+      #expect(outcome.status == 3, "\(outcome.err)")
+      let start = try #require(Double(try probe(folder.file("out.mp4"), "a:1", "start_time")[0]))
+      #expect(abs(start - 1.5) < 0.02, "\(start)")
+    }
   }
 
   @Test("A frame that lasts long, as in recordings of a screen, is no leap of the time")

@@ -257,4 +257,18 @@ private func timestamps(of path: String) throws -> [String] {
     let frames = try timestamps(of: out).count
     #expect(frames > 0 && frames < 8_000)
   }
+
+  @Test("A signal ends a short dub at once, too, though all of its file has been read by then")
+  func interruptShort() throws {
+    let folder = try Folder()
+    let (picture, sound, out) = (
+      try folder.face(frames: 600, side: 256), try folder.sound(seconds: 30), folder.file("out.mp4")
+    )
+    let outcome = try syncdiff(
+      "dub", "--video", picture, "--audio", sound, "-o", out, "--once", "--json",
+      signal: (SIGTERM, at: .printed(#""share":0\.[0-4]\d*,"stage":"dub""#)))
+    #expect(outcome.status == 143 && outcome.err.contains("ends early"), "\(outcome.err)")
+    let frames = try timestamps(of: out).count
+    #expect(frames > 0 && frames < 500, "\(frames)")
+  }
 }

@@ -162,6 +162,17 @@ import Testing
     }
   }
 
+  @Test("What a sound's file says of itself is not said of the video, but its language", arguments: ["mp4", "mkv"])
+  func soundTags(ending: String) throws {
+    let sound = try folder.tone("a.m4a", by: "-metadata title=Take -metadata artist=Voice -metadata:s:a language=fra")
+    let out = "out.\(ending)"
+    #expect(try dub(try folder.picture(frames: 25), sound, out).status == 3)
+    let told = try run(ffmpeg, ["-v", "error", "-i", folder.file(out), "-f", "ffmetadata", "-"]).out
+    #expect(!told.contains("Take") && !told.contains("Voice"), "\(told)")
+    let words = ["-v", "error", "-select_streams", "a:0", "-show_entries", "stream_tags=language", "-of", "csv=p=0"]
+    #expect(try run(ffprobe, words + [folder.file(out)]).out.hasPrefix("fr"), "\(told)")
+  }
+
   @Test("Opus is heard from its first to its last sample", arguments: ["mkv", "webm", "ts", "opus"])
   func wholeOpus(ending: String) throws {
     let noise = try folder.noise()

@@ -1,8 +1,8 @@
 // Copyright 2026 the syncdiff authors
 // SPDX-License-Identifier: Apache-2.0
 
-// mp4mux 1.22 leaves the box empty that says how AV1 is to be decoded (AV1 Codec ISO Media File Format Binding, 2.3), before
-// players see a frame.
+// mp4mux 1.22 leaves the box empty that says how AV1 is to be decoded (AV1 Codec ISO Media File Format Binding, 2.3). Players may
+// look there before they decode a frame.
 
 import Glibc
 

@@ -76,6 +76,7 @@ struct Batch: ParsableCommand {
     let entries = share.map { share in
       stride(from: share.first - 1, to: all.count, by: share.step).map { all[$0] }
     }
+    for path in report { _ = try Output(path, inputs: []) }  // better now than after the first dub
     let queue = Queue(
       entries ?? all, overwrite: overwrite, quiet: quiet, reports: report.compactMap(BatchReport.init(path:)))
     // Keep a reference, so that no entry has to load the model again.

@@ -41,5 +41,8 @@ func shareThere(ofAIFF path: String) -> Double {
   return 1
 }
 
-/// Whether a size is what a program writes that does not know it, since it writes to a pipe: SoX 0x7f0000xx into AIFF.
-private func isUnknown(_ size: Int) -> Bool { size == 0 || size == 0xffff_ffff || size >> 8 == 0x7f_0000 }
+/// Whether a size is what a program writes that does not know it, since it writes to a pipe. SoX writes about 0x7fff_f000 into WAV
+/// and 0x7f00_0000 into AIFF, the latter rounded to whole samples, and adds the size of the headers.
+private func isUnknown(_ size: Int) -> Bool {
+  size == 0 || size == 0xffff_ffff || [0x7eff, 0x7f00, 0x7fff].contains(size >> 16)
+}

@@ -10,7 +10,8 @@ import Glibc
 struct Download {
   /// What commands that read files say of it.
   static let help = """
-    A file from the web is first copied whole, into an unnamed file in /tmp or, if it is set, the folder TMPDIR.
+    A file from the web is first copied whole, into an unnamed file in /tmp or, if it is set, the folder TMPDIR; playlists and live \
+    streams are not.
     """
 
   private let scratch: Scratch

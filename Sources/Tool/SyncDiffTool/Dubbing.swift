@@ -187,7 +187,7 @@ final class Dubbing {
     let frames = stretches.isEmpty ? watch.progress.frames : stretches.map(\.frames).reduce(0, +)
     let counts = stretches.isEmpty ? Counts(of: dub) : stretches.map(\.counts).reduce(Counts(), +)
     return Result(
-      frames: frames, painted: counts.painted, faceless: counts.faceless, hidden: counts.hidden,
+      frames: frames, painted: min(counts.painted, frames), faceless: counts.faceless, hidden: counts.hidden,
       lost: frames - watch.encoded, seconds: seconds,
       shortfalls: interruption == nil ? sources.compactMap(\.shortfall) : [],
       leads: [watch.lead] + carriers.map(\.lead), empty: carriers.filter(\.isEmpty).map(\.stream),
@@ -221,6 +221,8 @@ final class Dubbing {
       if ends, let status = Interrupt.status, interruption == nil {
         interruption = status
         report.note("Finishing the file. Interrupt again to stop at once.")
+        // All of a short file may be on its way already.
+        watch.stop()
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
     }

@@ -157,7 +157,8 @@ final class Carrier: Sendable {
       if state.losesStyles {
         return "\(keepsItalics ? "colours" : "italics") and the like of its subtitles are left out"
       }
-      return state.late >= 0.001 ? "the first \(hundredths(state.late)) s of its \(stream.name) are left out" : nil
+      guard state.hasBegun, state.late >= 0.005 else { return nil }
+      return "the first \(hundredths(state.late)) s of its \(stream.name) are left out"
     }
   }
 
@@ -234,11 +235,13 @@ final class Carrier: Sendable {
   private func pass(_ event: UnsafeMutablePointer<GstEvent>, on pad: UnsafeMutablePointer<GstPad>) -> Bool {
     guard event.pointee.type != GST_EVENT_TOC else { return false }
     switch event.pointee.type {
-    case GST_EVENT_CAPS, GST_EVENT_SEGMENT, GST_EVENT_TAG: return !stream.isOpus || state.withLock { $0.isOpen }
-    case GST_EVENT_GAP, GST_EVENT_EOS: open(pad)
-    default: break
+    case GST_EVENT_CAPS, GST_EVENT_SEGMENT, GST_EVENT_TAG, GST_EVENT_GAP:
+      return !stream.isOpus || state.withLock { $0.isOpen }
+    case GST_EVENT_EOS:
+      open(pad)
+      return true
+    default: return true
     }
-    return true
   }
 
   /// Lets the caps of Opus and what follows them pass, now that they say what the first packet asks for: some muxers take no others
@@ -249,7 +252,7 @@ final class Carrier: Sendable {
       return state.isOpen
     }
     guard stream.isOpus, !wasOpen else { return }
-    // Tags follow with the next packet.
+    // The pad sends tags itself before what comes next.
     for type in [GST_EVENT_CAPS, GST_EVENT_SEGMENT] {
       if let event = gst_pad_get_sticky_event(pad, type, 0) { gst_pad_push_event(pad, event) }
     }

@@ -4,6 +4,7 @@
 // A list of dubs. Columns or members are options of `syncdiff dub` without the dashes.
 
 import ArgumentParser
+import Glibc
 
 struct Manifest {
   /// Its place in the file, and its options.
@@ -37,9 +38,17 @@ struct Manifest {
     for entry in entries {
       let output = entry.dub.output
       guard output != "-" else { throw ValidationError("\(entry.name): a list cannot write to standard output.") }
-      if let other = outputs.updateValue(entry.name, forKey: output) {
+      if let other = outputs.updateValue(entry.name, forKey: place(of: output)) {
         throw ValidationError("\(entry.name) and \(other) have the same output, \(output).")
       }
     }
   }
+}
+
+/// A path with its folder resolved, so that `a.mp4` and `./a.mp4` are the same.
+private func place(of path: String) -> String {
+  let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+  guard let folder = realpath("\(path[..<name])./", nil) else { return path }
+  defer { free(folder) }
+  return "\(String(cString: folder))/\(path[name...])"
 }

@@ -4,6 +4,7 @@
 // One decoded stream of a file in a pipeline: selected, cut to the wanted part, and monitored.
 
 import CGStreamer
+import Glibc
 import Synchronization
 
 /// The wanted part of a file, seconds.
@@ -252,7 +253,7 @@ final class Source: Sendable {
     switch event.pointee.type {
     case GST_EVENT_EOS: state.withLock { $0.isOver = true }
     case GST_EVENT_CAPS where kind == .picture: noteSize(event)
-    case GST_EVENT_TAG where kind == .picture: dropOrientation(event, info)
+    case GST_EVENT_TAG: dropTags(event, info)
     default: break
     }
   }
@@ -333,12 +334,20 @@ final class Source: Sendable {
   }
 
   /// The frames are rotated here; nothing downstream may rotate them again.
-  private func dropOrientation(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
+  /// Leaves out the orientation of a picture, which is upright now, and all that a sound's file says but its language: muxers
+  /// would write its title, artist and cover for the video's.
+  private func dropTags(_ event: UnsafeMutablePointer<GstEvent>, _ info: UnsafeMutablePointer<GstPadProbeInfo>) {
     var tags: UnsafeMutablePointer<GstTagList>?
     gst_event_parse_tag(event, &tags)
-    guard let tags, gst_tag_list_get_tag_size(tags, GST_TAG_IMAGE_ORIENTATION) > 0, let copy = gst_tag_list_copy(tags)
-    else { return }
-    gst_tag_list_remove_tag(copy, GST_TAG_IMAGE_ORIENTATION)
+    guard let tags, let copy = gst_tag_list_copy(tags) else { return }
+    for index in (0..<gst_tag_list_n_tags(tags)).reversed() {
+      guard let name = gst_tag_list_nth_tag_name(tags, guint(index)) else { continue }
+      let isKept =
+        kind == .picture
+        ? strcmp(name, GST_TAG_IMAGE_ORIENTATION) != 0
+        : [GST_TAG_LANGUAGE_CODE, GST_TAG_LANGUAGE_NAME].contains(String(cString: name))
+      if !isKept { gst_tag_list_remove_tag(copy, name) }
+    }
     info.pointee.data = gst_event_new_tag(copy).map { UnsafeMutableRawPointer($0) }
     gst_event_unref(event)
   }

@@ -79,6 +79,7 @@ final class Stretch: @unchecked Sendable {
         isCut = true
         // There is nothing to end yet.
         guard watch.progress.frames > 0 else { return }
+        watch.stop()
         gst_element_send_event(pipeline, gst_event_new_eos())
       }
       guard let message = gst_bus_timed_pop_filtered(bus, 100_000_000, GstMessageType(rawValue: types)) else {

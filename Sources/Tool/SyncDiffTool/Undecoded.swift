@@ -49,7 +49,7 @@ final class Undecoded: Sendable {
         texts.append("\(amount) cannot be decoded, first at \(hundredths(state.first)) s")
       }
       let (count, first) = state.skipped
-      if count > 0 { texts.append("\(count) bytes in its sound are something else, first at \(hundredths(first)) s") }
+      if count > 0 { texts.append("\(count) bytes in it are not sound, first at \(hundredths(first)) s") }
       return texts.isEmpty ? nil : texts.joined(separator: "; ")
     }
   }

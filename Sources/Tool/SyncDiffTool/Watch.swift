@@ -23,6 +23,7 @@ final class Watch: Sendable {
     var shown: (first: GstClockTime, last: GstClockTime) = (.max, 0)
     var firstDecoded: GstClockTime = .max
     var pictureOver = false
+    var isStopped = false
     var hasSound = false
     /// How long the samples last that the audio encoder inserts before the audio, nanoseconds.
     var priming: gint64 = 0
@@ -66,6 +67,9 @@ final class Watch: Sendable {
     }
   }
 
+  /// Ends the video before its next frame, but not before its first.
+  func stop() { state.withLock { $0.isStopped = true } }
+
   /// Whether the video is over and had no frame.
   var isOverWithoutFrames: Bool { state.withLock { $0.pictureOver && $0.frames == 0 } }
 
@@ -73,6 +77,10 @@ final class Watch: Sendable {
     _ pad: UnsafeMutablePointer<GstPad>, _ info: UnsafeMutablePointer<GstPadProbeInfo>
   ) -> GstPadProbeReturn {
     defer { step.signal() }
+    if info.buffer != nil, state.withLock({ $0.isStopped && $0.frames > 0 }) {
+      if !reached.isOver { gst_pad_push_event(pad, gst_event_new_eos()) }  // which comes by here
+      return GST_PAD_PROBE_DROP
+    }
     if let buffer = info.buffer, let start = runningTime(of: buffer, on: pad) {
       state.withLock {
         // A last frame without a duration lasts as long as the one before it.

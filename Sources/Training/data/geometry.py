@@ -20,6 +20,7 @@ import numpy as np
 WINDOW = 80      # px, width and height of the window
 MARGIN = 24  # px kept around the window in prepared clips, for warps and augmentation
 SIDE = WINDOW + 2 * MARGIN
+EYES = 33, 263  # outer corners of the eyes
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 9, 151)  # mesh points that do not move with the mouth
 
 # The mean of the STABLE points over the training clips, symmetrised and moved to the window's position and scale
@@ -174,9 +175,7 @@ class Basis:
 
     def facing(self, pose):
         """[T, L]: the fraction of its motion that each point gets: 1 where it faces the camera, 0 where it is hidden."""
-        t = (-pose.rotation[:, 2] @ self.normals.T) / np.clip(-self.normals[:, 2], *self.FACING)
-        t = np.clip(t, 0, 1)
-        return t * t * (3 - 2 * t)
+        return smooth((-pose.rotation[:, 2] @ self.normals.T) / np.clip(-self.normals[:, 2], *self.FACING))
 
     def closed(self, neutral):
         """A mouth [L, 3] with its gap reduced to at most CLOSED by the smallest change of coefficients."""

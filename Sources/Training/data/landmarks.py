@@ -21,7 +21,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from data.geometry import MOUTH, STABLE, TEMPLATE, similarity
+from data.geometry import EYES, MOUTH, STABLE, TEMPLATE, similarity
 
 MESH_FILE = "modules/face_landmark/face_landmark_with_attention.tflite"
 # File, inputs, outputs.
@@ -37,7 +37,7 @@ REACH = 0.4  # distance from the lips within which skin moves along, in widths o
 TILE = 128  # px, the detector's input
 SURE = 0.5  # minimum score of a detection and of a mesh
 SAME_FACE = 0.3  # IoU above which two boxes are the same face
-EYES, CORNERS = (33, 263), (61, 291)  # points: outer corners of the eyes, corners of the lips
+CORNERS = 61, 291  # points: corners of the lips
 # The lip network's points, in order: the outer lip edge, the inner lip edge, and two rings between them.
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
         78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,

@@ -11,12 +11,12 @@ from safetensors.numpy import save_file
 from scipy.spatial import Delaunay
 
 from data.clips import load
-from data.geometry import COEFFICIENTS, INNER, LOWER_OUTER, RIGID, UPPER_OUTER, Basis, Neutral, Pose, opening, with_rings
+from data.geometry import (COEFFICIENTS, EYES, INNER, LOWER_OUTER, RIGID, UPPER_OUTER, Basis, Neutral, Pose, opening, smooth,
+                           with_rings)
 from data.options import parser as options
 
 LIPS = sorted({*INNER, *UPPER_OUTER, *LOWER_OUTER})
 LOOKS = 4.0, 2.5, 1.0  # weights of the inner lip edges, the lips, and the rest in the analysis
-EYES = 33, 263  # outer corners
 
 
 def mirror(canonical):
@@ -60,8 +60,7 @@ def share(canonical):
     y, x = canonical[:, 1], np.abs(canonical[:, 0])
     tip, base, lip = canonical[4, 1], canonical[2, 1], canonical[0, 1]
     wing = np.abs(canonical[129, 0])
-    share = np.clip((y - tip) / (lip - tip), 0, 1)
-    share = share * share * (3 - 2 * share)
+    share = smooth((y - tip) / (lip - tip))
     nose = (y < base + 0.2 * (lip - base)) & (x < 1.15 * wing)
     share[nose] *= 0.1
     share[LIPS] = 1

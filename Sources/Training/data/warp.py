@@ -8,7 +8,7 @@ Images are uint8 [H, W, 3]; points are px, with integers at pixel centres; meshe
 import cv2
 import numpy as np
 
-from data.geometry import INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER, smooth
+from data.geometry import EYES, INNER, LOWER_INNER, LOWER_OUTER, OUTER, UPPER_INNER, UPPER_OUTER, smooth
 
 cv2.setNumThreads(1)
 INSET = 0.14  # of the lip's height: how far the edge of an open mouth is moved into the lip when reading pixels
@@ -139,7 +139,7 @@ def warped(picture, before, after, triangles, unit):
 
 def skin_levels(picture, points):
     """[66, 3]: the mean levels around each point of the skin; NaN where the picture ends. points: a mesh, px."""
-    reach = max(SKIN_REACH * np.linalg.norm(points[263] - points[33]), 0.5)  # of the outer eye corners
+    reach = max(SKIN_REACH * np.linalg.norm(points[EYES[1]] - points[EYES[0]]), 0.5)
     low, high = (np.ceil(points[SKIN_POINTS] + side * reach).astype(int) for side in (-1, 1))
     inside = (low >= 0).all(1) & (high <= picture.shape[1::-1]).all(1)
     return np.stack([picture[b:d, a:c].mean((0, 1)) if whole else np.full(3, np.nan)
