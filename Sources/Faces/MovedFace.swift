@@ -62,8 +62,6 @@ public struct MovedFace {
 
   private let warp: Warp
   private let source: [SIMD2<Float>]
-  private let skinPoints: [SIMD2<Float>]  // where `Skin.points` are to be
-  private let outline: [SIMD2<Float>]  // that of the skin
   private let unit: Float
   private let lips: SoftMask
 
@@ -84,7 +82,7 @@ public struct MovedFace {
     }
     let moved = visible.lazy.filter { triangle in (0..<3).contains { isMoved[Int(triangle[$0])] } }
     let places = moved.flatMap { triangle in (0..<3).map { after.points[Int(triangle[$0])] } }
-    outline = Skin.outline.map { after.points[$0] }
+    let outline = Skin.outline.map { after.points[$0] }
     guard let region = Region(around: places + after.mouth + outline + shown, reach: 1) else { return nil }
     warp = Warp(from: source, to: after.points, triangles: visible, in: region)
     // The mask rises inwards from its outline, so the outline is extended by half the feather beyond the enlarged lips.
@@ -96,7 +94,7 @@ public struct MovedFace {
       return corner + feather / 2 / max((spoke * spoke).sum().squareRoot(), 1e-3) * spoke
     }
     lips = SoftMask(grown, feather: feather, in: region)
-    (self.source, self.unit, skinPoints) = (source, unit, Skin.points.map { after.points[$0] })
+    (self.source, self.unit) = (source, unit)
   }
 
   /// The frame with the face moved and the mouths blended in by weight, with the skin around them where it is like the
@@ -104,15 +102,16 @@ public struct MovedFace {
   public func patch(of frame: FrameView, _ mouths: [(mouth: SeenMouth, share: Float)]) -> Patch? {
     guard let composition = Composition(frame, warp) else { return nil }
     let own = Skin.levels(composition.own, source)
-    var gates = [Float](repeating: 0, count: skinPoints.count)
+    var gates = [Float](repeating: 0, count: Skin.points.count)
     let exemplars = mouths.filter { $0.mouth.patch.view.kind == composition.own.view.kind }.map { mouth, share in
       let (offset, some) = Skin.compare(own, mouth.skin, range: composition.range)
       gates = zip(gates, some).map { $0 + share * $1 }
       return Exemplar(mouth.patch, source: mouth.source, weight: share, offset: offset)
     }
     guard gates.contains(where: { $0 > 0 }) else { return composition.patch(mixing: exemplars, under: lips) }
+    let (outline, points) = (Skin.outline.map { warp.destination[$0] }, Skin.points.map { warp.destination[$0] })
     let skin = SoftMask(outline, feather: Skin.feather * unit, in: warp.region)
-    let shown = Spread(gates, at: skinPoints, cell: Skin.cell * unit, over: skin.region)
+    let shown = Spread(gates, at: points, cell: Skin.cell * unit, over: skin.region)
     return composition.patch(mixing: exemplars, under: lips.joined(skin, times: shown))
   }
 }

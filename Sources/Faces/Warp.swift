@@ -15,7 +15,7 @@ public struct Warp: Sendable {
   /// The pixels that may change; those outside do not.
   public let region: Region
   let corners: [SIMD4<Float>]  // three for each triangle: destination, and displacement to the source (x, y, u, v)
-  private let destination: [SIMD2<Float>]
+  let destination: [SIMD2<Float>]
   private let triangles: [SIMD3<Int32>]
 
   /// Moves `source` to `destination` (points of a mesh, px; integers are pixel centres). Where triangles (three indices

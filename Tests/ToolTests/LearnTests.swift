@@ -19,7 +19,7 @@ import Testing
         enough. The face tracked longest without a cut counts.
 
         A file from the web is first copied whole, into an unnamed file in /tmp or, if
-        it is set, the folder TMPDIR.
+        it is set, the folder TMPDIR; playlists and live streams are not.
 
         USAGE: syncdiff learn <footage> --output <name.presenter> [--model <model>] [--threads <threads>]
 

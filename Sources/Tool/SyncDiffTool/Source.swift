@@ -4,7 +4,6 @@
 // One decoded stream of a file in a pipeline: selected, cut to the wanted part, and monitored.
 
 import CGStreamer
-import Glibc
 import Synchronization
 
 /// The wanted part of a file, seconds.
@@ -341,12 +340,11 @@ final class Source: Sendable {
     gst_event_parse_tag(event, &tags)
     guard let tags, let copy = gst_tag_list_copy(tags) else { return }
     for index in (0..<gst_tag_list_n_tags(tags)).reversed() {
-      guard let name = gst_tag_list_nth_tag_name(tags, guint(index)) else { continue }
-      let isKept =
+      guard let name = gst_tag_list_nth_tag_name(tags, guint(index)).map({ String(cString: $0) }) else { continue }
+      let isLost =
         kind == .picture
-        ? strcmp(name, GST_TAG_IMAGE_ORIENTATION) != 0
-        : [GST_TAG_LANGUAGE_CODE, GST_TAG_LANGUAGE_NAME].contains(String(cString: name))
-      if !isKept { gst_tag_list_remove_tag(copy, name) }
+        ? name == GST_TAG_IMAGE_ORIENTATION : ![GST_TAG_LANGUAGE_CODE, GST_TAG_LANGUAGE_NAME].contains(name)
+      if isLost { gst_tag_list_remove_tag(copy, name) }
     }
     info.pointee.data = gst_event_new_tag(copy).map { UnsafeMutableRawPointer($0) }
     gst_event_unref(event)
